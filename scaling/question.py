@@ -1,0 +1,28 @@
+"""What a study asks, fixed in its file before any number exists: the axis, the languages, the margins."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from scaling.spec import Spec
+
+
+class Question(Spec):
+    """Analysis choices that a reader must know were not made after seeing the data."""
+
+    x_axis: Literal["total_params", "backbone_params", "train_flops"] = "total_params"
+    """The scale of the curve, in log10. The other two are always shown as sensitivities."""
+    low_resource: Literal["cc100", "joshi"] = "cc100"
+    """`cc100`: less than 5 GiB of pretraining text, or none; `joshi`: classes 0 to 2."""
+    low_resource_languages: tuple[str, ...] | None = None
+    """An explicit list instead of the definition."""
+    margin: float = Field(default=0.5, gt=0)
+    """Equivalence margin of the slope, points per tenfold scale."""
+    margin_at_largest: float = Field(default=0.5, gt=0)
+    """Equivalence margin of the gain at the largest size, points."""
+    resamples: int = Field(default=10_000, ge=0)
+    """Bootstrap draws, for display only: three to five seeds are too few for a bootstrap interval."""
+    seed: int = 0
+    """Seed of everything random in the analysis."""

@@ -1,0 +1,31 @@
+"""The base of everything a user may write in YAML: frozen, complete, and helpful about typos."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Spec(BaseModel):
+    """Frozen data; unknown keys are refused (scaling.study turns that into a message with a suggestion)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+def did_you_mean(value: str, valid: Iterable[str]) -> str:
+    """A sentence that names the nearest valid values, and all of them where they are few."""
+    valid = sorted(valid)
+    near = difflib.get_close_matches(value, valid, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    listed = ", ".join(valid[:40]) + (f", … ({len(valid)} in all)" if len(valid) > 40 else "")
+    return f"{hint}Valid: {listed or '(none)'}."
+
+
+def known(what: str, value: str, valid: Iterable[str]) -> str:
+    """`value` if it is one of `valid`; ValueError naming the nearest ones otherwise."""
+    valid = list(valid)
+    if value not in valid:
+        raise ValueError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")
+    return value
