@@ -1,0 +1,1 @@
+"""Raw formats → normalised Parquet → token features → batches."""
