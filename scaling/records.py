@@ -28,6 +28,8 @@ class EvalRow:
     """Examples scored."""
     value: float
     """0..1; the report multiplies by 100."""
+    chance: float
+    """0..1: what guessing scores on these examples (largest class; one over the candidates)."""
     main: bool = True
     """Whether this is the task's headline metric."""
 

@@ -1,0 +1,169 @@
+"""A study: one YAML file, validated whole before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from scaling.hardware import Placement
+from scaling.languages import get_language
+from scaling.models import MODELS, ModelSpec
+from scaling.question import Question
+from scaling.recipes import Recipe, recipe_for
+from scaling.spec import Spec, known
+from scaling.tasks import TASKS, Split, TaskSpec
+from scaling.yamlfile import BadFile, load
+
+STUDIES = Path(__file__).parent / "studies"
+
+
+class Arm(Spec):
+    """What happens in phase ii."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    train_on: tuple[str, ...] = ()
+    """Intermediate tasks in sequence; () for none."""
+
+
+def _arm(value: Any) -> Any:
+    """`none` and a task's name are short for the arm of that name."""
+    if isinstance(value, str):
+        return {"name": value, "train_on": () if value == "none" else (value,)}
+    return value
+
+
+class Definitions(Spec):
+    """Models and tasks of this study alone."""
+
+    models: tuple[ModelSpec, ...] = ()
+    tasks: tuple[TaskSpec, ...] = ()
+
+
+class Study(Spec):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str = ""
+    """Headline of the report."""
+    notes: tuple[str, ...] = ()
+    """Caveats that the report prints before any number."""
+    models: tuple[str, ...] = Field(min_length=1)
+    arms: tuple[Annotated[Arm, BeforeValidator(_arm)], ...] = Field(min_length=1)
+    targets: tuple[str, ...] = Field(min_length=1)
+    languages: tuple[str, ...] | None = None
+    """Only these of the targets' languages; all of them if absent."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    intermediate_seed: Literal["per_seed"] | int = "per_seed"
+    """`per_seed` runs phase ii once per seed. A number shares that one run: results are then conditional on it."""
+    limits: dict[Split, int] = Field(default_factory=dict)
+    """Most examples per language and split; a seeded sample. Absent: everything."""
+    recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Recipe fields by task; `default` is for all tasks."""
+    method: Literal["full"] = "full"
+    question: Question = Question()
+    placement: dict[str, Placement] = Field(default_factory=dict)
+    """By model, or `default`. Changes no number."""
+    gpu: str | None = None
+    """The GPU that plans and automatic placements are made for."""
+    max_devices: int = Field(default=0, ge=0)
+    """GPUs (or CPU workers) used at once; 0 for all that the cluster may have."""
+    keep_weights: Literal["none", "intermediate", "all"] = "none"
+    """Which trained weights stay in the store once nothing pending needs them."""
+    budget_dollars: float | None = Field(default=None, gt=0)
+    define: Definitions = Definitions()
+
+    @model_validator(mode="after")
+    def _check(self) -> Study:
+        models, tasks = self.all_models, self.all_tasks
+        for what, names, valid in (
+            ("model", self.models, models),
+            ("target task", self.targets, tasks),
+            ("task", [name for name in self.recipes if name != "default"], tasks),
+            ("model", [name for name in self.placement if name != "default"], self.models),
+        ):
+            _unique(what, names)
+            for name in names:
+                known(what, name, valid)
+        _unique("arm", [arm.name for arm in self.arms])
+        for arm in self.arms:
+            if arm.name == "none" and arm.train_on:
+                raise ValueError("the arm 'none' trains on nothing")
+            for name in arm.train_on:
+                known("intermediate task", name, tasks)
+        if "none" not in [arm.name for arm in self.arms]:
+            raise ValueError("arms need 'none': a gain is a difference to it")
+        _unique("seed", self.seeds)
+        for target in self.targets:
+            for name in tasks[target].trains_on:
+                known(f"training task of {target}", name, tasks)
+        for code in self.languages or ():
+            get_language(code)
+        covered = {code for target in self.targets for code in tasks[target].languages}
+        for code in self.languages or ():
+            if code not in covered:
+                raise ValueError(f"no target has the language {code!r}; they have {' '.join(sorted(covered))}")
+        families = {models[name].family for name in self.models}
+        if len(families) > 1:
+            raise ValueError(f"one curve holds one family of models, these are {len(families)}: {sorted(families)}")
+        for name in {task for target in self.targets for task in tasks[target].trains_on} | {*self.targets}:
+            recipe = self.recipe(name)
+            for model in self.models:
+                placement = self.placement_of(model)
+                if placement is not None:
+                    placement.accumulation(recipe.batch)
+        return self
+
+    @property
+    def all_models(self) -> dict[str, ModelSpec]:
+        return {**MODELS, **{model.name: model for model in self.define.models}}
+
+    @property
+    def all_tasks(self) -> dict[str, TaskSpec]:
+        return {**TASKS, **{task.name: task for task in self.define.tasks}}
+
+    def model(self, name: str) -> ModelSpec:
+        return self.all_models[name]
+
+    def task(self, name: str) -> TaskSpec:
+        return self.all_tasks[name]
+
+    def recipe(self, task: str) -> Recipe:
+        return recipe_for(self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}))
+
+    def placement_of(self, model: str) -> Placement | None:
+        """What the file says for this model; None leaves it to the planner."""
+        return self.placement.get(model, self.placement.get("default"))
+
+    def test_languages(self, task: str) -> tuple[str, ...]:
+        """Languages that are scored, English first where the task has it."""
+        wanted = self.task(task).languages
+        if self.languages is not None:
+            wanted = tuple(code for code in wanted if code in self.languages or code == "en")
+        return tuple(sorted(wanted, key=lambda code: (code != "en", code)))
+
+    @property
+    def used_tasks(self) -> tuple[str, ...]:
+        """Every task whose data is needed, for training or for scoring."""
+        names = [name for arm in self.arms for name in arm.train_on]
+        for target in self.targets:
+            names += [*self.task(target).trains_on, target]
+        return tuple(dict.fromkeys(names))
+
+
+def _unique(what: str, names: Iterable[Any]) -> None:
+    names = list(names)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} {', '.join(map(repr, twice))} is there twice")
+
+
+def load_study(path: str | Path) -> Study:
+    """The study in a YAML file, or a named one (`demo`, `xtreme_r`); BadFile with file, line, field and a hint."""
+    candidate = Path(path)
+    if not candidate.suffix and not candidate.exists() and (STUDIES / f"{path}.yaml").is_file():
+        candidate = STUDIES / f"{path}.yaml"
+    if not candidate.suffix and not candidate.exists():
+        names = sorted(item.stem for item in STUDIES.glob("*.yaml"))
+        raise BadFile(f"{path}: no such file, and no named study; the named ones are {', '.join(names)}")
+    return load(Study, candidate)[0]
