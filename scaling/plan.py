@@ -196,7 +196,5 @@ def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
 def make_plan(study: Study, lock: Lock | None = None) -> Plan:
     """Every cell of the study and the unique steps behind them. No torch, no files, no network."""
     builder = _Builder(study, lock or Lock())
-    cells = tuple(
-        builder.cell(study.model(model), arm, target, seed) for model, arm, target, seed in cells_of(study)
-    )
+    cells = tuple(builder.cell(study.model(model), arm, target, seed) for model, arm, target, seed in cells_of(study))
     return Plan(study=study, lock=builder.lock, cells=cells, steps=builder.steps)

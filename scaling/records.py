@@ -111,7 +111,9 @@ class StepRecord:
         try:
             raw = json.loads(text)
             if raw["schema_version"] != SCHEMA_VERSION:
-                raise CorruptRecord(f"{place} has record schema {raw['schema_version']}, this code reads {SCHEMA_VERSION}")
+                raise CorruptRecord(
+                    f"{place} has record schema {raw['schema_version']}, this code reads {SCHEMA_VERSION}"
+                )
             unknown = set(raw) - {item.name for item in fields(StepRecord)}
             if unknown:
                 raise CorruptRecord(f"{place} has unknown fields {sorted(unknown)}")
@@ -126,9 +128,7 @@ class StepRecord:
                 }
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise CorruptRecord(
-                f"{place} is not a record: {error!r}. Delete it to run the step again."
-            ) from error
+            raise CorruptRecord(f"{place} is not a record: {error!r}. Delete it to run the step again.") from error
 
 
 @dataclass(frozen=True, kw_only=True)

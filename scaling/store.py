@@ -1,11 +1,11 @@
 """Where a study lives: a folder, an S3 or GCS prefix. The store is the truth; nothing else has to survive.
 
-    study.json  lock.json                  whose store this is; what staging resolved
-    models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
-    steps/ID/record.json                   written last: the step is done if and only if it exists
-    steps/ID/attempts/OWNER/               weights and outcomes of one try; the record names the one that counts
-    steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (scaling.lease)
-    steps/ID/failures/OWNER.json           why a try ended
+study.json  lock.json                  whose store this is; what staging resolved
+models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
+steps/ID/record.json                   written last: the step is done if and only if it exists
+steps/ID/attempts/OWNER/               weights and outcomes of one try; the record names the one that counts
+steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (scaling.lease)
+steps/ID/failures/OWNER.json           why a try ended
 """
 
 from __future__ import annotations
@@ -122,8 +122,9 @@ class Store:
             hashes[relative] = sha256(path)
             if self.local is not None:
                 target = self.local / name / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+                if target != path:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
             else:
                 fs.copy_files(str(path), self.path(f"{name}/{relative}"), destination_filesystem=self.filesystem)
         return hashes
@@ -216,6 +217,10 @@ class Store:
         name = f"steps/{record.step}/record.json"
         if not self.exists(name):
             self.write(name, record.to_json())
+
+    def replace(self, record: StepRecord) -> None:
+        """Write a training's record, also over an earlier one whose weights were deleted and had to be made again."""
+        self.write(f"steps/{record.step}/record.json", record.to_json())
 
     def fail(self, step: Step, owner: str, reason: Mapping[str, Any]) -> None:
         """Note why a try ended."""

@@ -105,7 +105,7 @@ def _pycountry(**options: str) -> DataRef:
 
 _DEMO = (
     TaskSpec(
-        name="applications", kind="classification", data=(_django(),), languages=_MESSAGE_LANGUAGES,
+        name="applications", kind="classification", data=(_django(),), languages=("en", *_MESSAGE_LANGUAGES),
         labels=("admin", "admindocs", "auth", "conf", "gis"), metric="accuracy", chance=0.45,
         licence="BSD-3-Clause", citation="Django Software Foundation, message catalogues of Django 5.2",
         note="Which application of Django a message belongs to. Chance is the share of the largest class.",

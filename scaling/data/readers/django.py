@@ -1,0 +1,83 @@
+"""Django's message catalogues: user-interface sentences in about a hundred languages, by application.
+
+Without options: the message and its application. `pairs`: a message and its English original, for retrieval.
+`shuffled`: English only, each message as it is and with its words in another order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from scaling.data.readers.gettext import message_id, read_catalogue, split_of, translation_pairs
+from scaling.data.schema import ReadRequest, Row
+
+_FOLDERS = {
+    "admin": "contrib/admin",
+    "admindocs": "contrib/admindocs",
+    "auth": "contrib/auth",
+    "conf": "conf",
+    "gis": "contrib/gis",
+}
+# The English catalogues are empty by design. A message counts as one of the current ones if at least so many of
+# these well-kept languages translate it.
+_REFERENCE = ("de", "fr", "es", "ja", "ru", "uk")
+_ENOUGH = 3
+
+
+def _catalogue(root: Path, application: str, code: str) -> dict[str, str]:
+    return read_catalogue(root / _FOLDERS[application] / "locale" / code / "LC_MESSAGES" / "django.mo")
+
+
+def _messages(root: Path) -> dict[str, str]:
+    """English message → the one application it belongs to; messages of several applications are left out."""
+    found: dict[str, Counter[str]] = {}
+    for application in _FOLDERS:
+        counts: Counter[str] = Counter()
+        for code in _REFERENCE:
+            counts.update(_catalogue(root, application, code).keys())
+        for message, count in counts.items():
+            if count >= _ENOUGH:
+                found.setdefault(message, Counter())[application] += 1
+    return {message: next(iter(owners)) for message, owners in sorted(found.items()) if len(owners) == 1}
+
+
+def read_django_messages(request: ReadRequest) -> Iterator[Row]:
+    """Rows of the classification schema, or of the retrieval schema with the option `pairs`."""
+    root = request.files[0]
+    messages = {m: app for m, app in _messages(root).items() if split_of(m) == request.split}
+    if request.language == "en":
+        translated = {message: message for message in messages}
+    else:
+        translated = {}
+        for application in _FOLDERS:
+            # Not every application is translated into every language; that shows in the row counts.
+            path = root / _FOLDERS[application] / "locale" / request.upstream_code / "LC_MESSAGES" / "django.mo"
+            if application in ("admin", "conf") or path.is_file():
+                translated.update(read_catalogue(path))
+    if request.options.get("pairs"):
+        yield from translation_pairs(messages, translated, request.language)
+    elif request.options.get("shuffled"):
+        yield from _shuffled(messages)
+    else:
+        for message, application in messages.items():
+            if message in translated:
+                yield {
+                    "id": message_id(message), "text_a": translated[message], "text_b": "", "label": application
+                }  # fmt: skip
+
+
+def _shuffled(messages: dict[str, str]) -> Iterator[Row]:
+    for message in messages:
+        words = message.split()
+        if len(set(words)) < 4:
+            continue
+        rng = random.Random(message)
+        mixed = words[:]
+        while mixed == words:
+            rng.shuffle(mixed)
+        key = message_id(message)
+        yield {"id": f"{key}-real", "text_a": " ".join(words), "text_b": "", "label": "real"}
+        yield {"id": f"{key}-shuffled", "text_a": " ".join(mixed), "text_b": "", "label": "shuffled"}

@@ -1,0 +1,153 @@
+"""Raw data → normalised Parquet in the store, once; its hashes → the lock file. Everything after reads only that."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scaling.data.readers import READERS
+from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row
+from scaling.fingerprint import canonical_json, fingerprint
+from scaling.spec import known
+from scaling.store import Store
+from scaling.study import Study
+from scaling.tasks import DataRef, Split, TaskSpec
+
+
+def data_name(task: str, key: str) -> str:
+    """Store name of the normalised rows of `SPLIT.LANGUAGE`."""
+    return f"data/{task}/{key}.parquet"
+
+
+def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
+    """Every (split, language) that the study reads of a task."""
+    wanted: list[tuple[Split, str]] = []
+    trained = {name for arm in study.arms for name in arm.train_on}
+    trained |= {name for target in study.targets for name in study.task(target).trains_on}
+    if task.name in trained:
+        wanted += [("train", "en"), ("dev", "en")]
+    if task.name in study.targets:
+        wanted += [("test", code) for code in study.test_languages(task.name)]
+    return wanted
+
+
+def _root(ref: DataRef, folder: Path | None) -> Path:
+    scheme, _, name = ref.source.partition(":")
+    if scheme == "package":
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise BadData(f"the package {name!r} is not installed; `pip install 'stilts-scaling[demo]'` brings it")
+        return Path(spec.origin).parent
+    if scheme == "dir":
+        if folder is None:
+            raise BadData(f"{ref.source} needs `--from DIR`: the folder that holds {name!r}")
+        return folder / name
+    raise BadData(f"{ref.source}: reading from the hub needs `scaling stage --from DIR` with its files for now")
+
+
+def _files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
+    if ref.source.startswith("package:"):
+        return [root]
+    patterns = ref.files.get(split, ())
+    paths = [root / pattern.format(lang=code) for pattern in patterns]
+    for path in paths:
+        if not path.is_file():
+            near = sorted(item.name for item in path.parent.glob("*"))[:20] if path.parent.is_dir() else []
+            raise BadData(f"{path}: no such file for {split}.{code}; {path.parent} has {', '.join(near) or 'nothing'}")
+    return paths
+
+
+def read_rows(task: TaskSpec, split: Split, language: str, folder: Path | None) -> Iterator[Row]:
+    """Rows of all DataRefs of a task, in order."""
+    for ref in task.data:
+        code = ref.codes.get(language, language)
+        request = ReadRequest(
+            language=language, split=split, files=_files(ref, split, code, _root(ref, folder)), upstream_code=code,
+            options=ref.options, labels=task.labels,
+        )  # fmt: skip
+        yield from READERS[known("reader", ref.reader, READERS)](request)
+
+
+def sample(rows: Iterable[Row], limit: int | None, task: TaskSpec) -> list[Row]:
+    """At most `limit` rows, chosen by the hash of their id, in file order. Retrieval keeps every candidate."""
+    rows = list(rows)
+    if limit is None:
+        return rows
+    chosen = [row for row in rows if task.kind != "retrieval" or row["side"] == "query"]
+    chosen.sort(key=lambda row: hashlib.sha256(f"{task.name}/{row['id']}".encode()).digest())
+    keep = {row["id"] for row in chosen[:limit]}
+    return [row for row in rows if row["id"] in keep or row.get("side") == "candidate"]
+
+
+def to_table(rows: list[Row], task: TaskSpec, place: str) -> pa.Table:
+    """Rows as the kind's schema; BadData for duplicates, unknown labels and nothing at all."""
+    if not rows:
+        raise BadData(f"{place} is empty")
+    seen: set[str] = set()
+    for row in rows:
+        if row["id"] in seen:
+            raise BadData(f"{place}: two rows have the id {row['id']!r}")
+        seen.add(row["id"])
+        if task.kind == "classification" and row["label"] not in task.labels:
+            raise BadData(f"{place}: row {row['id']!r} has the label {row['label']!r}; valid: {', '.join(task.labels)}")
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMAS[task.kind])
+
+
+def content_hash(table: pa.Table) -> str:
+    """SHA-256 of the rows' canonical text, so that Parquet's own encoding does not matter."""
+    digest = hashlib.sha256()
+    for row in table.to_pylist():
+        digest.update(canonical_json(row).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def stage_task(study: Study, task: TaskSpec, store: Store, folder: Path | None) -> dict[str, str]:
+    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was staged before."""
+    splits = splits_of(study, task)
+    request = fingerprint(
+        {
+            "task": task.model_dump(mode="json", exclude_defaults=True),
+            "splits": [[split, code] for split, code in splits],
+            "limits": {split: limit for split, limit in study.limits.items()},
+        }
+    )
+    manifest_name = f"data/{task.name}/manifest.json"
+    if store.exists(manifest_name):
+        manifest = json.loads(store.read(manifest_name))
+        if manifest["request"] == request:
+            return {key: entry["sha256"] for key, entry in manifest["splits"].items()}
+    entries: dict[str, dict[str, Any]] = {}
+    for split, code in splits:
+        key = f"{split}.{code}"
+        place = f"task {task.name}, {key}"
+        available = list(read_rows(task, split, code, folder))
+        table = to_table(sample(available, study.limits.get(split), task), task, place)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        store.write(data_name(task.name, key), buffer.getvalue())
+        entries[key] = {"rows": table.num_rows, "available": len(available), "sha256": content_hash(table)}
+    store.write(
+        manifest_name,
+        json.dumps(
+            {
+                "request": request, "licence": task.licence, "citation": task.citation,
+                "sources": [[ref.source, ref.revision] for ref in task.data], "splits": entries,
+            },
+            indent=1,
+        ),
+    )  # fmt: skip
+    return {key: entry["sha256"] for key, entry in entries.items()}
+
+
+def read_table(store: Store, task: str, key: str) -> pa.Table:
+    """Normalised rows of a staged split."""
+    return pq.read_table(io.BytesIO(store.read(data_name(task, key))))

@@ -1,0 +1,87 @@
+"""An encoder with a task head: what is trained and scored. Architecture by name, never by guessing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
+
+
+_CLASSES: dict[str, tuple[Any, Any]] = {
+    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
+    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A staged or exported directory, verified: what a training or a scoring starts from."""
+
+    folder: Path
+    architecture: str
+    kept_rows: Path | None
+    """For a trimmed vocabulary: row of the matrix → token id."""
+
+
+class Encoder(nn.Module):
+    """Pretrained encoder + head. `forward` gives hidden states, of the last layer or at a fraction of the depth."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, architecture: str) -> None:
+        super().__init__()
+        self.encoder, self.head, self.architecture = encoder, head, architecture
+
+    def forward(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
+        """input_ids, mask: B x L → hidden states B x L x H."""
+        output = self.encoder(
+            input_ids=input_ids, attention_mask=mask, output_hidden_states=depth is not None, return_dict=True
+        )
+        if depth is None:
+            return output.last_hidden_state
+        states = output.hidden_states
+        index = max(1, round(depth * (len(states) - 1)))
+        hidden = states[index]
+        if self.architecture == "xlm-roberta-xl" and index < len(states) - 1:
+            # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in every layer.
+            hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
+        return hidden
+
+
+def config_of(weights: Weights, dropout: float) -> Any:
+    """The Hugging Face configuration of a directory, for the named architecture."""
+    config_class, _ = _CLASSES[weights.architecture]
+    raw = json.loads((weights.folder / "config.json").read_text())
+    raw.pop("model_type", None)
+    return config_class(**{**raw, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout})
+
+
+def load_encoder(weights: Weights, dropout: float) -> nn.Module:
+    """The pretrained encoder in fp32; RuntimeError names any tensor that is missing, unexpected or of another shape."""
+    _, model_class = _CLASSES[weights.architecture]
+    encoder, info = model_class.from_pretrained(
+        weights.folder, config=config_of(weights, dropout), add_pooling_layer=False, dtype=torch.float32,
+        use_safetensors=True, output_loading_info=True, local_files_only=True, attn_implementation="sdpa",
+    )  # fmt: skip
+    # Task heads of an earlier phase and the masked-LM head are expected and dropped; nothing else is.
+    unexpected = [key for key in info["unexpected_keys"] if not key.startswith(("head.", "lm_head."))]
+    wrong = {"missing": info["missing_keys"], "unexpected": unexpected, "reshaped": info["mismatched_keys"]}
+    if any(wrong.values()):
+        raise RuntimeError(f"{weights.folder}: " + "; ".join(f"{k}: {sorted(map(str, v))}" for k, v in wrong.items() if v))
+    return encoder  # type: ignore[no-any-return]
+
+
+def row_lookup(weights: Weights) -> np.ndarray | None:
+    """Token id → row of a trimmed matrix (-1: dropped); None where the matrix is whole."""
+    if weights.kept_rows is None:
+        return None
+    kept = np.load(weights.kept_rows, allow_pickle=False)
+    lookup = np.full(int(kept.max()) + 1, -1, dtype=np.int64)
+    lookup[kept] = np.arange(len(kept))
+    return lookup
+
+

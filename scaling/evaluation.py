@@ -1,0 +1,90 @@
+"""One checkpoint, one task, all its languages: every distinct sequence is computed once, longest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from scaling.data.batching import Features, collate, scoring_batches
+from scaling.engine import World
+from scaling.kinds.kind import Kind
+from scaling.recipes import Recipe
+from scaling.records import EvalRow
+from scaling.tasks import TaskSpec
+
+# Padded tokens of one scoring batch: fills a GPU, and keeps a CPU's caches warm.
+TOKENS_PER_BATCH = {"cuda": 32_768, "cpu": 1_024}
+
+
+def predict(
+    model: Any,
+    features: Features,
+    kind: Kind,
+    recipe: Recipe,
+    world: World,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[np.ndarray]:
+    """One prediction per sequence, in order; the ranks share the batches and all get everything.
+
+    Sequences that are equal token by token (the English side of every language pair) are computed once.
+    """
+    keys = [ids.tobytes() for ids in features.input_ids]
+    first: dict[bytes, int] = {}
+    for index, key in enumerate(keys):
+        first.setdefault(key, index)
+    unique = list(first.values())
+    distinct = Features(
+        input_ids=[features.input_ids[index] for index in unique],
+        targets=[features.targets[index] for index in unique],
+        units=np.arange(len(unique)),
+        cut=0,
+    )
+    batches = list(scoring_batches(distinct, TOKENS_PER_BATCH[world.device.type]))
+    # Under ZeRO-3 a forward pass is a collective: every rank must make the same number of them.
+    rounds = -(-len(batches) // world.size)
+    mine: dict[int, np.ndarray] = {}
+    module = getattr(model, "module", model)
+    training = module.training
+    module.eval()
+    with torch.inference_mode() if world.size == 1 else torch.no_grad():
+        for turn in range(rounds):
+            at = turn * world.size + world.rank
+            chosen = batches[min(at, len(batches) - 1)]
+            batch = collate(distinct, kind, chosen)
+            input_ids, mask = batch.input_ids.to(world.device), batch.mask.to(world.device)
+            hidden = model(input_ids, mask, recipe.pool_depth if kind.mid_depth else None)
+            if at < len(batches):
+                mine.update(zip(chosen, kind.predict(module.head, hidden, mask), strict=True))
+            progress(turn + 1, rounds)
+    module.train(training)
+    merged: dict[int, np.ndarray] = {}
+    for part in world.gather(mine):
+        merged.update(part)
+    position = {key: index for index, key in enumerate(first)}
+    return [merged[position[key]] for key in keys]
+
+
+def score_languages(
+    splits: Mapping[str, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind, task: TaskSpec
+) -> tuple[list[EvalRow], pa.Table]:
+    """(rows, per-example outcomes with `key`) of all `SPLIT.LANGUAGE`, from predictions in their order."""
+    rows: list[EvalRow] = []
+    parts = []
+    start = 0
+    for key, (table, features) in splits.items():
+        split, _, language = key.partition(".")
+        outcomes = kind.outcomes(table, features, predictions[start : start + features.num_rows], task)
+        start += features.num_rows
+        for score in kind.score(outcomes, table, task):
+            rows.append(
+                EvalRow(
+                    language=language, split="dev" if split == "dev" else "test", metric=score.metric, n=score.n,
+                    value=score.value, chance=score.chance, main=score.main,
+                )
+            )  # fmt: skip
+        parts.append(outcomes.add_column(0, "key", pa.array([key] * outcomes.num_rows, pa.string())))
+    return rows, pa.concat_tables(parts)

@@ -1,0 +1,1 @@
+"""Pretrained weights → a Hugging Face directory in the store, hashed, once. Workers read only that."""
