@@ -37,16 +37,19 @@ class Encoder(nn.Module):
         self.encoder, self.head, self.architecture = encoder, head, architecture
 
     def forward(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
-        """input_ids, mask: B x L → hidden states B x L x H."""
-        output = self.encoder(
-            input_ids=input_ids, attention_mask=mask, output_hidden_states=depth is not None, return_dict=True
-        )
-        if depth is None:
-            return output.last_hidden_state
-        states = output.hidden_states
-        index = max(1, round(depth * (len(states) - 1)))
-        hidden = states[index]
-        if self.architecture == "xlm-roberta-xl" and index < len(states) - 1:
+        """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of the depth."""
+        layers = self.encoder.encoder.layer  # type: ignore[union-attr]
+        index = len(layers) if depth is None else max(1, round(depth * len(layers)))  # type: ignore[arg-type]
+        if index == len(layers):  # type: ignore[arg-type]
+            return self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        # Layers above the wanted one are not computed at all.
+        self.encoder.encoder.layer = layers[:index]  # type: ignore[union-attr, index]
+        try:
+            output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
+        finally:
+            self.encoder.encoder.layer = layers  # type: ignore[union-attr]
+        hidden = output.hidden_states[index]
+        if self.architecture == "xlm-roberta-xl":
             # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in every layer.
             hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
         return hidden

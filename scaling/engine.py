@@ -185,7 +185,7 @@ def start_training(
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
     optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=recipe.learning_rate, fused=world.device.type == "cuda"
+        [group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True
     )
     core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
     core.train()

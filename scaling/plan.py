@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from scaling.fingerprint import fingerprint
@@ -87,14 +88,17 @@ class Plan:
     steps: Mapping[str, Step]
     """By id, parents first."""
 
-    @property
-    def children(self) -> dict[str, list[str]]:
-        """Step → the steps that start from its weights."""
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
         below: dict[str, list[str]] = {step: [] for step in self.steps}
         for step in self.steps.values():
             if step.parent is not None:
                 below[step.parent].append(step.id)
         return below
+
+    def children_of(self, step: str) -> list[str]:
+        """The steps that start from this one's weights."""
+        return self._children[step]
 
     @property
     def provisional(self) -> bool:
@@ -108,7 +112,7 @@ def _recipe_identity(recipe: Recipe, fields: set[str]) -> dict[str, Any]:
 
 
 _TRAIN_FIELDS = set(Recipe.model_fields) - {"pool_depth"}
-_EVAL_FIELDS = {"max_length", "precision", "prefix"}
+_EVAL_FIELDS = {"max_length", "precision", "prefix", "pooling"}
 
 
 class _Builder:

@@ -30,6 +30,8 @@ class Recipe(Spec):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     precision: Literal["bf16", "fp32"] = "bf16"
     """bf16 computes in bf16 with fp32 master weights. Equal at all sizes of a study, or it would be the effect."""
+    pooling: Literal["first", "mean"] = "first"
+    """Classification: what stands for the text. `first` is XLM-R's own <s>; `mean` suits encoders tuned that way."""
     pool_depth: float = Field(default=0.6, gt=0, le=1)
     """Retrieval: mean-pool the hidden states at this fraction of the layers. An index would not follow scale."""
     prefix: str = ""

@@ -177,7 +177,7 @@ def _train(step: Step, context: _Context, lease: Lease | None) -> StepRecord:
         train = as_features(tables["train.en"][1], lookup)
         dev = as_features(tables["dev.en"][1], lookup)
         engine = start_training(
-            weights, lambda hidden: kind.head(hidden, task, recipe.dropout), recipe, context.placement, world, seed
+            weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world, seed
         )
     with clock.part("work"):
         losses = run_updates(
@@ -219,7 +219,7 @@ def _score(step: Step, context: _Context, lease: Lease | None) -> StepRecord:
         lookup = row_lookup(weights)
         tables = _tables(step, context, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
-        model = start_scoring(weights, lambda hidden: kind.head(hidden, task, 0.0), recipe, context.placement, world)
+        model = start_scoring(weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world)
     with clock.part("work"):
         predictions = predict(model, _joined(parts), kind, recipe, world, _progress(lease))
         rows, outcomes = score_languages(tables, predictions, kind, task)
@@ -304,13 +304,12 @@ def _attempt_folder(step: Step, context: _Context) -> Path:
 def _drop_weights(step: Step, context: _Context) -> None:
     """Delete trained weights that no pending step needs, as the study says."""
     keep = context.plan.study.keep_weights
-    children = context.plan.children
     parent = step.parent
     while parent is not None:
         above = context.plan.steps[parent]
         if keep == "all" or (keep == "intermediate" and above.phase == "ii"):
             return
-        waiting = [child for child in children[parent] if not context.store.exists(f"steps/{child}/record.json")]
+        waiting = [child for child in context.plan.children_of(parent) if not context.store.exists(f"steps/{child}/record.json")]
         if waiting:
             return
         context.store.delete(f"steps/{parent}/attempts/{context.store.record(parent).provenance.attempt}/weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,13 +46,17 @@ def stage(study: Study, store: Store, folder: Path | None, progress: Callable[[s
 
 
 def _token_ids(study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path) -> np.ndarray:
-    """Every token id in the study's text; fills the cache of token features on the way."""
+    """Every token id in the study's text; fills the cache of token features and counts tokens on the way."""
+    sizes: dict[str, dict[str, tuple[int, int]]] = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
         for key, data_hash in splits.items():
             _, table = features(store, task, key, data_hash, recipe, tokenizer)
-            found.append(np.unique(table["input_ids"].combine_chunks().values.to_numpy()).astype(np.int64))
+            ids = table["input_ids"].combine_chunks().values.to_numpy()
+            sizes.setdefault(name, {})[key] = (table.num_rows, len(ids))
+            found.append(np.unique(ids).astype(np.int64))
+    store.write("sizes.json", json.dumps(sizes))
     return np.unique(np.concatenate(found))
 
 

@@ -175,6 +175,13 @@ class Store:
     def write_lock(self, lock: Lock) -> None:
         self.write("lock.json", json.dumps({"models": lock.models, "data": lock.data}, indent=1, sort_keys=True))
 
+    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before it."""
+        if not self.exists("sizes.json"):
+            return {}
+        raw = json.loads(self.read("sizes.json"))
+        return {task: {key: (int(a), int(b)) for key, (a, b) in keys.items()} for task, keys in raw.items()}
+
     # steps
 
     def scan(self) -> Scan:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,22 @@ def read_rows(task: TaskSpec, split: Split, language: str, folder: Path | None) 
 
 
 def sample(rows: Iterable[Row], limit: int | None, task: TaskSpec) -> list[Row]:
-    """At most `limit` rows, chosen by the hash of their id, in file order. Retrieval keeps every candidate."""
+    """At most `limit` rows, chosen by the hash of their id, in file order.
+
+    Classes take turns, so that a small sample is as balanced as the data allow. Retrieval keeps every candidate.
+    """
     rows = list(rows)
     if limit is None:
         return rows
     chosen = [row for row in rows if task.kind != "retrieval" or row["side"] == "query"]
     chosen.sort(key=lambda row: hashlib.sha256(f"{task.name}/{row['id']}".encode()).digest())
+    if task.kind == "classification":
+        turn: Counter[str] = Counter()
+        turns = {}
+        for row in chosen:
+            turns[row["id"]] = turn[row["label"]]
+            turn[row["label"]] += 1
+        chosen.sort(key=lambda row: turns[row["id"]])
     keep = {row["id"] for row in chosen[:limit]}
     return [row for row in rows if row["id"] in keep or row.get("side") == "candidate"]
 

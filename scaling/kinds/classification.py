@@ -1,4 +1,4 @@
-"""Classification of one text or a pair: the label of <s> through a dense layer, XLM-R's own head."""
+"""Classification of one text or a pair: a dense layer on <s>, XLM-R's own head, or on the mean of all tokens."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.kinds.kind import Kind, Score, feature_table, init_linear, join_pair, numpy_rows
+from scaling.kinds.kind import Kind, Score, feature_table, init_linear, join_pair, mean_pool, numpy_rows
 from scaling.recipes import Recipe
 from scaling.tasks import TaskSpec
 
 
 class ClassificationHead(nn.Module):
-    """B x H → B x classes."""
+    """B x L x H, B x L → B x classes."""
 
-    def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
+    def __init__(self, hidden: int, num_labels: int, recipe: Recipe) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.pooling = recipe.pooling
+        self.dropout = nn.Dropout(recipe.dropout)
         self.dense = init_linear(nn.Linear(hidden, hidden))
         self.out = init_linear(nn.Linear(hidden, num_labels))
 
-    def forward(self, first: Tensor) -> Tensor:
-        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(first)))))
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        text = hidden[:, 0] if self.pooling == "first" else mean_pool(hidden, mask)
+        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(text)))))
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
@@ -45,7 +47,7 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(head(hidden[:, 0]).float(), targets, reduction="sum")
+    return nn.functional.cross_entropy(head(hidden, mask).float(), targets, reduction="sum")
 
 
 def _outcomes(rows: pa.Table, features: pa.Table, predictions: Sequence[np.ndarray], task: TaskSpec) -> pa.Table:
@@ -74,11 +76,11 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
 
 CLASSIFICATION = Kind(
     encode=encode,
-    head=lambda hidden, task, dropout: ClassificationHead(hidden, len(task.labels), dropout),
+    head=lambda hidden, task, recipe: ClassificationHead(hidden, len(task.labels), recipe),
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),
-    predict=lambda head, hidden, mask: numpy_rows(head(hidden[:, 0])),
+    predict=lambda head, hidden, mask: numpy_rows(head(hidden, mask)),
     outcomes=_outcomes,
     score=_score,
 )

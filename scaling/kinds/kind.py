@@ -45,7 +45,7 @@ class Encode(Protocol):
 
 
 class Head(Protocol):
-    def __call__(self, hidden: int, task: TaskSpec, dropout: float) -> nn.Module:
+    def __call__(self, hidden: int, task: TaskSpec, recipe: Recipe) -> nn.Module:
         """New layers on top of the encoder, freshly initialised; may be nn.Identity."""
 
 

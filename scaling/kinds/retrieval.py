@@ -65,7 +65,7 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
 
 RETRIEVAL = Kind(
     encode=encode,
-    head=lambda hidden, task, dropout: nn.Identity(),
+    head=lambda hidden, task, recipe: nn.Identity(),
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),

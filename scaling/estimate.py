@@ -1,0 +1,109 @@
+"""What steps cost before they run: tokens → FLOPs → seconds → dollars. Every number carries its assumption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu, plan_placement
+from scaling.plan import Plan, Step
+from scaling.study import Study
+from scaling.tasks import TaskSpec
+
+# `SPLIT.LANGUAGE` → (sequences, real tokens), by task; written by staging.
+Sizes = Mapping[str, Mapping[str, tuple[int, int]]]
+
+# Mean tokens of a sequence where nothing was staged yet; guesses from public samples, good to a factor of two.
+ASSUMED_TOKENS = {
+    "classification": 45, "multiple_choice": 50, "tagging": 30, "span_qa": 200, "retrieval": 30, "masked_lm": 250
+}  # fmt: skip
+ASSUMED_CHOICES = 4
+
+
+def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[str, int]) -> tuple[int, int]:
+    """(sequences, tokens) of a split: counted by staging, or published counts times an assumed length."""
+    staged = sizes.get(task.name, {}).get(key)
+    if staged is not None:
+        return staged
+    split = key.partition(".")[0]
+    examples = task.sizes.get(key, task.sizes.get(split, 1_000))
+    examples = min(examples, limits.get(split, examples))  # type: ignore[call-overload]
+    sequences = examples * (ASSUMED_CHOICES if task.kind == "multiple_choice" else 1)
+    return sequences, sequences * ASSUMED_TOKENS[task.kind]
+
+
+def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
+    """Model FLOPs of a step; scoring is a third of training per token."""
+    study = plan.study
+    task, model = study.task(step.task), study.model(step.model)
+    if step.action == "train":
+        sequences, tokens = split_size(task, "train.en", sizes, study.limits)
+        per_token = model.train_flops_per_token(tokens // max(1, sequences))
+        return per_token * tokens * step.recipe.epochs
+    total = 0.0
+    for code in study.test_languages(task.name):
+        sequences, tokens = split_size(task, f"test.{code}", sizes, study.limits)
+        total += model.train_flops_per_token(tokens // max(1, sequences)) / 3 * tokens
+    return total
+
+
+def flops_per_second(study: Study, model: str, placement: Placement, gpu: GpuSpec | None) -> float:
+    """Of the whole gang: the GPU's peak times the assumed utilisation, or what a CPU worker reaches."""
+    if gpu is None:
+        return CPU_FLOPS * placement.workers
+    return gpu.bf16_tflops * 1e12 * mfu(study.model(model)) * placement.workers
+
+
+def step_seconds(plan: Plan, step: Step, sizes: Sizes, placement: Placement, gpu: GpuSpec | None) -> float:
+    """Estimated seconds of a step in a warm worker group; half a second for loading and committing."""
+    return step_flops(plan, step, sizes) / flops_per_second(plan.study, step.model, placement, gpu) + 0.5
+
+
+def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:
+    """Per model: what the study says, else the planner's choice for the most demanding task; one worker on CPU.
+
+    ValueError if a model does not fit.
+    """
+    chosen = {}
+    for name in study.models:
+        given = study.placement_of(name)
+        if given is not None or gpu is None:
+            chosen[name] = given or Placement()
+            continue
+        recipes = [study.recipe(task) for task in study.used_tasks]
+        hungriest = max(recipes, key=lambda recipe: recipe.max_length)
+        smallest = min(recipes, key=lambda recipe: recipe.batch)
+        chosen[name] = plan_placement(
+            study.model(name), hungriest.model_copy(update={"batch": smallest.batch}), gpu
+        )
+    return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCost:
+    """One line of `scaling plan`."""
+
+    model: str
+    placement: Placement
+    steps: int
+    flops: float
+    device_hours: float
+    dollars: float | None
+
+
+def costs(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> list[ModelCost]:
+    """Cost of the unique steps by model, in the study's order."""
+    chosen = placements(plan.study, gpu)
+    lines = []
+    for name in plan.study.models:
+        steps = [step for step in plan.steps.values() if step.model == name]
+        seconds = sum(step_seconds(plan, step, sizes, chosen[name], gpu) for step in steps)
+        hours = seconds * chosen[name].workers / 3600
+        lines.append(
+            ModelCost(
+                model=name, placement=chosen[name], steps=len(steps), device_hours=hours,
+                flops=sum(step_flops(plan, step, sizes) for step in steps),
+                dollars=hours * gpu.dollars_per_hour if gpu else None,
+            )
+        )  # fmt: skip
+    return lines

@@ -1,0 +1,97 @@
+"""Steps on a Ray Train worker group (Train V2): one fixed gang that runs many steps, one after another."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scaling.hardware import Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What one worker group is asked to do. Plain data: it travels to the workers as JSON."""
+
+    id: str
+    study: str
+    """The study as JSON."""
+    store: str
+    steps: tuple[str, ...]
+    placements: Mapping[str, Placement]
+    workers: int
+    use_gpu: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id, "study": self.study, "store": self.store, "steps": list(self.steps),
+            "placements": {model: placement.model_dump() for model, placement in self.placements.items()},
+            "workers": self.workers, "use_gpu": self.use_gpu,
+        }  # fmt: skip
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Session:
+        placements = {model: Placement(**fields) for model, fields in raw["placements"].items()}
+        return Session(**{**raw, "steps": tuple(raw["steps"]), "placements": placements})
+
+
+def worker(config: dict[str, Any]) -> dict[str, str]:
+    """Runs in every worker of the group. What it did is in the store; the return value is for the log."""
+    quiet()
+    import torch
+
+    from scaling.engine import join_world
+    from scaling.plan import make_plan
+    from scaling.runner import run_steps
+    from scaling.store import Store
+    from scaling.study import Study
+
+    session = Session.from_json(config["session"])
+    if not session.use_gpu:
+        # One thread a worker: sums come out in the same order whatever the machine, so records can be compared.
+        torch.set_num_threads(1)
+    store = Store.open(session.store)
+    plan = make_plan(Study.model_validate_json(session.study), store.read_lock())
+    world = join_world()
+    if world.rank == 0:
+        started = {"start_seconds": time.time() - config["asked_at"], "workers": world.size, "steps": session.steps}
+        store.write(f"sessions/{session.id}.json", json.dumps(started))
+    return dict(run_steps(plan, store, session.steps, world, session.placements))
+
+
+def run_session(session: Session, scratch: str) -> None:
+    """Start a worker group, run the session, end the group. Whatever fails there is raised here."""
+    # Before ray.train is imported: the controller looks at its workers this often, which bounds how fast a group
+    # ends. The default of two seconds would be a third of a small study.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1")
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    resources = {"GPU": 1, "CPU": 1} if session.use_gpu else {"CPU": 1}
+    TorchTrainer(
+        worker,
+        train_loop_config={"session": session.to_json(), "asked_at": time.time()},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=session.workers, use_gpu=session.use_gpu, resources_per_worker=resources,
+            placement_strategy="PACK",
+        ),
+        run_config=ray.train.RunConfig(name=session.id, storage_path=scratch),
+    ).fit()  # fmt: skip
+
+
+def quiet() -> None:
+    """Keep libraries' notices out of the study's log; errors stay."""
+    os.environ.setdefault("DS_LOG_LEVEL", "error")
+    warnings.filterwarnings("ignore")
+    for name in ("DeepSpeed", "transformers", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
