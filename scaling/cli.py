@@ -64,7 +64,9 @@ def plan(
         console.print(f"· {note}", soft_wrap=True)
     scan = place.scan()
     done = sum(step in scan.done for step in whole.steps)
-    console.print(f"· Store {place.uri}: {done:,} steps done, {len(pending_steps(whole, scan)):,} to run.", soft_wrap=True)
+    console.print(
+        f"· Store {place.uri}: {done:,} steps done, {len(pending_steps(whole, scan)):,} to run.", soft_wrap=True
+    )
     if steps:
         for step in whole.steps.values():
             mark = "done " if step.id in scan.done else "     "

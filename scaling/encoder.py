@@ -74,7 +74,9 @@ def load_encoder(weights: Weights, dropout: float) -> nn.Module:
     unexpected = [key for key in info["unexpected_keys"] if not key.startswith(("head.", "lm_head."))]
     wrong = {"missing": info["missing_keys"], "unexpected": unexpected, "reshaped": info["mismatched_keys"]}
     if any(wrong.values()):
-        raise RuntimeError(f"{weights.folder}: " + "; ".join(f"{k}: {sorted(map(str, v))}" for k, v in wrong.items() if v))
+        raise RuntimeError(
+            f"{weights.folder}: " + "; ".join(f"{k}: {sorted(map(str, v))}" for k, v in wrong.items() if v)
+        )
     return encoder  # type: ignore[no-any-return]
 
 
@@ -86,5 +88,3 @@ def row_lookup(weights: Weights) -> np.ndarray | None:
     lookup = np.full(int(kept.max()) + 1, -1, dtype=np.int64)
     lookup[kept] = np.arange(len(kept))
     return lookup
-
-

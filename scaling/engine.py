@@ -184,9 +184,7 @@ def start_training(
     plain = [p for n, p in model.named_parameters() if _no_decay(n)]
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
-    optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True
-    )
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
     core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
     core.train()
     return Engine(core=core, model=model, stage=placement.zero_stage, world=world, sharding=sharding)
@@ -240,5 +238,3 @@ def versions() -> dict[str, str]:
     return {
         "torch": torch.__version__, "deepspeed": deepspeed.__version__, "transformers": transformers.__version__
     }  # fmt: skip
-
-

@@ -73,9 +73,7 @@ def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:
         recipes = [study.recipe(task) for task in study.used_tasks]
         hungriest = max(recipes, key=lambda recipe: recipe.max_length)
         smallest = min(recipes, key=lambda recipe: recipe.batch)
-        chosen[name] = plan_placement(
-            study.model(name), hungriest.model_copy(update={"batch": smallest.batch}), gpu
-        )
+        chosen[name] = plan_placement(study.model(name), hungriest.model_copy(update={"batch": smallest.batch}), gpu)
     return chosen
 
 

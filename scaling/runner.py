@@ -309,7 +309,11 @@ def _drop_weights(step: Step, context: _Context) -> None:
         above = context.plan.steps[parent]
         if keep == "all" or (keep == "intermediate" and above.phase == "ii"):
             return
-        waiting = [child for child in context.plan.children_of(parent) if not context.store.exists(f"steps/{child}/record.json")]
+        waiting = [
+            child
+            for child in context.plan.children_of(parent)
+            if not context.store.exists(f"steps/{child}/record.json")
+        ]
         if waiting:
             return
         context.store.delete(f"steps/{parent}/attempts/{context.store.record(parent).provenance.attempt}/weights")
@@ -317,7 +321,13 @@ def _drop_weights(step: Step, context: _Context) -> None:
 
 
 def _record(
-    step: Step, context: _Context, clock: _Clock, *, training: Training | None, rows: list[EvalRow], files: dict[str, str]
+    step: Step,
+    context: _Context,
+    clock: _Clock,
+    *,
+    training: Training | None,
+    rows: list[EvalRow],
+    files: dict[str, str],
 ) -> StepRecord:
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"

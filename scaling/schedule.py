@@ -147,9 +147,7 @@ def make_search(
                 return
             scan = store.scan()
             reason = "its worker group ended early; see `scaling explain`" if error else None
-            queue.close(
-                name, lambda step: step in scan.done, time.monotonic(), reason
-            )
+            queue.close(name, lambda step: step in scan.done, time.monotonic(), reason)
 
         def save(self, checkpoint_path: str) -> None:
             """Nothing: the store is the truth."""

@@ -94,9 +94,7 @@ _COUNTRY_LANGUAGES = (
 
 
 def _django(**options: str) -> DataRef:
-    return DataRef(
-        reader="django_messages", source="package:django", options=dict(options), codes={"zh": "zh_Hans"}
-    )
+    return DataRef(reader="django_messages", source="package:django", options=dict(options), codes={"zh": "zh_Hans"})
 
 
 def _pycountry(**options: str) -> DataRef:

@@ -17,9 +17,7 @@ from scaling.store import Store
 
 ROWS = "rows.parquet"
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-SCHEMA = pa.schema(
-    [(name, _TYPES[str(kind).split(" |")[0]]) for name, kind in TidyRow.__annotations__.items()]
-)
+SCHEMA = pa.schema([(name, _TYPES[str(kind).split(" |")[0]]) for name, kind in TidyRow.__annotations__.items()])
 
 
 def tidy_rows(plan: Plan, store: Store) -> Iterator[TidyRow]:
@@ -29,9 +27,12 @@ def tidy_rows(plan: Plan, store: Store) -> Iterator[TidyRow]:
     sizes = store.read_sizes()
     for cell in plan.cells:
         if cell.scored in records:
-            yield from _cell_rows(cell, plan, records, sum(
-                step_flops(plan, plan.steps[step], sizes) for step in (*cell.intermediate, *cell.trained)
-            ))
+            yield from _cell_rows(
+                cell,
+                plan,
+                records,
+                sum(step_flops(plan, plan.steps[step], sizes) for step in (*cell.intermediate, *cell.trained)),
+            )
 
 
 def _cell_rows(cell: Cell, plan: Plan, records: dict[str, StepRecord], flops: float) -> Iterator[TidyRow]:

@@ -17,6 +17,7 @@ from scaling.recipes import Recipe
 from scaling.store import Store, sha256
 from scaling.tasks import KIND_VERSIONS, TaskSpec
 
+
 @lru_cache(maxsize=4)
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in a `tokenizer.json`, without truncation or padding of its own."""

@@ -40,9 +40,7 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
     features = []
     for index, label in enumerate(rows["label"].to_pylist()):
         ids, cut = join_pair(a[index].ids, b[index].ids if seconds[index] else [], recipe.max_length)
-        features.append(
-            {"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": task.labels.index(label)}
-        )
+        features.append({"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": task.labels.index(label)})
     return feature_table(features, pa.int32())
 
 
@@ -65,9 +63,7 @@ def _outcomes(rows: pa.Table, features: pa.Table, predictions: Sequence[np.ndarr
 def _score(outcomes: pa.Table, rows: pa.Table, task: TaskSpec) -> list[Score]:
     correct = outcomes["correct"].to_pylist()
     largest = max(Counter(rows["label"].to_pylist()).values())
-    return [
-        Score(metric="accuracy", value=sum(correct) / len(correct), n=len(correct), chance=largest / len(correct))
-    ]
+    return [Score(metric="accuracy", value=sum(correct) / len(correct), n=len(correct), chance=largest / len(correct))]
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:

@@ -70,7 +70,9 @@ class Predict(Protocol):
 
 
 class Outcomes(Protocol):
-    def __call__(self, rows: pa.Table, features: pa.Table, predictions: Sequence[np.ndarray], task: TaskSpec) -> pa.Table:
+    def __call__(
+        self, rows: pa.Table, features: pa.Table, predictions: Sequence[np.ndarray], task: TaskSpec
+    ) -> pa.Table:
         """One row per scored example: `id`, `prediction` (text), `correct` or another per-example value."""
 
 

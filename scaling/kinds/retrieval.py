@@ -54,9 +54,7 @@ def _outcomes(rows: pa.Table, features: pa.Table, predictions: Sequence[np.ndarr
 def _score(outcomes: pa.Table, rows: pa.Table, task: TaskSpec) -> list[Score]:
     correct = outcomes["correct"].to_pylist()
     num_candidates = rows["side"].to_pylist().count("candidate")
-    return [
-        Score(metric="accuracy", value=sum(correct) / len(correct), n=len(correct), chance=1 / num_candidates)
-    ]
+    return [Score(metric="accuracy", value=sum(correct) / len(correct), n=len(correct), chance=1 / num_candidates)]
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:

@@ -1,0 +1,46 @@
+# `make study` and `make test` are the two commands of the README; everything else is for development.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= runs/demo
+
+.PHONY: study test test-slow check format schema build bench-study clean
+
+# torch first and alone, so that a build of it that is already chosen for this machine stays.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet -e '.[run,demo,dev]'
+	touch $@
+
+study: $(VENV)/.installed
+	$(BIN)/scaling run demo --store $(STORE)
+	$(BIN)/scaling report demo --store $(STORE)
+
+test: $(VENV)/.installed
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: $(VENV)/.installed
+	$(BIN)/pytest -m slow
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(VENV)/.installed
+	$(BIN)/scaling schema scaling/studies/schema.json
+
+build: $(VENV)/.installed
+	$(BIN)/python -m build --wheel --outdir dist .
+
+bench-%: $(VENV)/.installed
+	$(BIN)/python benchmarks/$*.py
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
