@@ -9,7 +9,7 @@ To add one, write the function (see labels.py for the shortest) and name it here
 from __future__ import annotations
 
 from scaling.metrics.answers import mlqa, squad1, squad2
-from scaling.metrics.labels import accuracy
+from scaling.metrics.labels import accuracy, tag_f1
 from scaling.metrics.mining import mining_f1
 from scaling.metrics.outcomes import Metric, Outcome, aggregate
 from scaling.metrics.ranking import map_at_20
@@ -18,6 +18,7 @@ from scaling.metrics.spans import span_f1
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "span_f1": span_f1,
+    "tag_f1": tag_f1,
     "squad1": squad1,
     "squad2": squad2,
     "mlqa": mlqa,

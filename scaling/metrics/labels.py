@@ -7,6 +7,21 @@ from typing import Any
 
 from scaling.metrics.outcomes import Outcome, pairs
 
+
+def tag_f1(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], language: str = ""
+) -> list[Outcome]:
+    """`tag_f1`: the share of all words that have the right tag (CCG supertagging); precision and recall equal it."""
+    return [
+        {
+            "tag_correct": sum(tag == gold for tag, gold in pairs(predicted, tags)),
+            "tag_predicted": len(tags),
+            "tag_gold": len(tags),
+        }
+        for predicted, tags in pairs(predictions, references)
+    ]
+
+
 _SEVERAL = (list, tuple, set, frozenset)
 
 

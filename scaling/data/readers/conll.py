@@ -1,7 +1,8 @@
 """CoNLL columns of words and tags, sentences apart by empty lines: PAN-X, MasakhaNER, MasakhaPOS, WNUT 17.
 
-Option `prefix`: what precedes each word, `{lang}:` in PAN-X. The first column is the word, the last its tag; columns
-are apart by a tab where the line has one, by spaces otherwise (a word may be a no-break space: only these two count).
+Options: `prefix`, what precedes each word (`{lang}:` in PAN-X); `label_map` {upstream tag: ours}. The first column is
+the word, the last its tag; columns are apart by a tab where the line has one, by spaces otherwise (a word may be a
+no-break space: only these two count).
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaling.data.readers.raw import checked_options, defect, filled, lines, numbered
-from scaling.data.readers.records import tagged
+from scaling.data.readers.records import mapped, tagged
 from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_conll(request: ReadRequest) -> Iterator[Row]:
     """One row per sentence."""
-    checked_options(request, {"prefix"})
+    checked_options(request, {"prefix", "label_map"})
     prefix = filled(request.options.get("prefix", ""), request)
     for file, path in enumerate(request.files):
         words: list[str] = []
@@ -28,7 +29,7 @@ def read_conll(request: ReadRequest) -> Iterator[Row]:
                 if not word.startswith(prefix):
                     raise BadData(f"{place}: {word!r} does not start with {prefix!r}")
                 words.append(word[len(prefix) :])
-                tags.append(tag)
+                tags.append(mapped(request, place, tag))
             elif words:
                 yield tagged(request, start, numbered(request, file, number), words, tags)
                 words, tags, start, number = [], [], "", number + 1

@@ -41,9 +41,10 @@ def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
 
 def checked_options(request: ReadRequest, valid: set[str]) -> None:
     """ValueError for options that the reader does not know, and for defects that do not exist."""
+    valid = valid | {"accept", "ref"}  # `ref` is for staging: the hub ref whose commit is resolved
     for option in request.options:
-        if option not in valid | {"accept"}:
-            raise ValueError(f"Unknown reader option {option!r}. {did_you_mean(option, valid | {'accept'})}")
+        if option not in valid:
+            raise ValueError(f"Unknown reader option {option!r}. {did_you_mean(option, valid)}")
     for name in request.options.get("accept", ()):
         if name not in DEFECTS:
             raise ValueError(f"Unknown defect {name!r} in `accept`. {did_you_mean(name, DEFECTS)}")

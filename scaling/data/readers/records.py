@@ -6,7 +6,7 @@ Options name columns; a dotted name goes into nested values and maps over lists 
     choices, context?, question?, label             multiple_choice: one column that holds a list, or a list of columns
     tags, words                                     tagging
     answers, starts, context, question              span_qa
-    query, candidate                                retrieval: pairs of one record each
+    query, candidate, languages?                    retrieval: pairs of one record each, in [own, en] by default
     text                                            masked_lm
 
 Any kind: `id`; `where` {column: value}, a filter in which {lang} is the upstream language code; `label_map`
@@ -81,7 +81,12 @@ def _name(request: ReadRequest, place: str, raw: Any) -> str:
         if not isinstance(raw, int) or not 0 <= raw < len(names):
             raise BadData(f"{place}: label {raw!r} is not one of 0 to {len(names) - 1} ({', '.join(names)})")
         raw = names[raw]
-    raw, mapping = str(raw), request.options.get("label_map", {})
+    return mapped(request, place, str(raw))
+
+
+def mapped(request: ReadRequest, place: str, raw: str) -> str:
+    """Our name of an upstream label or tag, by the option `label_map`."""
+    mapping = request.options.get("label_map", {})
     if mapping and raw not in mapping:
         raise BadData(f"{place}: unknown label {raw!r}. {did_you_mean(raw, mapping)}")
     return mapping.get(raw, raw)
@@ -181,7 +186,9 @@ def question(
 
 
 def _retrieval(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
-    languages = request.options.get("languages", [request.language, "en"])
+    languages = [
+        request.language if code == "own" else code for code in request.options.get("languages", ["own", "en"])
+    ]
     yield from pair(
         row_id, languages, _text(request, place, record, "query"), _text(request, place, record, "candidate")
     )

@@ -1,7 +1,8 @@
 """SQuAD's JSON: SQuAD 1.1 and 2.0, XQuAD, MLQA, TyDiQA-GoldP.
 
 Options: `unanswerable: true` (SQuAD 2.0, its `plausible_answers` are not answers); `id_prefix`, the start of the ids of
-this language where one file holds all ({lang} is the upstream code, `swahili` in TyDiQA).
+this language where one file holds all ({lang} is the upstream code, `swahili` in TyDiQA); `held_out: true`, the last
+file is a test set, and questions on its paragraphs are left out (SQuAD's dev set and XQuAD share paragraphs).
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from scaling.data.schema import BadData, ReadRequest, Row
 
 def read_squad_json(request: ReadRequest) -> Iterator[Row]:
     """Questions of all files, in order."""
-    checked_options(request, {"unanswerable", "id_prefix"})
+    checked_options(request, {"unanswerable", "id_prefix", "held_out"})
     prefix = filled(request.options.get("id_prefix", ""), request)
-    for path in request.files:
+    held_out = request.files[-1:] if request.options.get("held_out") else []
+    unseen = {paragraph["context"].strip() for path in held_out for _, _, paragraph in paragraphs(path)}
+    for path in request.files[: len(request.files) - len(held_out)]:
         for place, _, paragraph in paragraphs(path):
+            if paragraph["context"].strip() in unseen:
+                continue
             for asked in paragraph["qas"]:
                 where = f"{place}, question {asked.get('id')!r}"
                 try:
