@@ -172,19 +172,22 @@ FILES = (
     ),
     TaskSpec(
         name="cosmosqa_small", kind="multiple_choice", metric="accuracy", chance=0.25, licence="CC-BY 4.0",
-        data=(folder("cosmosqa", "delimited", {"train": ("valid.csv*",)}, **COSMOS),), sizes={"train": 2_985},
-        citation="Huang et al. 2019", note="Trains on the validation set.",
+        data=(
+            folder("cosmosqa", "delimited", {"train": ("valid.csv*",), "dev": ("valid.csv*",)}, hold_out=0.1, **COSMOS),
+        ),
+        citation="Huang et al. 2019", note="Trains on 90 % of the validation set, of 2,985 questions; dev is the rest.",
     ),
     TaskSpec(
         name="hellaswag_small", kind="multiple_choice", metric="accuracy", chance=0.25, licence="MIT",
         data=(
             folder(
-                "hellaswag", "jsonl", {"train": ("hellaswag_val.from_klosax.jsonl*",)}, context="ctx", id="ind",
-                choices="endings", label="label",
+                "hellaswag", "jsonl", {split: ("hellaswag_val.from_klosax.jsonl*",) for split in ("train", "dev")},
+                hold_out=0.1, context="ctx", id="ind", choices="endings", label="label",
             ),
         ),
-        sizes={"train": 10_042}, citation="Zellers et al. 2019",
-        note="Trains on the validation set; the context begins with the activity, which the hub keeps apart.",
+        citation="Zellers et al. 2019",
+        note="Trains on 90 % of the validation set, of 10,042; dev is the rest. The context begins with the activity, "
+        "which the hub keeps apart.",
     ),
     TaskSpec(
         name="squad1_small", kind="span_qa", metric="squad1", licence="CC-BY-SA 4.0",
@@ -291,7 +294,8 @@ FILES = (
         name="squad1_pairs_small", kind="retrieval", metric="map_at_20", licence="CC-BY-SA 4.0",
         data=(
             folder(
-                ".", "squad_pairs", {"train": ("squad/squad1.1_dev_orig.json*", "xquad/xquad.en.json*")}, held_out=True
+                ".", "squad_pairs", {"train": ("squad/squad1.1_dev_orig.json*", "xquad/xquad.en.json*"),
+                "dev": ("squad/squad1.1_adv_orig.json", "xquad/xquad.en.json*")}, held_out=True,
             ),
         ),
         sizes={"train": 931}, citation="Rajpurkar et al. 2016; Gan & Ng 2019",

@@ -9,13 +9,17 @@ from scaling.catalogue.columns import COPA, COSMOS, NLI_NUMBERED, SQUAD, convert
 from scaling.catalogue.sets import NLI, codes
 from scaling.catalogue.taskspec import DataRef, TaskSpec
 
-_MNLI = converted("nyu-mll/multi_nli", "default", {"train": "train", "dev": "validation_matched"}, **NLI_NUMBERED)
-_SNLI = converted(
-    "stanfordnlp/snli", "plain_text", {"train": "train", "dev": "validation"}, accept=["unlabelled"], **NLI_NUMBERED
+_MNLI = converted(
+    "nyu-mll/multi_nli", "default", {"train": "train", "dev": "validation_matched"}, name="mnli", **NLI_NUMBERED
 )
+_SNLI = converted(
+    "stanfordnlp/snli", "plain_text", {"train": "train", "dev": "validation"}, name="snli", accept=["unlabelled"],
+    **NLI_NUMBERED,
+)  # fmt: skip
 _ANLI = converted(
     "facebook/anli", "plain_text",
-    {"train": ("train_r1", "train_r2", "train_r3"), "dev": ("dev_r1", "dev_r2", "dev_r3")}, **NLI_NUMBERED,
+    {"train": ("train_r1", "train_r2", "train_r3"), "dev": ("dev_r1", "dev_r2", "dev_r3")}, name="anli",
+    **NLI_NUMBERED,
 )  # fmt: skip
 
 

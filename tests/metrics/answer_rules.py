@@ -36,7 +36,7 @@ def tokens(text: str, rules: str) -> list[str]:
 
 
 def without_words(text: str, words: list[str]) -> str:
-    """`text` with each whole word of `words` replaced by a space; a word is a run of letters, digits and underscores."""
+    """`text` with each whole word of `words` replaced by a space; words are runs of letters, digits and underscores."""
     out, run = "", ""
     for character in text + "\0":
         if character.isalnum() or character == "_":

@@ -5,6 +5,7 @@ To add a format, write `read(request) -> Iterator[Row]` and name it here. Every 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from scaling.data.readers.bucc import read_bucc
@@ -13,6 +14,7 @@ from scaling.data.readers.conll import read_conll
 from scaling.data.readers.conllu import read_conllu
 from scaling.data.readers.copa_xml import read_copa_xml
 from scaling.data.readers.delimited import read_delimited
+from scaling.data.readers.files import find_files
 from scaling.data.readers.hub_parquet import read_hub_parquet
 from scaling.data.readers.jsonl import read_jsonl
 from scaling.data.readers.lareqa import read_xquad_r
@@ -27,12 +29,21 @@ from scaling.data.schema import BadData, Reader, ReadRequest, Row
 
 
 def whole(reader: Reader) -> Reader:
-    """`reader`, held to what every split must be: not empty, and no id twice."""
+    """`reader`, held to what every split must be: not empty, and no id twice.
+
+    With the option `hold_out`, a share of 0 to 1, dev and train are read from the same files: dev gets the rows whose
+    id hashes below the share (whose context does, where there is one: no paragraph is in both), train the others.
+    """
 
     def read(request: ReadRequest, /) -> Iterator[Row]:
         seen: dict[str, int] = {}
+        hold_out = request.options.get("hold_out", 0)
         for row in reader(request):
             row_id = row["id"]
+            if hold_out and request.split in ("train", "dev"):
+                is_dev = _share(row.get("context") or row_id) < hold_out
+                if is_dev != (request.split == "dev"):
+                    continue
             seen[row_id] = seen.get(row_id, 0) + 1
             if seen[row_id] > 1:
                 defect(request, "repeated_id", _place(request), f"the id {row_id!r} occurs again")
@@ -42,6 +53,11 @@ def whole(reader: Reader) -> Reader:
             raise BadData(f"{_place(request)}: the {request.split} split of {request.language} is empty")
 
     return read
+
+
+def _share(text: str) -> float:
+    """A number in [0, 1) that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
 def _place(request: ReadRequest) -> str:
@@ -69,3 +85,5 @@ READERS: dict[str, Reader] = {
         # Not files but Python packages: django_messages (django.py), pycountry_names (pycountry.py).
     }.items()
 }
+
+__all__ = ["READERS", "find_files", "whole"]

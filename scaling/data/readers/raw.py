@@ -41,7 +41,8 @@ def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
 
 def checked_options(request: ReadRequest, valid: set[str]) -> None:
     """ValueError for options that the reader does not know, and for defects that do not exist."""
-    valid = valid | {"accept", "ref"}  # `ref` is for staging: the hub ref whose commit is resolved
+    # `ref` is for staging, the hub ref whose commit is resolved; `hold_out` for readers.whole.
+    valid = valid | {"accept", "hold_out", "ref"}
     for option in request.options:
         if option not in valid:
             raise ValueError(f"Unknown reader option {option!r}. {did_you_mean(option, valid)}")
@@ -123,5 +124,6 @@ def only_file(request: ReadRequest, count: int = 1) -> tuple[Path, ...]:
 
 
 def numbered(request: ReadRequest, file: int, row: int) -> str:
-    """The id of a row that has none upstream: its number, after its file's where there are several."""
-    return str(row) if len(request.files) == 1 else f"{file}-{row}"
+    """The id of a row that has none upstream: the source's `name`, its file's number (of several), its number."""
+    parts = [request.options.get("name"), None if len(request.files) == 1 else file, row]
+    return "-".join(str(part) for part in parts if part is not None)

@@ -9,8 +9,9 @@ Options name columns; a dotted name goes into nested values and maps over lists 
     query, candidate, languages?                    retrieval: pairs of one record each, in [own, en] by default
     text                                            masked_lm
 
-Any kind: `id`; `where` {column: value}, a filter in which {lang} is the upstream language code; `label_map`
-{raw: ours}. Integer labels and tags: `label_names`, the names upstream in their order.
+Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several sources);
+`where` {column: value}, a filter in which {lang} is the upstream language code; `label_map` {raw: ours}; for numbers as
+labels or tags `label_names`, the names upstream in their order.
 Multiple choice: `question_map` {raw: text}; `choice_keys`, the column of the choices' names, one of which is `label`.
 span_qa: `unanswerable: true` where questions may have no answer.
 """
@@ -26,7 +27,7 @@ from scaling.data.schema import BadData, ReadRequest, Row
 from scaling.spec import did_you_mean
 
 Record = Mapping[str, Any]
-_SHARED = {"id", "where", "label_map", "label_names"}
+_SHARED = {"id", "name", "where", "label_map", "label_names"}
 
 
 def rows(
@@ -44,8 +45,8 @@ def rows(
         for place, record in records:
             if any(str(value_at(place, record, column)) != value for column, value in where.items()):
                 continue
-            name = request.options.get("id")
-            row_id = str(value_at(place, record, name)) if name else numbered(request, file, number)
+            column = request.options.get("id")
+            row_id = str(value_at(place, record, column)) if column else numbered(request, file, number)
             number += 1
             yield from build(request, place, record, row_id)
 
