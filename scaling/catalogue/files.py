@@ -46,6 +46,9 @@ _NEWS = {
     "am": "en-amh", "ha": "en-hau", "ig": "en-ibo", "rw": "en-kin", "lg": "en-lug", "ny": "en-nya", "pcm": "en-pcm",
     "sn": "en-sna", "sw": "en-swa", "tn": "en-tsn", "tw": "en-twi", "xh": "en-xho", "yo": "en-yor", "zu": "en-zul",
 }  # fmt: skip
+_SPANISH_PAIRS = {
+    "ay": "aymara", "gn": "guarani", "hch": "wixarika", "nah": "nahuatl", "qu": "quechua", "shp": "shipibo_konibo",
+}  # fmt: skip
 _NER = codes("O B-PER I-PER B-ORG I-ORG B-LOC I-LOC")
 # WNUT's companies and groups are organisations; its works and products have no counterpart.
 _WNUT_TO_NER = {"O": "O"} | {
@@ -57,7 +60,7 @@ _WNUT_TO_NER = {"O": "O"} | {
 }  # fmt: skip
 _MASAKHA_TO_NER = {tag: tag for tag in _NER} | {"B-DATE": "O", "I-DATE": "O"}
 
-FILES = (
+_LISTED = (
     TaskSpec(
         name="nli_small", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, licence="by part",
         data=(
@@ -286,6 +289,18 @@ FILES = (
         note="LAFAND-MT's news sentences in 14 African languages against English: Tatoeba's task on longer sentences.",
     ),
     TaskSpec(
+        name="americas_pairs", kind="retrieval", metric="accuracy", train_on=(), languages=tuple(_SPANISH_PAIRS),
+        data=(
+            folder(
+                "americasnlp2021", "parallel_text", {"test": ("{lang}-spanish/dev.[!e]*", "{lang}-spanish/dev.es")},
+                codes=_SPANISH_PAIRS, other="es", accept=["empty_text"],
+            ),
+        ),
+        licence="mixed: by language", citation="Mager et al. 2021",
+        note="The shared task's dev sets: sentences in six languages of the Americas against Spanish, not English. Its "
+        "Spanish side is one text that all languages translate, with a few empty lines.",
+    ),
+    TaskSpec(
         name="lareqa_files", kind="retrieval", metric="map_at_20", train_on=("squad1_pairs_small",),
         data=(folder("lareqa", "xquad_r", {"test": ("xquad-r/{lang}.json*", "xquad-r/*.json*")}),),
         languages=XTREME_R["lareqa"], sizes={"test": 1_190}, licence="CC-BY-SA 4.0", citation="Roy et al. 2020",
@@ -301,3 +316,11 @@ FILES = (
         sizes={"train": 931}, citation="Rajpurkar et al. 2016; Gan & Ng 2019",
     ),
 )  # fmt: skip
+
+# The same test sets after a stand-in that can be trained without the hub.
+_SMALL = tuple(
+    task.model_copy(update={"name": f"{task.name}_small", "train_on": ("nli_small",)})
+    for task in _LISTED
+    if task.name in ("americasnli", "indonli")
+)
+FILES = (*_LISTED, *_SMALL)

@@ -192,8 +192,7 @@ XTREME_TASKS = (
         "is not public. Unpack the archives into bucc2018/ under these names. The threshold is tuned on the dev "
         "set of the same language, by definition of the metric: the one place where a target language's dev data "
         "is read. The hub's copies (google/xtreme, mteb) hold the gold pairs only and give another, easier task. "
-        "Repeated sentences are dropped before mining. XTREME's script averages; its BUCC wants mean pooling, "
-        "not `cls`.",
+        "Repeated sentences are dropped before mining. XTREME's script pools `cls`; its paper pools the mean.",
     ),
     TaskSpec(
         name="mewslix", kind="retrieval", metric="map_at_20", languages=XTREME_R["mewslix"],
@@ -218,9 +217,9 @@ XTREME_TASKS = (
         data=(folder("lareqa", "xquad_r", {"test": ("xquad-r/{lang}.json*", "xquad-r/*.json*")}),),
         sizes={"test": 1_190}, licence="CC-BY-SA 4.0", citation="Roy et al. 2020",
         note="The 13,014 sentences of 11 languages are one pool, and each question has one right sentence in each. "
-        "From a copy of google-research-datasets/lareqa in the data folder: the hub's xquad_r has no sentence "
-        "breaks. The public evaluate.py has no LAReQA scorer; mAP is cut at 20 as XTREME-R's paper does, "
-        "LAReQA's own is not.",
+        "From a copy of google-research-datasets/lareqa in the data folder: nlu-evals, with the hub's xquad_r, "
+        "ranks whole paragraphs instead. The public evaluate.py has no LAReQA scorer; mAP is cut at 20 as in "
+        "XTREME-R's paper, not as in LAReQA's.",
     ),
     TaskSpec(
         name="squad1_pairs", kind="retrieval", metric="map_at_20",
