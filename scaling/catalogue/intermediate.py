@@ -79,7 +79,7 @@ INTERMEDIATE = (
             ),
         ),
         sizes={"train": 39_905, "dev": 10_042}, licence="MIT", citation="Zellers et al. 2019",
-        note="`ind` is not unique upstream; rows are numbered.",
+        note="Rows are numbered: whether `ind` is unique upstream was not checked.",
     ),
     TaskSpec(
         name="ccg", kind="tagging", labels=_CCG, metric="tag_f1", licence="LDC2005T13, by licence only",
