@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
 
-
 _CLASSES: dict[str, tuple[Any, Any]] = {
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
     "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu, plan_placement
 from scaling.plan import Plan, Step
 from scaling.study import Study
-from scaling.tasks import TaskSpec
+from scaling.tasks import Split, TaskSpec
 
 # `SPLIT.LANGUAGE` → (sequences, real tokens), by task; written by staging.
 Sizes = Mapping[str, Mapping[str, tuple[int, int]]]
@@ -20,7 +20,7 @@ ASSUMED_TOKENS = {
 ASSUMED_CHOICES = 4
 
 
-def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[str, int]) -> tuple[int, int]:
+def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]) -> tuple[int, int]:
     """(sequences, tokens) of a split: counted by staging, or published counts times an assumed length."""
     staged = sizes.get(task.name, {}).get(key)
     if staged is not None:

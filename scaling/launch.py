@@ -40,8 +40,8 @@ class Session:
         return Session(**{**raw, "steps": tuple(raw["steps"]), "placements": placements})
 
 
-def worker(config: dict[str, Any]) -> dict[str, str]:
-    """Runs in every worker of the group. What it did is in the store; the return value is for the log."""
+def worker(config: dict[str, Any]) -> None:
+    """Runs in every worker of the group. What it did is in the store."""
     quiet()
     import torch
 
@@ -61,7 +61,7 @@ def worker(config: dict[str, Any]) -> dict[str, str]:
     if world.rank == 0:
         started = {"start_seconds": time.time() - config["asked_at"], "workers": world.size, "steps": session.steps}
         store.write(f"sessions/{session.id}.json", json.dumps(started))
-    return dict(run_steps(plan, store, session.steps, world, session.placements))
+    run_steps(plan, store, session.steps, world, session.placements)
 
 
 def run_session(session: Session, scratch: str) -> None:

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 import torch
 
 from scaling.data.batching import Features, as_features
-from scaling.data.staging import data_name
 from scaling.data.tokens import features
 from scaling.encoder import Weights, row_lookup
 from scaling.engine import World, start_scoring, start_training, versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -46,7 +47,7 @@ def connect(address: str | None) -> dict[str, float]:
         ray.init(address=address, log_to_driver=False)
     else:
         ray.init(
-            include_dashboard=False, log_to_driver=False, logging_level="error", resources={DRIVER_RESOURCE: 64}
+            include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, resources={DRIVER_RESOURCE: 64}
         )  # fmt: skip
     return dict(ray.cluster_resources())
 
@@ -83,14 +84,16 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
             what = "GPUs" if use_gpu else "CPUs"
             raise ValueError(f"{model} needs {placement.workers} {what} at once; the cluster has {slots}")
     sizes = store.read_sizes()
+    seconds = {
+        step: step_seconds(plan, plan.steps[step], sizes, chosen[plan.steps[step].model], gpu) for step in pending
+    }
     queue = ReadyQueue(
-        plan=plan, pending=pending, slots=slots,
-        seconds={step: step_seconds(plan, plan.steps[step], sizes, chosen[plan.steps[step].model], gpu) for step in pending},
+        plan=plan, pending=pending, slots=slots, seconds=seconds,
         workers={model: placement.workers for model, placement in chosen.items()},
     )  # fmt: skip
     stop = watch(queue)
     # Without driver slots a trial must hold some CPU, which then no worker can have.
-    held = {DRIVER_RESOURCE: 1} if resources.get(DRIVER_RESOURCE, 0) > 0 else {"CPU": 0.01}
+    held: dict[str, int | float] = {DRIVER_RESOURCE: 1} if resources.get(DRIVER_RESOURCE, 0) > 0 else {"CPU": 0.01}
     study = plan.study.model_dump_json(exclude_unset=True)
 
     def make_session(name: str, steps: tuple[str, ...]) -> Session:

@@ -186,7 +186,10 @@ class Store:
 
     def scan(self) -> Scan:
         """Everything about all steps that file names tell, in one recursive listing."""
-        done, weights, failures, num_bytes = set(), set(), {}, 0
+        done: set[str] = set()
+        weights: set[str] = set()
+        failures: dict[str, int] = {}
+        num_bytes = 0
         leases: dict[str, list[str]] = {}
         start = len(self.path("steps")) + 1
         for info in self.listing("steps", recursive=True):

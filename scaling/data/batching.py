@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def as_features(table: pa.Table, lookup: np.ndarray | None) -> Features:
         if (flat < 0).any():
             raise ValueError("a text has a token whose embedding was trimmed away; stage the study again")
     return Features(
-        input_ids=[flat[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)],
+        input_ids=[flat[a:b] for a, b in pairwise(offsets)],
         targets=table["target"].to_pylist(), units=table["unit"].to_numpy(), cut=sum(table["cut"].to_pylist()),
     )  # fmt: skip
 

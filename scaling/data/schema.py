@@ -7,7 +7,7 @@ between runs, since splits, samples and paired tests hang on it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +66,8 @@ class ReadRequest:
     """DataRef.options."""
     labels: Sequence[str]
     """TaskSpec.labels."""
+    defects: list[str] = field(default_factory=list)
+    """Faults of the upstream data that the task accepts by name; the reader appends, staging counts and lists them."""
 
 
 class Reader(Protocol):

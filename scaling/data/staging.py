@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.data.readers import READERS
+from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row
 from scaling.fingerprint import canonical_json, fingerprint
 from scaling.spec import known
@@ -40,41 +40,55 @@ def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
     return wanted
 
 
-def _root(ref: DataRef, folder: Path | None) -> Path:
+def _root(ref: DataRef, revision: str, folder: Path | None) -> Path:
+    """The folder that a DataRef's patterns are looked up in."""
     scheme, _, name = ref.source.partition(":")
     if scheme == "package":
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise BadData(f"the package {name!r} is not installed; `pip install 'stilts-scaling[demo]'` brings it")
         return Path(spec.origin).parent
-    if scheme == "dir":
-        if folder is None:
-            raise BadData(f"{ref.source} needs `--from DIR`: the folder that holds {name!r}")
+    if folder is not None and (folder / name).is_dir():
         return folder / name
-    raise BadData(f"{ref.source}: reading from the hub needs `scaling stage --from DIR` with its files for now")
+    if scheme == "dir":
+        raise BadData(
+            f"{ref.source}: give `--from DIR`, the folder that holds {name!r}"
+            + (f"; {folder} does not" if folder else "")
+        )
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, repo_type="dataset", revision=revision))
 
 
-def _files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
-    if ref.source.startswith("package:"):
-        return [root]
-    patterns = ref.files.get(split, ())
-    paths = [root / pattern.format(lang=code) for pattern in patterns]
-    for path in paths:
-        if not path.is_file():
-            near = sorted(item.name for item in path.parent.glob("*"))[:20] if path.parent.is_dir() else []
-            raise BadData(f"{path}: no such file for {split}.{code}; {path.parent} has {', '.join(near) or 'nothing'}")
-    return paths
+def _revision(ref: DataRef, before: dict[str, str], folder: Path | None) -> str:
+    """The commit that a hub source is read at: the one in its spec, the one staged before, or today's, asked once."""
+    scheme, _, name = ref.source.partition(":")
+    if scheme != "hub" or (folder is not None and (folder / name).is_dir()):
+        return ""
+    known_commit = ref.revision or before.get(ref.source)
+    if known_commit:
+        return known_commit
+    from huggingface_hub import HfApi
+
+    # Some data sets are read from the hub's own Parquet conversion, a branch; what is locked is its commit.
+    return str(HfApi().dataset_info(name, revision=str(ref.options.get("ref", "main"))).sha)
 
 
-def read_rows(task: TaskSpec, split: Split, language: str, folder: Path | None) -> Iterator[Row]:
-    """Rows of all DataRefs of a task, in order."""
-    for ref in task.data:
+def read_rows(
+    task: TaskSpec, split: Split, language: str, folder: Path | None, revisions: dict[str, str], defects: list[str]
+) -> Iterator[Row]:
+    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to `defects`."""
+    for index, ref in enumerate(task.data):
+        root = _root(ref, revisions.get(ref.source, ""), folder)
         code = ref.codes.get(language, language)
+        files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
         request = ReadRequest(
-            language=language, split=split, files=_files(ref, split, code, _root(ref, folder)), upstream_code=code,
-            options=ref.options, labels=task.labels,
+            language=language, split=split, files=files, upstream_code=code, options=ref.options, labels=task.labels,
+            defects=defects,
         )  # fmt: skip
-        yield from READERS[known("reader", ref.reader, READERS)](request)
+        for row in READERS[known("reader", ref.reader, READERS)](request):
+            # Several data sets in one task may use the same ids.
+            yield row if len(task.data) == 1 else {**row, "id": f"{index}/{row['id']}"}
 
 
 def sample(rows: Iterable[Row], limit: int | None, task: TaskSpec) -> list[Row]:
@@ -132,26 +146,35 @@ def stage_task(study: Study, task: TaskSpec, store: Store, folder: Path | None) 
         }
     )
     manifest_name = f"data/{task.name}/manifest.json"
+    before: dict[str, str] = {}
     if store.exists(manifest_name):
         manifest = json.loads(store.read(manifest_name))
         if manifest["request"] == request:
             return {key: entry["sha256"] for key, entry in manifest["splits"].items()}
+        before = {source: revision for source, revision in manifest["sources"] if revision}
+    revisions = {ref.source: _revision(ref, before, folder) for ref in task.data}
     entries: dict[str, dict[str, Any]] = {}
     for split, code in splits:
         key = f"{split}.{code}"
         place = f"task {task.name}, {key}"
-        available = list(read_rows(task, split, code, folder))
+        defects: list[str] = []
+        available = list(read_rows(task, split, code, folder, revisions, defects))
         table = to_table(sample(available, study.limits.get(split), task), task, place)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         store.write(data_name(task.name, key), buffer.getvalue())
-        entries[key] = {"rows": table.num_rows, "available": len(available), "sha256": content_hash(table)}
+        entries[key] = {
+            "rows": table.num_rows,
+            "available": len(available),
+            "sha256": content_hash(table),
+            "defects": defects,
+        }
     store.write(
         manifest_name,
         json.dumps(
             {
                 "request": request, "licence": task.licence, "citation": task.citation,
-                "sources": [[ref.source, ref.revision] for ref in task.data], "splits": entries,
+                "sources": [[ref.source, revisions[ref.source]] for ref in task.data], "splits": entries,
             },
             indent=1,
         ),

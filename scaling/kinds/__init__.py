@@ -1,4 +1,4 @@
-"""One file per kind of task. A kind turns rows into token features, features into a loss, and hidden states into scores."""
+"""One file per kind of task: rows → token features, features → loss, hidden states → scores."""
 
 from __future__ import annotations
 

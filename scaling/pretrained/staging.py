@@ -76,7 +76,8 @@ def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, np.ndarray], f
     files = sorted(path.glob("*.safetensors"))
     if not files:
         raise BadData(
-            f"model {model.name!r}: {path} has no *.safetensors; it has {', '.join(sorted(p.name for p in path.iterdir()))}"
+            f"model {model.name!r}: {path} has no *.safetensors; it has "
+            + (", ".join(sorted(item.name for item in path.iterdir())) or "nothing")
         )
     state: dict[str, np.ndarray] = {}
     for file in files:

@@ -1,0 +1,60 @@
+"""COPA's XML: items with a premise, two alternatives and what is asked for, cause or effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from xml.parsers import expat
+
+from scaling.data.readers.raw import checked_options, only_file, open_text
+from scaling.data.schema import BadData, ReadRequest, Row
+from scaling.spec import did_you_mean
+
+QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
+"""The two questions of COPA (Roemmele et al. 2011), the same words for XCOPA in every language."""
+
+
+def read_copa_xml(request: ReadRequest) -> Iterator[Row]:
+    """One row per item, its id the item's."""
+    checked_options(request, set())
+    (path,) = only_file(request)
+    items: list[tuple[str, dict[str, str]]] = []
+    parser = expat.ParserCreate()
+    inside = ""
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal inside
+        if name == "item":
+            items.append((f"{path}:{parser.CurrentLineNumber}", dict(attributes)))
+        inside = name if name in ("p", "a1", "a2") else ""
+
+    def end(name: str) -> None:
+        nonlocal inside
+        inside = ""
+
+    def text(data: str) -> None:
+        if inside and items:
+            items[-1][1][inside] = items[-1][1].get(inside, "") + data
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
+    try:
+        with open_text(path) as stream:
+            parser.Parse(stream.read(), True)
+    except expat.ExpatError as error:
+        raise BadData(f"{path}:{error.lineno}: broken XML: {error}") from error
+    for place, item in items:
+        yield _row(place, item)
+
+
+def _row(place: str, item: dict[str, Any]) -> Row:
+    missing = {"id", "asks-for", "most-plausible-alternative", "p", "a1", "a2"} - set(item)
+    if missing:
+        raise BadData(f"{place}: the item has no {', '.join(sorted(missing))}")
+    if item["asks-for"] not in QUESTIONS:
+        raise BadData(f"{place}: asks for {item['asks-for']!r}. {did_you_mean(item['asks-for'], QUESTIONS)}")
+    if item["most-plausible-alternative"] not in ("1", "2"):
+        raise BadData(f"{place}: the right alternative {item['most-plausible-alternative']!r} is not 1 or 2")
+    return {
+        "id": item["id"], "context": item["p"].strip(), "question": QUESTIONS[item["asks-for"]],
+        "choices": [item["a1"].strip(), item["a2"].strip()], "label": int(item["most-plausible-alternative"]) - 1,
+    }  # fmt: skip

@@ -1,0 +1,34 @@
+"""Which files a split of a language is read from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling.catalogue.taskspec import DataRef, Split
+from scaling.data.schema import BadData
+from scaling.spec import did_you_mean
+
+
+def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
+    """Files that match the patterns of `ref`, in the patterns' order, by name within one pattern.
+
+    `code` is the upstream language code; `root` the folder of the source. Raises BadData naming what is there for a
+    split that the source does not have, and for a pattern that matches nothing: a missing language is never empty.
+    """
+    if split not in ref.files:
+        raise BadData(f"{ref.source} has no {split} split; it has {', '.join(ref.files) or 'none'}")
+    found: list[Path] = []
+    for pattern in ref.files[split]:
+        pattern = pattern.replace("{lang}", code)
+        matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        if not matches:
+            raise BadData(f"{root / pattern}: no such file for {split} of {code!r}. {_there(root, pattern)}")
+        found += matches
+    return found
+
+
+def _there(root: Path, pattern: str) -> str:
+    folder = (root / pattern).parent
+    if not folder.is_dir():
+        return f"There is no folder {folder}"
+    return did_you_mean(Path(pattern).name, (path.name for path in folder.iterdir()))
