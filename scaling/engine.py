@@ -142,6 +142,8 @@ class Engine:
         """Free the memory that DeepSpeed's cycles would keep until some later collection."""
         self.core.destroy()
         self.core = None
+        # transformers shards every model that it loads while this exists.
+        self.sharding = None
 
 
 def full_state(model: Encoder, stage: int) -> dict[str, Tensor]:

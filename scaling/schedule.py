@@ -38,7 +38,7 @@ def connect(address: str | None) -> dict[str, float]:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     # A searcher of our own gets one pending trial otherwise, and sessions would start one after another.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "64")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("AIR_VERBOSITY", "0")
     import ray
 
     _ensure_token()

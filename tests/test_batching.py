@@ -1,0 +1,85 @@
+"""The same examples in the same updates, whatever the hardware."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaling.data.batching import Features, collate, micro_batches, num_updates, scoring_batches, training_order
+from scaling.hardware import Placement
+from scaling.kinds import KINDS
+from scaling.recipes import Recipe
+
+
+def made(num: int, seed: int = 0, per_unit: int = 1) -> Features:
+    rng = np.random.default_rng(seed)
+    return Features(
+        input_ids=[rng.integers(4, 90, rng.integers(3, 20)) for _ in range(num * per_unit)],
+        targets=[0] * (num * per_unit), units=np.repeat(np.arange(num), per_unit), cut=0,
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num=st.integers(1, 60), epochs=st.floats(0.5, 4), seed=st.integers(0, 5), per_unit=st.sampled_from([1, 3]),
+    layout=st.sampled_from([(1, 8), (1, 4), (1, 3), (2, 4), (2, 2), (4, 1), (4, 2), (8, 1)]),
+)  # fmt: skip
+def test_every_layout_sees_the_same_global_batches(
+    num: int, epochs: float, seed: int, per_unit: int, layout: tuple[int, int]
+) -> None:
+    features, recipe = made(num, seed, per_unit), Recipe(batch=8, epochs=epochs)
+    workers, micro = layout
+    actual, steps = Placement(workers=workers, micro_batch=micro).accumulation(8)
+    order = training_order(features, recipe, seed)
+    assert len(order) == num_updates(num, recipe)
+    for update in order:
+        shares = [micro_batches(update, features, actual, rank, workers) for rank in range(workers)]
+        assert all(len(share) == steps for share in shares)
+        seen = sorted(index for share in shares for batch in share for index in batch)
+        assert seen == sorted(unit * per_unit + part for unit in update for part in range(per_unit))
+
+
+@given(num=st.integers(1, 50), epochs=st.integers(1, 3))
+def test_every_example_is_seen_once_an_epoch(num: int, epochs: int) -> None:
+    order = np.concatenate(training_order(made(num), Recipe(batch=4, epochs=epochs), 1))
+    counts = np.bincount(order, minlength=num)
+    # The last update is topped up from the next epoch.
+    assert counts.min() >= epochs
+    assert counts.sum() - epochs * num < 4
+
+
+def test_order_depends_on_the_seed_alone() -> None:
+    features, recipe = made(40), Recipe(batch=8)
+    first, again, other = (np.concatenate(training_order(features, recipe, seed)) for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_sorting_by_length_leaves_little_padding() -> None:
+    features, recipe = made(400), Recipe(batch=8, epochs=1)
+    tokens = padded = 0
+    for update in training_order(features, recipe, 0):
+        batch = collate(features, KINDS["classification"], micro_batches(update, features, 8, 0, 1)[0])
+        tokens += batch.tokens
+        padded += batch.input_ids.numel()
+    assert padded / tokens < 1.1
+
+
+@given(num=st.integers(1, 80), budget=st.integers(1, 200))
+def test_scoring_covers_everything_once_longest_first(num: int, budget: int) -> None:
+    features = made(num)
+    batches = list(scoring_batches(features, budget))
+    assert sorted(index for batch in batches for index in batch) == list(range(num))
+    longest = [max(len(features.input_ids[index]) for index in batch) for batch in batches]
+    assert longest == sorted(longest, reverse=True)
+    assert all(len(batch) == 1 or len(batch) * top <= budget for batch, top in zip(batches, longest, strict=True))
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"32 does not divide over 3 workers; choose workers among \[1, 2, 4"):
+        Placement(workers=3).accumulation(32)

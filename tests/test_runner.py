@@ -1,0 +1,187 @@
+"""A whole study in this process: every cell scored, nothing done twice, resumable in the middle of a step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from scaling.engine import World, join_world
+from scaling.lease import claim, new_owner
+from scaling.plan import Plan, make_plan
+from scaling.queue import pending_steps
+from scaling.records import CorruptRecord
+from scaling.runner import run_steps
+from scaling.staging import stage
+from scaling.status import study_status
+from scaling.store import Store, StoreError
+from scaling.study import Study
+from scaling.tidy import tidy_rows
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    yield join_world()
+
+
+def staged(content: dict[str, Any], folder: Path) -> tuple[Plan, Store]:
+    study, store = Study(**content), Store.open(folder)
+    return make_plan(study, stage(study, store, None, lambda what: None)), store
+
+
+def run_all(plan: Plan, store: Store, world: World) -> dict[str, str]:
+    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
+    return dict(run_steps(plan, store, pending_steps(plan, store.scan()), world, placements))  # type: ignore[arg-type]
+
+
+def science(plan: Plan, store: Store) -> dict[str, Any]:
+    return {step: store.record(step).science() for step in plan.steps}
+
+
+def test_a_study_runs_once_and_its_rows_are_complete(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    assert set(run_all(plan, store, world).values()) == {"done"}
+    assert run_all(plan, store, world) == {}
+    rows = list(tidy_rows(plan, store))
+    expected = {
+        (cell.model, cell.arm, cell.target, language)
+        for cell in plan.cells
+        for language in plan.study.test_languages(cell.target)
+    }
+    assert {(row.model, row.arm, row.target, row.language) for row in rows} == expected
+    assert {row.language for row in rows if row.target == "applications"} == {"en", "de", "sw", "uk"}
+    assert all(0 <= row.value <= 1 and row.n == 12 for row in rows)
+    # keep_weights is none: every trained weight is gone once all scorings below it are there.
+    assert not store.scan().weights
+    status = study_status(plan, store)
+    assert sum(status.done.values()) == len(plan.steps)
+    assert not status.pending
+
+
+def test_two_runs_agree_to_the_bit(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+    first = staged(tiny_study, tmp_path / "a")
+    second = staged(tiny_study, tmp_path / "b")
+    run_all(*first, world)
+    run_all(*second, world)
+    assert science(*first) == science(*second)
+
+
+def test_a_step_resumes_in_the_middle_with_the_same_numbers(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {
+        **tiny_study,
+        "recipes": {"default": {**tiny_study["recipes"]["default"], "dropout": 0.1}},
+        "placement": {"default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 7}},
+    }
+    undisturbed = staged(content, tmp_path / "a")
+    run_all(*undisturbed, world)
+
+    plan, store = staged(content, tmp_path / "b")
+    import scaling.runner as runner
+
+    class Killed(Exception):
+        pass
+
+    def dies(lease: Any) -> Any:
+        def note(done: int, total: int) -> None:
+            if done == 30:
+                raise Killed
+
+        return note
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_progress", dies)
+        with pytest.raises(Killed):
+            run_all(plan, store, world)
+    interrupted = pending_steps(plan, store.scan())[0]
+    assert store.exists(f"steps/{interrupted}/resume/manifest.json")
+    resumed: list[int] = []
+    original = runner.run_updates
+
+    def spy(*args: Any) -> Any:
+        resumed.append(0 if args[-1].found is None else 1)
+        return original(*args)
+
+    monkeypatch.setattr(runner, "run_updates", spy)
+    run_all(plan, store, world)
+    assert resumed[0] == 1
+    assert sum(resumed) == 1
+    assert science(plan, store) == science(*undisturbed)
+
+
+def test_a_corrupt_resume_point_is_not_used(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    step = next(iter(plan.steps))
+    store.write(f"steps/{step}/resume/new/mp_rank_00_model_states.pt", b"torn")
+    manifest = {"files": {"mp_rank_00_model_states.pt": "0" * 64}, "workers": 1, "zero_stage": 1}
+    store.write(f"steps/{step}/resume/manifest.json", json.dumps(manifest))
+    assert run_steps(plan, store, [step], world, {m: plan.study.placement["default"] for m in plan.study.models})
+
+
+def test_a_step_with_a_live_lease_is_left_alone(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    step = next(iter(plan.steps))
+    lease = claim(store, step, new_owner())
+    assert lease is not None
+    placements = {model: plan.study.placement["default"] for model in plan.study.models}
+    child = plan.children_of(step)[0]
+    try:
+        assert run_steps(plan, store, [step, child], world, placements) == {step: "taken", child: "blocked"}
+    finally:
+        lease.release()
+
+
+def test_adding_a_seed_keeps_what_is_done(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    run_all(plan, store, world)
+    more = make_plan(Study(**{**tiny_study, "models": ["tiny-1"], "seeds": [0, 1]}), store.read_lock())
+    todo = pending_steps(more, store.scan())
+    assert todo
+    assert all(".s1." in step for step in todo)
+
+
+def test_adding_a_target_makes_deleted_weights_again(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    small = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"]}
+    plan, store = staged(small, tmp_path)
+    run_all(plan, store, world)
+    before = {step: store.record(step) for step in plan.steps}
+    wider, store = staged({**small, "targets": ["applications", "messages"]}, tmp_path)
+    todo = pending_steps(wider, store.scan())
+    assert [wider.steps[step].phase for step in todo].count("ii") == 1
+    run_all(wider, store, world)
+    for step, record in before.items():
+        assert store.record(step).science() == record.science()
+
+
+def test_another_studys_store_is_refused(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.check_study("other")
+    with pytest.raises(StoreError, match="the store of the study 'other', not of 'tiny'"):
+        stage(Study(**tiny_study), store, None, lambda what: None)
+
+
+def test_changed_data_under_a_store_are_refused(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    _, store = staged(tiny_study, tmp_path)
+    changed = Study(**{**tiny_study, "limits": {"train": 40, "dev": 30, "test": 12}})
+    with pytest.raises(StoreError, match=r"train\.en differ from those in the store's lock file"):
+        stage(changed, store, None, lambda what: None)
+
+
+def test_a_corrupt_record_names_itself(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    step = next(iter(plan.steps))
+    store.write(f"steps/{step}/record.json", '{"schema_version": 1, "step": ')
+    with pytest.raises(CorruptRecord, match=rf"{step}/record.json is not a record"):
+        study_status(plan, store)
