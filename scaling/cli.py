@@ -175,15 +175,16 @@ def report(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")] = None,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables beside it."""
+    from scaling.tidy import ROWS, write_rows
+
+    spec, place, whole = _load(study, store)
+    if not place.scan().done or not write_rows(whole, place):
+        raise StoreError(f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them")
     import polars as pl
 
     from analysis.load import load_tidy
     from analysis.report import write_report
-    from scaling.tidy import ROWS, write_rows
 
-    spec, place, whole = _load(study, store)
-    if not write_rows(whole, place):
-        raise StoreError(f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them")
     folder = out or (place.local / "report" if place.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)

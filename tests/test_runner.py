@@ -45,9 +45,7 @@ def science(plan: Plan, store: Store) -> dict[str, Any]:
     return {step: store.record(step).science() for step in plan.steps}
 
 
-def test_a_study_runs_once_and_its_rows_are_complete(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World
-) -> None:
+def test_a_study_runs_once_and_its_rows_are_complete(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
     plan, store = staged(tiny_study, tmp_path)
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert run_all(plan, store, world) == {}
@@ -150,9 +148,7 @@ def test_adding_a_seed_keeps_what_is_done(tiny_study: dict[str, Any], tmp_path: 
     assert all(".s1." in step for step in todo)
 
 
-def test_adding_a_target_makes_deleted_weights_again(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World
-) -> None:
+def test_adding_a_target_makes_deleted_weights_again(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
     small = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"]}
     plan, store = staged(small, tmp_path)
     run_all(plan, store, world)
