@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("ray")
-psutil = pytest.importorskip("psutil")
 
 from scaling.plan import Plan, make_plan
 from scaling.store import Store
