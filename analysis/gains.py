@@ -73,7 +73,7 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("chance").alias("chance_level"),
         (pl.col("collapsed") | pl.col("collapsed_none")).alias("collapsed"),
         (pl.col("floor") | pl.col("floor_none")).alias("floor"),
-        pl.col("arm").map_elements(in_pool, return_dtype=pl.Boolean).alias("pooled"),
+        pl.col("arm").is_in([arm for arm in rows["arm"].unique() if in_pool(arm)]).alias("pooled"),
     ).drop("chance").rename({"chance_gain": "chance"}).sort("model", "arm", "target", "language", "seed")  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Panel:
         return replace(self, series=self.series.filter(pl.Series(keep)), y=self.y[:, :, keep])
 
     def where(self, condition: pl.Expr) -> Panel:
-        return self.only(self.series.select(condition.alias("keep"))["keep"].to_numpy())
+        return self.only(self.series.with_columns(condition.alias("keep"))["keep"].to_numpy())
 
     def sizes(self, keep: Iterable[int]) -> Panel:
         """The panel of some of the sizes, by index."""
