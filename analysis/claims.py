@@ -1,0 +1,285 @@
+"""Claims of papers, as data: each a contrast of gains with an expected direction or size, checked at every model size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from analysis.gains import ENGLISH
+from analysis.load import BadInput
+from analysis.panel import Array, Panel, make_panel, mean_weights, replicas
+from analysis.slope import contrast, moments
+from scaling.spec import Spec, did_you_mean
+
+Status = Literal["supported", "contradicted", "undecided", "not run"]
+
+PHANG2020 = Path(__file__).parent / "claims" / "phang2020.yaml"
+
+
+class Selection(Spec):
+    """Which gains a side of a claim averages: inside targets first, then targets equally."""
+
+    arms: tuple[str, ...] | Literal["pooled", "others"] = "pooled"
+    """Names; `pooled`: every English intermediate arm; `others`: those of them that the claim does not name."""
+    targets: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    """Kinds of target task, as `retrieval` or `span_qa`."""
+    not_kinds: tuple[str, ...] | None = None
+    best_per_target: bool = False
+    """Only the arm that is best on English dev for the size and target, chosen by the other seeds."""
+
+
+class Expectation(Spec):
+    """What the claim says about the contrast, in points. Exactly one field is given."""
+
+    direction: Literal["positive", "negative"] | None = None
+    at_least: float | None = None
+    about: float | None = None
+    """Equal to this within `within`."""
+    within: float = Field(default=1.0, gt=0)
+    not_above: float | None = None
+    """For "no consistent benefit": supported if the interval lies below it."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Expectation:
+        given = [n for n in ("direction", "at_least", "about", "not_above") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expect needs exactly one of direction, at_least, about, not_above; it has {given}")
+        return self
+
+
+class Claim(Spec):
+    name: str
+    says: str
+    """The claim in one sentence."""
+    source: str
+    of: Selection
+    against: Selection | None = None
+    """Subtracted from `of`; None: against no intermediate training."""
+    each_arm: bool = False
+    """Check every arm of `of` alone: supported if more than half are, contradicted if at least half are."""
+    expect: Expectation
+    languages: Literal["zero-shot", "all"] = "zero-shot"
+    same_data: bool = False
+    """Whether pairs that train twice on the same data count."""
+    note: str = ""
+
+
+class ClaimsFile(Spec):
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    claim: Claim
+    model: str
+    label: str
+    status: Status
+    estimate: float
+    low: float
+    high: float
+    detail: str
+    """What was compared, or why the claim was not run."""
+
+
+def load_claims(path: Path) -> tuple[Claim, ...]:
+    """The claims of a YAML file; BadInput names the file, the place and the valid keys."""
+    if not path.is_file():
+        raise BadInput(f"There is no claims file {path}.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is not YAML: {error}") from error
+    try:
+        claims = ClaimsFile.model_validate(raw).claims
+    except ValidationError as error:
+        raise BadInput(f"{path}: {_first_problem(error)}") from error
+    names = [claim.name for claim in claims]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"{path}: claim names must differ, but {twice} occur twice.")
+    return claims
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        models = (ClaimsFile, Claim, Selection, Expectation)
+        valid = {name for model in models for name in model.model_fields}
+        return f"{place} is not a known key. {did_you_mean(str(first['loc'][-1]), valid)}"
+    return f"{place}: {first['msg']}."
+
+
+def check_claims(
+    claims: tuple[Claim, ...], gains: pl.DataFrame, sizes: pl.DataFrame, expected: pl.DataFrame | None = None
+) -> list[Checked]:
+    """Every claim at every size. Collapsed runs are left out; intervals are over replicas (size, seed)."""
+    out: list[Checked] = []
+    for claim in claims:
+        rule = ~pl.col("collapsed")
+        if claim.languages == "zero-shot":
+            rule &= pl.col("language") != ENGLISH
+        if not claim.same_data:
+            rule &= ~pl.col("same_data")
+        out += _check(claim, gains.filter(rule), sizes)
+    return out
+
+
+def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Checked]:
+    named = _named_arms(claim)
+    absent = sorted(named - set(gains["arm"].unique()))
+    if absent:
+        return [_not_run(claim, row, f"no gain of {', '.join(absent)} in the data") for row in _sizes(sizes)]
+    if claim.each_arm:
+        return _check_each(claim, gains, sizes, named)
+    first = _side(claim.of, gains, sizes, named)
+    second = _side(claim.against, gains, sizes, named) if claim.against else None
+    difference = first if second is None else first - second
+    return [_judged(claim, row, difference, i) for i, row in enumerate(_sizes(sizes))]
+
+
+def _check_each(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]) -> list[Checked]:
+    arms = sorted(_select(claim.of, gains, named)["arm"].unique())
+    alone = {
+        arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named) for arm in arms
+    }
+    out = []
+    for i, row in enumerate(_sizes(sizes)):
+        each = {arm: _judged(claim, row, r, i) for arm, r in alone.items()}
+        run = {arm: item for arm, item in each.items() if item.status != "not run"}
+        if not run:
+            out.append(_not_run(claim, row, "no such gain at this size"))
+            continue
+        num = {status: sum(item.status == status for item in run.values()) for status in ("supported", "contradicted")}
+        status: Status = "undecided"
+        if 2 * num["supported"] > len(run):
+            status = "supported"
+        elif 2 * num["contradicted"] >= len(run):
+            status = "contradicted"
+        estimates = [item.estimate for item in run.values()]
+        detail = f"{num['supported']} of {len(run)} arms as claimed, {num['contradicted']} against it"
+        out.append(_result(claim, row, status, float(np.mean(estimates)), float("nan"), float("nan"), detail))
+    return out
+
+
+def _named_arms(claim: Claim) -> set[str]:
+    sides = [claim.of, claim.against]
+    return {arm for side in sides if side is not None and not isinstance(side.arms, str) for arm in side.arms}
+
+
+def _select(side: Selection, gains: pl.DataFrame, named: set[str]) -> pl.DataFrame:
+    if side.arms == "pooled":
+        rule = pl.col("pooled")
+    elif side.arms == "others":
+        rule = pl.col("pooled") & ~pl.col("arm").is_in(sorted(named))
+    else:
+        rule = pl.col("arm").is_in(list(side.arms))
+    if side.targets is not None:
+        rule &= pl.col("target").is_in(list(side.targets))
+    if side.kinds is not None:
+        rule &= pl.col("kind").is_in(list(side.kinds))
+    if side.not_kinds is not None:
+        rule &= ~pl.col("kind").is_in(list(side.not_kinds))
+    return gains.filter(rule)
+
+
+def _side(side: Selection, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]) -> Array:
+    """Replica values [size, seed]; seeds in the order of all seeds in `gains`, NaN where nothing was run."""
+    seeds = gains["seed"].unique().sort().to_list()
+    r = np.full((len(sizes), len(seeds)), np.nan)
+    chosen = _select(side, gains, named)
+    if side.best_per_target:
+        chosen = _best_per_target(chosen)
+    if chosen.is_empty():
+        return r
+    panel = make_panel(chosen, sizes, "points")
+    at = [seeds.index(seed) for seed in panel.seeds]
+    r[:, at] = _found(panel)
+    return r
+
+
+def _found(panel: Panel) -> Array:
+    r = np.full((panel.num_sizes, len(panel.seeds)), np.nan)
+    for i in range(panel.num_sizes):
+        here = np.isfinite(panel.y[i]).any(axis=0)
+        if here.any():
+            part = panel.only(here)
+            r[i] = replicas(part.y[i : i + 1], mean_weights(part.series))[0]
+    return r
+
+
+def _best_per_target(gains: pl.DataFrame) -> pl.DataFrame:
+    """Per (model, target, seed) the arm with the best English dev score over the other seeds, as arm `best`.
+
+    With one seed its own dev score selects, and the selection bias is part of the result. Gains without an
+    English dev score cannot be selected.
+    """
+    keys = ["model", "target"]
+    dev = gains.filter(pl.col("english_dev").is_not_null()).select(*keys, "arm", "seed", "english_dev").unique()
+    total = dev.with_columns(
+        pl.col("english_dev").sum().over(*keys, "arm").alias("sum"), pl.len().over(*keys, "arm").alias("num")
+    )
+    others = total.with_columns(
+        pl.when(pl.col("num") > 1)
+        .then((pl.col("sum") - pl.col("english_dev")) / (pl.col("num") - 1))
+        .otherwise(pl.col("english_dev"))
+        .alias("dev_of_others")
+    )
+    best = (
+        others.sort("dev_of_others", "arm", descending=[True, False])
+        .group_by(*keys, "seed", maintain_order=True)
+        .agg(pl.col("arm").first())
+    )
+    return gains.join(best, on=[*keys, "seed", "arm"]).with_columns(pl.lit("best").alias("arm"))
+
+
+def _judged(claim: Claim, row: dict[str, str], r: Array, i: int) -> Checked:
+    if not np.isfinite(r[i]).any():
+        return _not_run(claim, row, "no such gain at this size")
+    result = contrast(r, np.eye(len(r))[i])
+    low, high = (float(v) for v in result.interval())
+    seeds = int(moments(r)[0][i])
+    detail = f"{seeds} seed{'s' if seeds != 1 else ''}"
+    return _result(claim, row, judge(claim.expect, low, high), float(result.estimate), low, high, detail)
+
+
+def judge(expect: Expectation, low: float, high: float) -> Status:
+    """A 95 % interval against an expectation: inside what is claimed, outside it, or across its edge."""
+    if not np.isfinite(low) or not np.isfinite(high):
+        return "undecided"
+    bounds = {
+        "positive": (0.0, np.inf), "negative": (-np.inf, 0.0),
+        None: (
+            expect.at_least if expect.at_least is not None
+            else expect.about - expect.within if expect.about is not None else -np.inf,
+            expect.not_above if expect.not_above is not None
+            else expect.about + expect.within if expect.about is not None else np.inf,
+        ),
+    }[expect.direction]  # fmt: skip
+    if low > bounds[0] and high < bounds[1]:
+        return "supported"
+    return "contradicted" if high < bounds[0] or low > bounds[1] else "undecided"
+
+
+def _sizes(sizes: pl.DataFrame) -> list[dict[str, str]]:
+    return sizes.select("model", "label").to_dicts()
+
+
+def _not_run(claim: Claim, row: dict[str, str], why: str) -> Checked:
+    return _result(claim, row, "not run", float("nan"), float("nan"), float("nan"), why)
+
+
+def _result(
+    claim: Claim, row: dict[str, str], status: Status, estimate: float, low: float, high: float, detail: str
+) -> Checked:
+    return Checked(
+        claim=claim, model=row["model"], label=row["label"], status=status, estimate=estimate, low=low, high=high,
+        detail=detail,
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+"""What the study has and what it lacks, counted before any estimate."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analysis.gains import NONE, scored
+
+CELL = ["model", "arm", "target", "language", "seed"]
+
+
+def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFrame | None) -> pl.DataFrame:
+    """One row per (model, arm, target): scores expected and found, and why some do not count.
+
+    Counts are (language, seed) pairs. `expected` (columns model, arm, target, language, seed) is the study's
+    whole grid; without it every score that exists anywhere in the frame's own grid of languages and seeds of
+    that target is expected. `unpaired`: found, but the baseline of the same seed is not.
+    """
+    rows = scored(frame)
+    if expected is None:
+        seeds = rows.filter(pl.col("arm") != NONE).select("target", "seed").unique()
+        languages = rows.select("target", "language").unique()
+        cells = rows.select("model").unique().join(rows.select("arm", "target").unique(), how="cross")
+        expected = cells.join(languages, on="target").join(seeds, on="target")
+    grid = expected.select(CELL).unique()
+    found = rows.select(*CELL, "collapsed", "same_data", "floor", pl.lit(True).alias("found"))
+    paired = gains.select(*CELL, pl.lit(True).alias("paired"))
+    whole = (
+        grid.with_columns(pl.lit(True).alias("expected"))
+        .join(found, on=CELL, how="full", coalesce=True)
+        .join(paired, on=CELL, how="left")
+    )
+    yes = [pl.col(name).fill_null(False) for name in ("expected", "found", "paired")]
+    flags = [pl.col(name).fill_null(False).sum().alias(name) for name in ("collapsed", "same_data", "floor")]
+    wanted, got, has_pair = yes
+    return (
+        whole.group_by("model", "arm", "target")
+        .agg(
+            wanted.sum().alias("expected"),
+            got.sum().alias("found"),
+            (wanted & ~got).sum().alias("missing"),
+            (got & ~wanted).sum().alias("extra"),
+            *flags,
+            (got & ~has_pair & (pl.col("arm") != NONE)).sum().alias("unpaired"),
+            pl.col("seed").filter(got).n_unique().alias("seeds"),
+            pl.col("language").filter(got).n_unique().alias("languages"),
+        )
+        .sort("arm", "target", "model")
+    )
+
+
+def missing_cells(frame: pl.DataFrame, expected: pl.DataFrame | None) -> pl.DataFrame:
+    """The expected (model, arm, target, seed) cells that lack some score, with how many languages lack."""
+    columns = ["model", "arm", "target", "seed"]
+    if expected is None:
+        return pl.DataFrame(schema={**{name: frame.schema[name] for name in columns}, "languages": pl.UInt32})
+    lacking = expected.select(CELL).unique().join(scored(frame).select(CELL), on=CELL, how="anti")
+    return lacking.group_by(columns).agg(pl.len().cast(pl.UInt32).alias("languages")).sort(columns)
+
+
+def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
+    """(model, arm) pairs whose seeds do not each have a phase ii of their own.
+
+    Columns: model, arm, seeds, intermediate_seeds. Such an arm has one replicate, however many seeds follow it.
+    """
+    arms = frame.filter((pl.col("arm") != NONE) & (pl.col("intermediate_seed") >= 0))
+    counts = arms.group_by("model", "arm").agg(
+        pl.col("seed").n_unique().alias("seeds"), pl.col("intermediate_seed").n_unique().alias("intermediate_seeds")
+    )
+    return counts.filter(pl.col("intermediate_seeds") < pl.col("seeds")).sort("model", "arm")

@@ -1,0 +1,69 @@
+"""F4: intermediate × target at each size, and the slope: one diverging scale centred at zero, numbers printed."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from analysis.figures.style import GREY, figure
+from analysis.results import Results
+
+_PER_ROW = 3
+
+
+def heatmap(results: Results) -> Figure:
+    table = results.pairs
+    arms = table["arm"].unique().sort().to_list()
+    targets = table["target"].unique().sort().to_list()
+    panels = [*results.sizes.select("model", "label").iter_rows(), ("slope", "slope per tenfold scale")]
+    values = {(r["model"], r["arm"], r["target"]): r for r in table.iter_rows(named=True)}
+    finite = np.abs(table["estimate"].drop_nans().to_numpy())
+    limit = float(max(finite.max(initial=0.0), 0.5))
+    across = min(_PER_ROW, len(panels))
+    down = int(np.ceil(len(panels) / across))
+    drawn = figure(across * (0.9 + 0.52 * len(targets)) + 0.8, down * (0.9 + 0.3 * len(arms)) + 0.3)
+    grid = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    image = None
+    for index, axes in enumerate(grid.flat):
+        if index >= len(panels):
+            axes.axis("off")
+            continue
+        model, label = panels[index]
+        cells = np.full((len(arms), len(targets)), np.nan)
+        for i, arm in enumerate(arms):
+            for j, target in enumerate(targets):
+                row = values.get((model, arm, target))
+                if row is not None:
+                    cells[i, j] = row["estimate"]
+        norm = TwoSlopeNorm(vcenter=0, vmin=-limit, vmax=limit)
+        image = axes.pcolormesh(cells, cmap="PuOr_r", norm=norm, edgecolors="white", linewidth=1)
+        for i, arm in enumerate(arms):
+            for j, target in enumerate(targets):
+                _number(axes, values.get((model, arm, target)), j + 0.5, i + 0.5, limit)
+        axes.set_title(label, loc="left")
+        axes.set_xticks(np.arange(len(targets)) + 0.5, targets, rotation=40, ha="right")
+        axes.set_yticks(np.arange(len(arms)) + 0.5, arms)
+        axes.tick_params(labelbottom=index + across >= len(panels))
+        axes.invert_yaxis() if index == 0 else None
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.patch.set_alpha(0.0)
+    if image is not None:
+        bar = drawn.colorbar(image, ax=grid, shrink=0.6, pad=0.02, label="points")
+        bar.outline.set_visible(False)  # type: ignore[operator]
+    return drawn
+
+
+def _number(axes, row: dict[str, object] | None, x: float, y: float, limit: float) -> None:  # type: ignore[no-untyped-def]
+    """The value; bold where its 95 % interval leaves out zero, italic and marked where both phases share data."""
+    if row is None or not np.isfinite(row["estimate"]):  # type: ignore[arg-type, call-overload]
+        axes.text(x, y, "·", ha="center", va="center", color=GREY)
+        return
+    value, low, high = (float(row[name]) for name in ("estimate", "low", "high"))  # type: ignore[arg-type]
+    same = bool(row["same_data"])
+    axes.text(
+        x, y, f"{value:.1f}{'=' if same else ''}", ha="center", va="center", fontsize=7,
+        fontweight="bold" if (low > 0 or high < 0) and not same else "normal",
+        fontstyle="italic" if same else "normal", color="white" if abs(value) > 0.62 * limit else "black",
+    )  # fmt: skip

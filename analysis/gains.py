@@ -1,0 +1,115 @@
+"""Tidy rows → paired gains: the score with phase ii minus the score without it, everything else equal."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from scaling.languages import LOW_CC100_GIB, get_language
+from scaling.question import Question
+
+NONE = "none"
+ENGLISH = "en"
+PAIR = ["family", "method", "model", "target", "language", "seed", "metric"]
+
+NOT_POOLED = {
+    "mlm-mix": "a control: masked language modelling, not an English task",
+    "translated": "a control: intermediate data in other languages",
+}
+"""Arms that are no English intermediate task: shown and compared, never part of the pooled gain."""
+
+SCALES = {
+    "points": "points",
+    "logit": "logits",
+    "error": "% of the errors removed",
+    "chance": "% of the room above chance",
+}
+"""The four scales of a gain and their units; `points` is primary (statistics §1)."""
+
+
+def in_pool(arm: str) -> bool:
+    """Whether an arm counts as English intermediate training. Controls do not; `none` is the baseline."""
+    return arm != NONE and arm not in NOT_POOLED and not arm.startswith("control")
+
+
+def scored(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that a report may use: the main metric on test data, with a `floor` flag.
+
+    `floor`: within two standard errors of guessing, the larger of the binomial errors at the score and at
+    chance. A gain on such a cell says nothing about transfer.
+    """
+    value, chance, n = pl.col("value"), pl.col("chance"), pl.col("n")
+    error = pl.max_horizontal(value * (1 - value), chance * (1 - chance)).truediv(n).sqrt()
+    return frame.filter(pl.col("main") & (pl.col("split") == "test")).with_columns(
+        (value <= chance + 2 * error).alias("floor")
+    )
+
+
+def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per (model, arm, target, language, seed) for which both scores exist.
+
+    Columns: the keys; `value` and `baseline` (0..1); `points` = 100·(value − baseline); `logit` on the scale of
+    log odds, with p = (k + ½)/(n + 1) so that 0 and 1 stay finite; `error` = 100·(value − baseline)/(1 − baseline),
+    the share of errors removed; `chance` = 100·(value − baseline)/(1 − chance); flags `collapsed`, `same_data`,
+    `floor` (either side), `deterministic` (the baseline needed no training); `step` and `step_none`.
+    A score of 100 without phase ii leaves no error to remove: `error` is null there.
+    """
+    rows = scored(frame)
+    baseline = rows.filter(pl.col("arm") == NONE).select(
+        *PAIR,
+        pl.col("value").alias("baseline"),
+        pl.col("n").alias("n_none"),
+        pl.col("collapsed").alias("collapsed_none"),
+        pl.col("floor").alias("floor_none"),
+        pl.col("step").alias("step_none"),
+        pl.col("english_dev").alias("english_dev_none"),
+    )
+    pairs = rows.filter(pl.col("arm") != NONE).join(baseline, on=PAIR, how="inner")
+    value, before = pl.col("value"), pl.col("baseline")
+    return pairs.with_columns(
+        (100 * (value - before)).alias("points"),
+        (_log_odds("value", "n") - _log_odds("baseline", "n_none")).alias("logit"),
+        pl.when(before < 1).then(100 * (value - before) / (1 - before)).alias("error"),
+        (100 * (value - before) / (1 - pl.col("chance"))).alias("chance_gain"),
+        pl.col("chance").alias("chance_level"),
+        (pl.col("collapsed") | pl.col("collapsed_none")).alias("collapsed"),
+        (pl.col("floor") | pl.col("floor_none")).alias("floor"),
+        pl.col("arm").is_in([arm for arm in rows["arm"].unique() if in_pool(arm)]).alias("pooled"),
+    ).drop("chance").rename({"chance_gain": "chance"}).sort("model", "arm", "target", "language", "seed")  # fmt: skip
+
+
+def _log_odds(value: str, n: str) -> pl.Expr:
+    count = pl.col(value) * pl.col(n)
+    return ((count + 0.5) / (pl.col(n) - count + 0.5)).log()
+
+
+def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
+    """`frame` with facts about its languages: name, cc100_gib, joshi, tier, and `low` by the question's definition."""
+    codes = frame["language"].unique().sort().to_list()
+    facts = [get_language(code) for code in codes]
+    table = pl.DataFrame(
+        {
+            "language": codes,
+            "language_name": [fact.name for fact in facts],
+            "cc100_gib": [fact.cc100_gib for fact in facts],
+            "joshi": [fact.joshi for fact in facts],
+            "tier": [fact.tier for fact in facts],
+            "low": [code in low_languages(codes, question) for code in codes],
+        },
+        schema_overrides={"joshi": pl.Int64},
+    )
+    return frame.join(table, on="language", how="left")
+
+
+def low_languages(codes: list[str], question: Question) -> frozenset[str]:
+    """The low-resource languages among `codes` by the question; English never is one."""
+    if question.low_resource_languages is not None:
+        return frozenset(codes) & frozenset(question.low_resource_languages)
+    return low_by(codes, question.low_resource)
+
+
+def low_by(codes: list[str], definition: str) -> frozenset[str]:
+    """By `cc100` (less than 5 GiB of pretraining text, or none) or by `joshi` (classes 0 to 2)."""
+    facts = {code: get_language(code) for code in codes}
+    if definition == "cc100":
+        return frozenset(code for code, fact in facts.items() if fact.cc100_gib < LOW_CC100_GIB)
+    return frozenset(code for code, fact in facts.items() if fact.joshi is not None and fact.joshi <= 2)

@@ -1,0 +1,70 @@
+"""One slope per language: least squares, moderated, shrunk, with q-values inside the low-resource family."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from analysis.panel import Array, Panel, balance, mean_weights, replicas
+from analysis.shrink import Languages, benjamini_hochberg, languages
+from analysis.slope import moments, p_value, t_quantile
+
+
+def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
+    """Languages (facts, one row each, by CC-100 size) and their replica values r[language, size, seed].
+
+    A language's value is the mean over its arms inside a target, then over its targets, on the series that exist
+    at all of the sizes it has. A language that lacks a size keeps the others.
+    """
+    facts = [name for name in panel.series.columns if name not in ("arm", "target")]
+    table = panel.series.select(facts).unique("language").sort("cc100_gib", "language")
+    r = np.full((len(table), panel.num_sizes, len(panel.seeds)), np.nan)
+    for row, code in enumerate(table["language"]):
+        own = balance(panel.where(pl.col("language") == code))
+        if own.num_sizes and len(own.series):
+            at = [panel.models.index(name) for name in own.models]
+            r[row, at] = replicas(own.y, mean_weights(own.series))
+    return table, r
+
+
+def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
+    """One row per language, and the arrays behind it.
+
+    Columns: facts; gain_<i> at each size; slope, se, df, low, high, p (least squares, residual mean square);
+    pure_low, pure_high (spread between runs only); moderated_low, moderated_high; eb, eb_low, eb_high, false_sign;
+    q (Benjamini–Hochberg within the low-resource languages, plain t); direction `falls`, `rises` or `undecided`
+    by q ≤ .05 in the low-resource family.
+    """
+    table, r = language_replicas(panel)
+    fit = languages(r, panel.x)
+    _, mean, _ = moments(r)
+    half = t_quantile(0.975, fit.df) * fit.se
+    moderated = t_quantile(0.975, fit.moderated_df) * np.sqrt(fit.moderated * fit.k)
+    shrunk = t_quantile(0.975, fit.eb_df) * fit.eb_se
+    pure = _pure_error(r) * np.sqrt(fit.k)
+    low = table["low"].to_numpy()
+    p = np.asarray(p_value(fit.slope, fit.se, fit.df))
+    q = benjamini_hochberg(np.where(low, p, np.nan))
+    columns = {
+        "slope": fit.slope, "se": fit.se, "df": fit.df, "low_": fit.slope - half, "high": fit.slope + half, "p": p,
+        "pure_low": fit.slope - pure, "pure_high": fit.slope + pure,
+        "moderated_low": fit.slope - moderated, "moderated_high": fit.slope + moderated,
+        "eb": fit.eb, "eb_low": fit.eb - shrunk, "eb_high": fit.eb + shrunk, "false_sign": fit.false_sign, "q": q,
+    }  # fmt: skip
+    gains = [pl.Series(f"gain_{i}", mean[:, i]) for i in range(panel.num_sizes)]
+    out = table.rename({"low": "low_resource"}).with_columns(*gains, *(pl.Series(n, v) for n, v in columns.items()))
+    verdict = (
+        pl.when(pl.col("q").is_nan()).then(pl.lit(""))
+        .when((pl.col("q") <= 0.05) & (pl.col("slope") < 0)).then(pl.lit("falls"))
+        .when((pl.col("q") <= 0.05) & (pl.col("slope") > 0)).then(pl.lit("rises"))
+        .otherwise(pl.lit("undecided"))
+    )  # fmt: skip
+    return out.rename({"low_": "low"}).with_columns(verdict.alias("direction")), fit
+
+
+def _pure_error(r: Array) -> Array:
+    """t-quantile times the pooled SD between replicas, per row of r[language, size, seed]."""
+    count, _, variance = moments(r)
+    df = np.maximum(count - 1, 0).sum(axis=-1)
+    squares = np.where(count > 1, variance * (count - 1), 0.0).sum(axis=-1)
+    return np.asarray(t_quantile(0.975, df) * np.sqrt(squares / np.maximum(df, 1)))

@@ -1,0 +1,229 @@
+"""The report: one directory that answers the question offline, with every number traced to its records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+from markupsafe import Markup
+
+from analysis import sentences
+from analysis.claims import load_claims
+from analysis.coverage import coverage_table, missing_cells
+from analysis.estimands import Estimate
+from analysis.explorer import explorer_data
+from analysis.figures import DRAWINGS
+from analysis.figures.captions import caption
+from analysis.figures.style import look, save
+from analysis.gains import NOT_POOLED, pair_gains
+from analysis.load import check_tidy
+from analysis.panel import TooFewScales
+from analysis.published import overlay
+from analysis.results import Results, analyse
+from analysis.tables import write_tables
+from scaling.question import Question
+
+_HERE = Path(__file__).parent
+_LIBRARIES = ("numpy", "scipy", "polars", "matplotlib", "jinja2")
+
+
+def write_report(
+    frame: pl.DataFrame,
+    *,
+    question: Question,
+    title: str,
+    out: Path,
+    expected: pl.DataFrame | None = None,
+    notes: Sequence[str] = (),
+    claims: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Writes index.html, figures/, tables/, verdict.json and analysis.lock into `out`; returns index.html.
+
+    `frame`: rows of TidyRow. `expected`: the study's grid (model, arm, target, language, seed) for the coverage
+    table. `notes`: caveats printed at the top. `claims`: a YAML file (analysis.claims). Two families, or two
+    methods, never share a curve: each then gets a report of its own below `out`, and index.html lists them.
+    Records that carry no slope yet get a partial report: coverage, and why there is no verdict. BadInput
+    (a ValueError) for records or claims that cannot be read.
+    """
+    say = progress or (lambda text: None)
+    say("checking rows")
+    frame = check_tidy(frame)
+    if claims is not None:
+        load_claims(claims)
+    groups = frame.select("family", "method").unique().sort("family", "method").rows()
+    out.mkdir(parents=True, exist_ok=True)
+    if len(groups) == 1:
+        return _one(frame, question, title, out, expected, notes, claims, say)
+    parts = []
+    for family, method in groups:
+        name = f"{family}-{method}"
+        part = frame.filter((pl.col("family") == family) & (pl.col("method") == method))
+        grid = None if expected is None else expected.filter(pl.col("model").is_in(part["model"].unique().to_list()))
+        say(f"report of {name}")
+        _one(part, question, f"{title}: {family}, {method}", out / name, grid, notes, claims, say)
+        parts.append({"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))})
+    _write_json(out / "verdict.json", {"reports": parts})
+    return _render(out, "contents.html", title=title, parts=parts, notes=notes)
+
+
+def _one(
+    frame: pl.DataFrame, question: Question, title: str, out: Path, expected: pl.DataFrame | None,
+    notes: Sequence[str], claims: Path | None, say: Callable[[str], None],
+) -> Path:  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    lock = _lock(frame, question, claims)
+    _write_json(out / "analysis.lock", lock)
+    try:
+        results = analyse(frame, question, expected=expected, claims=claims, progress=say)
+    except TooFewScales as error:
+        return _partial(frame, title, out, expected, notes, str(error), lock)
+    say("writing tables")
+    tables = write_tables(results, out / "tables")
+    _write_json(out / "verdict.json", verdict_json(results))
+    say("drawing figures")
+    figures = _draw(results, out / "figures")
+    say("writing index.html")
+    return _render(
+        out, "report.html", title=title, notes=notes, r=results, s=sentences, figures=figures, tables=tables,
+        lock=lock, explorer=Markup(explorer_data(results)), not_pooled=NOT_POOLED, studies=_studies(frame),
+        overlay=overlay(frame), totals=_totals(results.coverage), js=_read("explorer.js"),
+    )  # fmt: skip
+
+
+def _partial(
+    frame: pl.DataFrame, title: str, out: Path, expected: pl.DataFrame | None, notes: Sequence[str], why: str,
+    lock: dict[str, Any],
+) -> Path:  # fmt: skip
+    """What can be said before there is a slope: which scores exist, and what is missing."""
+    coverage = coverage_table(frame, pair_gains(frame), expected)
+    folder = out / "tables"
+    folder.mkdir(exist_ok=True)
+    coverage.write_csv(folder / "t6_design.csv")
+    missing_cells(frame, expected).write_csv(folder / "missing_cells.csv")
+    _write_json(out / "verdict.json", {"schema": 1, "verdict": None, "form": "no verdict yet", "reasons": [why]})
+    return _render(
+        out, "partial.html", title=title, notes=notes, why=why, coverage=coverage, totals=_totals(coverage),
+        s=sentences, studies=_studies(frame), lock=lock,
+    )  # fmt: skip
+
+
+def _draw(results: Results, folder: Path) -> list[dict[str, Any]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = []
+    with look():
+        for item in DRAWINGS:
+            drawn = item.draw(results)
+            if drawn is None:
+                continue
+            svg = save(drawn, folder, item.name)
+            figures.append({
+                "name": item.name, "title": item.title, "svg": Markup(svg), "wide": item.wide,
+                "caption": caption(item.name, results),
+            })  # fmt: skip
+    return figures
+
+
+def verdict_json(results: Results) -> dict[str, Any]:
+    """The verdict for machines; numbers are points unless named otherwise, null where there is no interval."""
+    v = results.verdict
+    return {
+        "schema": 1,
+        "verdict": v.call,
+        "form": v.form,
+        "qualifiers": list(v.qualifiers),
+        "reasons": list(v.reasons),
+        "population": results.population,
+        "x_axis": results.question.x_axis,
+        "margin": results.question.margin,
+        "slope_points": _plain(results.primary),
+        "slope_logit": _plain(results.logit),
+        "gain_at_largest": _plain(results.largest),
+        "vanished_at_largest": v.vanished,
+        "retention": dict(zip(("estimate", "low", "high"), results.retention, strict=True)),
+        "resource_interaction": None if results.gamma is None else _plain(results.gamma),
+        "shape_test_p": None if results.shapes is None else float(results.shapes.p),
+        "specifications": {"agree": v.agree, "of": v.specifications, "robust": v.robust},
+        "detectable_slope": results.power.detectable,
+        "seeds_to_detect_margin": results.power.seeds_to_detect_margin,
+        "seeds_to_affirm_no_change": results.power.seeds_to_affirm,
+        "languages": {
+            word: results.languages.filter(pl.col("direction") == word)["language"].to_list()
+            for word in ("falls", "rises", "undecided")
+        },
+        "claims": [
+            {"name": c.claim.name, "model": c.model, "status": c.status, "estimate": c.estimate, "low": c.low,
+             "high": c.high}
+            for c in results.claims
+        ],
+    }  # fmt: skip
+
+
+def _plain(e: Estimate) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in asdict(e).items()
+        if key not in ("name", "quantity", "scale", "other_low", "other_high")
+    }
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity → null: they are not JSON. Floats to nine digits, so that the file reads."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _lock(frame: pl.DataFrame, question: Question, claims: Path | None) -> dict[str, Any]:
+    """All that the report depends on: options, data, code and versions, by content."""
+    sources = hashlib.sha256()
+    for path in sorted(_HERE.rglob("*")):
+        if path.suffix in (".py", ".html", ".js", ".css", ".yaml", ".csv"):
+            sources.update(path.relative_to(_HERE).as_posix().encode() + b"\0" + path.read_bytes())
+    return {
+        "question": question.model_dump(mode="json"),
+        "rows": len(frame),
+        "data_sha256": hashlib.sha256(frame.write_csv().encode()).hexdigest(),
+        "claims_sha256": None if claims is None else hashlib.sha256(claims.read_bytes()).hexdigest(),
+        "analysis_sha256": sources.hexdigest(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+    }
+
+
+def _studies(frame: pl.DataFrame) -> str:
+    return ", ".join(frame["study"].unique().sort())
+
+
+def _totals(coverage: pl.DataFrame) -> dict[str, int]:
+    names = ("expected", "found", "missing", "extra", "collapsed", "same_data", "floor", "unpaired")
+    return {name: int(coverage[name].sum()) for name in names}
+
+
+def _read(name: str) -> Markup:
+    return Markup((_HERE / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _render(out: Path, template: str, **values: Any) -> Path:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template(template).render(css=_read("report.css"), **values)
+    path = out / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path

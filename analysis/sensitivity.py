@@ -1,0 +1,139 @@
+"""The same question asked in other defensible ways: the specification curve, and other treatments of the runs."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import polars as pl
+
+from analysis.estimands import PRIMARY, Estimate, balanced, pooled, scalar
+from analysis.gains import low_by, low_languages
+from analysis.panel import Array, Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
+from analysis.slope import contrast, p_value, slope_weights, t_quantile
+from scaling.question import Question
+
+AXES = ("total_params", "backbone_params", "train_flops")
+SCALES = ("points", "logit")
+
+
+def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question) -> pl.DataFrame:
+    """Slope of the low-resource mean under every axis × low-resource definition × scale.
+
+    Columns axis, definition, scale, estimate, low, high, sign, primary. A specification that the data cannot
+    carry (an axis on which sizes coincide, no language in a definition) has nulls.
+    """
+    codes = gains["language"].unique().sort().to_list()
+    definitions = {name: low_by(codes, name) for name in ("cc100", "joshi")}
+    if question.low_resource_languages is not None:
+        definitions = {"listed": low_languages(codes, question), **definitions}
+    first = "listed" if question.low_resource_languages is not None else question.low_resource
+    rows = []
+    for axis, (definition, members), scale in product(AXES, definitions.items(), SCALES):
+        row: dict[str, object] = {
+            "axis": axis, "definition": definition, "scale": scale, "languages": len(members),
+            "primary": axis == question.x_axis and definition == first and scale == "points",
+        }  # fmt: skip
+        try:
+            panel = make_panel(gains.filter(PRIMARY), size_table(frame, axis), scale)
+            found = pooled(panel, pl.col("language").is_in(sorted(members)), definition, scale)[0]
+            row |= {"estimate": found.estimate, "low": found.low, "high": found.high, "sign": found.sign}
+        except TooFewScales:
+            row |= {"estimate": None, "low": None, "high": None, "sign": None}
+        rows.append(row)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def treatments(gains: pl.DataFrame, sizes: pl.DataFrame, condition: pl.Expr, question: Question) -> list[Estimate]:
+    """Slopes of the same languages when runs, series or replicates are treated in other ways; points."""
+    english = pl.col("language") == "en"
+    samples = {
+        "primary": PRIMARY,
+        "intention to treat (collapsed runs in)": pl.col("pooled") & ~pl.col("same_data") & ~english,
+        "without cells at chance": PRIMARY & ~pl.col("floor"),
+        "same-data pairs in": pl.col("pooled") & ~pl.col("collapsed") & ~english,
+    }
+    out: list[Estimate] = []
+    for name, rule in samples.items():
+        try:
+            out.append(pooled(make_panel(gains.filter(rule), sizes, "points"), condition, name, "points")[0])
+        except TooFewScales:
+            continue
+    panel = make_panel(gains.filter(PRIMARY), sizes, "points").where(condition)
+    try:
+        chosen = balanced(panel)
+    except TooFewScales:
+        return out
+    r = replicas(chosen.y, mean_weights(chosen.series))
+    w = slope_weights(chosen.x)
+    out.append(_from_t("all series, slope within series", chosen, r, *within_series(panel)))
+    if chosen.num_sizes > 2:
+        out.append(_from_t("sizes as replicates (other checkpoints)", chosen, r, *size_means_slope(r, chosen.x)))
+    out.append(_permuted(chosen, r, w, question))
+    return out
+
+
+def within_series(panel: Panel) -> tuple[float, float, float]:
+    """Slope, se and df of gain ~ x | series over all series of two or more sizes, clustered by (size, seed).
+
+    Deviations from each series' own mean carry the slope, so that a series that lacks a size cannot tilt it
+    (statistics §2.7). Cluster-robust with the factor G/(G − 1); df = clusters − sizes.
+    """
+    y = panel.y
+    present = np.isfinite(y)
+    weights = np.where(present.any(axis=1).sum(axis=0) >= 2, mean_weights(panel.series), 0.0)
+    count = np.maximum(present.sum(axis=(0, 1)), 1)
+    x = np.broadcast_to(panel.x[:, None, None], y.shape)
+    dx = np.where(present, x - np.where(present, x, 0).sum(axis=(0, 1)) / count, 0.0)
+    dy = np.where(present, y - np.where(present, y, 0).sum(axis=(0, 1)) / count, 0.0)
+    total = (weights * dx**2).sum()
+    if total <= 0:
+        return float("nan"), float("nan"), 0.0
+    beta = (weights * dx * dy).sum() / total
+    # Lack of fit shared by the seeds of a size is not noise: residuals are taken around each (size, series) mean.
+    seeds = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    inner = np.where(present, y - np.where(present, y, 0).sum(axis=1, keepdims=True) / seeds, 0.0)
+    inner = inner * np.sqrt(seeds / np.maximum(seeds - 1, 1))
+    score = (weights * dx * inner).sum(axis=-1) / total
+    df = float(np.maximum(present.any(axis=-1).sum(axis=1) - 1, 0).sum())
+    return float(beta), float(np.sqrt((score**2).sum())) if df else float("nan"), df
+
+
+def size_means_slope(r: Array, x: Array) -> tuple[float, float, float]:
+    """Slope over size means with the spread around the line as error, N − 2 df: generalises to other checkpoints."""
+    mean = np.nanmean(r, axis=1)
+    w = slope_weights(x)
+    beta = float(w @ mean)
+    residual = mean - mean.mean() - beta * (x - x.mean())
+    df = len(x) - 2
+    return beta, float(np.sqrt((residual @ residual) / df * (w @ w))), float(df)
+
+
+def permutation_p(r: Array, x: Array, draws: int, seed: int) -> float:
+    """Two-sided p of the slope when size labels are shuffled over replicas; needs no distribution."""
+    present = np.isfinite(r)
+    values = r[present]
+    size = np.nonzero(present)[0]
+    w = (slope_weights(x) / present.sum(axis=1))[size]
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permuted(np.broadcast_to(values, (draws, len(values))), axis=1) @ w
+    return float((1 + (np.abs(shuffled) >= abs(values @ w) - 1e-12).sum()) / (draws + 1))
+
+
+def _permuted(panel: Panel, r: Array, w: Array, question: Question) -> Estimate:
+    base = scalar(contrast(r, w), panel, r, "permutation of size labels", "slope", "points")
+    nan = float("nan")
+    p = permutation_p(r, panel.x, 2000, question.seed)
+    return Estimate(**{**base.__dict__, "p": p, "low": nan, "high": nan, "se": nan, "method": "permutation"})
+
+
+def _from_t(name: str, panel: Panel, r: Array, beta: float, se: float, df: float) -> Estimate:
+    base = scalar(contrast(r, slope_weights(panel.x)), panel, r, name, "slope", "points")
+    degrees = np.asarray(df)
+    half = float(t_quantile(0.975, degrees)) * se
+    half90 = float(t_quantile(0.95, degrees)) * se
+    changed = {
+        "estimate": beta, "se": se, "df": df, "low": beta - half, "high": beta + half, "low90": beta - half90,
+        "high90": beta + half90, "p": float(p_value(np.asarray(beta), np.asarray(se), degrees)), "method": "t",
+    }  # fmt: skip
+    return Estimate(**{**base.__dict__, **changed})

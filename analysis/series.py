@@ -1,0 +1,29 @@
+"""Every (arm, target, language) on its own: the table behind the explorer."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from analysis.bootstrap import slope_bands
+from analysis.panel import Panel
+from analysis.slope import moments, residual_slope, t_quantile
+
+
+def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
+    """Columns arm, target, language, facts, gain_<i> per size, sd_<i> between seeds, slope, low, high, boot_low, boot_high.
+
+    Intervals of single series are wide and there are many of them: they are for looking up, not for counting.
+    """
+    r = np.moveaxis(panel.y, -1, 0)
+    estimate, variance, df, k = residual_slope(r, panel.x)
+    _, mean, spread = moments(r)
+    half = t_quantile(0.975, df) * np.sqrt(variance * k)
+    boot_low, boot_high = slope_bands(panel.y, panel.x, draws, seed)
+    columns = {f"gain_{i}": mean[:, i] for i in range(panel.num_sizes)}
+    columns |= {f"sd_{i}": np.sqrt(spread[:, i]) for i in range(panel.num_sizes)}
+    columns |= {
+        "slope": estimate, "slope_low": estimate - half, "slope_high": estimate + half,
+        "boot_low": boot_low, "boot_high": boot_high,
+    }  # fmt: skip
+    return panel.series.with_columns(*(pl.Series(name, values) for name, values in columns.items()))

@@ -1,0 +1,179 @@
+"""Per-language slopes: moderated variances, and empirical-Bayes shrinkage that knows the noise languages share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import polygamma, psi, stdtr
+
+from analysis.panel import Array
+from analysis.slope import moments, residual_slope
+
+MIN_LANGUAGES = 5
+"""Fewer slopes than this carry no distribution to shrink towards."""
+_ITERATIONS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Languages:
+    """Slopes per language, arrays [..., language]; `eb_*` are shrunk, NaN where there are too few languages."""
+
+    slope: Array
+    variance: Array
+    """Residual mean square."""
+    df: Array
+    k: Array
+    """Var(slope) = k · variance."""
+    moderated: Array
+    """Moderated variance."""
+    moderated_df: Array
+    eb: Array
+    eb_se: Array
+    eb_df: Array
+    false_sign: Array
+    """Probability that the true slope has the other sign than `eb`."""
+    tau: Array
+    """SD of the true slopes over languages, [...]."""
+    centre: Array
+    """Mean of the true slopes, [...]."""
+
+    @property
+    def se(self) -> Array:
+        return np.sqrt(self.variance * self.k)
+
+
+def languages(r: Array, x: Array) -> Languages:
+    """From replica values per language, r[..., language, size, seed].
+
+    Moderation: `squeeze`. Shrinkage (statistics §2.3; Morris 1983 for the variance): with k_l = Σ w²/S,
+      c   = max(v̄ − (mean ṽ − v̄)/(L − 1), 0), the part of the variance that all languages of a run share,
+            v̄ the variance between replicas of the mean over languages;
+      d_l = max(ṽ_l − c, 0.1 ṽ_l);  τ² by Paule–Mandel: Σ (b_l − m)²/(τ² + d_l k_l) = L − 1;
+      β̃_l = m + w_M (b_l − m), w_l = τ²/(τ² + d_l k_l), w_M = 1 − (L − 3)/(L − 1)·(1 − w_l);
+      Var = w_M d_l k_l + (1 − w_M)²/Σ(τ² + d_l k_l)⁻¹ + c k_l + 2/(L − 3)·(1 − w_l)²(b_l − m)².
+    Degrees of freedom by Satterthwaite; the shared part c·k carries those of the replicas.
+    """
+    slope, variance, df, k = residual_slope(r, x)
+    moderated, moderated_df = squeeze(variance, df)
+    num = np.isfinite(slope).sum(axis=-1, keepdims=True)
+    shape = slope.shape
+    nan = np.full(shape, np.nan)
+    if shape[-1] < MIN_LANGUAGES:
+        flat = np.full(shape[:-1], np.nan)
+        return Languages(
+            slope=slope, variance=variance, df=df, k=k, moderated=moderated, moderated_df=moderated_df,
+            eb=nan, eb_se=nan, eb_df=nan, false_sign=nan, tau=flat, centre=flat,
+        )  # fmt: skip
+    shared, shared_df = _shared_variance(r, moderated, num)
+    usable = np.isfinite(slope) & np.isfinite(moderated)
+    own = np.where(usable, np.maximum(moderated - shared, 0.1 * moderated) * k, np.nan)
+    tau2 = _paule_mandel(slope, own, num)
+    precision = np.where(usable, 1 / (tau2 + own), 0.0)
+    total = precision.sum(axis=-1, keepdims=True)
+    centre = np.where(usable, precision * np.where(usable, slope, 0.0), 0.0).sum(axis=-1, keepdims=True) / total
+    weight = tau2 / (tau2 + own)
+    many = np.maximum(num, 4)
+    morris = 1 - (many - 3) / (many - 1) * (1 - weight)
+    shift = slope - centre
+    parts = morris * own, (1 - morris) ** 2 / total, shared * k, 2 / (many - 3) * (1 - weight) ** 2 * shift**2
+    spread = parts[0] + parts[1] + parts[2] + parts[3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        eb_df = spread**2 / (
+            parts[0] ** 2 / moderated_df + parts[1] ** 2 / (many - 1) + parts[2] ** 2 / shared_df
+            + parts[3] ** 2 / (many - 3)
+        )  # fmt: skip
+    eb, eb_se = centre + morris * shift, np.sqrt(spread)
+    enough = usable & (num >= MIN_LANGUAGES)
+    keep = [np.where(enough, value, np.nan) for value in (eb, eb_se, eb_df)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wrong = stdtr(np.where(keep[2] > 0, keep[2], 1.0), -np.abs(keep[0]) / keep[1])
+    return Languages(
+        slope=slope, variance=variance, df=df, k=k, moderated=moderated, moderated_df=moderated_df,
+        eb=keep[0], eb_se=keep[1], eb_df=keep[2], false_sign=np.where(enough, wrong, np.nan),
+        tau=np.sqrt(tau2[..., 0]), centre=centre[..., 0],
+    )  # fmt: skip
+
+
+def _shared_variance(r: Array, moderated: Array, num: Array) -> tuple[Array, Array]:
+    """The variance that all languages of a replica share, and its degrees of freedom, both [..., 1]."""
+    _, mean, _ = moments(r)
+    residual = np.where(np.isfinite(r), r - mean[..., None], np.nan)
+    count = np.isfinite(residual).sum(axis=-3)
+    filled = np.where(np.isfinite(residual), residual, 0.0).sum(axis=-3)
+    average = np.where(count > 0, filled / np.maximum(count, 1), np.nan)
+    seeds = np.isfinite(average).sum(axis=-1)
+    free = np.maximum(seeds - 1, 0).sum(axis=-1)
+    squares = np.where(np.isfinite(average), average, 0.0) ** 2
+    run = np.where(free > 0, squares.sum(axis=(-1, -2)) / np.maximum(free, 1), 0.0)[..., None]
+    known = np.isfinite(moderated)
+    typical = np.where(known, moderated, 0.0).sum(axis=-1, keepdims=True) / np.maximum(
+        known.sum(axis=-1, keepdims=True), 1
+    )
+    shared = np.maximum(run - (typical - run) / np.maximum(num - 1, 1), 0.0)
+    return shared, np.maximum(free, 1)[..., None].astype(float)
+
+
+def _paule_mandel(slope: Array, own: Array, num: Array) -> Array:
+    """τ² [..., 1] by bisection of Σ (b − m)²/(τ² + d·k) = L − 1; 0 where even τ² = 0 leaves less than L − 1."""
+    usable = np.isfinite(own)
+    b, d = np.where(usable, slope, 0.0), np.where(usable, np.maximum(own, 1e-300), 1.0)
+
+    def excess(tau2: Array) -> Array:
+        precision = np.where(usable, 1 / (tau2 + d), 0.0)
+        centre = (precision * b).sum(axis=-1, keepdims=True) / precision.sum(axis=-1, keepdims=True)
+        return np.asarray((precision * (b - centre) ** 2).sum(axis=-1, keepdims=True) - (num - 1))
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low = np.zeros(slope.shape[:-1] + (1,))
+        high = low + np.where(usable, b**2, 0.0).sum(axis=-1, keepdims=True) + 1e-12
+        positive = excess(low + 1e-300) > 0
+        for _ in range(_ITERATIONS):
+            middle = (low + high) / 2
+            above = excess(middle) > 0
+            low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.where(positive, (low + high) / 2, 0.0)
+
+
+def squeeze(variance: Array, df: Array) -> tuple[Array, Array]:
+    """Moderated variances and their degrees of freedom over the last axis (Smyth 2004, the moments of log variance).
+
+    ṽ = (d₀ s₀² + d v)/(d₀ + d), with the prior d₀, s₀² from the mean and variance of log v. Fewer than three
+    variances are left as they are.
+    """
+    known = np.isfinite(variance) & (variance > 0) & (df > 0)
+    num = known.sum(axis=-1, keepdims=True)
+    d = np.where(known, df, 1.0)
+    e = np.where(known, np.log(np.where(known, variance, 1.0)) - psi(d / 2) + np.log(d / 2), 0.0)
+    mean = e.sum(axis=-1, keepdims=True) / np.maximum(num, 1)
+    noise = np.where(known, polygamma(1, d / 2), 0.0).sum(axis=-1, keepdims=True) / np.maximum(num, 1)
+    spread = np.where(known, (e - mean) ** 2, 0.0).sum(axis=-1, keepdims=True) / np.maximum(num - 1, 1) - noise
+    scattered = spread > 0
+    prior = np.where(scattered, 2 * _trigamma_inverse(np.where(scattered, spread, 1.0)), 1e6)
+    prior = np.minimum(prior, 1e6)
+    level = np.exp(mean + psi(prior / 2) - np.log(prior / 2))
+    shrunk = (prior * level + df * np.where(known, variance, 0.0)) / (prior + df)
+    enough = known & (num >= 3)
+    return np.where(enough, shrunk, variance), np.where(enough, prior + df, df)
+
+
+def _trigamma_inverse(y: Array) -> Array:
+    """x with trigamma(x) = y, by Newton's method on 1/trigamma (Smyth 2004, appendix)."""
+    x = np.where(y > 1e7, 1 / np.sqrt(y), np.where(y < 1e-6, 1 / y, 0.5 + 1 / y))
+    for _ in range(12):
+        trigamma = polygamma(1, x)
+        x = x + trigamma * (1 - trigamma / y) / polygamma(2, x)
+    return np.asarray(x)
+
+
+def benjamini_hochberg(p: Array) -> Array:
+    """q-values over the last axis (Benjamini & Hochberg 1995); NaN stays NaN and does not count."""
+    known = np.isfinite(p)
+    num = known.sum(axis=-1, keepdims=True)
+    order = np.argsort(np.where(known, p, np.inf), axis=-1, kind="stable")
+    ranked = np.take_along_axis(np.where(known, p, np.inf), order, axis=-1)
+    scaled = ranked * num / np.arange(1, p.shape[-1] + 1)
+    scaled = np.minimum(np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1], 1.0)
+    q = np.empty_like(scaled)
+    np.put_along_axis(q, order, scaled, axis=-1)
+    return np.where(known, q, np.nan)
