@@ -12,7 +12,7 @@ from scaling.plan import Plan
 from scaling.store import Scan
 
 # A session shorter than this would pay more for starting a worker group than for work.
-SESSION_SECONDS = 90.0
+SESSION_SECONDS = 120.0
 # Tries of a step before it counts as failed and takes its descendants with it.
 MAX_TRIES = 3
 # Seconds until a step that another driver works on is looked at again.
