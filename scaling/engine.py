@@ -66,6 +66,8 @@ def join_world() -> World:
     os.environ.setdefault("RANK", str(dist.get_rank()))
     os.environ.setdefault("WORLD_SIZE", str(dist.get_world_size()))
     os.environ.setdefault("LOCAL_RANK", "0")
+    # Before any ZeRO-3 loading: without it DeepSpeed takes the world for one process while it shards.
+    deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", dist_init_required=False, verbose=False)
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
     return World(dist.get_rank(), dist.get_world_size(), device)
 

@@ -15,6 +15,7 @@ from scaling.hardware import get_gpu
 from scaling.launch import Session, quiet, run_session
 from scaling.plan import Plan
 from scaling.queue import ReadyQueue, pending_steps
+from scaling.status import failure_of
 from scaling.store import Store
 
 # What a trial holds of the cluster: its worker group brings its own resources. A share of the custom resource
@@ -149,7 +150,11 @@ def make_search(
             if name is None:
                 return
             scan = store.scan()
-            reason = "its worker group ended early; see `scaling explain`" if error else None
+            left = [step for step in queue.running[name] if step not in scan.done]
+            reason = None
+            if error and left:
+                noted = failure_of(store, left[0])
+                reason = noted[-1] if noted else "its worker group died without a word"
             queue.close(name, lambda step: step in scan.done, time.monotonic(), reason)
 
         def save(self, checkpoint_path: str) -> None:
