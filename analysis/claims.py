@@ -147,9 +147,7 @@ def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Check
 
 def _check_each(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]) -> list[Checked]:
     arms = sorted(_select(claim.of, gains, named)["arm"].unique())
-    alone = {
-        arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named) for arm in arms
-    }
+    alone = {arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named) for arm in arms}
     out = []
     for i, row in enumerate(_sizes(sizes)):
         each = {arm: _judged(claim, row, r, i) for arm, r in alone.items()}

@@ -115,7 +115,9 @@ def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
     if len(x) < 3:
         raise TooFewScales(f"Leaving the largest size out needs three sizes; there are {len(x)}.")
     seen, new, truth = x[:-1], x[-1:], y[:, -1]
-    slope = (y[:, :-1] - y[:, :-1].mean(axis=1, keepdims=True)) @ (seen - seen.mean()) / ((seen - seen.mean()) ** 2).sum()
+    slope = (
+        (y[:, :-1] - y[:, :-1].mean(axis=1, keepdims=True)) @ (seen - seen.mean()) / ((seen - seen.mean()) ** 2).sum()
+    )
     guesses = {
         "last size": y[:, -2],
         "constant": y[:, :-1].mean(axis=1),

@@ -170,5 +170,3 @@ def is_equivalent(estimate: Estimate, margin: float) -> bool:
 def table(estimates: Sequence[Estimate]) -> pl.DataFrame:
     """Estimates as a frame, one row each, columns as in Estimate."""
     return pl.DataFrame([asdict(item) for item in estimates], infer_schema_length=None)
-
-

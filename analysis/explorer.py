@@ -50,5 +50,3 @@ def explorer_data(results: Results) -> str:
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.replace("</", "<\\/")
-
-

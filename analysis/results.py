@@ -169,9 +169,7 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
     sd = float(np.sqrt(np.where(count > 1, variance * free, 0).sum() / df)) if df else float("nan")
     seeds = [int(c) for c in count]
     if not np.isfinite(sd):
-        return Power(
-            replica_sd=sd, detectable=sd, seeds_to_detect_margin=None, seeds_to_affirm=None, advice=()
-        )
+        return Power(replica_sd=sd, detectable=sd, seeds_to_detect_margin=None, seeds_to_affirm=None, advice=())
     costs, unit = replica_costs(frame, panel)
     return Power(
         replica_sd=sd, detectable=detectable(sd, panel.x, seeds),
@@ -199,9 +197,7 @@ def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
 def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
     gains = languages.select(f"gain_{i}" for i in range(panel.num_sizes)).to_numpy()
     y = gains[np.isfinite(gains).all(axis=1)]
-    nothing = Curve(
-        refused="", exponent=None, exponent_low=None, exponent_high=None, identified=None, errors={}
-    )
+    nothing = Curve(refused="", exponent=None, exponent_low=None, exponent_high=None, identified=None, errors={})
     try:
         if not len(y):
             raise TooFewScales("No language has a gain at every size.")
@@ -219,5 +215,3 @@ def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
         refused="", exponent=float(fit.exponent), exponent_low=low, exponent_high=high,
         identified=identified and not edge, errors=errors,
     )  # fmt: skip
-
-

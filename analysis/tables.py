@@ -130,5 +130,3 @@ def _cell(value: object) -> str:
         text = f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3f}"
         return f"${text}$" if text.startswith("-") else text
     return escape(str(value))
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -115,6 +115,15 @@ _TRAIN_FIELDS = set(Recipe.model_fields) - {"pool_depth"}
 _EVAL_FIELDS = {"max_length", "precision", "prefix", "pooling"}
 
 
+def _training_data(study: Study, tasks: Iterable[str]) -> set[tuple[str, ...]]:
+    """Sources that the tasks train on: the same text under two names (SQuAD for LAReQA) is the same data."""
+    return {
+        (name,) if ref.source.startswith("package:") else (ref.source, *ref.files.get("train", ()))
+        for name in tasks
+        for ref in study.task(name).data
+    }
+
+
 class _Builder:
     def __init__(self, study: Study, lock: Lock) -> None:
         self.study, self.lock = study, lock
@@ -184,7 +193,7 @@ class _Builder:
         return Cell(
             model=model.name, arm=arm.name, target=target, seed=seed, intermediate=tuple(intermediate),
             trained=tuple(trained), scored=self.eval(model, arm, target, seed, parent),
-            same_data=bool(set(arm.train_on) & {*trains_on}),
+            same_data=bool(_training_data(self.study, arm.train_on) & _training_data(self.study, trains_on)),
         )  # fmt: skip
 
 

@@ -106,8 +106,14 @@ class Study(Spec):
         families = {models[name].family for name in self.models}
         if len(families) > 1:
             raise ValueError(f"one curve holds one family of models, these are {len(families)}: {sorted(families)}")
+        # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than stages 1 to 3.
+        stage_zero = [model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0]
         for name in {task for target in self.targets for task in tasks[target].trains_on} | {*self.targets}:
             recipe = self.recipe(name)
+            if stage_zero and recipe.precision == "bf16":
+                raise ValueError(
+                    f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1, 2 or 3"
+                )
             for model in self.models:
                 placement = self.placement_of(model)
                 if placement is not None:

@@ -44,6 +44,7 @@ def test_good_study_loads(tmp_path: Path) -> None:
         ("seeds: [0, 1]", "seeds: [0]\nquestion: {x_axes: total}", "unknown key 'x_axes'. Did you mean 'x_axis'"),
         ("seeds: [0, 1]", "seeds: [0]\nseeds: [1]", "mine.yaml:6: 'seeds' is there twice, first in line 5"),
         ("seeds: [0, 1]", "seeds: [0]\nplacement: {default: {workers: 3}}", "batch of 32 does not divide over 3"),
+        ("seeds: [0, 1]", "seeds: [0]\nplacement: {default: {zero_stage: 0}}", "has ZeRO stage 0, which under bf16"),
         ("seeds: [0, 1]", "seeds: [0]\nrecipes: {default: {lerning_rate: 1}}", "lerning_rate"),
         ("seeds: [0, 1]", "seeds: [0", "not YAML"),
         ("xlm-r-large", "e5-depth-2", "one curve holds one family"),

@@ -36,11 +36,15 @@ def caption(name: str, results: Results) -> str:
         gamma = results.gamma
         text = "Slopes against the text each language had in CC-100; unseen languages at the left edge."
         if gamma is not None:
-            text += f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between languages of a run."
+            text += (
+                f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between languages of a run."
+            )
         return text
     if name == "f6_collapse":
         trend = "; ".join(f"{key}: p = {number(p, 3)}" for key, p in results.collapse_trend.items())
-        return f"Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a trend: {trend or '–'}."
+        return (
+            f"Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a trend: {trend or '–'}."
+        )
     if name == "f7_ceiling":
         return (
             "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of constant log odds; dots"
@@ -56,5 +60,3 @@ def caption(name: str, results: Results) -> str:
             f" {number(results.power.detectable)} points."
         )
     raise ValueError(f"No caption for figure {name!r}.")
-
-

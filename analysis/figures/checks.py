@@ -22,7 +22,9 @@ def collapse(results: Results) -> Figure:
     looks = {"without phase ii": (BLUE, "o", -0.08), "with phase ii": (VERMILLION, "D", 0.08)}
     for name, (colour, marker, shift) in looks.items():
         rule = (pl.col("arm") == NONE) == (name == "without phase ii")
-        part = results.collapse.filter(rule).group_by("model", maintain_order=True).agg(pl.col("collapsed", "runs").sum())
+        part = (
+            results.collapse.filter(rule).group_by("model", maintain_order=True).agg(pl.col("collapsed", "runs").sum())
+        )
         order = [results.sizes["model"].to_list().index(model) for model in part["model"]]
         low, high = wilson(part["collapsed"].to_numpy(), part["runs"].to_numpy())
         rate = (part["collapsed"] / part["runs"]).to_numpy()
@@ -103,7 +105,9 @@ def specification(results: Results) -> Figure:
         bottom.plot(at[on], np.full(on.sum(), -place), "s", color=INK, ms=4)
     for place, i in enumerate(order):
         if table["primary"][int(i)]:
-            top.annotate("primary", (place, share[i]), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
+            top.annotate(
+                "primary", (place, share[i]), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7
+            )
     bottom.set_yticks([-i for i in range(len(choices))], [name for _, _, name in choices])
     bottom.set_xticks([])
     bare(top, "y")
