@@ -68,8 +68,9 @@ def plan_notes(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> list[str]:
     if plan.provisional:
         notes.append("Step names are provisional until `scaling stage` has resolved every hash.")
     for task in plan.study.targets:
-        if plan.study.task(task).note:
-            notes.append(f"{task}: {plan.study.task(task).note}")
+        note = plan.study.task(task).note
+        if note:
+            notes.append(f"{task}: {note.split('. ')[0].rstrip('.')}.")
     return notes
 
 
