@@ -54,7 +54,8 @@ def ceiling(results: Results) -> Figure:
         line = 100 / (1 + np.exp(-(odds + shift))) - score
         axes.plot(score, line, color=GRID, lw=1, zorder=1)
         place = int(np.clip(np.searchsorted(score, float(means["baseline"].min() or 1)), 2, 190))
-        axes.text(score[place], line[place], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom")
+        axes.text(score[place], line[place], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom",
+                  clip_on=True, in_layout=False)  # fmt: skip
     axes.axhline(0, color=INK, lw=0.8)
     for tier, colour in TIER_COLOURS.items():
         part = means.filter(pl.col("tier") == tier)
