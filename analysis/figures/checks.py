@@ -96,7 +96,10 @@ def specification(results: Results) -> Figure:
     top.plot(at[~sign], share[order][~sign], "o", mfc="none", color=BLUE, ms=6)
     top.set_ylabel("estimate ÷ half-width\nof its 95 % interval")
     choices = [*(("axis", key, name) for key, name in _AXES.items())]
-    choices += [("definition", key, f"low-resource by {key}") for key in table["definition"].unique().sort()]
+    names = {"everyone": "all languages", "listed": "listed languages"}
+    choices += [
+        ("definition", key, names.get(key, f"low-resource by {key}")) for key in table["definition"].unique().sort()
+    ]
     choices += [("scale", "points", "points"), ("scale", "logit", "log odds")]
     for place, (column, key, _) in enumerate(choices):
         on = np.array([table[column][int(i)] == key for i in order], dtype=bool)
