@@ -108,7 +108,8 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key explains the key that then is missing: it goes first.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         models = (ClaimsFile, Claim, Selection, Expectation)

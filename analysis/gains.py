@@ -95,8 +95,11 @@ def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
             "tier": [fact.tier for fact in facts],
             "low": [code in low_languages(codes, question) for code in codes],
         },
-        schema_overrides={"joshi": pl.Int64},
-    )
+        schema={
+            "language": pl.String, "language_name": pl.String, "cc100_gib": pl.Float64, "joshi": pl.Int64,
+            "tier": pl.String, "low": pl.Boolean,
+        },
+    )  # fmt: skip
     return frame.join(table, on="language", how="left")
 
 

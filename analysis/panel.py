@@ -118,8 +118,14 @@ def balance(panel: Panel) -> Panel:
     Averaging whatever exists per size can invent a slope: with the largest size run only where gains are big, a
     true slope of 0 showed as +1.39 points per decade (statistics §2.7). A size counts if it has a quarter of
     the series of the fullest size; sizes that share no series with the others are dropped, scarcest first.
+
+    A series with one surviving seed at a size where others have more says nothing about noise there, and leaves
+    the panel too (with 10 % collapse, coverage is 90 % with such series and 95 % without them).
     """
-    present = np.isfinite(panel.y).any(axis=1)
+    seeds = np.isfinite(panel.y).sum(axis=1)
+    # Where most series of a size have one seed, the size itself has one: nothing to ask of them.
+    twice = (seeds >= 2).sum(axis=1) >= 0.5 * np.maximum((seeds >= 1).sum(axis=1), 1)
+    present = seeds >= np.where(twice, 2, 1)[:, None]
     counts = present.sum(axis=1)
     keep = [i for i in range(panel.num_sizes) if counts[i] > 0 and counts[i] >= MIN_SHARE * counts.max()]
     while keep and not present[keep].all(axis=0).any():
@@ -177,5 +183,7 @@ def replicas(y: Array, weights: Array) -> Array:
     scale = np.sqrt(count * np.maximum(num - 1, 0) / (num.clip(1) * np.maximum(count - 1, 1)))
     influence = np.where(present, filled - mean, 0.0) * scale / np.maximum(count, 1)
     total = np.where(count > 0, mean, np.nan)[..., 0, :] @ weights
-    values = total[..., None] + num[..., 0] * (influence @ weights)
-    return np.where(alive, values, np.nan)
+    values = np.where(alive, total[..., None] + num[..., 0] * (influence @ weights), np.nan)
+    single = ((count == 1)[..., 0, :] @ np.abs(weights)) > 0.5 * np.abs(weights).sum()
+    first = alive & (alive.cumsum(axis=-1) == 1)
+    return np.where(single[..., None], np.where(first, total[..., None], np.nan), values)

@@ -115,15 +115,13 @@ def analyse(
     estimates = {scale: pooled_table(one, scale) for scale, one in panels.items()}
     if not estimates["points"]:
         raise TooFewScales("No series has gains at two sizes yet, so there is no slope; see the coverage table.")
-    population = estimates["points"][0].name
-    if population != "low-resource":
-        population = "all zero-shot"
+    population = "low-resource" if estimates["points"][0].name == "low-resource" else "all zero-shot"
     of = {(e.scale, e.quantity): e for group in estimates.values() for e in group if e.name == population}
     condition = pl.col("low") if population == "low-resource" else pl.lit(True)
     chosen = balanced(panel, condition)
     r = replicas(chosen.y, mean_weights(chosen.series))
     languages, fit = language_table(panel)
-    specs = specifications(frame, gains, question)
+    specs = specifications(frame, gains, question, population)
     shared = shared_checkpoints(frame)
     seeds = moments(r)[0]
     verdict = decide(

@@ -17,17 +17,20 @@ AXES = ("total_params", "backbone_params", "train_flops")
 SCALES = ("points", "logit")
 
 
-def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question) -> pl.DataFrame:
+def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question, population: str) -> pl.DataFrame:
     """Slope of the low-resource mean under every axis × low-resource definition × scale.
 
     Columns axis, definition, scale, estimate, low, high, sign, primary. A specification that the data cannot
-    carry (an axis on which sizes coincide, no language in a definition) has nulls.
+    carry (an axis on which sizes coincide, no language in a definition) has nulls. A study without low-resource
+    languages (`population` is not `low-resource`) has the one definition `everyone`.
     """
     codes = gains["language"].unique().sort().to_list()
     definitions = {name: low_by(codes, name) for name in ("cc100", "joshi")}
     if question.low_resource_languages is not None:
         definitions = {"listed": low_languages(codes, question), **definitions}
     first = "listed" if question.low_resource_languages is not None else question.low_resource
+    if population != "low-resource":
+        definitions, first = {"everyone": frozenset(codes)}, "everyone"
     rows = []
     for axis, (definition, members), scale in product(AXES, definitions.items(), SCALES):
         row: dict[str, object] = {
@@ -41,7 +44,8 @@ def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question)
         except TooFewScales:
             row |= {"estimate": None, "low": None, "high": None, "sign": None}
         rows.append(row)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    numbers = {"estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64, "sign": pl.Int64}
+    return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
 
 
 def treatments(gains: pl.DataFrame, sizes: pl.DataFrame, condition: pl.Expr, question: Question) -> list[Estimate]:

@@ -56,7 +56,8 @@ def ceiling(results: Results) -> Figure:
         line = 100 / (1 + np.exp(-(odds + shift))) - score
         axes.plot(score, line, color=GRID, lw=1, zorder=1)
         place = int(np.clip(np.searchsorted(score, float(means["baseline"].min() or 1)), 2, 190))
-        axes.text(score[place], line[place], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom")
+        axes.text(score[place], line[place], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom",
+                  clip_on=True, in_layout=False)  # fmt: skip
     axes.axhline(0, color=INK, lw=0.8)
     for tier, colour in TIER_COLOURS.items():
         part = means.filter(pl.col("tier") == tier)
@@ -97,7 +98,10 @@ def specification(results: Results) -> Figure:
     top.plot(at[~sign], share[order][~sign], "o", mfc="none", color=BLUE, ms=6)
     top.set_ylabel("estimate ÷ half-width\nof its 95 % interval")
     choices = [*(("axis", key, name) for key, name in _AXES.items())]
-    choices += [("definition", key, f"low-resource by {key}") for key in table["definition"].unique().sort()]
+    names = {"everyone": "all languages", "listed": "listed languages"}
+    choices += [
+        ("definition", key, names.get(key, f"low-resource by {key}")) for key in table["definition"].unique().sort()
+    ]
     choices += [("scale", "points", "points"), ("scale", "logit", "log odds")]
     for place, (column, key, _) in enumerate(choices):
         on = np.array([table[column][int(i)] == key for i in order], dtype=bool)

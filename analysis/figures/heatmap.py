@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from analysis.figures.style import GREY, figure
 from analysis.results import Results
 
-_PER_ROW = 3
+_WIDEST = 11.0
+"""Inches; more panels go to the next row."""
 
 
 def heatmap(results: Results) -> Figure:
@@ -20,9 +21,10 @@ def heatmap(results: Results) -> Figure:
     values = {(r["model"], r["arm"], r["target"]): r for r in table.iter_rows(named=True)}
     finite = np.abs(table["estimate"].drop_nans().to_numpy())
     limit = float(max(finite.max(initial=0.0), 0.5))
-    across = min(_PER_ROW, len(panels))
+    width, height = max(0.52 * len(targets), 1.1) + 0.15, max(0.28 * len(arms), 0.6) + 0.4
+    across = int(np.clip((_WIDEST - 2) // width, 2, len(panels)))
     down = int(np.ceil(len(panels) / across))
-    drawn = figure(across * (0.9 + 0.52 * len(targets)) + 0.8, down * (0.9 + 0.3 * len(arms)) + 0.3)
+    drawn = figure(across * width + 2, down * height + 0.7)
     grid = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     image = None
     for index, axes in enumerate(grid.flat):

@@ -28,7 +28,8 @@ def multiples(results: Results) -> Figure:
     low, high = _limits(r)
     lines, bands, boxes, zeros, dots = [], [], [], [], []
     drawn = figure(1.15 * across + 0.5, 1.05 * down + 0.45)
-    axes = drawn.subplots()
+    drawn.set_layout_engine("none")
+    axes = drawn.add_axes((0.0, 0.0, 1.0, 1.0))
     fit = results.fit
     slope = np.where(np.isfinite(fit.eb), fit.eb, fit.slope)
     df = np.where(np.isfinite(fit.eb_df), fit.eb_df, fit.df)
@@ -53,7 +54,7 @@ def multiples(results: Results) -> Figure:
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
         note = "unseen" if row["cc100_gib"] == 0 else f"{row['cc100_gib']:g} GiB"
         axes.text(left, top + 1.06, row["language_name"], fontsize=7.5, fontweight="bold")
-        axes.text(left + 1, top + 1.06, note, fontsize=6.5, ha="right", color=GREY)
+        axes.text(left + 1, top + 0.97, note, fontsize=6.5, ha="right", va="top", color=GREY)
         if i % across == 0:
             for value in (low, 0.0, high):
                 axes.text(left - 0.04, place(i, np.zeros(1), np.array([value]))[0, 1], f"{value:g}", fontsize=6.5,
