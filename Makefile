@@ -40,7 +40,7 @@ build: $(VENV)/.installed
 	$(BIN)/python -m build --wheel --outdir dist .
 
 bench-%: $(VENV)/.installed
-	$(BIN)/python benchmarks/$*.py
+	$(BIN)/python -m benchmarks.$*
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

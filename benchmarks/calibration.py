@@ -71,7 +71,9 @@ def pooled_and_shapes() -> list[dict[str, object]]:
             where = f"ICC {icc}, {seeds} seeds"
             rows.append(rate_row(f"A1 coverage of the pooled slope, {where}", "93–97 %",
                                  covered(result.estimate, result.se, result.df, 0.0), 0.93, 0.97))  # fmt: skip
-            rows.append(rate_row(f"A2 false positives, pooled, {where}", "≤ 6 %", float((result.p < 0.05).mean()), 0, 0.06))
+            rows.append(
+                rate_row(f"A2 false positives, pooled, {where}", "≤ 6 %", float((result.p < 0.05).mean()), 0, 0.06)
+            )
             p = shape_test(r, X).p
             rows.append(rate_row(f"A2 false positives, MCP-Mod, {where}", "≤ 6 %", float((p < 0.05).mean()), 0, 0.06))
     y, _ = one_task(np.random.default_rng(14), icc=0.25, seeds=3)
@@ -96,7 +98,11 @@ def per_language() -> list[dict[str, object]]:
                 shrunk.append((covered(fit.eb, fit.eb_se, fit.eb_df, true), icc, seeds, log_sd))
     # Languages of a study are dependent; 1,000 studies bound the Monte-Carlo error from above.
     for rate, name in ((min(plain), "lowest"), (max(plain), "highest")):
-        rows.append(rate_row(f"A3 coverage per language, least squares, {name} of 12 scenarios", "93–97 %", rate, 0.93, 0.97, 1000))
+        rows.append(
+            rate_row(
+                f"A3 coverage per language, least squares, {name} of 12 scenarios", "93–97 %", rate, 0.93, 0.97, 1000
+            )
+        )
     worst = min(shrunk)
     rows.append(rate_row(
         f"A3 coverage per language, empirical Bayes, lowest of 12 (ICC {worst[1]}, {worst[2]} seeds, log-SD {worst[3]})",
@@ -152,14 +158,18 @@ def collapse() -> list[dict[str, object]]:
         y = gain.reshape(STUDIES, len(X), seeds, -1)
         r = np.full((STUDIES, len(X), seeds), np.nan)
         for i in range(STUDIES):
-            panel = balance(Panel(models=_SIZES, labels=_SIZES, x=X, seeds=(0, 1, 2), series=_grid(targets, arms, langs), y=y[i]))
+            panel = balance(
+                Panel(models=_SIZES, labels=_SIZES, x=X, seeds=(0, 1, 2), series=_grid(targets, arms, langs), y=y[i])
+            )
             if panel.num_sizes == len(X) and len(panel.series):
                 r[i] = replicas(panel.y, mean_weights(panel.series))
         whole = np.isfinite(r).any(axis=-1).all(axis=-1)
         result = slope(r[whole], X)
         bias = float((result.estimate + 1).mean())
         name = f"collapse rate {rate:g} (a panel in {100 * whole.mean():.1f} % of studies)"
-        rows.append({"figure": f"A7 bias, {name}", "target": "|bias| ≤ 0.1", "value": f"{bias:+.3f}", "met": abs(bias) <= 0.1})
+        rows.append(
+            {"figure": f"A7 bias, {name}", "target": "|bias| ≤ 0.1", "value": f"{bias:+.3f}", "met": abs(bias) <= 0.1}
+        )
         rows.append(rate_row(f"A7 coverage, collapse rate {rate:g}", "93–97 %",
                              covered(result.estimate, result.se, result.df, -1.0), 0.93, 0.97, int(whole.sum())))  # fmt: skip
     return rows
