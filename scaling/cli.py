@@ -21,7 +21,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="Does the gain from English intermediate-task training shrink as multilingual encoders grow?",
 )  # fmt: skip
-console = Console(highlight=False)
+# Bound to today's standard output, so that a library's can be silenced while ours is shown.
+console = Console(highlight=False, file=sys.stdout)
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")]
 StoreOption = Annotated[str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")]

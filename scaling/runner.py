@@ -31,9 +31,10 @@ from scaling.lease import Lease, LeaseLost, claim, new_owner
 from scaling.plan import Plan, Step
 from scaling.pretrained.staging import model_files
 from scaling.records import Cost, EvalRow, Provenance, StepRecord, Training
-from scaling.store import Store, sha256
+from scaling.resume import resume_point
+from scaling.store import Store
 from scaling.tasks import TaskSpec
-from scaling.training import ResumePoint, run_updates
+from scaling.training import run_updates
 
 Outcome = Literal["done", "skipped", "taken", "blocked"]
 
@@ -109,8 +110,9 @@ def _run_step(step: Step, context: _Context) -> Outcome:
     except LeaseLost:
         raise
     except Exception as error:
-        if context.world.rank == 0:
-            context.store.fail(step, context.owner, {"error": f"{type(error).__name__}: {error}", "at": _now()})
+        # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them.
+        note = {"error": f"{type(error).__name__}: {error}", "at": _now(), "rank": context.world.rank}
+        context.store.fail(step, f"{context.owner}-{context.world.rank}", note)
         raise
     finally:
         if lease is not None:
@@ -178,10 +180,9 @@ def _train(step: Step, context: _Context, lease: Lease | None) -> StepRecord:
         engine = start_training(
             weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world, seed
         )
+        resume = resume_point(step.id, context.store, world, context.placement, context.cache)
     with clock.part("work"):
-        losses = run_updates(
-            engine, train, kind, recipe, context.placement, world, seed, _progress(lease), _resume_point(step, context)
-        )
+        losses = run_updates(engine, train, kind, recipe, context.placement, world, seed, _progress(lease), resume)
         predictions = predict(engine.core, dev, kind, recipe, world)
         rows, _ = score_languages({"dev.en": tables["dev.en"]}, predictions, kind, task)
     with clock.part("save"):
@@ -257,40 +258,6 @@ def _progress(lease: Lease | None) -> Any:
             lease.progress = {"done": done, "total": total}
 
     return note
-
-
-def _resume_point(step: Step, context: _Context) -> ResumePoint:
-    """Resume points live in the store next to the step; a torn one is never seen, since its manifest comes last."""
-    store, world, name = context.store, context.world, f"steps/{step.id}/resume"
-
-    def save(fill: Any) -> None:
-        folder = context.store.local / name / "new" if context.store.local else context.cache / "resume"
-        folder.mkdir(parents=True, exist_ok=True)
-        fill(folder)
-        if world.rank == 0:
-            if context.store.local is None:
-                context.store.upload(folder, f"{name}/new")
-            hashes = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-            shape = {"workers": world.size, "zero_stage": context.placement.zero_stage}
-            store.write(f"{name}/manifest.json", json.dumps({"files": hashes, **shape}))
-        world.barrier()
-
-    return ResumePoint(found=_find_resume(step, context), save=save)
-
-
-def _find_resume(step: Step, context: _Context) -> Path | None:
-    """A whole resume point of this very layout, or None: then the step starts over."""
-    store, name = context.store, f"steps/{step.id}/resume"
-    found: Path | None = None
-    if context.world.rank == 0 and store.exists(f"{name}/manifest.json"):
-        manifest = json.loads(store.read(f"{name}/manifest.json"))
-        same = (manifest["workers"], manifest["zero_stage"]) == (context.world.size, context.placement.zero_stage)
-        folder = store.local / name / "new" if store.local else None
-        whole = folder is not None and all(
-            (folder / file).is_file() and sha256(folder / file) == digest for file, digest in manifest["files"].items()
-        )
-        found = folder if same and whole else None
-    return context.world.from_first(found)  # type: ignore[no-any-return]
 
 
 def _attempt_folder(step: Step, context: _Context) -> Path:

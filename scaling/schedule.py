@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import tempfile
@@ -39,7 +41,9 @@ def connect(address: str | None) -> dict[str, float]:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     # A searcher of our own gets one pending trial otherwise, and sessions would start one after another.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "64")
+    # The store has its own log; Tune would print a line per trial and write three files for each.
     os.environ.setdefault("AIR_VERBOSITY", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     import ray
 
     _ensure_token()
@@ -104,7 +108,8 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         )  # fmt: skip
 
     try:
-        with tempfile.TemporaryDirectory(prefix="scaling-") as scratch:
+        # Tune announces itself on standard output whatever its verbosity; the study has its own display.
+        with tempfile.TemporaryDirectory(prefix="scaling-") as scratch, contextlib.redirect_stdout(io.StringIO()):
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import torch
 
@@ -14,6 +14,7 @@ from scaling.engine import Engine, World
 from scaling.hardware import Placement
 from scaling.kinds.kind import Kind
 from scaling.recipes import Recipe
+from scaling.resume import ResumePoint
 
 
 class NonFiniteLoss(RuntimeError):
@@ -46,15 +47,6 @@ def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
     if update < warm:
         return recipe.learning_rate * (update + 1) / warm
     return recipe.learning_rate * (updates - update) / max(1, updates - warm)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumePoint:
-    """Where a training saves itself and where it found itself."""
-
-    found: Path | None
-    save: Callable[[Callable[[Path], None]], None]
-    """Called with a function that fills a folder; makes it durable."""
 
 
 def run_updates(
@@ -110,7 +102,7 @@ def run_updates(
             progress(update + 1, len(order))
         if _due(update + 1, placement) and not last:
             state = {"losses": losses, "tokens": tokens}
-            resume.save(lambda folder, state=state: engine.save_resume(folder, state))  # type: ignore[misc]
+            resume.save(partial(engine.save_resume, state=state), update + 1)
     return Losses(
         updates=len(order), examples=len(order) * recipe.batch, tokens=sum(world.gather(tokens)),
         per_update=tuple(losses),

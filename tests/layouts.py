@@ -16,8 +16,9 @@ from scaling.engine import join_world, start_training
 from scaling.hardware import Placement
 from scaling.kinds import KINDS
 from scaling.recipes import Recipe
+from scaling.resume import ResumePoint
 from scaling.tasks import TaskSpec
-from scaling.training import ResumePoint, run_updates
+from scaling.training import run_updates
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 RECIPE = Recipe(batch=8, epochs=6, learning_rate=5e-3, dropout=0.0, precision="fp32", weight_decay=0.01, pooling="mean")
@@ -47,7 +48,7 @@ def main() -> None:
             )
             losses = run_updates(
                 engine, features(), kind, RECIPE, placement, world, 0, lambda done, total: None,
-                ResumePoint(found=None, save=lambda fill: None),
+                ResumePoint(found=None, save=lambda fill, update: None),
             )  # fmt: skip
             found[f"{architecture}/{size}/{stage}/{micro}"] = list(losses.per_update)
             engine.close()

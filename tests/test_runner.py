@@ -120,8 +120,8 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
 def test_a_corrupt_resume_point_is_not_used(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
     plan, store = staged(tiny_study, tmp_path)
     step = next(iter(plan.steps))
-    store.write(f"steps/{step}/resume/new/mp_rank_00_model_states.pt", b"torn")
-    manifest = {"files": {"mp_rank_00_model_states.pt": "0" * 64}, "workers": 1, "zero_stage": 1}
+    store.write(f"steps/{step}/resume/7/mp_rank_00_model_states.pt", b"torn")
+    manifest = {"at": 7, "files": {"mp_rank_00_model_states.pt": "0" * 64}, "workers": 1, "zero_stage": 1}
     store.write(f"steps/{step}/resume/manifest.json", json.dumps(manifest))
     assert run_steps(plan, store, [step], world, {m: plan.study.placement["default"] for m in plan.study.models})
 

@@ -1,0 +1,74 @@
+"""Resume points: where a training stands in the middle of a step. Disposable, tied to a layout, never half there.
+
+Each lies in a folder of its own below the step; a manifest with hashes, written last, names the one that counts.
+A torn, tampered or differently laid out one is not used: the step starts over, which costs time and no number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.engine import World
+from scaling.hardware import Placement
+from scaling.store import Store, StoreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumePoint:
+    """Where a training found itself, and how it saves itself."""
+
+    found: Path | None
+    """A whole resume point of this very layout, as a folder of this machine."""
+    save: Callable[[Callable[[Path], None], int], None]
+    """Called by all ranks with a function that fills a folder, and the updates that are done."""
+
+
+def resume_point(step: str, store: Store, world: World, placement: Placement, cache: Path) -> ResumePoint:
+    """The resume point of a step on this process group."""
+    name = f"steps/{step}/resume"
+
+    def save(fill: Callable[[Path], None], update: int) -> None:
+        target = f"{name}/{update}"
+        folder = store.local / target if store.local else cache / "resume" / str(update)
+        folder.mkdir(parents=True, exist_ok=True)
+        fill(folder)
+        # Ranks of one machine see each other's files; those of others hold only their own.
+        files: dict[str, str] = {}
+        for part in world.gather(store.upload(folder, target)):
+            files.update(part)
+        if world.rank == 0:
+            old = [
+                info.base_name for info in store.listing(name) if info.base_name not in ("manifest.json", str(update))
+            ]
+            store.write(
+                f"{name}/manifest.json", json.dumps({"at": update, "files": files, **_layout(world, placement)})
+            )
+            for stale in old:
+                store.delete(f"{name}/{stale}")
+        world.barrier()
+
+    return ResumePoint(found=_find(name, store, world, placement, cache), save=save)
+
+
+def _layout(world: World, placement: Placement) -> dict[str, int]:
+    return {"workers": world.size, "zero_stage": placement.zero_stage}
+
+
+def _find(name: str, store: Store, world: World, placement: Placement, cache: Path) -> Path | None:
+    manifest = None
+    if world.rank == 0 and store.exists(f"{name}/manifest.json"):
+        manifest = json.loads(store.read(f"{name}/manifest.json"))
+    manifest = world.from_first(manifest)
+    layout = _layout(world, placement)
+    if manifest is None or {key: manifest[key] for key in layout} != layout:
+        return None
+    folder: Path | None
+    try:
+        folder = store.fetch(f"{name}/{manifest['at']}", manifest["files"], cache)
+    except (StoreError, OSError):
+        folder = None
+    # All or none: half a process group cannot resume.
+    return folder if all(world.gather(folder is not None)) else None
