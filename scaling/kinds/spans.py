@@ -34,13 +34,18 @@ def token_offsets(encoding: Encoding, text: str) -> tuple[list[int], list[int]]:
     """
     starts, ends = [], []
     for start, end in encoding.offsets:
-        while start < end and text[start].isspace():
+        while start < end and _is_blank(text[start]):
             start += 1
-        while end > start and text[end - 1].isspace():
+        while end > start and _is_blank(text[end - 1]):
             end -= 1
         starts.append(start)
         ends.append(end)
     return starts, ends
+
+
+def _is_blank(character: str) -> bool:
+    # A byte order mark in the middle of upstream files, and the zero-width space of Thai and Khmer.
+    return character.isspace() or character in "\ufeff\u200b"
 
 
 def tokens_of(begin: int, end: int, starts: Sequence[int], ends: Sequence[int]) -> tuple[int, int] | None:
