@@ -21,7 +21,10 @@ from scaling.tasks import TaskSpec
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are one unit."""
+    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are one unit.
+
+    Target: twice the number of the choice, plus one for the right one.
+    """
     asked = zip(rows["context"].to_pylist(), rows["question"].to_pylist(), strict=True)
     prompts = [recipe.prefix + f"{context} {question}".strip() for context, question in asked]
     choices = rows["choices"].to_pylist()
@@ -35,18 +38,20 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
             raise ValueError(f"task {task.name}, row {name!r}: label {label} of {end - start} choices")
         for at, choice in enumerate(second[start:end]):
             ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length)
-            features.append({"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": int(at == label)})
+            target = 2 * at + int(at == label)
+            features.append({"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target})
     return feature_table(features, pa.int32())
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
     scores = head(hidden, mask).float()[:, 0]
-    _, question, counts = torch.unique_consecutive(units, return_inverse=True, return_counts=True)
-    choice = torch.arange(len(units), device=units.device) - (counts.cumsum(0) - counts)[question]
+    # Not by `units`: an update that spans two epochs may hold one question twice, side by side.
+    choice = targets // 2
+    question = (choice == 0).cumsum(0) - 1
     # Questions may have different numbers of choices: those that are not there cannot be chosen.
-    table = scores.new_full((len(counts), int(counts.max())), -torch.inf)
+    table = scores.new_full((int(question[-1]) + 1, int(choice.max()) + 1), -torch.inf)
     table[question, choice] = scores
-    return nn.functional.cross_entropy(table, choice[targets == 1], reduction="sum")
+    return nn.functional.cross_entropy(table, choice[targets % 2 == 1], reduction="sum")
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -71,7 +76,7 @@ MULTIPLE_CHOICE = Kind(
     head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
     targets=_targets,
     loss=_loss,
-    loss_weight=lambda targets: float(sum(targets)),
+    loss_weight=lambda targets: float(sum(target % 2 for target in targets)),
     predict=lambda head, hidden, mask, targets: numpy_rows(head(hidden, mask)),
     outcomes=_outcomes,
     chance=_chance,

@@ -34,7 +34,8 @@ def windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
         yield start, end
         if end == num_tokens:
             return
-        start += min(STRIDE, max(1, 3 * room // 4))
+        # Half a window at most, so that no answer of half a window falls between two.
+        start += min(STRIDE, max(1, room // 2))
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
