@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STORE ?= runs/demo
+DATA ?= ../shared/data
 
-.PHONY: study test test-slow check format schema build bench-study clean
+.PHONY: study study-real test test-slow check format schema build bench-study clean
 
 # torch first and alone, so that a build of it that is already chosen for this machine stays.
 $(VENV)/.installed: pyproject.toml
@@ -16,6 +17,11 @@ $(VENV)/.installed: pyproject.toml
 study: $(VENV)/.installed
 	$(BIN)/scaling run demo --store $(STORE)
 	$(BIN)/scaling report demo --store $(STORE)
+
+# Real benchmark files, in the folder DATA (see docs/catalogue.md).
+study-real: $(VENV)/.installed
+	$(BIN)/scaling run real --store runs/real --from $(DATA)
+	$(BIN)/scaling report real --store runs/real
 
 test: $(VENV)/.installed
 	$(BIN)/pytest -m 'not slow'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
+
+from scaling.kinds.heads import TiedHead
 
 _CLASSES: dict[str, tuple[Any, Any]] = {
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
@@ -34,12 +37,23 @@ class Encoder(nn.Module):
     def __init__(self, encoder: nn.Module, head: nn.Module, architecture: str) -> None:
         super().__init__()
         self.encoder, self.head, self.architecture = encoder, head, architecture
+        if isinstance(head, TiedHead):
+            head.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
 
-    def forward(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
-        """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of the depth."""
+    def forward(self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None) -> Tensor:
+        """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of the depth.
+
+        Several depths give D x B x L x H, from one pass.
+        """
         layers = self.encoder.encoder.layer  # type: ignore[union-attr]
-        index = len(layers) if depth is None else max(1, round(depth * len(layers)))  # type: ignore[arg-type]
-        if index == len(layers):  # type: ignore[arg-type]
+        count = len(layers)  # type: ignore[arg-type]
+        if isinstance(depth, Sequence):
+            wanted = [max(1, round(one * count)) for one in depth]
+            output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
+            states = {index: self._normalised(output.hidden_states[index]) for index in wanted if index < count}
+            return torch.stack([states.get(index, output.last_hidden_state) for index in wanted])
+        index = count if depth is None else max(1, round(depth * count))
+        if index == count:
             return self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
         # Layers above the wanted one are not computed at all.
         self.encoder.encoder.layer = layers[:index]  # type: ignore[union-attr, index]
@@ -47,10 +61,12 @@ class Encoder(nn.Module):
             output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
         finally:
             self.encoder.encoder.layer = layers  # type: ignore[union-attr]
-        hidden = output.hidden_states[index]
+        return self._normalised(output.hidden_states[index])
+
+    def _normalised(self, hidden: Tensor) -> Tensor:
+        # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in every layer.
         if self.architecture == "xlm-roberta-xl":
-            # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in every layer.
-            hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
+            return nn.functional.layer_norm(hidden, hidden.shape[-1:])
         return hidden
 
 

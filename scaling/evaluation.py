@@ -11,7 +11,7 @@ import torch
 
 from scaling.data.batching import Features, collate, scoring_batches
 from scaling.engine import World
-from scaling.kinds.kind import Kind
+from scaling.kinds.kind import Kind, Part, scores
 from scaling.recipes import Recipe
 from scaling.records import EvalRow
 from scaling.tasks import TaskSpec
@@ -48,6 +48,9 @@ def predict(
     rounds = -(-len(batches) // world.size)
     mine: dict[int, np.ndarray] = {}
     module = getattr(model, "module", model)
+    # The last layer of a dual encoder is what was trained: other depths say something of untrained vectors only.
+    swept = kind.mid_depth and recipe.pool_depth < 1
+    depth = (recipe.pool_depth, *kind.sweep) if swept else None
     training = module.training
     module.eval()
     with torch.inference_mode() if world.size == 1 else torch.no_grad():
@@ -56,9 +59,10 @@ def predict(
             chosen = batches[min(at, len(batches) - 1)]
             batch = collate(distinct, kind, chosen)
             input_ids, mask = batch.input_ids.to(world.device), batch.mask.to(world.device)
-            hidden = model(input_ids, mask, recipe.pool_depth if kind.mid_depth else None)
+            hidden = model(input_ids, mask, depth)
             if at < len(batches):
-                mine.update(zip(chosen, kind.predict(module.head, hidden, mask), strict=True))
+                targets = batch.targets.to(world.device)
+                mine.update(zip(chosen, kind.predict(module.head, hidden, mask, targets), strict=True))
             progress(turn + 1, rounds)
     module.train(training)
     merged: dict[int, np.ndarray] = {}
@@ -73,18 +77,27 @@ def score_languages(
 ) -> tuple[list[EvalRow], pa.Table]:
     """(rows, per-example outcomes with `key`) of all `SPLIT.LANGUAGE`, from predictions in their order."""
     rows: list[EvalRow] = []
+    tables = []
+    for part in _parts(splits, predictions, kind):
+        outcomes = kind.outcomes(part, task)
+        for score in scores(outcomes, kind.chance(part, task)):
+            rows.append(
+                EvalRow(
+                    language=part.language, split="dev" if part.key.startswith("dev.") else "test",
+                    metric=score.metric, n=score.n, value=score.value, chance=score.chance, main=score.main,
+                )
+            )  # fmt: skip
+        tables.append(outcomes.add_column(0, "key", pa.array([part.key] * outcomes.num_rows, pa.string())))
+    return rows, pa.concat_tables(tables)
+
+
+def _parts(
+    splits: Mapping[str, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind
+) -> Sequence[Part]:
     parts = []
     start = 0
     for key, (table, features) in splits.items():
-        split, _, language = key.partition(".")
-        outcomes = kind.outcomes(table, features, predictions[start : start + features.num_rows], task)
-        start += features.num_rows
-        for score in kind.score(outcomes, table, task):
-            rows.append(
-                EvalRow(
-                    language=language, split="dev" if split == "dev" else "test", metric=score.metric, n=score.n,
-                    value=score.value, chance=score.chance, main=score.main,
-                )
-            )  # fmt: skip
-        parts.append(outcomes.add_column(0, "key", pa.array([key] * outcomes.num_rows, pa.string())))
-    return rows, pa.concat_tables(parts)
+        end = start + features.num_rows
+        parts.append(Part(key=key, rows=table, features=features, predictions=predictions[start:end]))
+        start = end
+    return kind.share(parts) if kind.share else parts

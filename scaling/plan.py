@@ -124,6 +124,10 @@ def _training_data(study: Study, tasks: Iterable[str]) -> set[tuple[str, ...]]:
     }
 
 
+def _depth_of(task: TaskSpec) -> set[str]:
+    return {"pool_depth"} if task.kind == "retrieval" else set()
+
+
 class _Builder:
     def __init__(self, study: Study, lock: Lock) -> None:
         self.study, self.lock = study, lock
@@ -150,7 +154,7 @@ class _Builder:
             "kind": [spec.kind, KIND_VERSIONS[spec.kind]],
             "labels": list(spec.labels),
             "data": self.lock.data_identity(spec, ["train.en", "dev.en"]),
-            "recipe": _recipe_identity(recipe, _TRAIN_FIELDS),
+            "recipe": _recipe_identity(recipe, _TRAIN_FIELDS | _depth_of(spec)),
             "seed": seed,
         }
         label = task if phase == "ii" else f"{arm.name}-{task}"
@@ -162,7 +166,6 @@ class _Builder:
     def eval(self, model: ModelSpec, arm: Arm, target: str, seed: int, parent: str | None) -> str:
         spec, recipe = self.study.task(target), self.study.recipe(target)
         keys = ["dev.en", "test.en", *(f"test.{code}" for code in self.study.test_languages(target))]
-        fields = _EVAL_FIELDS | ({"pool_depth"} if spec.kind == "retrieval" else set())
         identity = {
             "action": "eval",
             "parent": self._parent_identity(model, parent),
@@ -170,7 +173,7 @@ class _Builder:
             "labels": list(spec.labels),
             "metric": spec.metric,
             "data": self.lock.data_identity(spec, sorted(set(keys))),
-            "recipe": _recipe_identity(recipe, fields),
+            "recipe": _recipe_identity(recipe, _EVAL_FIELDS | _depth_of(spec)),
         }
         own_seed = self.steps[parent].seed if parent is not None else None
         suffix = "" if own_seed is None else f".s{seed}"

@@ -61,4 +61,6 @@ _BY_TASK: dict[str, dict[str, Any]] = {
 
 def recipe_for(task: TaskSpec, defaults: dict[str, Any], overrides: dict[str, Any]) -> Recipe:
     """The recipe of a task: kind, task, the study's defaults for all, the study's entry for this task; later wins."""
-    return Recipe(**{**_BY_KIND[task.kind], **_BY_TASK.get(task.name, {}), **defaults, **overrides})
+    # A dual encoder trains all of its layers, so its vectors are the last one's.
+    trained = {"pool_depth": 1.0} if task.kind == "retrieval" and task.trains_on else {}
+    return Recipe(**{**_BY_KIND[task.kind], **trained, **_BY_TASK.get(task.name, {}), **defaults, **overrides})

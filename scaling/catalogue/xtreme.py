@@ -182,8 +182,9 @@ XTREME_TASKS = (
             folder(
                 "bucc2018", "bucc",
                 {
-                    "dev": ("{lang}-en.dev.{lang}", "{lang}-en.dev.en", "{lang}-en.dev.gold"),
-                    "test": ("{lang}-en.test.{lang}", "{lang}-en.test.en", "{lang}-en.test.gold"),
+                    "test": tuple(
+                        f"{{lang}}-en.{part}.{end}" for part in ("test", "dev") for end in ("{lang}", "en", "gold")
+                    )
                 },
             ),
         ),

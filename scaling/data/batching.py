@@ -26,7 +26,7 @@ class Features:
     input_ids: Sequence[np.ndarray]
     targets: Sequence[Any]
     units: np.ndarray
-    """Training unit of each sequence, ascending from 0."""
+    """Training unit of each sequence, ascending from 0; -1 before them: never trained on."""
     cut: int
 
     @property
@@ -64,17 +64,22 @@ class Batch:
     tokens: int
 
 
-def collate(features: Features, kind: Kind, chosen: Sequence[int]) -> Batch:
-    """The sequences `chosen`, padded to the longest of them."""
-    longest = max(len(features.input_ids[index]) for index in chosen)
-    ids = np.full((len(chosen), longest), PAD, dtype=np.int64)
-    for row, index in enumerate(chosen):
-        ids[row, : len(features.input_ids[index])] = features.input_ids[index]
+def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0) -> Batch:
+    """The sequences `chosen`, padded to the longest of them. `draw` numbers what is random about them (masking)."""
     targets = [features.targets[index] for index in chosen]
+    weight = kind.loss_weight(targets)
+    sequences = [features.input_ids[index] for index in chosen]
+    if kind.corrupt:
+        both = [kind.corrupt(one, target, draw) for one, target in zip(sequences, targets, strict=True)]
+        sequences, targets = [one for one, _ in both], [target for _, target in both]
+    longest = max(map(len, sequences))
+    ids = np.full((len(chosen), longest), PAD, dtype=np.int64)
+    for row, one in enumerate(sequences):
+        ids[row, : len(one)] = one
     input_ids = torch.from_numpy(ids)
     return Batch(
         input_ids=input_ids, mask=(input_ids != PAD).long(), targets=kind.targets(targets, longest),
-        units=torch.from_numpy(features.units[list(chosen)].astype(np.int64)), weight=kind.loss_weight(targets),
+        units=torch.from_numpy(features.units[list(chosen)].astype(np.int64)), weight=weight,
         tokens=int((ids != PAD).sum()),
     )  # fmt: skip
 
@@ -96,7 +101,8 @@ def training_order(features: Features, recipe: Recipe, seed: int) -> list[np.nda
     epochs = -(-need // features.num_units)
     stream = np.concatenate([rng.permutation(features.num_units) for _ in range(epochs)])[:need]
     unit_lengths = np.zeros(features.num_units, dtype=np.int64)
-    np.maximum.at(unit_lengths, features.units, features.lengths)
+    trained = features.units >= 0
+    np.maximum.at(unit_lengths, features.units[trained], features.lengths[trained])
     order: list[np.ndarray] = []
     for start in range(0, need, _POOL * recipe.batch):
         pool = stream[start : start + _POOL * recipe.batch]

@@ -36,7 +36,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # Queries in the test language, candidates in any; `relevant` holds candidate ids and is empty for candidates.
-    # `context` is what surrounds a candidate (LAReQA) and may be empty.
+    # `context` is what surrounds a candidate (LAReQA) and may be empty. Sides: query, candidate; dev_query and
+    # dev_candidate where the metric tunes a threshold on sentences that are not scored (BUCC).
     "retrieval": pa.schema(
         [
             ("id", pa.string()), ("side", pa.string()), ("language", pa.string()), ("text", pa.string()),

@@ -109,7 +109,7 @@ def sample(rows: Iterable[Row], limit: int | None, task: TaskSpec) -> list[Row]:
             turn[row["label"]] += 1
         chosen.sort(key=lambda row: turns[row["id"]])
     keep = {row["id"] for row in chosen[:limit]}
-    return [row for row in rows if row["id"] in keep or row.get("side") == "candidate"]
+    return [row for row in rows if row["id"] in keep or row.get("side", "query") != "query"]
 
 
 def to_table(rows: list[Row], task: TaskSpec, place: str) -> pa.Table:

@@ -2,30 +2,33 @@
 
 Features are an Arrow table with one row per token sequence:
     row        int32         index of the normalised row it comes from
-    unit       int32         training unit: sequences that must stay in one batch share a unit (choices of a question)
+    unit       int32         training unit, ascending: sequences that must stay in one batch share a unit (choices of a
+                             question). -1, which comes first: scored, never trained on
     input_ids  list<int32>   special tokens included
     cut        bool          whether max_length cut the text
     target     anything      what the loss needs; the kind's own
-A prediction is one numpy array per sequence.
+and whatever columns more the kind reads back in `outcomes`. A prediction is one numpy array per sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scaling.metrics import Outcome, aggregate
 from scaling.recipes import Recipe
 from scaling.tasks import TaskSpec
 
 # XLM-R's special tokens, equal in all four sizes and in everything that kept its vocabulary.
-BOS, PAD, EOS = 0, 1, 2
+BOS, PAD, EOS, UNK = 0, 1, 2, 3
+IGNORED = -100
+"""A target that the loss leaves out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +42,29 @@ class Score:
     main: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What was predicted for one `SPLIT.LANGUAGE`."""
+
+    key: str
+    rows: pa.Table
+    features: pa.Table
+    predictions: Sequence[np.ndarray]
+    """One per row of `features`."""
+
+    @property
+    def language(self) -> str:
+        return self.key.partition(".")[2]
+
+
 class Encode(Protocol):
     def __call__(self, rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-        """Features of the rows, in row order."""
+        """Features of the rows: a `feature_table`."""
 
 
 class Head(Protocol):
     def __call__(self, hidden: int, task: TaskSpec, recipe: Recipe) -> nn.Module:
-        """New layers on top of the encoder, freshly initialised; may be nn.Identity."""
+        """New layers on top of the encoder, freshly initialised; may have no parameters."""
 
 
 class Targets(Protocol):
@@ -56,7 +74,7 @@ class Targets(Protocol):
 
 class Loss(Protocol):
     def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-        """Sum of the losses in a batch. hidden: B x L x H; mask: B x L; units: B."""
+        """Sum of the losses in a micro-batch of whole units, in order. hidden: B x L x H; mask: B x L; units: B."""
 
 
 class LossWeight(Protocol):
@@ -65,20 +83,28 @@ class LossWeight(Protocol):
 
 
 class Predict(Protocol):
-    def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor) -> list[np.ndarray]:
-        """One array per sequence of the batch."""
+    def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
+        """One array per sequence of the batch. hidden: B x L x H, or D x B x L x H for a kind with depths."""
 
 
 class Outcomes(Protocol):
-    def __call__(
-        self, rows: pa.Table, features: pa.Table, predictions: Sequence[np.ndarray], task: TaskSpec
-    ) -> pa.Table:
-        """One row per scored example: `id`, `prediction` (text), `correct` or another per-example value."""
+    def __call__(self, part: Part, task: TaskSpec) -> pa.Table:
+        """One row per scored example: an `outcome_table`. Scores come from it alone."""
 
 
-class ScoreAll(Protocol):
-    def __call__(self, outcomes: pa.Table, rows: pa.Table, task: TaskSpec) -> list[Score]:
-        """The metrics of one language, the headline first, computed from the outcomes alone."""
+class Chance(Protocol):
+    def __call__(self, part: Part, task: TaskSpec) -> float:
+        """What guessing scores by the main metric, 0..1."""
+
+
+class Corrupt(Protocol):
+    def __call__(self, input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
+        """The sequence and the target of one draw; the same arguments give the same result."""
+
+
+class Share(Protocol):
+    def __call__(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """The parts, completed with what they share (one pool of candidates)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,56 +116,34 @@ class Kind:
     loss_weight: LossWeight
     predict: Predict
     outcomes: Outcomes
-    score: ScoreAll
+    chance: Chance
     mid_depth: bool = False
-    """Whether predictions are made from the layer at recipe.pool_depth instead of the last one."""
+    """Whether hidden states come from the layer at recipe.pool_depth instead of the last one."""
+    sweep: tuple[float, ...] = ()
+    """Depths that are scored beside a recipe.pool_depth below 1, from the same pass."""
+    corrupt: Corrupt | None = None
+    share: Share | None = None
 
 
-def feature_table(features: list[dict[str, Any]], target: pa.DataType) -> pa.Table:
-    """Features in the common form."""
-    schema = pa.schema(
-        [
-            ("row", pa.int32()), ("unit", pa.int32()), ("input_ids", pa.list_(pa.int32())), ("cut", pa.bool_()),
-            ("target", target),
-        ]
-    )  # fmt: skip
-    return pa.Table.from_pylist(features, schema=schema)
+def feature_table(
+    features: Sequence[dict[str, Any]], target: pa.DataType, more: Mapping[str, pa.DataType] | None = None
+) -> pa.Table:
+    """Features in the common form, ordered by unit."""
+    columns = {"row": pa.int32(), "unit": pa.int32(), "input_ids": pa.list_(pa.int32()), "cut": pa.bool_()}
+    schema = pa.schema({**columns, "target": target, **(more or {})})
+    return pa.Table.from_pylist(sorted(features, key=lambda feature: feature["unit"]), schema=schema)
 
 
-def join_pair(first: list[int], second: list[int], max_length: int) -> tuple[list[int], bool]:
-    """(<s> a </s> or <s> a </s></s> b </s>, whether it was cut). The longer text loses tokens first, at its end."""
-    room = max_length - (4 if second else 2)
-    a, b = len(first), len(second)
-    if a + b > room:
-        a, b = (room, 0) if not second else _share(a, b, room)
-    ids = [BOS, *first[:a], EOS]
-    if second:
-        ids += [EOS, *second[:b], EOS]
-    return ids, a < len(first) or b < len(second)
+def outcome_table(ids: Sequence[str], predictions: Sequence[str], outcomes: Sequence[Outcome]) -> pa.Table:
+    """`id`, `prediction` and the metric's columns; a score that does not apply to an example is null."""
+    columns = {name: pa.array([outcome[name] for outcome in outcomes], pa.float64()) for name in outcomes[0]}
+    return pa.table({"id": pa.array(ids, pa.string()), "prediction": pa.array(predictions, pa.string()), **columns})
 
 
-def _share(a: int, b: int, room: int) -> tuple[int, int]:
-    """Lengths after taking tokens from the longer of two texts until they fit."""
-    half = room // 2
-    if a <= half:
-        return a, room - a
-    if b <= half:
-        return room - b, b
-    return room - half, half
-
-
-def init_linear(layer: nn.Linear) -> nn.Linear:
-    """BERT's initialisation: normal with SD 0.02, zero bias."""
-    nn.init.normal_(layer.weight, std=0.02)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
-    """B x L x H, B x L → B x H: the mean over real tokens."""
-    weights = mask.to(hidden.dtype).unsqueeze(-1)
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def numpy_rows(tensor: Tensor) -> list[np.ndarray]:
-    return list(tensor.detach().to(torch.float32).cpu().numpy())
+def scores(outcomes: pa.Table, chance: float) -> list[Score]:
+    """The metrics of one language, the main one first. `chance` is the main metric's; of others it is not stated."""
+    values = aggregate(outcomes.drop_columns(["id", "prediction"]).to_pylist())
+    return [
+        Score(metric=name, value=value, n=outcomes.num_rows, chance=0.0 if at else chance, main=not at)
+        for at, (name, value) in enumerate(values.items())
+    ]

@@ -1,0 +1,75 @@
+"""Heads and what they are made of. A new layer is initialised as BERT's: normal with SD 0.02, zero bias."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scaling.recipes import Recipe
+
+
+def init_linear(layer: nn.Linear) -> nn.Linear:
+    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    """… x B x L x H, B x L → … x B x H: the mean over real tokens."""
+    weights = mask.to(hidden.dtype).unsqueeze(-1)
+    return (hidden * weights).sum(-2) / weights.sum(-2).clamp(min=1)
+
+
+def numpy_rows(tensor: Tensor) -> list[np.ndarray]:
+    return list(tensor.detach().to(torch.float32).cpu().numpy())
+
+
+class TextHead(nn.Module):
+    """B x L x H, B x L → B x outputs: a dense layer on <s>, XLM-R's own head, or on the mean of all tokens."""
+
+    def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.pooling = recipe.pooling
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.dense = init_linear(nn.Linear(hidden, hidden))
+        self.out = init_linear(nn.Linear(hidden, outputs))
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        text = hidden[:, 0] if self.pooling == "first" else mean_pool(hidden, mask)
+        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(text)))))
+
+
+class TokenHead(nn.Module):
+    """B x L x H → B x L x outputs: one linear layer on every token, as XLM-R's for tags and for answer spans."""
+
+    def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.out = init_linear(nn.Linear(hidden, outputs))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.out(self.dropout(hidden))
+
+
+class TiedHead(nn.Module):
+    """N x H → N x vocabulary rows: dense, GELU, layer norm, then the word embeddings themselves as decoder.
+
+    The embeddings are the encoder's and are neither saved nor counted here; scaling.encoder ties them. The dense layer
+    starts as the identity: encoders come without their own masked-LM head, and this is where one is not in the way.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+        nn.init.eye_(self.dense.weight)
+        nn.init.zeros_(self.dense.bias)
+        self.norm = nn.LayerNorm(hidden)
+        self._embeddings: tuple[nn.Embedding, ...] = ()
+
+    def tie(self, embeddings: nn.Embedding) -> None:
+        # In a tuple, so that torch does not take it for a part of this module.
+        self._embeddings = (embeddings,)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.norm(nn.functional.gelu(self.dense(hidden))) @ self._embeddings[0].weight.T

@@ -1,0 +1,110 @@
+"""Masked language modelling: 15 % of the tokens, of which 80 % become <mask>, 10 % another token, 10 % stay.
+
+(Devlin et al. 2019.) What is masked depends on the text's id and the draw (seed and epoch) alone. A sequence is stored
+with <mask> and a few spare tokens behind it: so both are among the rows that a trimmed vocabulary keeps. Spare tokens
+are drawn from those that the split uses, each as likely.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from scaling.kinds.heads import TiedHead
+from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
+from scaling.metrics import METRICS
+from scaling.recipes import Recipe
+from scaling.tasks import TaskSpec
+
+RATE = 0.15
+_SPARE = 16
+
+
+def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """Long texts become several sequences; nothing is cut. Target: the real length and a key for the draws."""
+    room = recipe.max_length - 2
+    encoded = tokenizer.encode_batch(rows["text"].to_pylist(), add_special_tokens=False)
+    types = np.unique(np.concatenate([np.zeros(0, np.int64), *(np.asarray(one.ids, np.int64) for one in encoded)]))
+    found = tokenizer.token_to_id("<mask>")
+    mask = UNK if found is None else found
+    features: list[dict[str, Any]] = []
+    for index, (name, encoding) in enumerate(zip(rows["id"].to_pylist(), encoded, strict=True)):
+        for start in range(0, len(encoding.ids), room):
+            ids = [BOS, *encoding.ids[start : start + room], EOS]
+            digest = hashlib.sha256(f"{name}/{start}".encode()).digest()
+            key = int.from_bytes(digest[:7], "big")
+            spare = np.random.default_rng(key).choice(types, _SPARE)
+            features.append(
+                {
+                    "row": index, "unit": len(features), "input_ids": [*ids, mask, *spare.tolist()], "cut": False,
+                    "target": {"length": len(ids), "key": key},
+                }
+            )  # fmt: skip
+    return feature_table(features, pa.struct([("length", pa.int32()), ("key", pa.int64())]))
+
+
+def _num_masked(length: int) -> int:
+    return max(1, round(RATE * (length - 2)))
+
+
+def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
+    """The masked sequence, and its labels: the token at masked positions, IGNORED elsewhere."""
+    length = target["length"]
+    ids, mask, spare = input_ids[:length].copy(), input_ids[length], input_ids[length + 1 :]
+    rng = np.random.default_rng([target["key"], draw])
+    chosen = 1 + rng.choice(length - 2, _num_masked(length), replace=False)
+    labels = np.full(length, IGNORED, dtype=np.int64)
+    labels[chosen] = ids[chosen]
+    fate = rng.random(len(chosen))
+    ids[chosen[fate < 0.8]] = mask
+    random = chosen[(fate >= 0.8) & (fate < 0.9)]
+    ids[random] = rng.choice(spare, len(random))
+    return ids, labels
+
+
+def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of a step's.
+    masked = targets != IGNORED
+    return nn.functional.cross_entropy(head(hidden[masked]).float(), targets[masked], reduction="sum")
+
+
+def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
+    """Of each masked token of a sequence, whether it was found."""
+    masked = targets != IGNORED
+    found = (head(hidden[masked]).argmax(-1) == targets[masked]).float().cpu().numpy()
+    return np.split(found, masked.sum(1).cumsum(0).cpu().numpy()[:-1])
+
+
+def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
+    found: list[list[bool]] = [[] for _ in range(part.rows.num_rows)]
+    for row, tokens in zip(part.features["row"].to_pylist(), part.predictions, strict=True):
+        found[row] += [bool(token) for token in tokens]
+    outcomes = METRICS[task.metric](found, [[True] * len(row) for row in found], part.language)
+    return outcome_table(part.rows["id"].to_pylist(), [f"{sum(row)} of {len(row)}" for row in found], outcomes)
+
+
+def _targets(targets: Sequence[Any], length: int) -> Tensor:
+    padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
+    for row, target in enumerate(targets):
+        padded[row, : len(target)] = target
+    return torch.from_numpy(padded)
+
+
+MASKED_LM = Kind(
+    encode=encode,
+    head=lambda hidden, task, recipe: TiedHead(hidden),
+    targets=_targets,
+    loss=_loss,
+    loss_weight=lambda targets: float(sum(_num_masked(target["length"]) for target in targets)),
+    predict=_predict,
+    outcomes=_outcomes,
+    chance=lambda part, task: 0.0,
+    corrupt=corrupt,
+)

@@ -1,0 +1,83 @@
+"""Multiple choice: one sequence per choice, a score for each, softmax over the choices of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from scaling.kinds.heads import TextHead, numpy_rows
+from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.text import join_pair
+from scaling.metrics import METRICS
+from scaling.recipes import Recipe
+from scaling.tasks import TaskSpec
+
+
+def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are one unit.
+
+    Target: twice the number of the choice, plus one for the right one.
+    """
+    asked = zip(rows["context"].to_pylist(), rows["question"].to_pylist(), strict=True)
+    prompts = [recipe.prefix + f"{context} {question}".strip() for context, question in asked]
+    choices = rows["choices"].to_pylist()
+    first = tokenizer.encode_batch(prompts, add_special_tokens=False)
+    second = tokenizer.encode_batch([choice for row in choices for choice in row], add_special_tokens=False)
+    bounds = np.cumsum([0, *(len(row) for row in choices)]).tolist()
+    features = []
+    for index, (label, (start, end)) in enumerate(zip(rows["label"].to_pylist(), pairwise(bounds), strict=True)):
+        if not 0 <= label < end - start:
+            name = rows["id"][index].as_py()
+            raise ValueError(f"task {task.name}, row {name!r}: label {label} of {end - start} choices")
+        for at, choice in enumerate(second[start:end]):
+            ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length)
+            target = 2 * at + int(at == label)
+            features.append({"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target})
+    return feature_table(features, pa.int32())
+
+
+def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    scores = head(hidden, mask).float()[:, 0]
+    # Not by `units`: an update that spans two epochs may hold one question twice, side by side.
+    choice = targets // 2
+    question = (choice == 0).cumsum(0) - 1
+    # Questions may have different numbers of choices: those that are not there cannot be chosen.
+    table = scores.new_full((int(question[-1]) + 1, int(choice.max()) + 1), -torch.inf)
+    table[question, choice] = scores
+    return nn.functional.cross_entropy(table, choice[targets % 2 == 1], reduction="sum")
+
+
+def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
+    scores: list[list[float]] = [[] for _ in range(part.rows.num_rows)]
+    for row, score in zip(part.features["row"].to_pylist(), part.predictions, strict=True):
+        scores[row].append(float(score[0]))
+    chosen = [int(np.argmax(row)) for row in scores]
+    outcomes = METRICS[task.metric](chosen, part.rows["label"].to_pylist(), part.language)
+    return outcome_table(part.rows["id"].to_pylist(), [str(choice) for choice in chosen], outcomes)
+
+
+def _chance(part: Part, task: TaskSpec) -> float:
+    return float(np.mean([1 / len(row) for row in part.rows["choices"].to_pylist()]))
+
+
+def _targets(targets: Sequence[Any], length: int) -> Tensor:
+    return torch.tensor(targets, dtype=torch.long)
+
+
+MULTIPLE_CHOICE = Kind(
+    encode=encode,
+    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
+    targets=_targets,
+    loss=_loss,
+    loss_weight=lambda targets: float(sum(target % 2 for target in targets)),
+    predict=lambda head, hidden, mask, targets: numpy_rows(head(hidden, mask)),
+    outcomes=_outcomes,
+    chance=_chance,
+)

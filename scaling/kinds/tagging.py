@@ -1,0 +1,116 @@
+"""Tagging of words: the label of a word stands on its first subword. Nothing is cut: long sentences are windowed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from scaling.kinds.heads import TokenHead
+from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
+from scaling.metrics import METRICS, aggregate
+from scaling.recipes import Recipe
+from scaling.spec import known
+from scaling.tasks import TaskSpec
+
+# Share of a later window that repeats what came before, unlabelled, so that its first words have a left context.
+_CONTEXT = 0.25
+
+
+def windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
+    """(first word of context, first word, end): every word is in one window, behind as much context as fits."""
+    start = 0
+    while start < len(lengths):
+        begin, total = start, 0
+        while begin and total + lengths[begin - 1] <= _CONTEXT * room:
+            begin -= 1
+            total += lengths[begin]
+        if total + lengths[start] > room:
+            begin, total = start, 0
+        end = start
+        # A word that is longer than a window keeps its beginning, and its label with it.
+        while end < len(lengths) and (total + lengths[end] <= room or end == begin == start):
+            total += lengths[end]
+            end += 1
+        yield begin, start, end
+        start = end
+
+
+def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    numbers = {label: number for number, label in enumerate(task.labels)}
+    room = recipe.max_length - 2
+    sentences = rows["words"].to_pylist()
+    encoded = tokenizer.encode_batch(sentences, is_pretokenized=True, add_special_tokens=False)
+    features: list[dict[str, Any]] = []
+    for index, (encoding, tags) in enumerate(zip(encoded, rows["tags"].to_pylist(), strict=True)):
+        pieces: list[list[int]] = [[] for _ in tags]
+        for token, word in zip(encoding.ids, encoding.word_ids, strict=True):
+            if word is not None:
+                pieces[word].append(token)
+        # A word of characters that the tokenizer drops still has a label to predict.
+        pieces = [piece or [UNK] for piece in pieces]
+        for begin, start, end in windows([len(piece) for piece in pieces], room):
+            ids, target = [BOS], [IGNORED]
+            for word in range(begin, end):
+                ids += pieces[word][:room]
+                label = numbers[known(f"tag of task {task.name}", tags[word], numbers)]
+                target += [label if word >= start else IGNORED] + [IGNORED] * (len(pieces[word][:room]) - 1)
+            features.append(
+                {
+                    "row": index, "unit": len(features), "input_ids": [*ids, EOS], "target": [*target, IGNORED],
+                    "cut": any(len(piece) > room for piece in pieces[start:end]),
+                }
+            )  # fmt: skip
+    return feature_table(features, pa.list_(pa.int32()))
+
+
+def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    logits = head(hidden).float()
+    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
+    best = head(hidden).argmax(-1).to(torch.int16).cpu().numpy()
+    return [row[:length] for row, length in zip(best, mask.sum(1).tolist(), strict=True)]
+
+
+def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
+    guessed: list[list[str]] = [[] for _ in range(part.rows.num_rows)]
+    sequences = zip(part.features["row"].to_pylist(), part.features["target"].to_pylist(), strict=True)
+    for (row, target), labels in zip(sequences, part.predictions, strict=True):
+        guessed[row] += [task.labels[label] for label, due in zip(labels, target, strict=True) if due != IGNORED]
+    outcomes = METRICS[task.metric](guessed, part.rows["tags"].to_pylist(), part.language)
+    return outcome_table(part.rows["id"].to_pylist(), [" ".join(row) for row in guessed], outcomes)
+
+
+def _chance(part: Part, task: TaskSpec) -> float:
+    """Of the commonest tag everywhere."""
+    gold = part.rows["tags"].to_pylist()
+    common = Counter(tag for tags in gold for tag in tags).most_common(1)[0][0]
+    outcomes = METRICS[task.metric]([[common] * len(tags) for tags in gold], gold, part.language)
+    return next(iter(aggregate(outcomes).values()))
+
+
+def _targets(targets: Sequence[Any], length: int) -> Tensor:
+    padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
+    for row, target in enumerate(targets):
+        padded[row, : len(target)] = target
+    return torch.from_numpy(padded)
+
+
+TAGGING = Kind(
+    encode=encode,
+    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe),
+    targets=_targets,
+    loss=_loss,
+    loss_weight=lambda targets: float(sum(label != IGNORED for target in targets for label in target)),
+    predict=_predict,
+    outcomes=_outcomes,
+    chance=_chance,
+)
