@@ -1,4 +1,4 @@
-"""Claims of papers, as data: each a contrast of gains with an expected direction or size, checked at every model size."""
+"""Claims of papers, as data: contrasts of gains with an expected direction or size, checked at every model size."""
 
 from __future__ import annotations
 
@@ -148,9 +148,7 @@ def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Check
 
 def _check_each(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]) -> list[Checked]:
     arms = sorted(_select(claim.of, gains, named)["arm"].unique())
-    alone = {
-        arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named) for arm in arms
-    }
+    alone = {arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named) for arm in arms}
     out = []
     for i, row in enumerate(_sizes(sizes)):
         each = {arm: _judged(claim, row, r, i) for arm, r in alone.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-
 from analysis.results import Results
 
 
@@ -50,5 +49,3 @@ def explorer_data(results: Results) -> str:
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.replace("</", "<\\/")
-
-

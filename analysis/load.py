@@ -106,9 +106,7 @@ def _check_keys(frame: pl.DataFrame) -> None:
     if len(twice):
         steps = twice["step"].unique().sort().to_list()[:4]
         raise BadInput(f"{len(twice)} rows share a key but are not the same record: {_rows(twice)}; steps {steps}.")
-    mains = (
-        frame.filter(pl.col("main") & (pl.col("split") == "test")).group_by("target").agg(pl.col("metric").unique())
-    )
+    mains = frame.filter(pl.col("main") & (pl.col("split") == "test")).group_by("target").agg(pl.col("metric").unique())
     many = mains.filter(pl.col("metric").list.len() > 1).sort("target")
     if len(many):
         names = sorted(many["metric"][0])

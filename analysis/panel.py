@@ -139,7 +139,7 @@ def mean_weights(series: pl.DataFrame) -> Array:
     if series.is_empty():
         return np.zeros(0)
     counts = series.select(pl.len().over("target").alias("n"), pl.col("target").n_unique().alias("targets"))
-    return 1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float))
+    return np.asarray(1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float)))
 
 
 def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) -> Array:

@@ -12,9 +12,14 @@ import polars as pl
 from analysis.claims import Checked, check_claims, load_claims
 from analysis.collapse import collapse_table, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
-from analysis.curves import EXPONENTS, exponent_interval, fit_saturating, leave_largest_out
+from analysis.curves import EXPONENTS, exponent_interval, fit_saturating, fitted_curves, leave_largest_out
 from analysis.estimands import (
-    PRIMARY, Estimate, balanced, interaction, pooled, pooled_table, retention,
+    PRIMARY,
+    Estimate,
+    balanced,
+    interaction,
+    pooled_table,
+    retention,
 )  # fmt: skip
 from analysis.gains import NONE, pair_gains, with_languages
 from analysis.pairs import pair_table, size_means
@@ -41,6 +46,8 @@ class Power:
     seeds_to_detect_margin: int | None
     seeds_to_affirm: int | None
     advice: tuple[Advice, ...]
+    x: tuple[float, ...]
+    """log10 scale of the sizes that the primary estimate covers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +77,10 @@ class Results:
     """Primary gains in points."""
     population: str
     """What the verdict is about: `low-resource`, or `all zero-shot` where a study has no low-resource language."""
+    num_series: int
+    """Of the population, at any size."""
+    curves: pl.DataFrame
+    """The population's mean gain at each size and the families that were fitted to it."""
     estimates: dict[str, list[Estimate]]
     """By scale."""
     primary: Estimate
@@ -137,6 +148,7 @@ def analyse(
     return Results(
         question=question, sizes=sizes, gains=gains, coverage=coverage, missing=missing_cells(frame, expected),
         shared=shared, collapse=collapse, collapse_trend=_trends(collapse), panel=panel, population=population,
+        num_series=len(panel.where(condition).series), curves=fitted_curves(chosen),
         estimates=estimates, primary=of["points", "slope"], logit=of["logit", "slope"],
         largest=of["points", "largest"], retention=retention(panel, condition),
         gamma=interaction(panel, "points"), shapes=shapes, languages=languages, fit=fit,
@@ -160,7 +172,7 @@ def _trends(collapse: pl.DataFrame) -> dict[str, float]:
     return out
 
 
-def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question) -> Power:  # type: ignore[type-arg]
+def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question) -> Power:
     count, _, variance = moments(r)
     free = np.maximum(count - 1, 0)
     df = free.sum()
@@ -168,13 +180,14 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
     seeds = [int(c) for c in count]
     if not np.isfinite(sd):
         return Power(
-            replica_sd=sd, detectable=sd, seeds_to_detect_margin=None, seeds_to_affirm=None, advice=()
+            replica_sd=sd, detectable=sd, seeds_to_detect_margin=None, seeds_to_affirm=None, advice=(), x=tuple(panel.x)
         )
     costs, unit = replica_costs(frame, panel)
     return Power(
         replica_sd=sd, detectable=detectable(sd, panel.x, seeds),
         seeds_to_detect_margin=seeds_needed(question.margin, sd, panel.x),
         seeds_to_affirm=seeds_to_affirm(question.margin, sd, panel.x),
+        x=tuple(panel.x),
         advice=tuple(next_seeds([sd] * len(seeds), panel.x, seeds, costs, panel.labels, unit)),
     )  # fmt: skip
 
@@ -197,9 +210,7 @@ def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
 def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
     gains = languages.select(f"gain_{i}" for i in range(panel.num_sizes)).to_numpy()
     y = gains[np.isfinite(gains).all(axis=1)]
-    nothing = Curve(
-        refused="", exponent=None, exponent_low=None, exponent_high=None, identified=None, errors={}
-    )
+    nothing = Curve(refused="", exponent=None, exponent_low=None, exponent_high=None, identified=None, errors={})
     try:
         if not len(y):
             raise TooFewScales("No language has a gain at every size.")
@@ -217,5 +228,3 @@ def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
         refused="", exponent=float(fit.exponent), exponent_low=low, exponent_high=high,
         identified=identified and not edge, errors=errors,
     )  # fmt: skip
-
-

@@ -125,7 +125,7 @@ def _paule_mandel(slope: Array, own: Array, num: Array) -> Array:
         return np.asarray((precision * (b - centre) ** 2).sum(axis=-1, keepdims=True) - (num - 1))
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.zeros(slope.shape[:-1] + (1,))
+        low = np.zeros((*slope.shape[:-1], 1))
         high = low + np.where(usable, b**2, 0.0).sum(axis=-1, keepdims=True) + 1e-12
         positive = excess(low + 1e-300) > 0
         for _ in range(_ITERATIONS):

@@ -80,5 +80,3 @@ def _after(before: float, gain: float, logit: bool) -> float:
         return before + gain
     odds = np.log(before / (100 - before)) + gain
     return float(100 / (1 + np.exp(-odds)))
-
-

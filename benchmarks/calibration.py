@@ -33,7 +33,7 @@ LANGUAGES = 40
 
 def one_task(rng: np.random.Generator, *, icc: float, seeds: int, beta: float = 0.0, tau: float = 0.4,
              log_sd: float = 0.0, studies: int = STUDIES) -> tuple[Array, Array]:  # fmt: skip
-    """Gains y[study, size, seed, language] of one task, gain variance 1 per language, and the true slopes [study, language].
+    """Gains y[study, size, seed, language] of one task, variance 1 per language; the true slopes [study, language].
 
     `icc` of the variance is shared by the languages of a run. Slopes differ by language with SD `tau` around a mean
     of exactly `beta`. `log_sd`: spread of log noise SD over languages.
@@ -71,14 +71,17 @@ def pooled_and_shapes() -> list[dict[str, object]]:
             where = f"ICC {icc}, {seeds} seeds"
             rows.append(rate_row(f"A1 coverage of the pooled slope, {where}", "93–97 %",
                                  covered(result.estimate, result.se, result.df, 0.0), 0.93, 0.97))  # fmt: skip
-            rows.append(rate_row(f"A2 false positives, pooled, {where}", "≤ 6 %", float((result.p < 0.05).mean()), 0, 0.06))
+            rows.append(
+                rate_row(f"A2 false positives, pooled, {where}", "≤ 6 %", float((result.p < 0.05).mean()), 0, 0.06)
+            )
             p = shape_test(r, X).p
             rows.append(rate_row(f"A2 false positives, MCP-Mod, {where}", "≤ 6 %", float((p < 0.05).mean()), 0, 0.06))
     y, _ = one_task(np.random.default_rng(14), icc=0.25, seeds=3)
     rows_as_clusters = y.reshape(STUDIES, len(X), -1)
     wrong = slope(rows_as_clusters, X)
     rate = covered(wrong.estimate, wrong.se, wrong.df, 0.0)
-    rows.append({"figure": "A14 mutation: rows instead of (size, seed) replicas, ICC 0.25", "target": "A1 fails (< 93 %)",
+    rows.append({"figure": "A14 mutation: rows instead of (size, seed) replicas, ICC 0.25",
+                 "target": "A1 fails (< 93 %)",
                  "value": f"{100 * rate:.2f} %", "met": rate < 0.93})  # fmt: skip
     return rows
 
@@ -96,10 +99,15 @@ def per_language() -> list[dict[str, object]]:
                 shrunk.append((covered(fit.eb, fit.eb_se, fit.eb_df, true), icc, seeds, log_sd))
     # Languages of a study are dependent; 1,000 studies bound the Monte-Carlo error from above.
     for rate, name in ((min(plain), "lowest"), (max(plain), "highest")):
-        rows.append(rate_row(f"A3 coverage per language, least squares, {name} of 12 scenarios", "93–97 %", rate, 0.93, 0.97, 1000))
+        rows.append(
+            rate_row(
+                f"A3 coverage per language, least squares, {name} of 12 scenarios", "93–97 %", rate, 0.93, 0.97, 1000
+            )
+        )
     worst = min(shrunk)
     rows.append(rate_row(
-        f"A3 coverage per language, empirical Bayes, lowest of 12 (ICC {worst[1]}, {worst[2]} seeds, log-SD {worst[3]})",
+        f"A3 coverage per language, empirical Bayes, lowest of 12"
+        f" (ICC {worst[1]}, {worst[2]} seeds, log-SD {worst[3]})",
         "≥ 93 %", worst[0], 0.93, 1.0, 1000))  # fmt: skip
     for icc in (0.0, 0.25, 0.5):
         rng = np.random.default_rng([4, int(100 * icc)])
@@ -128,7 +136,7 @@ def power_and_equivalence() -> list[dict[str, object]]:
 
 
 def collapse() -> list[dict[str, object]]:
-    """3 targets × 2 arms × 8 languages, 3 seeds, true slope −1. A collapsed run scores 30 points less and fails on English dev.
+    """3 targets × 2 arms × 8 languages, 3 seeds, true slope −1. A collapsed run scores 30 points less, dev included.
 
     The rule of the recipe decides what is left out: English dev below the median of its (size, target) runs by
     more than max(3, 6 MAD). Collapse is twice as likely at each larger size.
@@ -152,16 +160,21 @@ def collapse() -> list[dict[str, object]]:
         y = gain.reshape(STUDIES, len(X), seeds, -1)
         r = np.full((STUDIES, len(X), seeds), np.nan)
         for i in range(STUDIES):
-            panel = balance(Panel(models=_SIZES, labels=_SIZES, x=X, seeds=(0, 1, 2), series=_grid(targets, arms, langs), y=y[i]))
+            panel = balance(
+                Panel(models=_SIZES, labels=_SIZES, x=X, seeds=(0, 1, 2), series=_grid(targets, arms, langs), y=y[i])
+            )
             if panel.num_sizes == len(X) and len(panel.series):
                 r[i] = replicas(panel.y, mean_weights(panel.series))
         whole = np.isfinite(r).any(axis=-1).all(axis=-1)
         result = slope(r[whole], X)
         bias = float((result.estimate + 1).mean())
         name = f"collapse rate {rate:g} (a panel in {100 * whole.mean():.1f} % of studies)"
-        rows.append({"figure": f"A7 bias, {name}", "target": "|bias| ≤ 0.1", "value": f"{bias:+.3f}", "met": abs(bias) <= 0.1})
+        rows.append(
+            {"figure": f"A7 bias, {name}", "target": "|bias| ≤ 0.1", "value": f"{bias:+.3f}", "met": abs(bias) <= 0.1}
+        )
         rows.append(rate_row(f"A7 coverage, collapse rate {rate:g}", "93–97 %",
-                             covered(result.estimate, result.se, result.df, -1.0), 0.93, 0.97, int(whole.sum())))  # fmt: skip
+                             covered(result.estimate, result.se, result.df, -1.0), 0.93, 0.97,
+                             int(whole.sum())))  # fmt: skip
     return rows
 
 
@@ -194,12 +207,14 @@ def verdicts() -> list[dict[str, object]]:
         w, last = slope_weights(X), np.eye(4)[-1]
         for i in range(STUDIES):
             e, lo, la = (scalar(contrast(r, c), panel, r, "low", "slope", s)
-                         for r, c, s in ((points[i], w, "points"), (logit[i], w, "logit"), (points[i], last, "points")))  # fmt: skip
+                         for r, c, s in ((points[i], w, "points"), (logit[i], w, "logit"),
+                                          (points[i], last, "points")))  # fmt: skip
             raw += e.sign < 0
             calls.append(decide(e, lo, la, margin=0.5, margin_at_largest=0.5, min_seeds=seeds, shared_checkpoint=False,
                                 signs=[]).call)  # fmt: skip
         rate = sum(call == "DIMINISHES" for call in calls) / STUDIES
-        rows.append(rate_row(f"A8 DIMINISHES for a constant logit gain, {seeds} seeds (points alone: {100 * raw / STUDIES:.0f} %)",
+        rows.append(rate_row(f"A8 DIMINISHES for a constant logit gain, {seeds} seeds"
+                             f" (points alone: {100 * raw / STUDIES:.0f} %)",
                              "≤ 6 %", rate, 0, 0.06))  # fmt: skip
     return rows
 

@@ -13,14 +13,15 @@ def caption(name: str, results: Results) -> str:
     runs = f"Replicas per size: {seeds}."
     if name == "f1_verdict":
         return (
-            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin lines are 95 %, thick"
-            f" lines 90 % intervals over replicas; the grey band is the margin of ±{number(q.margin)} points. {runs}"
+            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin lines"
+            f" are 95 %, thick lines 90 % intervals over replicas; the grey band is the margin of"
+            f" ±{number(q.margin)} points. {runs}"
         )
     if name == "f2_languages":
         return (
-            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over arms and targets), lines"
-            f" the {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its 95 % band around the"
-            f" mean; all panels share the y axis (points). {runs}"
+            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over arms and"
+            f" targets), lines the {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its"
+            f" 95 % band around the mean; all panels share the y axis (points). {runs}"
         )
     if name == "f3_forest":
         return (
@@ -36,15 +37,19 @@ def caption(name: str, results: Results) -> str:
         gamma = results.gamma
         text = "Slopes against the text each language had in CC-100; unseen languages at the left edge."
         if gamma is not None:
-            text += f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between languages of a run."
+            text += (
+                f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between languages of a run."
+            )
         return text
     if name == "f6_collapse":
         trend = "; ".join(f"{key}: p = {number(p, 3)}" for key, p in results.collapse_trend.items())
-        return f"Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a trend: {trend or '–'}."
+        return (
+            f"Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a trend: {trend or '–'}."
+        )
     if name == "f7_ceiling":
         return (
-            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of constant log odds; dots"
-            " that follow a curve down shrink in points only."
+            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of constant log odds;"
+            " dots that follow a curve down shrink in points only."
         )
     if name == "f8_specification":
         v = results.verdict
@@ -56,5 +61,3 @@ def caption(name: str, results: Results) -> str:
             f" {number(results.power.detectable)} points."
         )
     raise ValueError(f"No caption for figure {name!r}.")
-
-

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
@@ -53,16 +56,16 @@ def heatmap(results: Results) -> Figure:
         axes.patch.set_alpha(0.0)
     if image is not None:
         bar = drawn.colorbar(image, ax=grid, shrink=0.6, pad=0.02, label="points")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return drawn
 
 
-def _number(axes, row: dict[str, object] | None, x: float, y: float, limit: float) -> None:  # type: ignore[no-untyped-def]
+def _number(axes: Axes, row: dict[str, Any] | None, x: float, y: float, limit: float) -> None:
     """The value; bold where its 95 % interval leaves out zero, italic and marked where both phases share data."""
-    if row is None or not np.isfinite(row["estimate"]):  # type: ignore[arg-type, call-overload]
+    if row is None or not np.isfinite(row["estimate"]):
         axes.text(x, y, "·", ha="center", va="center", color=GREY)
         return
-    value, low, high = (float(row[name]) for name in ("estimate", "low", "high"))  # type: ignore[arg-type]
+    value, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
     same = bool(row["same_data"])
     axes.text(
         x, y, f"{value:.1f}{'=' if same else ''}", ha="center", va="center", fontsize=7,

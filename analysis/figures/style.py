@@ -22,7 +22,7 @@ _VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", BAND: "var(--band)", GREY:
 TIER_COLOURS = {"unseen": VERMILLION, "low": ORANGE, "mid": SKY, "high": BLUE}
 TIER_MARKERS = {"unseen": "X", "low": "o", "mid": "s", "high": "D"}
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.hashsalt": "scaling", "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold",
     "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,

@@ -91,7 +91,7 @@ def test_a_shared_checkpoint_is_descriptive_and_conditional() -> None:
 
 def test_a_deterministic_baseline_is_no_shared_run() -> None:
     frame = study(targets={"tatoeba": ("sw", "te", "mr", "ta", "de", "ru")}, gain=lambda u, *_: 5 - u)
-    none = (pl.col("arm") == "none")
+    none = pl.col("arm") == "none"
     fixed = frame.filter(none & (pl.col("seed") == 0)).select("model", "language", pl.col("value").alias("fixed"),
                                                               pl.col("step").alias("fixed_step"))  # fmt: skip
     frame = frame.join(fixed, on=["model", "language"]).with_columns(
@@ -174,7 +174,7 @@ def test_the_published_xnli_table_is_described_not_tested() -> None:
 
 
 def test_the_published_sizes_give_the_published_means() -> None:
-    """The four means that the specification quotes, English included: 2.90, 2.71, 3.11, 2.97, slope +.13, 7 of 15 falling."""
+    """The means that the specification quotes, English included: 2.90, 2.71, 3.11, 2.97; slope +.13, 7 of 15 fall."""
     scores = _shipped()
     languages = sorted({code for _, _, code in scores})
     assert len(languages) == 15
@@ -189,7 +189,9 @@ def test_the_published_sizes_give_the_published_means() -> None:
 def test_shipped_facts_equal_the_shared_ones(shared: Path) -> None:
     with (shared / "published" / "goyal2021_xlmr_mt5_scale.csv").open(newline="") as file:
         facts = {
-            (r["model"].lower().replace("xlm-r ", "xlm-r-"), r["metric"].removeprefix("accuracy_"), r["language"]): r["value"]
+            (r["model"].lower().replace("xlm-r ", "xlm-r-"), r["metric"].removeprefix("accuracy_"), r["language"]): r[
+                "value"
+            ]
             for r in csv.DictReader(file)
             if r["task"] == "xnli" and r["model"].startswith("XLM-R") and r["language"] != "avg"
         }
