@@ -33,6 +33,7 @@ def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFr
     yes = [pl.col(name).fill_null(False) for name in ("expected", "found", "paired")]
     flags = [pl.col(name).fill_null(False).sum().alias(name) for name in ("collapsed", "same_data", "floor")]
     wanted, got, has_pair = yes
+    sizes = frame.select("model", "total_params").unique()
     return (
         whole.group_by("model", "arm", "target")
         .agg(
@@ -45,7 +46,9 @@ def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFr
             pl.col("seed").filter(got).n_unique().alias("seeds"),
             pl.col("language").filter(got).n_unique().alias("languages"),
         )
-        .sort("arm", "target", "model")
+        .join(sizes, on="model", how="left")
+        .sort("arm", "target", "total_params", "model")
+        .drop("total_params")
     )
 
 

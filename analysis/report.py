@@ -147,6 +147,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "margin": results.question.margin,
         "slope_points": _plain(results.primary),
         "slope_logit": _plain(results.logit),
+        "largest_minus_smallest": _plain(results.end),
         "gain_at_largest": _plain(results.largest),
         "vanished_at_largest": v.vanished,
         "retention": dict(zip(("estimate", "low", "high"), results.retention, strict=True)),

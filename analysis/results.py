@@ -86,6 +86,8 @@ class Results:
     primary: Estimate
     logit: Estimate
     largest: Estimate
+    end: Estimate
+    """Largest minus smallest size."""
     retention: tuple[float, float, float]
     gamma: Estimate | None
     shapes: ShapeTest | None
@@ -150,7 +152,7 @@ def analyse(
         shared=shared, collapse=collapse, collapse_trend=_trends(collapse), panel=panel, population=population,
         num_series=len(panel.where(condition).series), curves=fitted_curves(chosen),
         estimates=estimates, primary=of["points", "slope"], logit=of["logit", "slope"],
-        largest=of["points", "largest"], retention=retention(panel, condition),
+        largest=of["points", "largest"], end=of["points", "end"], retention=retention(panel, condition),
         gamma=interaction(panel, "points"), shapes=shapes, languages=languages, fit=fit,
         pairs=pair_table(gains, sizes), means=size_means(gains, sizes), specifications=specs,
         treatments=treatments(gains, sizes, condition, question), ledger=ledger, icc=icc,

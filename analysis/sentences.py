@@ -75,6 +75,7 @@ def summary(results: Results) -> list[str]:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")
     for reason in results.verdict.reasons:
         out.append(f"No test is made: {reason}.")
+    out.append(_end(results))
     out.append(_largest(results))
     if results.verdict.call is not None:
         out.append(_margin(results))
@@ -84,12 +85,25 @@ def summary(results: Results) -> list[str]:
             f" {with_interval(results.gamma, 'points')}; this compares languages of the same runs."
         )
     if results.verdict.specifications and results.verdict.call is not None:
-        word = "robust" if results.verdict.robust else "not robust"
-        out.append(
-            f"{results.verdict.agree} of {results.verdict.specifications} specifications agree: the verdict is {word}."
-        )
+        agree, num = results.verdict.agree, results.verdict.specifications
+        if results.verdict.form == "INCONCLUSIVE":
+            out.append(f"{agree} of {num} specifications are as undecided.")
+        else:
+            word = "robust" if results.verdict.robust else "not robust"
+            out.append(f"{agree} of {num} specifications agree: the verdict is {word}.")
     out.append(_counts(results))
     return out
+
+
+def _end(results: Results) -> str:
+    """The change that was seen, without extrapolation to a whole tenfold."""
+    e, x = results.end, results.power.x
+    sizes, span = e.sizes.split(", "), x[-1] - x[0]
+    times = number(10**span, 1)
+    text = f"From {sizes[0]} to {sizes[-1]}, {times} times the scale, it changes by {with_interval(e, 'points')}"
+    if span < 1:
+        return f"{text}. The sizes span less than tenfold, so slopes per tenfold reach beyond them."
+    return f"{text}."
 
 
 def _largest(results: Results) -> str:

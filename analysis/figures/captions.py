@@ -32,6 +32,7 @@ def caption(name: str, results: Results) -> str:
         return (
             "Mean gain over zero-shot languages, points. Bold: the 95 % interval leaves out zero. Italic with =: both"
             " phases train on the same data, which measures extra epochs and is not pooled. Dots: no gain."
+            " The slope panel has a colour scale of its own."
         )
     if name == "f5_resources":
         gamma = results.gamma

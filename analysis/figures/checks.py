@@ -33,7 +33,7 @@ def collapse(results: Results) -> Figure:
     axes.set_xticks(range(len(results.sizes)), results.sizes["label"].to_list())
     axes.set_ylabel("runs that collapsed, %")
     axes.set_ylim(bottom=-2)
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     bare(axes, "y")
     return drawn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
@@ -22,8 +23,9 @@ def heatmap(results: Results) -> Figure:
     targets = table["target"].unique().sort().to_list()
     panels = [*results.sizes.select("model", "label").iter_rows(), ("slope", "slope per tenfold scale")]
     values = {(r["model"], r["arm"], r["target"]): r for r in table.iter_rows(named=True)}
-    finite = np.abs(table["estimate"].drop_nans().to_numpy())
-    limit = float(max(finite.max(initial=0.0), 0.5))
+    limits = {
+        name: _limit(table.filter((pl.col("model") == "slope") == (name == "slope"))) for name in ("gain", "slope")
+    }
     width, height = max(0.52 * len(targets), 1.1) + 0.15, max(0.28 * len(arms), 0.6) + 0.4
     across = int(np.clip((_WIDEST - 2) // width, 2, len(panels)))
     down = int(np.ceil(len(panels) / across))
@@ -41,8 +43,10 @@ def heatmap(results: Results) -> Figure:
                 row = values.get((model, arm, target))
                 if row is not None:
                     cells[i, j] = row["estimate"]
+        limit = limits["slope" if model == "slope" else "gain"]
         norm = TwoSlopeNorm(vcenter=0, vmin=-limit, vmax=limit)
-        image = axes.pcolormesh(cells, cmap="PuOr_r", norm=norm, edgecolors="white", linewidth=1)
+        mesh = axes.pcolormesh(cells, cmap="PuOr_r", norm=norm, edgecolors="white", linewidth=1)
+        image = mesh if model != "slope" else image
         for i, arm in enumerate(arms):
             for j, target in enumerate(targets):
                 _number(axes, values.get((model, arm, target)), j + 0.5, i + 0.5, limit)
@@ -58,6 +62,11 @@ def heatmap(results: Results) -> Figure:
         bar = drawn.colorbar(image, ax=grid, shrink=0.6, pad=0.02, label="points")
         bar.outline.set_visible(False)
     return drawn
+
+
+def _limit(table: pl.DataFrame) -> float:
+    """The end of a colour scale: the largest value, at least half a point."""
+    return float(max(np.abs(table["estimate"].drop_nans().to_numpy()).max(initial=0.0), 0.5))
 
 
 def _number(axes: Axes, row: dict[str, Any] | None, x: float, y: float, limit: float) -> None:
