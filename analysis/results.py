@@ -21,7 +21,7 @@ from analysis.estimands import (
     pooled_table,
     retention,
 )  # fmt: skip
-from analysis.gains import NONE, pair_gains, with_languages
+from analysis.gains import NONE, in_pool, pair_gains, with_languages
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
 from analysis.per_language import language_table
@@ -140,7 +140,8 @@ def analyse(
     verdict = decide(
         of["points", "slope"], of["logit", "slope"], of["points", "largest"],
         margin=question.margin, margin_at_largest=question.margin_at_largest, min_seeds=int(seeds.min()),
-        shared_checkpoint=len(shared) > 0, signs=specs["sign"].drop_nulls().to_list(),
+        shared_checkpoint=any(arm == NONE or in_pool(arm) for arm in shared["arm"]),
+        signs=specs["sign"].drop_nulls().to_list(),
     )  # fmt: skip
     progress("fitting curves and resampling")
     collapse = collapse_table(frame, sizes)

@@ -154,6 +154,8 @@ def shape_sentence(results: Results) -> str:
     if test is None:
         return "Shapes of change were not tested: that needs three sizes and two seeds at each."
     best = test.names[int(test.best)]
+    if best.startswith("step at size "):
+        best = f"a step at {results.primary.sizes.split(', ')[int(best.rsplit(' ', 1)[1]) - 1]}"
     t = float(test.statistics[int(test.best)])
     word = "Some change with scale is established" if float(test.p) < 0.05 else "No shape of change is established"
     return (

@@ -169,6 +169,12 @@ def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.
     assert not (tmp_path / "r").exists()
 
 
+def test_an_incomplete_grid_is_refused(falling: pl.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="lack the columns \\['seed'\\]"):
+        grid = falling.select("model", "arm", "target", "language")
+        write_report(falling, question=Question(), title="x", out=tmp_path, expected=grid)
+
+
 @pytest.mark.chromium
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_renders(report: Path, tmp_path: Path, width: int) -> None:
