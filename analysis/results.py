@@ -120,8 +120,13 @@ def analyse(
     sizes = size_table(frame, question.x_axis)
     coverage = coverage_table(frame, gains, expected)
     primary_gains = gains.filter(PRIMARY)
-    if primary_gains.is_empty():
+    if gains.is_empty():
         raise TooFewScales("No gain can be paired: no arm and its baseline share a model, target, language and seed.")
+    if primary_gains.is_empty():
+        raise TooFewScales(
+            f"All {len(gains)} gains are of English, of collapsed runs, of controls, or of pairs that train twice on"
+            " the same data: none can be pooled."
+        )
     panels = {scale: make_panel(primary_gains, sizes, scale) for scale in ("points", "logit", "error", "chance")}
     panel = panels["points"]
     progress("estimating slopes")

@@ -67,7 +67,8 @@ def languages(r: Array, x: Array) -> Languages:
         )  # fmt: skip
     shared, shared_df = _shared_variance(r, moderated, num)
     usable = np.isfinite(slope) & np.isfinite(moderated)
-    own = np.where(usable, np.maximum(moderated - shared, 0.1 * moderated) * k, np.nan)
+    # Constant scores have no spread at all; the floor keeps weights finite and is far below any real one.
+    own = np.where(usable, np.maximum(np.maximum(moderated - shared, 0.1 * moderated) * k, 1e-18), np.nan)
     tau2 = _paule_mandel(slope, own, num)
     precision = np.where(usable, 1 / (tau2 + own), 0.0)
     total = precision.sum(axis=-1, keepdims=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures.style import BAND, GREY, GRID, INK, TIER_COLOURS, TIER_MARKERS, bare, figure
 from analysis.per_language import language_replicas
 from analysis.results import Results
-from analysis.slope import t_quantile
+from analysis.slope import moments, t_quantile
 
 _GAP = 0.18
 
@@ -34,17 +34,21 @@ def multiples(results: Results) -> Figure:
     slope = np.where(np.isfinite(fit.eb), fit.eb, fit.slope)
     df = np.where(np.isfinite(fit.eb_df), fit.eb_df, fit.df)
     half = t_quantile(0.975, df) * np.where(np.isfinite(fit.eb_se), fit.eb_se, fit.se)
-    centre = np.nanmean(np.nanmean(r, axis=2), axis=1)
+    _, mean, _ = moments(r)
+    present = np.isfinite(mean)
+    num_sizes = np.maximum(present.sum(axis=1), 1)
+    centre = np.where(present, mean, 0.0).sum(axis=1) / num_sizes
+    middle = np.where(present, x, 0.0).sum(axis=1) / num_sizes
 
     def place(i: int, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
         return np.column_stack([left + 0.06 + 0.88 * xs, top + (np.clip(ys, low, high) - low) / (high - low)])
 
     for i, row in enumerate(table.iter_rows(named=True)):
-        around = (x - x.mean()) * slope[i]
+        around = (x - middle[i]) * slope[i]
         lines.append((place(i, u, centre[i] + around), TIER_COLOURS[row["tier"]]))
         if np.isfinite(half[i]):
-            turn = np.abs(x - x.mean()) * half[i]
+            turn = np.abs(x - middle[i]) * half[i]
             upper, lower = place(i, u, centre[i] + around + turn), place(i, u, centre[i] + around - turn)
             bands.append((np.vstack([upper, lower[::-1]]), TIER_COLOURS[row["tier"]]))
         zeros.append(place(i, np.array([-0.06, 1.06]), np.zeros(2)))

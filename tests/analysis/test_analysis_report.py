@@ -169,6 +169,33 @@ def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.
     assert not (tmp_path / "r").exists()
 
 
+XXL = pl.col("model") == "xlm-r-xxl"
+FIRST = (pl.col("seed") == 0) & (pl.col("target") == "panx") & pl.col("arm").is_in(["none", "mnli"])
+UNFINISHED = {
+    "only baselines at the largest size": (lambda f: f.filter(~XXL | (pl.col("arm") == "none")), "covers Base, Large"),
+    "one cell at the largest size": (lambda f: f.filter(~XXL | FIRST), "XXL has too few series so far"),
+    "one seed at the largest size": (lambda f: f.filter(~XXL | (pl.col("seed") == 0)), "a single seed"),
+    "English only": (lambda f: f.filter(pl.col("language") == "en"), "none can be pooled"),
+    "everything collapsed": (lambda f: f.with_columns(pl.lit(True).alias("collapsed")), "none can be pooled"),
+    "no two sizes share a target": (
+        lambda f: f.filter((pl.col("model") == "xlm-r-base") == (pl.col("target") == "panx")), "no slope",
+    ),
+    "one language": (lambda f: f.filter(pl.col("language") == "sw"), "Swahili"),
+    "constant scores": (lambda f: f.with_columns(pl.lit(0.5).alias("value")), "EQUIVALENT"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_unfinished_and_odd_studies_are_reported(name: str, tmp_path: Path, falling: pl.DataFrame) -> None:
+    change, says = UNFINISHED[name]
+    if name == "no two sizes share a target":
+        falling = falling.filter(pl.col("model").is_in(["xlm-r-base", "xlm-r-xl"]))
+    grid = falling.select("model", "arm", "target", "language", "seed")
+    page = write_report(change(falling), question=Question(resamples=50), title="Odd", out=tmp_path, expected=grid)
+    assert says in page.read_text()
+
+
 def test_an_incomplete_grid_is_refused(falling: pl.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="lack the columns \\['seed'\\]"):
         grid = falling.select("model", "arm", "target", "language")
