@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 from analysis.claims import PHANG2020
 from analysis.load import BadInput
@@ -34,6 +35,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert index == out / "index.html"
     assert len(said) > 4
     return out
+
+
+@pytest.fixture
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn, which is where odd data show, but not written as files: a third of the time."""
+
+    def draw(drawn: Figure, folder: Path, name: str) -> str:
+        drawn.draw_without_rendering()
+        return f'<svg id="{name}-drawn"></svg>'
+
+    monkeypatch.setattr("analysis.report.save", draw)
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -146,6 +158,7 @@ def test_baselines_alone_get_a_partial_report(tmp_path: Path) -> None:
     assert "No gain can be paired" in write_report(frame, question=Question(), title="Early", out=tmp_path).read_text()
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("models", [("e5-depth-2", "e5-depth-12"), ("e5-depth-2", "e5-depth-4", "e5-depth-12")])
 def test_small_studies_are_reported_whole(tmp_path: Path, models: tuple[str, ...], seeds: int) -> None:
@@ -155,6 +168,7 @@ def test_small_studies_are_reported_whole(tmp_path: Path, models: tuple[str, ...
     assert "nan" not in re.sub(r"<script.*?</script>", "", page, flags=re.S).lower().replace("finance", "")
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_two_families_never_share_a_curve(tmp_path: Path) -> None:
     parts = [study(models=("e5-depth-2", "e5-depth-12"), targets={"panx": ("sw", "de")}),
              study(models=("xlm-r-base", "xlm-r-xl"), targets={"panx": ("sw", "de")})]  # fmt: skip
@@ -185,6 +199,7 @@ UNFINISHED = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_unfinished_and_odd_studies_are_reported(name: str, tmp_path: Path, falling: pl.DataFrame) -> None:
