@@ -99,9 +99,9 @@ def main() -> int:
         write_tables(results, place / "tables")
         tables = time.perf_counter() - start
 
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         write_report(frame, question=question, title="full", out=place / "a", claims=PHANG2020)
-        whole = time.perf_counter() - start
+        whole, cpu = time.perf_counter() - start, time.process_time() - cpu
         write_report(frame.sample(fraction=1.0, shuffle=True, seed=1), question=question, title="full", out=place / "b",
                      claims=PHANG2020)  # fmt: skip
         same = digest(place / "a") == digest(place / "b")
@@ -130,7 +130,7 @@ def main() -> int:
     series = complete.shape[2]
     rows = [
         _row("26,400 rows of Parquet → every table, 10,000 resamples", "≤ 5 s", f"{tables:.2f} s", tables <= 5),
-        _row("figures and HTML on top", "≤ 15 s", f"{whole - tables:.2f} s", whole - tables <= 15),
+        _row("figures and HTML on top", "≤ 15 s", f"{whole - tables:.2f} s (whole report: {cpu:.1f} s of CPU)", whole - tables <= 15),
         _row("pooled saturating fits", "≥ 100,000 per s", f"{fits:,.0f} per s", fits >= 1e5),
         _row(f"seed bootstrap of {series} series against the naive index loop (extrapolated from 8)", "≥ 20×",
              f"{slow / fast:,.0f}× (ours {fast:.2f} s)", slow >= 20 * fast),
