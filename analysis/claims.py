@@ -1,4 +1,4 @@
-"""Claims of papers, as data: each a contrast of gains with an expected direction or size, checked at every model size."""
+"""Claims of papers, as data: contrasts of gains with an expected direction or size, checked at every model size."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analysis.gains import NONE, scored
+from analysis.load import BadInput
 
 CELL = ["model", "arm", "target", "language", "seed"]
 
@@ -33,6 +34,7 @@ def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFr
     yes = [pl.col(name).fill_null(False) for name in ("expected", "found", "paired")]
     flags = [pl.col(name).fill_null(False).sum().alias(name) for name in ("collapsed", "same_data", "floor")]
     wanted, got, has_pair = yes
+    sizes = frame.select("model", "total_params").unique()
     return (
         whole.group_by("model", "arm", "target")
         .agg(
@@ -45,7 +47,9 @@ def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFr
             pl.col("seed").filter(got).n_unique().alias("seeds"),
             pl.col("language").filter(got).n_unique().alias("languages"),
         )
-        .sort("arm", "target", "model")
+        .join(sizes, on="model", how="left")
+        .sort("arm", "target", "total_params", "model")
+        .drop("total_params")
     )
 
 
@@ -59,12 +63,25 @@ def missing_cells(frame: pl.DataFrame, expected: pl.DataFrame | None) -> pl.Data
 
 
 def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
-    """(model, arm) pairs whose seeds do not each have a phase ii of their own.
+    """(model, arm) pairs whose seeds are not runs of their own: one phase ii, or one scored checkpoint, for several.
 
-    Columns: model, arm, seeds, intermediate_seeds. Such an arm has one replicate, however many seeds follow it.
+    Columns: model, arm, seeds, independent. Such an arm has one replicate, however many seeds follow it. A baseline
+    that was not trained (no English dev score) has the same scores for all seeds by nature and is not meant.
     """
-    arms = frame.filter((pl.col("arm") != NONE) & (pl.col("intermediate_seed") >= 0))
-    counts = arms.group_by("model", "arm").agg(
-        pl.col("seed").n_unique().alias("seeds"), pl.col("intermediate_seed").n_unique().alias("intermediate_seeds")
+    trained = frame.filter((pl.col("arm") != NONE) | pl.col("english_dev").is_not_null())
+    seeds = pl.col("seed").n_unique().alias("seeds")
+    by_checkpoint = (
+        trained.filter(pl.col("intermediate_seed") >= 0)
+        .group_by("model", "arm")
+        .agg(seeds, pl.col("intermediate_seed").n_unique().alias("independent"))
     )
-    return counts.filter(pl.col("intermediate_seeds") < pl.col("seeds")).sort("model", "arm")
+    by_step = trained.group_by("model", "arm", "target").agg(seeds, pl.col("step").n_unique().alias("independent"))
+    found = pl.concat([by_checkpoint, by_step.drop("target")]).filter(pl.col("independent") < pl.col("seeds"))
+    return found.group_by("model", "arm").agg(pl.col("seeds").max(), pl.col("independent").min()).sort("model", "arm")
+
+
+def check_expected(expected: pl.DataFrame | None) -> None:
+    """BadInput if the study's grid lacks a column."""
+    lacking = [] if expected is None else [name for name in CELL if name not in expected.columns]
+    if lacking:
+        raise BadInput(f"The study's expected cells lack the columns {lacking}; they need {CELL}.")

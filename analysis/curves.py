@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
+from scipy.stats import f
 
-from analysis.panel import Array, TooFewScales
+from analysis.panel import Array, Panel, TooFewScales, mean_weights
+from analysis.slope import slope_weights
 
 EXPONENTS = np.geomspace(0.02, 3.0, 32)
 """Grid of the shared exponent. The best point is the global optimum on the grid: no starts, no failures."""
@@ -85,8 +88,6 @@ def exponent_interval(fit: Saturating, num_points: int, num_parameters: int) -> 
 
     F-profile: rss(b) ≤ rss(b̂)·(1 + F₀.₉₅(1, df)/df).
     """
-    from scipy.stats import f
-
     df = num_points - num_parameters
     if df < 1:
         return float(EXPONENTS[0]), float(EXPONENTS[-1]), False
@@ -127,3 +128,23 @@ def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
         # Three sizes cannot fix three parameters of one series; a shared exponent over series leaves freedom.
         guesses["saturating, shared exponent"] = predict_saturating(y[:, :-1], seen, new)[:, 0]
     return {name: float(np.abs(guess - truth).mean()) for name, guess in guesses.items()}
+
+
+def fitted_curves(panel: Panel) -> pl.DataFrame:
+    """Mean gain of a balanced panel at each size beside the families fitted to it; points.
+
+    Columns label, observed, linear, isotonic (in the direction of the slope), and, with four sizes or more,
+    saturating (one exponent for all series, predictions averaged over it).
+    """
+    weights = mean_weights(panel.series)
+    series = np.nanmean(panel.y, axis=1)
+    observed = series @ weights
+    beta = slope_weights(panel.x) @ observed
+    columns = {
+        "observed": observed,
+        "linear": observed.mean() + beta * (panel.x - panel.x.mean()),
+        "isotonic": isotonic(observed, falling=bool(beta < 0)),
+    }
+    if panel.num_sizes >= 4:
+        columns["saturating"] = weights @ predict_saturating(series.T, panel.x, panel.x)
+    return pl.DataFrame({"label": list(panel.labels), **columns})

@@ -69,7 +69,7 @@ def scalar(result: Contrast, panel: Panel, r: Array, name: str, quantity: str, s
         p=float(result.p), method=("welch" if welch else "pooled") if np.isfinite(result.se) else "none",
         other_low=float(other_low), other_high=float(other_high), num_series=len(series),
         num_languages=series["language"].n_unique(), num_targets=series["target"].n_unique(),
-        sizes=" ".join(panel.labels), seeds=" ".join(str(int(c)) for c in moments(r)[0]),
+        sizes=", ".join(panel.labels), seeds=" ".join(str(int(c)) for c in moments(r)[0]),
     )  # fmt: skip
 
 

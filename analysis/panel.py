@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SERIES = ["arm", "target", "language"]
-MIN_SHARE = 0.25
+MIN_SHARE = 0.5
 """A size with less than this share of the series of the fullest size is shown, but is not in the panel."""
 
 
@@ -116,7 +116,7 @@ def balance(panel: Panel) -> Panel:
     """The series that exist at every size that counts; the same series at each size, so that the mix is constant.
 
     Averaging whatever exists per size can invent a slope: with the largest size run only where gains are big, a
-    true slope of 0 showed as +1.39 points per decade (statistics §2.7). A size counts if it has a quarter of
+    true slope of 0 showed as +1.39 points per decade (statistics §2.7). A size counts if it has half of
     the series of the fullest size; sizes that share no series with the others are dropped, scarcest first.
 
     A series with one surviving seed at a size where others have more says nothing about noise there, and leaves
@@ -139,7 +139,7 @@ def mean_weights(series: pl.DataFrame) -> Array:
     if series.is_empty():
         return np.zeros(0)
     counts = series.select(pl.len().over("target").alias("n"), pl.col("target").n_unique().alias("targets"))
-    return 1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float))
+    return np.asarray(1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float)))
 
 
 def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) -> Array:

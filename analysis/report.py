@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from analysis import sentences
 from analysis.claims import load_claims
-from analysis.coverage import coverage_table, missing_cells
+from analysis.coverage import check_expected, coverage_table, missing_cells
 from analysis.estimands import Estimate
 from analysis.explorer import explorer_data
 from analysis.figures import DRAWINGS
@@ -58,6 +58,7 @@ def write_report(
     say = progress or (lambda text: None)
     say("checking rows")
     frame = check_tidy(frame)
+    check_expected(expected)
     if claims is not None:
         load_claims(claims)
     groups = frame.select("family", "method").unique().sort("family", "method").rows()
@@ -147,6 +148,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "margin": results.question.margin,
         "slope_points": _plain(results.primary),
         "slope_logit": _plain(results.logit),
+        "largest_minus_smallest": _plain(results.end),
         "gain_at_largest": _plain(results.largest),
         "vanished_at_largest": v.vanished,
         "retention": dict(zip(("estimate", "low", "high"), results.retention, strict=True)),

@@ -12,11 +12,16 @@ import polars as pl
 from analysis.claims import Checked, check_claims, load_claims
 from analysis.collapse import collapse_table, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
-from analysis.curves import EXPONENTS, exponent_interval, fit_saturating, leave_largest_out
+from analysis.curves import EXPONENTS, exponent_interval, fit_saturating, fitted_curves, leave_largest_out
 from analysis.estimands import (
-    PRIMARY, Estimate, balanced, interaction, pooled, pooled_table, retention,
+    PRIMARY,
+    Estimate,
+    balanced,
+    interaction,
+    pooled_table,
+    retention,
 )  # fmt: skip
-from analysis.gains import NONE, pair_gains, with_languages
+from analysis.gains import NONE, in_pool, pair_gains, with_languages
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
 from analysis.per_language import language_table
@@ -41,6 +46,8 @@ class Power:
     seeds_to_detect_margin: int | None
     seeds_to_affirm: int | None
     advice: tuple[Advice, ...]
+    x: tuple[float, ...]
+    """log10 scale of the sizes that the primary estimate covers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +77,17 @@ class Results:
     """Primary gains in points."""
     population: str
     """What the verdict is about: `low-resource`, or `all zero-shot` where a study has no low-resource language."""
+    num_series: int
+    """Of the population, at any size."""
+    curves: pl.DataFrame
+    """The population's mean gain at each size and the families that were fitted to it."""
     estimates: dict[str, list[Estimate]]
     """By scale."""
     primary: Estimate
     logit: Estimate
     largest: Estimate
+    end: Estimate
+    """Largest minus smallest size."""
     retention: tuple[float, float, float]
     gamma: Estimate | None
     shapes: ShapeTest | None
@@ -107,8 +120,13 @@ def analyse(
     sizes = size_table(frame, question.x_axis)
     coverage = coverage_table(frame, gains, expected)
     primary_gains = gains.filter(PRIMARY)
-    if primary_gains.is_empty():
+    if gains.is_empty():
         raise TooFewScales("No gain can be paired: no arm and its baseline share a model, target, language and seed.")
+    if primary_gains.is_empty():
+        raise TooFewScales(
+            f"All {len(gains)} gains are of English, of collapsed runs, of controls, or of pairs that train twice on"
+            " the same data: none can be pooled."
+        )
     panels = {scale: make_panel(primary_gains, sizes, scale) for scale in ("points", "logit", "error", "chance")}
     panel = panels["points"]
     progress("estimating slopes")
@@ -127,7 +145,8 @@ def analyse(
     verdict = decide(
         of["points", "slope"], of["logit", "slope"], of["points", "largest"],
         margin=question.margin, margin_at_largest=question.margin_at_largest, min_seeds=int(seeds.min()),
-        shared_checkpoint=len(shared) > 0, signs=specs["sign"].drop_nulls().to_list(),
+        shared_checkpoint=any(arm == NONE or in_pool(arm) for arm in shared["arm"]),
+        signs=specs["sign"].drop_nulls().to_list(),
     )  # fmt: skip
     progress("fitting curves and resampling")
     collapse = collapse_table(frame, sizes)
@@ -137,8 +156,9 @@ def analyse(
     return Results(
         question=question, sizes=sizes, gains=gains, coverage=coverage, missing=missing_cells(frame, expected),
         shared=shared, collapse=collapse, collapse_trend=_trends(collapse), panel=panel, population=population,
+        num_series=len(panel.where(condition).series), curves=fitted_curves(chosen),
         estimates=estimates, primary=of["points", "slope"], logit=of["logit", "slope"],
-        largest=of["points", "largest"], retention=retention(panel, condition),
+        largest=of["points", "largest"], end=of["points", "end"], retention=retention(panel, condition),
         gamma=interaction(panel, "points"), shapes=shapes, languages=languages, fit=fit,
         pairs=pair_table(gains, sizes), means=size_means(gains, sizes), specifications=specs,
         treatments=treatments(gains, sizes, condition, question), ledger=ledger, icc=icc,
@@ -160,19 +180,22 @@ def _trends(collapse: pl.DataFrame) -> dict[str, float]:
     return out
 
 
-def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question) -> Power:  # type: ignore[type-arg]
+def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question) -> Power:
     count, _, variance = moments(r)
     free = np.maximum(count - 1, 0)
     df = free.sum()
     sd = float(np.sqrt(np.where(count > 1, variance * free, 0).sum() / df)) if df else float("nan")
     seeds = [int(c) for c in count]
     if not np.isfinite(sd):
-        return Power(replica_sd=sd, detectable=sd, seeds_to_detect_margin=None, seeds_to_affirm=None, advice=())
+        return Power(
+            replica_sd=sd, detectable=sd, seeds_to_detect_margin=None, seeds_to_affirm=None, advice=(), x=tuple(panel.x)
+        )
     costs, unit = replica_costs(frame, panel)
     return Power(
         replica_sd=sd, detectable=detectable(sd, panel.x, seeds),
         seeds_to_detect_margin=seeds_needed(question.margin, sd, panel.x),
         seeds_to_affirm=seeds_to_affirm(question.margin, sd, panel.x),
+        x=tuple(panel.x),
         advice=tuple(next_seeds([sd] * len(seeds), panel.x, seeds, costs, panel.labels, unit)),
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question,
     definitions = {name: low_by(codes, name) for name in ("cc100", "joshi")}
     if question.low_resource_languages is not None:
         definitions = {"listed": low_languages(codes, question), **definitions}
-    first = "listed" if question.low_resource_languages is not None else question.low_resource
+    first: str = "listed" if question.low_resource_languages is not None else question.low_resource
     if population != "low-resource":
         definitions, first = {"everyone": frozenset(codes)}, "everyone"
     rows = []

@@ -35,6 +35,10 @@ def p_text(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
+def q_text(q: float) -> str:
+    return "<.001" if q < 0.001 else number(q, 3).replace("0.", ".")
+
+
 def with_interval(e: Estimate, unit: str = "", digits: int = 2) -> str:
     unit = f" {unit}" if unit else ""
     return f"{number(e.estimate, digits, sign=True)}{unit} (95 % interval {interval(e.low, e.high, digits)})"
@@ -63,11 +67,15 @@ def summary(results: Results) -> list[str]:
         f"Per tenfold {axis}, the {results.population} gain changes by {with_interval(e, 'points')}"
         f" and by {with_interval(results.logit, '', 3)} in log odds.",
         f"It is the mean over {e.num_languages} languages of {e.num_targets} target"
-        f" task{'s' if e.num_targets != 1 else ''}, on {e.num_series} series that exist at every size;"
-        f" seeds per size: {e.seeds.replace(' ', ', ')}.",
+        f" task{'s' if e.num_targets != 1 else ''}, on the {e.num_series} of {results.num_series} series that exist at"
+        f" every size; seeds per size: {e.seeds.replace(' ', ', ')}.",
     ]
+    left_out = [label for label in results.sizes["label"] if label not in e.sizes.split(", ")]
+    if left_out:
+        out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")
     for reason in results.verdict.reasons:
         out.append(f"No test is made: {reason}.")
+    out.append(_end(results))
     out.append(_largest(results))
     if results.verdict.call is not None:
         out.append(_margin(results))
@@ -77,23 +85,42 @@ def summary(results: Results) -> list[str]:
             f" {with_interval(results.gamma, 'points')}; this compares languages of the same runs."
         )
     if results.verdict.specifications and results.verdict.call is not None:
-        word = "robust" if results.verdict.robust else "not robust"
-        out.append(
-            f"{results.verdict.agree} of {results.verdict.specifications} specifications agree: the verdict is {word}."
-        )
+        agree, num = results.verdict.agree, results.verdict.specifications
+        if results.verdict.form == "INCONCLUSIVE":
+            out.append(f"{agree} of {num} specifications are as undecided.")
+        else:
+            word = "robust" if results.verdict.robust else "not robust"
+            out.append(f"{agree} of {num} specifications agree: the verdict is {word}.")
     out.append(_counts(results))
     return out
 
 
+def _end(results: Results) -> str:
+    """The change that was seen, without extrapolation to a whole tenfold."""
+    e, x = results.end, results.power.x
+    sizes, span = e.sizes.split(", "), x[-1] - x[0]
+    times = number(10**span, 1)
+    text = f"From {sizes[0]} to {sizes[-1]}, {times} times the scale, it changes by {with_interval(e, 'points')}"
+    if span < 1:
+        return f"{text}. The sizes span less than tenfold, so slopes per tenfold reach beyond them."
+    return f"{text}."
+
+
 def _largest(results: Results) -> str:
     e, margin = results.largest, results.question.margin_at_largest
-    size = e.sizes.split()[-1] if " layers" not in e.sizes else results.panel.labels[-1]
-    text = f"At the largest size ({size}) the gain is {with_interval(e, 'points')}"
+    text = f"At the largest size ({e.sizes.split(', ')[-1]}) the gain is {with_interval(e, 'points')}"
     if results.verdict.vanished:
         return f"{text}: it has vanished, within ±{number(margin)} points."
     if e.sign > 0:
-        return f"{text}: it has not vanished."
-    return f"{text}."
+        text += ": it has not vanished"
+    share, low, high = results.retention
+    if math.isfinite(low):
+        first = e.sizes.split(", ")[0]
+        between = interval(100 * low, 100 * high, 0)
+        return (
+            f"{text}. That is {number(100 * share, 0)} % of the gain at {first} (95 % interval {between} %, Fieller)."
+        )
+    return f"{text}. What share of the smallest size's gain is left cannot be bounded."
 
 
 def _margin(results: Results) -> str:
@@ -127,6 +154,8 @@ def shape_sentence(results: Results) -> str:
     if test is None:
         return "Shapes of change were not tested: that needs three sizes and two seeds at each."
     best = test.names[int(test.best)]
+    if best.startswith("step at size "):
+        best = f"a step at {results.primary.sizes.split(', ')[int(best.rsplit(' ', 1)[1]) - 1]}"
     t = float(test.statistics[int(test.best)])
     word = "Some change with scale is established" if float(test.p) < 0.05 else "No shape of change is established"
     return (
@@ -163,11 +192,14 @@ def curve_sentences(results: Results) -> list[str]:
 
 def advice_sentences(results: Results) -> list[str]:
     """Where the next seeds pay."""
-    out = []
+    steps = []
     for item in results.power.advice:
-        cost = f"${number(item.cost)}" if item.unit == "$" else f"{number(item.cost, 4)} {item.unit}"
-        out.append(
-            f"One more seed at {item.size} (after {item.seeds_before}) removes {number(100 * item.variance_cut, 0)} % of"
-            f" the variance of the slope for at most {cost}."
-        )
-    return out
+        cost = f"${number(item.cost)}" if item.unit == "$" else f"{number(item.cost, 3)} {item.unit}"
+        cut = number(100 * item.variance_cut, 0)
+        steps.append(f"a seed at {item.size} (after {item.seeds_before}) cuts it by {cut} % for at most {cost}")
+    if not steps:
+        return ["Without replication the noise is unknown, so no advice on seeds can be computed."]
+    return [
+        f"Where the next seeds buy most precision per {'dollar' if results.power.advice[0].unit == '$' else 'hour'}, in"
+        f" order, as shares of the variance of the slope: {'; '.join(steps)}."
+    ]

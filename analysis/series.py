@@ -11,7 +11,7 @@ from analysis.slope import moments, residual_slope, t_quantile
 
 
 def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
-    """Columns arm, target, language, facts, gain_<i> per size, sd_<i> between seeds, slope, low, high, boot_low, boot_high.
+    """Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope and its two intervals.
 
     Intervals of single series are wide and there are many of them: they are for looking up, not for counting.
     """

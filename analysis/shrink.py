@@ -67,7 +67,8 @@ def languages(r: Array, x: Array) -> Languages:
         )  # fmt: skip
     shared, shared_df = _shared_variance(r, moderated, num)
     usable = np.isfinite(slope) & np.isfinite(moderated)
-    own = np.where(usable, np.maximum(moderated - shared, 0.1 * moderated) * k, np.nan)
+    # Constant scores have no spread at all; the floor keeps weights finite and is far below any real one.
+    own = np.where(usable, np.maximum(np.maximum(moderated - shared, 0.1 * moderated) * k, 1e-18), np.nan)
     tau2 = _paule_mandel(slope, own, num)
     precision = np.where(usable, 1 / (tau2 + own), 0.0)
     total = precision.sum(axis=-1, keepdims=True)
@@ -125,7 +126,7 @@ def _paule_mandel(slope: Array, own: Array, num: Array) -> Array:
         return np.asarray((precision * (b - centre) ** 2).sum(axis=-1, keepdims=True) - (num - 1))
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.zeros(slope.shape[:-1] + (1,))
+        low = np.zeros((*slope.shape[:-1], 1))
         high = low + np.where(usable, b**2, 0.0).sum(axis=-1, keepdims=True) + 1e-12
         positive = excess(low + 1e-300) > 0
         for _ in range(_ITERATIONS):

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from analysis.panel import Array
+from analysis.panel import Array, Mask
 
 WELCH_SEEDS = 5
 """From this many seeds on, the variance of each size is estimated on its own (statistics §2.2)."""
@@ -62,7 +62,7 @@ def p_value(estimate: Array, se: Array, df: Array) -> Array:
     return np.where((df > 0) & np.isfinite(se), p, np.nan)
 
 
-def slope_weights(x: Array, present: Array | None = None) -> Array:
+def slope_weights(x: Array, present: Array | Mask | None = None) -> Array:
     """w[..., size] with Σ w·g = least-squares slope of the size means g on x; sizes absent from `present` weigh 0.
 
     w = (x − x̄)/S_xx (statistics §1). A linear contrast of the true gains: defined whether or not they are linear.
@@ -124,13 +124,13 @@ def contrast(r: Array, weights: Array) -> Contrast:
 
 def slope(r: Array, x: Array) -> Contrast:
     """The slope of size means per tenfold scale, over the sizes that each row of r has."""
-    return contrast(r, slope_weights(x, np.isfinite(r).any(axis=-1)))
+    return contrast(r, slope_weights(x, np.asarray(np.isfinite(r).any(axis=-1))))
 
 
-def equivalent(result: Contrast, margin: float) -> Array:
+def equivalent(result: Contrast, margin: float) -> Mask:
     """Two one-sided tests at 5 % (TOST): whether the 90 % interval lies inside ±margin."""
     low, high = result.interval(0.90)
-    return (low > -margin) & (high < margin)
+    return np.asarray((low > -margin) & (high < margin))
 
 
 def residual_slope(r: Array, x: Array) -> tuple[Array, Array, Array, Array]:
@@ -164,7 +164,7 @@ def residual_slope(r: Array, x: Array) -> tuple[Array, Array, Array, Array]:
     )
 
 
-def _unequal(variance: Array, count: Array) -> Array:
+def _unequal(variance: Array, count: Array) -> Mask:
     """Hartley's F_max test at 5 %: whether the largest variance of a size is beyond chance against the smallest."""
     known = np.isfinite(variance)
     if not known.any():

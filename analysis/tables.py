@@ -23,8 +23,8 @@ def all_tables(results: Results) -> list[Table]:
     """Every table of the report; numbers are points unless the caption says otherwise."""
     return [
         Table(name="t1_gain_by_size_and_task", frame=results.pairs, caption=(
-            "Gain by size, intermediate task (arm) and target task, points, with 95 % intervals over replicas; zero-shot"
-            " languages only. Rows `slope` are per tenfold scale.")),
+            "Gain by size, intermediate task (arm) and target task, points, with 95 % intervals over replicas;"
+            " zero-shot languages only. Rows `slope` are per tenfold scale.")),
         Table(name="t2_languages", frame=_languages(results), caption=(
             "Gain by language and size, slope per tenfold scale with its 95 % interval, shrunk slope (eb) and"
             " q-values within the low-resource languages.")),
@@ -32,11 +32,14 @@ def all_tables(results: Results) -> list[Table]:
             "Where the noise of a gain comes from: standard deviations in points.")),
         Table(name="t4_sensitivities", frame=_sensitivities(results), caption=(
             "The low-resource slope under other specifications and treatments, 95 % intervals.")),
-        Table(name="t5_collapse", frame=results.collapse, caption="Collapsed runs by arm and size, Wilson 95 % intervals."),
+        Table(name="t5_collapse", frame=results.collapse, caption=(
+            "Collapsed runs by arm and size, Wilson 95 % intervals.")),
         Table(name="t6_design", frame=results.coverage, caption="Scores expected and found, by model, arm and target."),
         Table(name="t7_pooled", frame=estimate_table([e for one in results.estimates.values() for e in one]), caption=(
             "Pooled slopes, end contrasts and gains at the largest size, on four scales.")),
         Table(name="t8_size_means", frame=results.means, caption="Mean gain at each size, points, 95 % intervals."),
+        Table(name="t9_curves", frame=results.curves, caption=(
+            "Mean gain of the verdict's languages at each size beside the curves fitted to it, points.")),
         Table(name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."),
         Table(name="claims", frame=_claims(results), caption="Claims checked at every size."),
         Table(name="series", frame=results.series, caption="Every (arm, target, language)."),

@@ -58,7 +58,7 @@ def _codes(names: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def _pairs(flat: Array, here: Array, code: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, float]:
-    """Sum over replicas of products of residuals of ordered pairs with the same code (self included), and their number."""
+    """Sum over replicas of products of residuals of ordered pairs with one code (self included), and their number."""
     one_hot = np.eye(int(code.max(initial=0)) + 1)[code]
     return float(((flat @ one_hot) ** 2).sum()), float(((here @ one_hot) ** 2).sum())
 

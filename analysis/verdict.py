@@ -54,7 +54,7 @@ def decide(
     if min_seeds < 2:
         reasons.append("at least one size has a single seed: nothing says how far another run would land")
     if shared_checkpoint:
-        reasons.append("seeds share a phase-ii run: conditional on this checkpoint")
+        reasons.append("seeds share a run, so they are not replicates: conditional on this checkpoint")
     qualifiers: list[str] = []
     if shared_checkpoint:
         qualifiers.append("conditional on this checkpoint")

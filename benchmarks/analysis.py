@@ -80,12 +80,16 @@ def naive_bands_at_once(y: np.ndarray, x: np.ndarray, draws: int, seed: int) -> 
     np.quantile(slopes, [0.025, 0.975], axis=0)
 
 
+def _row(figure: str, target: str, value: str, met: bool) -> dict[str, object]:
+    return {"figure": figure, "target": target, "value": value, "met": bool(met)}
+
+
 def main() -> int:
     question = Question(resamples=RESAMPLES)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         full_study(place / "rows.parquet")
-        # Imports, fonts and the cached null distributions are warm after one small report, as in a second report of a day.
+        # Imports, fonts and cached null distributions are warm after one small report, as in a day's second one.
         small = study(targets={"panx": ("sw", "te", "mr", "de", "ru", "hi")})
         write_report(small, question=Question(resamples=10), title="warm", out=place / "warm")
 
@@ -95,9 +99,9 @@ def main() -> int:
         write_tables(results, place / "tables")
         tables = time.perf_counter() - start
 
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         write_report(frame, question=question, title="full", out=place / "a", claims=PHANG2020)
-        whole = time.perf_counter() - start
+        whole, cpu = time.perf_counter() - start, time.process_time() - cpu
         write_report(frame.sample(fraction=1.0, shuffle=True, seed=1), question=question, title="full", out=place / "b",
                      claims=PHANG2020)  # fmt: skip
         same = digest(place / "a") == digest(place / "b")
@@ -123,16 +127,17 @@ def main() -> int:
         fit_saturating(y, panel.x)
         fits = y.shape[0] * y.shape[1] / (time.perf_counter() - start)
 
+    series = complete.shape[2]
     rows = [
-        {"figure": "26,400 rows of Parquet → every table, 10,000 resamples", "target": "≤ 5 s", "value": f"{tables:.2f} s",
-         "met": tables <= 5},
-        {"figure": "figures and HTML on top", "target": "≤ 15 s", "value": f"{whole - tables:.2f} s", "met": whole - tables <= 15},
-        {"figure": "pooled saturating fits", "target": "≥ 100,000 per s", "value": f"{fits:,.0f} per s", "met": fits >= 1e5},
-        {"figure": f"seed bootstrap of {complete.shape[2]} series against the naive index loop (extrapolated from 8 series)",
-         "target": "≥ 20×", "value": f"{slow / fast:,.0f}× ({fast:.2f} s; {kind / fast:.1f}× against one loop for all series)", "met": slow >= 20 * fast},
-        {"figure": "same rows in another order → byte-identical report", "target": "yes", "value": "yes" if same else "no",
-         "met": same},
-        {"figure": "size of index.html", "target": "≤ 5 MB", "value": f"{page / 1e6:.2f} MB", "met": page <= 5e6},
+        _row("26,400 rows of Parquet → every table, 10,000 resamples", "≤ 5 s", f"{tables:.2f} s", tables <= 5),
+        _row("figures and HTML on top", "≤ 15 s", f"{whole - tables:.2f} s (whole report: {cpu:.1f} s of CPU)",
+             whole - tables <= 15),
+        _row("pooled saturating fits", "≥ 100,000 per s", f"{fits:,.0f} per s", fits >= 1e5),
+        _row(f"seed bootstrap of {series} series against the naive index loop (extrapolated from 8)", "≥ 20×",
+             f"{slow / fast:,.0f}× (ours {fast:.2f} s)", slow >= 20 * fast),
+        _row("the same against one index loop that serves all series", "reported", f"{kind / fast:.1f}×", True),
+        _row("same rows in another order → byte-identical report", "yes", "yes" if same else "no", same),
+        _row("size of index.html", "≤ 5 MB", f"{page / 1e6:.2f} MB", page <= 5e6),
     ]  # fmt: skip
     write_results("analysis", rows)
     return 0 if all(row["met"] for row in rows) else 1

@@ -33,7 +33,7 @@ LANGUAGES = 40
 
 def one_task(rng: np.random.Generator, *, icc: float, seeds: int, beta: float = 0.0, tau: float = 0.4,
              log_sd: float = 0.0, studies: int = STUDIES) -> tuple[Array, Array]:  # fmt: skip
-    """Gains y[study, size, seed, language] of one task, gain variance 1 per language, and the true slopes [study, language].
+    """Gains y[study, size, seed, language] of one task, variance 1 per language; the true slopes [study, language].
 
     `icc` of the variance is shared by the languages of a run. Slopes differ by language with SD `tau` around a mean
     of exactly `beta`. `log_sd`: spread of log noise SD over languages.
@@ -80,7 +80,8 @@ def pooled_and_shapes() -> list[dict[str, object]]:
     rows_as_clusters = y.reshape(STUDIES, len(X), -1)
     wrong = slope(rows_as_clusters, X)
     rate = covered(wrong.estimate, wrong.se, wrong.df, 0.0)
-    rows.append({"figure": "A14 mutation: rows instead of (size, seed) replicas, ICC 0.25", "target": "A1 fails (< 93 %)",
+    rows.append({"figure": "A14 mutation: rows instead of (size, seed) replicas, ICC 0.25",
+                 "target": "A1 fails (< 93 %)",
                  "value": f"{100 * rate:.2f} %", "met": rate < 0.93})  # fmt: skip
     return rows
 
@@ -105,7 +106,8 @@ def per_language() -> list[dict[str, object]]:
         )
     worst = min(shrunk)
     rows.append(rate_row(
-        f"A3 coverage per language, empirical Bayes, lowest of 12 (ICC {worst[1]}, {worst[2]} seeds, log-SD {worst[3]})",
+        f"A3 coverage per language, empirical Bayes, lowest of 12"
+        f" (ICC {worst[1]}, {worst[2]} seeds, log-SD {worst[3]})",
         "≥ 93 %", worst[0], 0.93, 1.0, 1000))  # fmt: skip
     for icc in (0.0, 0.25, 0.5):
         rng = np.random.default_rng([4, int(100 * icc)])
@@ -134,7 +136,7 @@ def power_and_equivalence() -> list[dict[str, object]]:
 
 
 def collapse() -> list[dict[str, object]]:
-    """3 targets × 2 arms × 8 languages, 3 seeds, true slope −1. A collapsed run scores 30 points less and fails on English dev.
+    """3 targets × 2 arms × 8 languages, 3 seeds, true slope −1. A collapsed run scores 30 points less, dev included.
 
     The rule of the recipe decides what is left out: English dev below the median of its (size, target) runs by
     more than max(3, 6 MAD). Collapse is twice as likely at each larger size.
@@ -171,7 +173,8 @@ def collapse() -> list[dict[str, object]]:
             {"figure": f"A7 bias, {name}", "target": "|bias| ≤ 0.1", "value": f"{bias:+.3f}", "met": abs(bias) <= 0.1}
         )
         rows.append(rate_row(f"A7 coverage, collapse rate {rate:g}", "93–97 %",
-                             covered(result.estimate, result.se, result.df, -1.0), 0.93, 0.97, int(whole.sum())))  # fmt: skip
+                             covered(result.estimate, result.se, result.df, -1.0), 0.93, 0.97,
+                             int(whole.sum())))  # fmt: skip
     return rows
 
 
@@ -204,12 +207,14 @@ def verdicts() -> list[dict[str, object]]:
         w, last = slope_weights(X), np.eye(4)[-1]
         for i in range(STUDIES):
             e, lo, la = (scalar(contrast(r, c), panel, r, "low", "slope", s)
-                         for r, c, s in ((points[i], w, "points"), (logit[i], w, "logit"), (points[i], last, "points")))  # fmt: skip
+                         for r, c, s in ((points[i], w, "points"), (logit[i], w, "logit"),
+                                          (points[i], last, "points")))  # fmt: skip
             raw += e.sign < 0
             calls.append(decide(e, lo, la, margin=0.5, margin_at_largest=0.5, min_seeds=seeds, shared_checkpoint=False,
                                 signs=[]).call)  # fmt: skip
         rate = sum(call == "DIMINISHES" for call in calls) / STUDIES
-        rows.append(rate_row(f"A8 DIMINISHES for a constant logit gain, {seeds} seeds (points alone: {100 * raw / STUDIES:.0f} %)",
+        rows.append(rate_row(f"A8 DIMINISHES for a constant logit gain, {seeds} seeds"
+                             f" (points alone: {100 * raw / STUDIES:.0f} %)",
                              "≤ 6 %", rate, 0, 0.06))  # fmt: skip
     return rows
 

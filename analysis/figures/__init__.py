@@ -1,4 +1,4 @@
-"""The figures F1–F9 of the report, one function each: Results → matplotlib Figure, or None where there is nothing to draw."""
+"""The figures F1–F9 of the report, one function each: Results → Figure, or None where there is nothing to draw."""
 
 from __future__ import annotations
 

@@ -13,14 +13,15 @@ def caption(name: str, results: Results) -> str:
     runs = f"Replicas per size: {seeds}."
     if name == "f1_verdict":
         return (
-            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin lines are 95 %, thick"
-            f" lines 90 % intervals over replicas; the grey band is the margin of ±{number(q.margin)} points. {runs}"
+            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin lines"
+            f" are 95 %, thick lines 90 % intervals over replicas; the grey band is the margin of"
+            f" ±{number(q.margin)} points. {runs}"
         )
     if name == "f2_languages":
         return (
-            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over arms and targets), lines"
-            f" the {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its 95 % band around the"
-            f" mean; all panels share the y axis (points). {runs}"
+            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over arms and"
+            f" targets), lines the {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its"
+            f" 95 % band around the mean; all panels share the y axis (points). {runs}"
         )
     if name == "f3_forest":
         return (
@@ -31,6 +32,7 @@ def caption(name: str, results: Results) -> str:
         return (
             "Mean gain over zero-shot languages, points. Bold: the 95 % interval leaves out zero. Italic with =: both"
             " phases train on the same data, which measures extra epochs and is not pooled. Dots: no gain."
+            " The slope panel has a colour scale of its own."
         )
     if name == "f5_resources":
         gamma = results.gamma
@@ -47,8 +49,8 @@ def caption(name: str, results: Results) -> str:
         )
     if name == "f7_ceiling":
         return (
-            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of constant log odds; dots"
-            " that follow a curve down shrink in points only."
+            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of constant log odds;"
+            " dots that follow a curve down shrink in points only."
         )
     if name == "f8_specification":
         v = results.verdict

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from analysis.collapse import wilson
 from analysis.estimands import PRIMARY
 from analysis.figures.style import BAND, BLUE, GREY, GRID, INK, ORANGE, TIER_COLOURS, VERMILLION, bare, figure
 from analysis.gains import NONE
@@ -15,8 +16,6 @@ from analysis.results import Results
 
 def collapse(results: Results) -> Figure:
     """F6: share of runs that collapsed, with phase ii and without, Wilson intervals."""
-    from analysis.collapse import wilson
-
     drawn = figure(5.2, 2.4)
     axes = drawn.subplots()
     looks = {"without phase ii": (BLUE, "o", -0.08), "with phase ii": (VERMILLION, "D", 0.08)}
@@ -34,7 +33,7 @@ def collapse(results: Results) -> Figure:
     axes.set_xticks(range(len(results.sizes)), results.sizes["label"].to_list())
     axes.set_ylabel("runs that collapsed, %")
     axes.set_ylim(bottom=-2)
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     bare(axes, "y")
     return drawn
 
@@ -49,22 +48,23 @@ def ceiling(results: Results) -> Figure:
         .agg(pl.col("points").mean(), (100 * pl.col("baseline").mean()).alias("baseline"))
         .sort("model", "arm", "target", "language")
     )
-    score = np.linspace(1, 99, 200)
+    points, baselines = means["points"].to_numpy(), means["baseline"].to_numpy()
+    low, high = np.quantile(points, [0.002, 0.998])
+    left, right = max(baselines.min() - 3, 0.5), min(baselines.max() + 3, 99.5)
+    score = np.linspace(left, right, 200)
     odds = np.log(score / (100 - score))
-    low, high = float(means["points"].quantile(0.002) or 0), float(means["points"].quantile(0.998) or 1)
-    for shift in (-0.4, -0.2, 0.2, 0.4):
+    for shift in (-0.8, -0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4, 0.8):
         line = 100 / (1 + np.exp(-(odds + shift))) - score
         axes.plot(score, line, color=GRID, lw=1, zorder=1)
-        place = int(np.clip(np.searchsorted(score, float(means["baseline"].min() or 1)), 2, 190))
-        axes.text(score[place], line[place], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom",
-                  clip_on=True, in_layout=False)  # fmt: skip
+        axes.text(score[3], line[3], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom", clip_on=True,
+                  in_layout=False)  # fmt: skip
     axes.axhline(0, color=INK, lw=0.8)
     for tier, colour in TIER_COLOURS.items():
         part = means.filter(pl.col("tier") == tier)
         if len(part):
             axes.scatter(part["baseline"], part["points"], s=9, color=colour, alpha=0.55, lw=0, label=tier, zorder=2,
                          rasterized=len(means) > 3000)  # fmt: skip
-    axes.set_xlim(max(float(means["baseline"].min() or 0) - 3, 0), min(float(means["baseline"].max() or 100) + 3, 100))
+    axes.set_xlim(left, right)
     room = 0.1 * (high - low) + 0.2
     axes.set_ylim(low - room, high + room)
     axes.set_xlabel("score without phase ii")
@@ -126,12 +126,12 @@ def power(results: Results) -> Figure | None:
     if not np.isfinite(sd) or sd == 0:
         return None
     seeds = np.arange(2, 21)
-    x = results.panel.x
+    x = np.array(results.power.x)
     drawn = figure(5.2, 2.7)
     axes = drawn.subplots()
-    axes.plot(seeds, [detectable(sd, x, [s] * len(x)) for s in seeds], color=BLUE, label=f"{len(x)} sizes")
+    axes.plot(seeds, [detectable(sd, x, [int(s)] * len(x)) for s in seeds], color=BLUE, label=f"{len(x)} sizes")
     if len(x) > 2:
-        less = [detectable(sd, x[:-1], [s] * (len(x) - 1)) for s in seeds]
+        less = [detectable(sd, x[:-1], [int(s)] * (len(x) - 1)) for s in seeds]
         axes.plot(seeds, less, color=ORANGE, ls="--", label="without the largest")
     axes.axhline(results.question.margin, color=GREY, lw=1, ls=":")
     axes.text(20, results.question.margin, "margin", ha="right", va="bottom", fontsize=7, color=GREY)
@@ -140,7 +140,8 @@ def power(results: Results) -> Figure | None:
     axes.plot([have], [now], "D", color=VERMILLION, ms=7, label="this study")
     axes.set_xlabel("seeds per size")
     axes.set_ylabel("detectable slope, points")
-    axes.set_ylim(0, 1.25 * max(now, detectable(sd, x, [3] * len(x))))
+    axes.set_ylim(0, max(1.25 * max(now, detectable(sd, x, [3] * len(x))), 1.2 * results.question.margin))
+    axes.set_xticks(range(2, 21, 2))
     axes.legend()
     bare(axes, "y")
     return drawn

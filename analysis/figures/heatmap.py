@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
@@ -19,8 +23,9 @@ def heatmap(results: Results) -> Figure:
     targets = table["target"].unique().sort().to_list()
     panels = [*results.sizes.select("model", "label").iter_rows(), ("slope", "slope per tenfold scale")]
     values = {(r["model"], r["arm"], r["target"]): r for r in table.iter_rows(named=True)}
-    finite = np.abs(table["estimate"].drop_nans().to_numpy())
-    limit = float(max(finite.max(initial=0.0), 0.5))
+    limits = {
+        name: _limit(table.filter((pl.col("model") == "slope") == (name == "slope"))) for name in ("gain", "slope")
+    }
     width, height = max(0.52 * len(targets), 1.1) + 0.15, max(0.28 * len(arms), 0.6) + 0.4
     across = int(np.clip((_WIDEST - 2) // width, 2, len(panels)))
     down = int(np.ceil(len(panels) / across))
@@ -38,8 +43,10 @@ def heatmap(results: Results) -> Figure:
                 row = values.get((model, arm, target))
                 if row is not None:
                     cells[i, j] = row["estimate"]
+        limit = limits["slope" if model == "slope" else "gain"]
         norm = TwoSlopeNorm(vcenter=0, vmin=-limit, vmax=limit)
-        image = axes.pcolormesh(cells, cmap="PuOr_r", norm=norm, edgecolors="white", linewidth=1)
+        mesh = axes.pcolormesh(cells, cmap="PuOr_r", norm=norm, edgecolors="white", linewidth=1)
+        image = mesh if model != "slope" else image
         for i, arm in enumerate(arms):
             for j, target in enumerate(targets):
                 _number(axes, values.get((model, arm, target)), j + 0.5, i + 0.5, limit)
@@ -53,16 +60,21 @@ def heatmap(results: Results) -> Figure:
         axes.patch.set_alpha(0.0)
     if image is not None:
         bar = drawn.colorbar(image, ax=grid, shrink=0.6, pad=0.02, label="points")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return drawn
 
 
-def _number(axes, row: dict[str, object] | None, x: float, y: float, limit: float) -> None:  # type: ignore[no-untyped-def]
+def _limit(table: pl.DataFrame) -> float:
+    """The end of a colour scale: the largest value, at least half a point."""
+    return float(max(np.abs(table["estimate"].drop_nans().to_numpy()).max(initial=0.0), 0.5))
+
+
+def _number(axes: Axes, row: dict[str, Any] | None, x: float, y: float, limit: float) -> None:
     """The value; bold where its 95 % interval leaves out zero, italic and marked where both phases share data."""
-    if row is None or not np.isfinite(row["estimate"]):  # type: ignore[arg-type, call-overload]
+    if row is None or not np.isfinite(row["estimate"]):
         axes.text(x, y, "·", ha="center", va="center", color=GREY)
         return
-    value, low, high = (float(row[name]) for name in ("estimate", "low", "high"))  # type: ignore[arg-type]
+    value, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
     same = bool(row["same_data"])
     axes.text(
         x, y, f"{value:.1f}{'=' if same else ''}", ha="center", va="center", fontsize=7,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures.style import BAND, GREY, GRID, INK, TIER_COLOURS, TIER_MARKERS, bare, figure
 from analysis.per_language import language_replicas
 from analysis.results import Results
-from analysis.slope import t_quantile
+from analysis.slope import moments, t_quantile
 
 _GAP = 0.18
 
@@ -34,17 +34,21 @@ def multiples(results: Results) -> Figure:
     slope = np.where(np.isfinite(fit.eb), fit.eb, fit.slope)
     df = np.where(np.isfinite(fit.eb_df), fit.eb_df, fit.df)
     half = t_quantile(0.975, df) * np.where(np.isfinite(fit.eb_se), fit.eb_se, fit.se)
-    centre = np.nanmean(np.nanmean(r, axis=2), axis=1)
+    _, mean, _ = moments(r)
+    present = np.isfinite(mean)
+    num_sizes = np.maximum(present.sum(axis=1), 1)
+    centre = np.where(present, mean, 0.0).sum(axis=1) / num_sizes
+    middle = np.where(present, x, 0.0).sum(axis=1) / num_sizes
 
-    def place(i: int, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def place(i: int, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
         return np.column_stack([left + 0.06 + 0.88 * xs, top + (np.clip(ys, low, high) - low) / (high - low)])
 
     for i, row in enumerate(table.iter_rows(named=True)):
-        around = (x - x.mean()) * slope[i]
+        around = (x - middle[i]) * slope[i]
         lines.append((place(i, u, centre[i] + around), TIER_COLOURS[row["tier"]]))
         if np.isfinite(half[i]):
-            turn = np.abs(x - x.mean()) * half[i]
+            turn = np.abs(x - middle[i]) * half[i]
             upper, lower = place(i, u, centre[i] + around + turn), place(i, u, centre[i] + around - turn)
             bands.append((np.vstack([upper, lower[::-1]]), TIER_COLOURS[row["tier"]]))
         zeros.append(place(i, np.array([-0.06, 1.06]), np.zeros(2)))
@@ -75,7 +79,7 @@ def multiples(results: Results) -> Figure:
     return drawn
 
 
-def _limits(r: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
+def _limits(r: np.ndarray) -> tuple[float, float]:
     """Shared limits: zero inside, whole numbers, single wild replicas clipped at the edge."""
     low, high = np.nanquantile(r, [0.005, 0.995])
     return float(min(np.floor(low), -1.0)), float(max(np.ceil(high), 1.0))
@@ -135,12 +139,16 @@ def resources(results: Results) -> Figure | None:
             half = (results.gamma.high - results.gamma.estimate) * np.abs(grid)
             axes.fill_between(xs, middle - half, middle + half, color=GREY, alpha=0.25, lw=0)
     low, high = table["eb_low"].to_numpy(), table["eb_high"].to_numpy()
+    named: list[int] = []
     for i, row in enumerate(table.iter_rows(named=True)):
         colour = TIER_COLOURS[row["tier"]]
         if np.isfinite(low[i]):
             axes.plot([at[i], at[i]], [low[i], high[i]], color=colour, lw=0.9, alpha=0.6)
         axes.plot([at[i]], [shown[i]], TIER_MARKERS[row["tier"]], color=colour, ms=5, mec="white", mew=0.5)
-        axes.annotate(row["language"], (at[i], shown[i]), xytext=(3, 3), textcoords="offset points", fontsize=6.5)
+        near = [abs(at[i] - at[j]) < 0.09 and abs(shown[i] - shown[j]) < 0.05 * np.ptp(shown) for j in named]
+        if not any(near):  # the others are in the table: names on top of each other help nobody
+            named.append(i)
+            axes.annotate(row["language"], (at[i], shown[i]), xytext=(3, 3), textcoords="offset points", fontsize=6.5)
     ticks = [value for value in (-1, 0, 1, 2) if value >= left + 0.3]
     unseen = [left] if (~seen).any() else []
     axes.set_xticks([*unseen, *ticks], [*(["unseen"] if unseen else []), *(f"{10.0**v:g}" for v in ticks)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.estimands import Estimate
@@ -11,7 +12,8 @@ from analysis.results import Results
 
 _LOOKS = {
     "low-resource": (INK, "D"), "other languages": (GREY, "D"), "all zero-shot": (INK, "o"),
-    "unseen (tier)": (VERMILLION, "X"), "low (tier)": (ORANGE, "o"), "mid (tier)": (SKY, "s"), "high (tier)": (BLUE, "D"),
+    "unseen (tier)": (VERMILLION, "X"), "low (tier)": (ORANGE, "o"), "mid (tier)": (SKY, "s"),
+    "high (tier)": (BLUE, "D"),
 }  # fmt: skip
 _UNITS = {"points": "points per tenfold scale", "logit": "log odds per tenfold scale"}
 
@@ -40,7 +42,7 @@ def strip(results: Results) -> Figure:
     return drawn
 
 
-def _interval(axes, e: Estimate, y: float) -> None:  # type: ignore[no-untyped-def]
+def _interval(axes: Axes, e: Estimate, y: float) -> None:
     colour, marker = _LOOKS.get(e.name, (INK, "o"))
     if np.isfinite(e.low):
         axes.plot([e.low, e.high], [y, y], color=colour, lw=1.4, solid_capstyle="butt")

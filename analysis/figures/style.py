@@ -22,7 +22,7 @@ _VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", BAND: "var(--band)", GREY:
 TIER_COLOURS = {"unseen": VERMILLION, "low": ORANGE, "mid": SKY, "high": BLUE}
 TIER_MARKERS = {"unseen": "X", "low": "o", "mid": "s", "high": "D"}
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.hashsalt": "scaling", "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold",
     "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
@@ -57,11 +57,10 @@ def bare(axes: Axes, grid: str = "x") -> None:
 
 def save(drawn: Figure, folder: Path, name: str) -> str:
     """Writes NAME.svg and NAME.pdf and returns the SVG for the page: same input, same bytes."""
-    drawn.draw_without_rendering()
-    drawn.set_layout_engine("none")  # laid out once, for both files
     text = io.StringIO()
     drawn.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     (folder / f"{name}.svg").write_text(text.getvalue(), encoding="utf-8")
+    drawn.set_layout_engine("none")  # laid out by the first of the two files
     drawn.savefig(folder / f"{name}.pdf", format="pdf", metadata={"CreationDate": None, "Creator": None})
     return inline(text.getvalue(), name)
 

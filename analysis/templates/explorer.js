@@ -41,17 +41,19 @@
     const kinds = scale === "score" ? [["without phase ii", c => c[0], "#0072B2"], ["with " + arm, c => c[1], "#D55E00"]] : [["gain", value, "#D55E00"]];
     const points = [];
     grid.forEach((row, i) => row.forEach((c, j) => { if (c) kinds.forEach(([, f, colour], k) => points.push({ i, j, k, v: f(c), colour, collapsed: runs[i][j][2] })); }));
-    let low = Math.min(...points.map(p => p.v)), high = Math.max(...points.map(p => p.v));
+    // Collapsed runs would flatten everything else: they sit at the edge of the range of the others.
+    const kept = points.some(p => !p.collapsed) ? points.filter(p => !p.collapsed) : points;
+    let low = Math.min(...kept.map(p => p.v)), high = Math.max(...kept.map(p => p.v));
     if (scale !== "score") { low = Math.min(low, 0); high = Math.max(high, 0); }
     const room = (high - low || 1) * 0.08; low -= room; high += room;
     const W = 640, H = 320, L = 52, B = 44, T = 24;
     const x0 = data.x[0], x1 = data.x[data.x.length - 1];
     const px = i => L + 30 + (W - L - 60) * (x1 > x0 ? (data.x[i] - x0) / (x1 - x0) : 0.5);
-    const py = v => T + (H - T - B) * (high - v) / (high - low);
+    const py = w => { const v = Math.min(Math.max(w, low), high); return T + (H - T - B) * (high - v) / (high - low); };
     const picture = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${scale} of ${data.names[language]} on ${target} with ${arm}, by size` });
     for (const t of ticks(low, high)) {
       picture.append(svg("line", { x1: L, x2: W - 10, y1: py(t), y2: py(t), stroke: t === 0 && scale !== "score" ? "var(--ink)" : "var(--grid)" }));
-      picture.append(svg("text", { x: L - 8, y: py(t) + 4, "text-anchor": "end" }, +t.toFixed(3)));
+      picture.append(svg("text", { x: L - 8, y: py(t) + 4, "text-anchor": "end" }, String(+t.toFixed(3)).replace("-", "−")));
     }
     data.labels.forEach((label, i) => picture.append(svg("text", { x: px(i), y: H - B + 22, "text-anchor": "middle" }, label)));
     kinds.forEach(([name, , colour], k) => {

@@ -8,11 +8,23 @@ import pytest
 from analysis.bootstrap import slope_bands
 from analysis.collapse import trend_p, wilson
 from analysis.curves import (
-    EXPONENTS, exponent_interval, fit_saturating, isotonic, leave_largest_out, predict_saturating,
+    EXPONENTS,
+    exponent_interval,
+    fit_saturating,
+    isotonic,
+    leave_largest_out,
+    predict_saturating,
 )  # fmt: skip
 from analysis.panel import TooFewScales
 from analysis.power import (
-    Ledger, detectable, equivalence_power, next_seeds, planned_grid, power_of, seeds_needed, seeds_to_affirm,
+    Ledger,
+    detectable,
+    equivalence_power,
+    next_seeds,
+    planned_grid,
+    power_of,
+    seeds_needed,
+    seeds_to_affirm,
 )  # fmt: skip
 from analysis.sensitivity import permutation_p
 from analysis.shapes import candidates, shape_test

@@ -27,7 +27,7 @@ BROKEN = {
     "no examples": (lambda f: f.with_columns(pl.lit(0).alias("n")), "'n' must be positive"),
     "unknown language": (lambda f: f.with_columns(pl.col("language").replace("sw", "swx")), "Unknown language 'swx'"),
     "split": (lambda f: f.with_columns(pl.lit("train").alias("split")), "'dev' or 'test'"),
-    "conflicting rows": (lambda f: pl.concat([f, f.head(1).with_columns(pl.lit("other").alias("step"))]), "share a key"),
+    "conflicting rows": (lambda f: pl.concat([f, f.head(1).with_columns(step=pl.lit("other"))]), "share a key"),
     "two main metrics": (
         lambda f: pl.concat([f, f.head(1).with_columns(pl.lit("f1").alias("metric"))]), "2 main metrics",
     ),
