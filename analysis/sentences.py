@@ -55,6 +55,9 @@ def headline(results: Results) -> str:
         "INCONCLUSIVE": f"This study cannot tell whether the gain changes with scale for {who}.",
         "descriptive only": f"Numbers for {who} are described, not tested: the runs do not replicate.",
     }
+    if form == "DIMINISHES" and results.largest.high < 0:
+        # A slope below zero can also be harm that grows; the reader must not take it for a vanishing benefit.
+        return f"{forms[form]} At the largest size it is a loss."
     fallback = f"For {who} the gain {form}: the change does not show in log odds."
     return forms.get(form, fallback)
 

@@ -174,6 +174,7 @@ def report(
     study: StudyArgument,
     store: StoreOption = "",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")] = None,
+    claims: Annotated[Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")] = None,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables beside it."""
     from scaling.tidy import ROWS, write_rows
@@ -183,6 +184,7 @@ def report(
         raise StoreError(f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them")
     import polars as pl
 
+    from analysis.claims import PHANG2020
     from analysis.load import load_tidy
     from analysis.report import write_report
 
@@ -198,7 +200,8 @@ def report(
     with console.status("report") as shown:
         index = write_report(
             load_tidy([local]), question=spec.question, title=spec.title or spec.name, out=folder,
-            expected=pl.DataFrame(grid), notes=spec.notes, progress=lambda what: shown.update(f"report: {what}"),
+            expected=pl.DataFrame(grid), notes=spec.notes, claims=claims or PHANG2020,
+            progress=lambda what: shown.update(f"report: {what}"),
         )  # fmt: skip
     console.print(f"report: {index}", soft_wrap=True)
 
