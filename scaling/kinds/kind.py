@@ -141,9 +141,13 @@ def outcome_table(ids: Sequence[str], predictions: Sequence[str], outcomes: Sequ
 
 
 def scores(outcomes: pa.Table, chance: float) -> list[Score]:
-    """The metrics of one language, the main one first. `chance` is the main metric's; of others it is not stated."""
+    """The metrics of one language, the main one first. `chance` is its own, at every depth; of others it is 0."""
     values = aggregate(outcomes.drop_columns(["id", "prediction"]).to_pylist())
+    main = next(iter(values))
     return [
-        Score(metric=name, value=value, n=outcomes.num_rows, chance=0.0 if at else chance, main=not at)
-        for at, (name, value) in enumerate(values.items())
-    ]
+        Score(
+            metric=name, value=value, n=outcomes.num_rows, chance=chance if name.partition("@")[0] == main else 0.0,
+            main=name == main,
+        )
+        for name, value in values.items()
+    ]  # fmt: skip
