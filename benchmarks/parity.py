@@ -9,10 +9,6 @@ difference between our number and the oracle's over all cases; a case is one que
 # ruff: noqa: E402  (the oracles live in tests/, which is not a package)
 from __future__ import annotations
 
-import json
-import os
-import platform
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +21,7 @@ import seqeval.metrics as seqeval
 from sklearn.metrics import accuracy_score, average_precision_score, precision_recall_fscore_support
 
 ROOT = Path(__file__).parents[1]
-for folder in (ROOT, ROOT / "tests/metrics", ROOT / "tests/data"):
+for folder in (ROOT, ROOT / "tests/metrics", ROOT / "tests/data", ROOT / "tests/kinds"):
     sys.path.insert(0, str(folder))
 
 import adversarial
@@ -33,6 +29,8 @@ import answer_rules
 from reading import SHARED, num_examples, read, read_task
 from test_shared_files import NOT_READ, RULES, files_of, manifest
 
+from benchmarks.results_table import write_results
+from benchmarks.round_trips import predicted, round_trips
 from scaling.metrics import METRICS, aggregate
 from scaling.metrics.mining import best_threshold
 from scaling.tasks import TASKS
@@ -43,19 +41,12 @@ Pair = tuple[list[float], list[float]]
 """Our numbers and the oracle's for one case."""
 
 
-def write_results(name: str, rows: list[dict[str, Any]]) -> None:
-    """Stand-in for benchmarks/results_table.py: rows as JSON under benchmarks/results."""
-    path = ROOT / "benchmarks/results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def tags(sentences: Iterator[tuple[list[list[str]], list[list[str]]]]) -> Iterator[Pair]:
-    for predicted, gold in sentences:
+    for guessed, gold in sentences:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            theirs = [score(gold, predicted) for score in _SEQEVAL]
-        yield [*aggregate(METRICS["span_f1"](predicted, gold, "")).values()], theirs
+            theirs = [score(gold, guessed) for score in _SEQEVAL]
+        yield [*aggregate(METRICS["span_f1"](guessed, gold, "")).values()], theirs
 
 
 _SEQEVAL = (seqeval.f1_score, seqeval.precision_score, seqeval.recall_score)
@@ -184,6 +175,16 @@ def comparisons() -> Iterator[tuple[str, Iterator[Pair]]]:
         both = sorted({*TASKS["mlqa"].languages} & {*TASKS["xquad_files"].languages})
         pairs = (pair for code in both for pair in answers("mlqa", squad1, real_questions(code, Random(13)), code))
         yield "MLQA, real XQuAD of 7 languages, against rules written twice", pairs
+    # Predictions that our own models made, where `make study-real` has run.
+    if any(True for _ in predicted("tagging")):
+        own = (
+            (guessed[at : at + 4], gold[at : at + 4])
+            for _, guessed, gold in predicted("tagging")
+            for at in range(0, len(gold), 4)
+        )
+        yield "span F1, real predictions of our models, against seqeval", tags(own)
+        asked = (pair for _, *both in predicted("span_qa") for pair in zip(*both, strict=True))
+        yield "SQuAD 1.1, real predictions of our models, rules written twice", answers("squad1", squad1, asked)
 
 
 def manifest_rows() -> tuple[int, int, int]:
@@ -200,13 +201,7 @@ def manifest_rows() -> tuple[int, int, int]:
 
 
 def main() -> None:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    about = {
-        "command": "python -m benchmarks.parity",
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
-        "commit": commit,
-    }
-    rows = []
+    rows: list[dict[str, Any]] = []
     for figure, cases in comparisons():
         count, worst = 0, 0.0
         for ours, theirs in cases:
@@ -215,7 +210,7 @@ def main() -> None:
             worst = max([worst, *(abs(a - b) for a, b in zip(ours, theirs, strict=True))])
         met = worst <= TOLERANCE and count >= (CASES if "real" not in figure else 1)
         value = f"{worst:.1e} over {count:,} cases"
-        rows.append({"figure": figure, "target": f"equal to {TOLERANCE:g}", "value": value, "met": met, **about})
+        rows.append({"figure": figure, "target": f"equal to {TOLERANCE:g}", "value": value, "met": met})
         print(f"{'met ' if met else 'MISS'} {figure:<66} {value}", flush=True)
     if SHARED.is_dir():
         num_files, wrong, examples = manifest_rows()
@@ -223,10 +218,11 @@ def main() -> None:
             f"{num_files - wrong} of {num_files} files, {examples:,} examples; {len(NOT_READ)} files without a reader"
         )
         figure = "rows read = rows in the manifest"
-        rows.append({"figure": figure, "target": "all files", "value": value, "met": not wrong, **about})
+        rows.append({"figure": figure, "target": "all files", "value": value, "met": not wrong})
         print(f"{'met ' if not wrong else 'MISS'} {figure:<66} {value}")
         for path, reason in NOT_READ.items():
             print(f"     not read: {path}: {reason}")
+        rows += round_trips()
     write_results("parity", rows)
 
 

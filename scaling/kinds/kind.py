@@ -2,12 +2,12 @@
 
 Features are an Arrow table with one row per token sequence:
     row        int32         index of the normalised row it comes from
-    unit       int32         training unit, ascending: sequences that must stay in one batch share a unit (choices of a
-                             question). -1, which comes first: scored, never trained on
+    unit       int32         training unit, ascending: what must stay in one batch shares it (a question's choices).
+                             -1, which comes first: scored, never trained on
     input_ids  list<int32>   special tokens included
     cut        bool          whether max_length cut the text
     target     anything      what the loss needs; the kind's own
-and whatever columns more the kind reads back in `outcomes`. A prediction is one numpy array per sequence.
+and the columns that `outcomes` reads back. A prediction is one numpy array per sequence.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from scaling.tasks import TaskSpec
 
 # XLM-R's special tokens, equal in all four sizes and in everything that kept its vocabulary.
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
-IGNORED = -100
-"""A target that the loss leaves out."""
+IGNORED = -100  # a target that the loss leaves out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +140,11 @@ def outcome_table(ids: Sequence[str], predictions: Sequence[str], outcomes: Sequ
 
 
 def scores(outcomes: pa.Table, chance: float) -> list[Score]:
-    """The metrics of one language, the main one first. `chance` is the main metric's; of others it is not stated."""
+    """The metrics of one language, the main one first. `chance` is its own, at every depth; of others it is 0."""
     values = aggregate(outcomes.drop_columns(["id", "prediction"]).to_pylist())
+    main = next(iter(values))
+    chances = {name: chance * (name.partition("@")[0] == main) for name in values}
     return [
-        Score(metric=name, value=value, n=outcomes.num_rows, chance=0.0 if at else chance, main=not at)
-        for at, (name, value) in enumerate(values.items())
+        Score(metric=name, value=value, n=outcomes.num_rows, chance=chances[name], main=name == main)
+        for name, value in values.items()
     ]

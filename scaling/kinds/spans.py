@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,12 @@ def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
     begin = row["answers"][0]["start"]
     end = begin + len(row["answers"][0]["text"])
     found = tokens_of(begin, end, starts, ends)
-    return found is not None and row["context"][starts[found[0]] : ends[found[1]]] == row["context"][begin:end].strip()
+    if found is None:
+        return False
+    # Punctuation at the ends is nothing to the scorers.
+    ignored = string.punctuation + string.whitespace
+    given = row["context"][starts[found[0]] : ends[found[1]]]
+    return given.strip(ignored) == row["context"][begin:end].strip(ignored)
 
 
 def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Sequence[int]) -> Spans:

@@ -185,6 +185,17 @@ def test_bucc_queries_without_gold(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_bucc_dev_sentences_lie_beside_the_test_set(tmp_path: Path) -> None:
+    names = ("de", "en", "gold")
+    for name, text in zip(names, ("de-1\tEins\n", "en-1\tOne\n", "de-1\ten-1\n"), strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    rows = read("bucc", [tmp_path / name for name in names * 2], language="de")
+    assert [(row["id"], row["side"], row["relevant"]) for row in rows] == [
+        ("de-1", "query", ["en-1"]), ("en-1", "candidate", []),
+        ("dev/de-1", "dev_query", ["dev/en-1"]), ("dev/en-1", "dev_candidate", []),
+    ]  # fmt: skip
+
+
 CONTEXT = {
     "text": "A {note}. Ada wrote\nit {here}. End.", "language": "en",
     "sentence_spans": [{"start": 0, "end": 9}, {"start": 10, "end": 30}, {"start": 31, "end": 35}],

@@ -11,12 +11,15 @@ from making import round_trip, table
 from tokenizers import Tokenizer
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
-from reading import needs_shared, read_task
+from reading import SHARED, needs_shared, read_task
 
+from scaling.data.staging import stage_task
 from scaling.kinds.kind import scores
 from scaling.kinds.spans import answer_fits
 from scaling.models import MODELS
 from scaling.pretrained.staging import tokenizer_file
+from scaling.store import Store
+from scaling.study import load_study
 from scaling.tasks import TASKS
 
 SAMPLE = 40
@@ -54,3 +57,18 @@ def test_answers_of_the_real_files_come_back(language: str, xlmr: Tokenizer) -> 
     assert rows.num_rows > 0.9 * SAMPLE
     outcomes = round_trip(TASKS["xquad_files"], rows, language, xlmr, max_length=192)
     assert outcomes["exact_match"].to_pylist() == [1.0] * rows.num_rows
+
+
+@needs_shared
+def test_the_task_of_the_docs_is_staged_as_it_stands(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/catalogue.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    assert example.count("\n") <= 15
+    study = tmp_path / "own.yaml"
+    study.write_text(
+        "name: own\nmodels: [e5-depth-4]\narms: [none]\ntargets: [african_pos]\nseeds: [0]\nlimits: {test: 20}\n"
+        + example
+    )
+    own = load_study(study)
+    staged = stage_task(own, own.task("african_pos"), Store.open(str(tmp_path / "store")), SHARED)
+    assert list(staged) == ["test.ha", "test.ig", "test.wo", "test.yo"]
