@@ -153,6 +153,8 @@ class _Builder:
             "parent": self._parent_identity(model, parent),
             "kind": [spec.kind, KIND_VERSIONS[spec.kind]],
             "labels": list(spec.labels),
+            # The dev score by which a run counts as collapsed is part of the record.
+            "metric": spec.metric,
             "data": self.lock.data_identity(spec, ["train.en", "dev.en"]),
             "recipe": _recipe_identity(recipe, _TRAIN_FIELDS | _depth_of(spec)),
             "seed": seed,

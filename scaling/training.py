@@ -73,8 +73,9 @@ def run_updates(
     for update in range(len(losses), len(order)):
         # Dropout depends on the update, not on how many a process has made: a resumed run draws the same masks.
         torch.manual_seed((seed * 1_000_003 + update) * 1_009 + world.rank)
+        epoch = update * recipe.batch // features.num_units
         batches = [
-            collate(features, kind, chosen)
+            collate(features, kind, chosen, draw=seed * 1_000_003 + epoch)
             for chosen in micro_batches(order[update], features, micro, world.rank, world.size)
         ]
         weight = _global_weight(features, kind, order[update])

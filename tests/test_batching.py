@@ -53,6 +53,12 @@ def test_every_example_is_seen_once_an_epoch(num: int, epochs: int) -> None:
     assert counts.sum() - epochs * num < 4
 
 
+@given(num=st.integers(8, 50), epochs=st.integers(1, 4), seed=st.integers(0, 3))
+def test_no_update_holds_an_example_twice(num: int, epochs: int, seed: int) -> None:
+    for update in training_order(made(num), Recipe(batch=8, epochs=epochs), seed):
+        assert len(set(update.tolist())) == 8
+
+
 def test_order_depends_on_the_seed_alone() -> None:
     features, recipe = made(40), Recipe(batch=8)
     first, again, other = (np.concatenate(training_order(features, recipe, seed)) for seed in (0, 0, 1))

@@ -114,10 +114,10 @@ def test_golden_fingerprints() -> None:
 
 
 GOLDEN = [
-    "iii.xlm-r-base.none-mnli.s0.ba6ff5c00e2e",
-    "eval.xlm-r-base.none-xnli.s0.3ae695b6b184",
-    "iii.xlm-r-base.none-squad1.s0.b0dfdf5272fc",
-    "eval.xlm-r-base.none-xquad.s0.3752bfdf11c4",
-    "eval.xlm-r-base.none-mlqa.s0.1179c7826f46",
+    "iii.xlm-r-base.none-mnli.s0.989a9abcb2f9",
+    "eval.xlm-r-base.none-xnli.s0.a4510e04d51c",
+    "iii.xlm-r-base.none-squad1.s0.74f41f7813bc",
+    "eval.xlm-r-base.none-xquad.s0.e730d07bbeed",
+    "eval.xlm-r-base.none-mlqa.s0.8c30e1804c8b",
     "eval.xlm-r-base.none-tatoeba.afeb0c4bfeb8",
 ]

@@ -92,23 +92,35 @@ def num_updates(num_units: int, recipe: Recipe) -> int:
 def training_order(features: Features, recipe: Recipe, seed: int) -> list[np.ndarray]:
     """Units of every update. Depends on data, recipe and seed alone.
 
-    Epoch permutations run on without a gap. Pools of updates are sorted by length and cut into batches, whose
-    order is then shuffled: padding falls to a few per cent while every example keeps its place in the epoch.
+    Each epoch is a permutation; what does not fill its last batch opens the next epoch, with units that are not
+    in it yet. Pools of updates are sorted by length and cut into batches, whose order is then shuffled: padding falls
+    to a few per cent while every example keeps its place in the epoch.
     """
     rng = np.random.default_rng([seed, 20_051_3013])
-    updates = num_updates(features.num_units, recipe)
-    need = updates * recipe.batch
-    epochs = -(-need // features.num_units)
-    stream = np.concatenate([rng.permutation(features.num_units) for _ in range(epochs)])[:need]
-    unit_lengths = np.zeros(features.num_units, dtype=np.int64)
+    num, batch, updates = features.num_units, recipe.batch, num_updates(features.num_units, recipe)
+    lengths = np.zeros(num, dtype=np.int64)
+    # Units of -1 are scored only.
     trained = features.units >= 0
-    np.maximum.at(unit_lengths, features.units[trained], features.lengths[trained])
+    np.maximum.at(lengths, features.units[trained], features.lengths[trained])
     order: list[np.ndarray] = []
-    for start in range(0, need, _POOL * recipe.batch):
-        pool = stream[start : start + _POOL * recipe.batch]
-        pool = pool[np.argsort(unit_lengths[pool], kind="stable")].reshape(-1, recipe.batch)
-        order += list(pool[rng.permutation(len(pool))])
-    return order
+    left = np.zeros(0, dtype=np.int64)
+    while len(order) < updates:
+        epoch = rng.permutation(num)
+        if len(left):
+            # Units that the batch has already come last: a batch holds one twice only if there are too few.
+            epoch = np.concatenate([epoch[~np.isin(epoch, left)], epoch[np.isin(epoch, left)]])
+            first, epoch = np.concatenate([left, epoch])[:batch], epoch[max(0, batch - len(left)) :]
+            if len(first) < batch:
+                left = first
+                continue
+            order.append(first)
+        full = len(epoch) // batch * batch
+        for start in range(0, full, _POOL * batch):
+            pool = epoch[start : min(start + _POOL * batch, full)]
+            pool = pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch)
+            order += list(pool[rng.permutation(len(pool))])
+        left = epoch[full:]
+    return order[:updates]
 
 
 def micro_batches(update: np.ndarray, features: Features, micro: int, rank: int, workers: int) -> list[list[int]]:
