@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORE ?= runs/demo
 DATA ?= ../shared/data
 
-.PHONY: study study-real test test-slow check format schema build bench-study clean
+.PHONY: study study-real test test-slow check format schema build clean
 
 # torch first and alone, so that a build of it that is already chosen for this machine stays.
 $(VENV)/.installed: pyproject.toml
