@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from scaling.plan import make_plan
+from scaling.store import Store
 from scaling.study import Study
 from tests.conftest import write_study
 
@@ -62,6 +64,29 @@ def test_a_bad_study_file_starts_nothing(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Did you mean 'xnli'" in " ".join(done.stderr.split())
     assert not (tmp_path / "store").exists()
+
+
+SMALL = {"name": "small", "models": ["xlm-r-base"], "arms": ["none"], "targets": ["panx"], "seeds": [0]}
+
+
+def test_a_corrupt_record_is_exit_code_2_and_names_its_file(tmp_path: Path) -> None:
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    store.check_study("small")
+    step = next(iter(make_plan(Study(**SMALL)).steps))
+    store.write(f"steps/{step}/record.json", "{")
+    for command in ("status", "run", "report"):
+        done = scaling(command, str(path), "--store", store.uri)
+        assert done.returncode == 2, done.stderr
+        assert f"{step}/record.json is not a record" in " ".join(done.stderr.split())
+
+
+def test_another_studys_store_is_exit_code_2(tmp_path: Path) -> None:
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    store.check_study("other")
+    for command in ("plan", "run"):
+        done = scaling(command, str(path), "--store", store.uri)
+        assert done.returncode == 2, done.stderr
+        assert "is the store of the study 'other', not of 'small'" in " ".join(done.stderr.split())
 
 
 @pytest.mark.torch
