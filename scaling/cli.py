@@ -1,4 +1,4 @@
-"""scaling plan · stage · run · status · explain · report · schema. Exit code 2: something that you gave is wrong."""
+"""scaling plan · stage · run · status · explain · report · power · schema. Exit code 2: what you gave is wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -204,6 +205,60 @@ def report(
             progress=lambda what: shown.update(f"report: {what}"),
         )  # fmt: skip
     console.print(f"report: {index}", soft_wrap=True)
+
+
+@app.command()
+def power(
+    study: StudyArgument,
+    effect: Annotated[float, typer.Option(help="Slope to be detected, points per tenfold scale.")] = 1.0,
+    wanted: Annotated[float, typer.Option(help="Power that is wanted.", min=0.05, max=0.99)] = 0.8,
+    pilot: Annotated[Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
+) -> None:
+    """Before paying: the slope that so many seeds can detect, the seeds for a wanted power, where one more pays most."""
+    from analysis.load import load_tidy
+    from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
+    from analysis.results import analyse
+    from scaling.estimate import costs
+    from scaling.languages import get_language
+    from scaling.show import power_table
+
+    spec = load_study(study)
+    whole = make_plan(spec)
+    ledger = analyse(load_tidy([pilot]), spec.question).ledger if pilot is not None else Ledger()
+    lines = costs(whole, {}, _gpu(spec, gpu))
+    scale = {
+        "total_params": lambda name: spec.model(name).total_params,
+        "backbone_params": lambda name: spec.model(name).backbone_params,
+        "train_flops": lambda name: next(line.flops for line in lines if line.model == name),
+    }[spec.question.x_axis]
+    x = np.log10([float(scale(name)) for name in spec.models])
+    if len(x) < 2:
+        raise BadFile(f"{study}: {spec.models[0]} alone has no slope; power needs two sizes")
+    # A target without low-resource languages adds nothing to their pooled slope.
+    counts = [
+        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t)) for t in spec.targets
+    ]
+    arms, targets = max(1, len(spec.arms) - 1), max(1, sum(count > 0 for count in counts))
+    languages = max(1, round(sum(counts) / targets))
+    shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
+    grid = planned_grid(ledger, x, arms=arms, targets=targets, languages=languages)
+    console.print(power_table(grid, spec.name, shape, "a pilot" if pilot else "assumed variances"))
+    sd = grid[0]["replica_sd"]
+    needed = seeds_needed(effect, sd, x, wanted)
+    console.print(
+        f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with power {wanted:g}."
+    )
+    price = [line.dollars if line.dollars is not None else line.device_hours for line in lines]
+    per_seed = [cost / len(spec.seeds) for cost in price]
+    unit = "$" if lines[0].dollars is not None else "device hours"
+    start = [len(spec.seeds)] * len(x)
+    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
+        console.print(
+            f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's variance by "
+            f"{advice.variance_cut:.1%} for {advice.cost:,.1f} {advice.unit}",
+            soft_wrap=True,
+        )
 
 
 @app.command()

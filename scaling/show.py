@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -106,6 +106,17 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"spent ${status.dollars:,.2f}")
     lines.append(f"store {status.num_bytes / 1e6:,.0f} MB")
     return lines
+
+
+def power_table(grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str) -> Table:
+    """Seeds → detectable slope and the chance to affirm that nothing changes; low-resource languages, pooled."""
+    over = ", ".join(f"{count} {what}" for what, count in shape.items())
+    table = Table(title=f"{name}: what seeds can see ({over}; {source})")
+    for column in ("seeds per size", "detectable slope, points per tenfold", "chance to affirm ±0.5"):
+        table.add_column(column, justify="right")
+    for row in grid:
+        table.add_row(f"{row['seeds']:.0f}", f"{row['detectable']:.2f}", f"{row['affirm_half_point']:.0%}")
+    return table
 
 
 class Watcher(threading.Thread):
