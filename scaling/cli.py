@@ -175,6 +175,7 @@ def report(
     study: StudyArgument,
     store: StoreOption = "",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")] = None,
+    also: Annotated[list[Path] | None, typer.Option("--also", help="More rows.parquet, from other stores.")] = None,
     claims: Annotated[Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")] = None,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables beside it."""
@@ -200,7 +201,7 @@ def report(
     ]
     with console.status("report") as shown:
         index = write_report(
-            load_tidy([local]), question=spec.question, title=spec.title or spec.name, out=folder,
+            load_tidy([local, *(also or [])]), question=spec.question, title=spec.title or spec.name, out=folder,
             expected=pl.DataFrame(grid), notes=spec.notes, claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )  # fmt: skip
@@ -215,7 +216,7 @@ def power(
     pilot: Annotated[Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")] = None,
     gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
 ) -> None:
-    """Before paying: the slope that so many seeds can detect, the seeds for a wanted power, where one more pays most."""
+    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more pays most."""
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
     from analysis.results import analyse
@@ -256,7 +257,7 @@ def power(
     for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
         console.print(
             f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's variance by "
-            f"{advice.variance_cut:.1%} for {advice.cost:,.1f} {advice.unit}",
+            f"{advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
             soft_wrap=True,
         )
 
