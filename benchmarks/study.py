@@ -58,9 +58,10 @@ def wheel_works(folder: Path) -> bool:
     timed([sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", ROOT])
     venv.create(folder / "venv", with_pip=True)
     wheel = next((folder / "dist").glob("*.whl"))
-    timed([folder / "venv" / "bin" / "pip", "install", "--quiet", wheel])
-    scaling = folder / "venv" / "bin" / "scaling"
+    # A PYTHONPATH that shows the checkout would make pip believe that the package is there already.
     plain = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    timed([folder / "venv" / "bin" / "pip", "install", "--quiet", wheel], cwd=folder, env=plain)
+    scaling = folder / "venv" / "bin" / "scaling"
     timed([scaling, "--help"], cwd=folder, env=plain)
     _, output = timed([scaling, "plan", "xtreme_r"], cwd=folder, env=plain)
     return "unique steps" in output
