@@ -13,6 +13,7 @@ import deepspeed
 import deepspeed.ops
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.integrations import HfDeepSpeedConfig
@@ -217,8 +218,6 @@ def start_scoring(
 
 
 def _load_head(model: Encoder, path: Path, stage: int) -> None:
-    from safetensors import safe_open
-
     wanted = dict(model.head.named_parameters())
     if not wanted:
         return

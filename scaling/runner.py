@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -241,8 +242,6 @@ def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
 
 
 def _joined(parts: Sequence[Features]) -> Features:
-    import numpy as np
-
     return Features(
         input_ids=[ids for part in parts for ids in part.input_ids],
         targets=[target for part in parts for target in part.targets],

@@ -56,6 +56,15 @@ def test_bad_input_is_exit_code_2_and_one_message(tmp_path: Path, arguments: lis
     assert "Traceback" not in done.stderr
 
 
+def test_the_jobs_entry_point_runs_outside_the_repository(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "jobs" / "run_study.py"), "demoo"], cwd=tmp_path, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "no named study" in done.stderr
+
+
 def test_a_bad_study_file_starts_nothing(tmp_path: Path) -> None:
     path = write_study(
         tmp_path, {"name": "x", "models": ["xlm-r-base"], "arms": ["none"], "targets": ["xnil"], "seeds": [0]}
