@@ -85,7 +85,7 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     run_all(*undisturbed, world)
 
     plan, store = staged(content, tmp_path / "b")
-    import scaling.runner as runner
+    import scaling.work as work
 
     class Killed(Exception):
         pass
@@ -98,19 +98,19 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
         return note
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_progress", dies)
+        patched.setattr(work, "_progress", dies)
         with pytest.raises(Killed):
             run_all(plan, store, world)
     interrupted = pending_steps(plan, store.scan())[0]
     assert store.exists(f"steps/{interrupted}/resume/manifest.json")
     resumed: list[int] = []
-    original = runner.run_updates
+    original = work.run_updates
 
     def spy(*args: Any) -> Any:
         resumed.append(0 if args[-1].found is None else 1)
         return original(*args)
 
-    monkeypatch.setattr(runner, "run_updates", spy)
+    monkeypatch.setattr(work, "run_updates", spy)
     run_all(plan, store, world)
     assert resumed[0] == 1
     assert sum(resumed) == 1
