@@ -1,0 +1,42 @@
+"""The Typer application, and what its commands share."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from scaling.hardware import GpuSpec, get_gpu
+from scaling.plan import Plan, make_plan
+from scaling.store import Store
+from scaling.study import Study, load_study
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Does the gain from English intermediate-task training shrink as multilingual encoders grow?",
+)  # fmt: skip
+# Bound to today's standard output, so that a library's can be silenced while ours is shown.
+console = Console(highlight=False, file=sys.stdout)
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")]
+StoreOption = Annotated[str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")]
+
+
+def open_store(study: Study, uri: str) -> Store:
+    return Store.open(uri or f"runs/{study.name}")
+
+
+def gpu_of(study: Study, name: str | None) -> GpuSpec | None:
+    name = name or study.gpu
+    return get_gpu(name) if name else None
+
+
+def load_all(name: str, uri: str) -> tuple[Study, Store, Plan]:
+    """Study, store and the plan with whatever the store has resolved; refuses another study's store."""
+    study = load_study(name)
+    store = open_store(study, uri)
+    if store.exists("study.json"):
+        store.check_study(study.name)
+    return study, store, make_plan(study, store.read_lock())

@@ -1,0 +1,107 @@
+"""scaling plan · power · schema: before paying."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, load_all
+from scaling.plan import make_plan
+from scaling.study import Study, load_study
+from scaling.yamlfile import BadFile
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    store: StoreOption = "",
+    gpu: Annotated[str | None, typer.Option(help="Plan for this GPU; the study's own if absent.")] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
+) -> None:
+    """The grid: cells, unique steps, parameters, hours, dollars, and what is done. Starts nothing."""
+    from scaling.queue import pending_steps
+    from scaling.show import plan_notes, plan_table
+
+    spec, place, whole = load_all(study, store)
+    device, sizes = gpu_of(spec, gpu), place.read_sizes()
+    console.print(plan_table(whole, sizes, device))
+    for note in plan_notes(whole, sizes, device):
+        console.print(f"· {note}", soft_wrap=True)
+    scan = place.scan()
+    done = sum(step in scan.done for step in whole.steps)
+    console.print(
+        f"· Store {place.uri}: {done:,} steps done, {len(pending_steps(whole, scan)):,} to run.", soft_wrap=True
+    )
+    if steps:
+        for step in whole.steps.values():
+            mark = "done " if step.id in scan.done else "     "
+            console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
+
+
+@app.command()
+def power(
+    study: StudyArgument,
+    effect: Annotated[float, typer.Option(help="Slope to be detected, points per tenfold scale.")] = 1.0,
+    wanted: Annotated[float, typer.Option(help="Power that is wanted.", min=0.05, max=0.99)] = 0.8,
+    pilot: Annotated[Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
+) -> None:
+    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more pays most."""
+    from analysis.load import load_tidy
+    from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
+    from analysis.results import analyse
+    from scaling.estimate import costs
+    from scaling.languages import get_language
+    from scaling.show import power_table
+
+    spec = load_study(study)
+    whole = make_plan(spec)
+    ledger = analyse(load_tidy([pilot]), spec.question).ledger if pilot is not None else Ledger()
+    lines = costs(whole, {}, gpu_of(spec, gpu))
+    scale = {
+        "total_params": lambda name: spec.model(name).total_params,
+        "backbone_params": lambda name: spec.model(name).backbone_params,
+        "train_flops": lambda name: next(line.flops for line in lines if line.model == name),
+    }[spec.question.x_axis]
+    x = np.log10([float(scale(name)) for name in spec.models])
+    if len(x) < 2:
+        raise BadFile(f"{study}: {spec.models[0]} alone has no slope; power needs two sizes")
+    # A target without low-resource languages adds nothing to their pooled slope.
+    counts = [
+        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t)) for t in spec.targets
+    ]
+    arms, targets = max(1, len(spec.arms) - 1), max(1, sum(count > 0 for count in counts))
+    languages = max(1, round(sum(counts) / targets))
+    shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
+    grid = planned_grid(ledger, x, arms=arms, targets=targets, languages=languages)
+    console.print(power_table(grid, spec.name, shape, "a pilot" if pilot else "assumed variances"))
+    sd = grid[0]["replica_sd"]
+    needed = seeds_needed(effect, sd, x, wanted)
+    console.print(
+        f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with power {wanted:g}."
+    )
+    price = [line.dollars if line.dollars is not None else line.device_hours for line in lines]
+    per_seed = [cost / len(spec.seeds) for cost in price]
+    unit = "$" if lines[0].dollars is not None else "device hours"
+    start = [len(spec.seeds)] * len(x)
+    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
+        console.print(
+            f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's variance by "
+            f"{advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Argument(help="File; standard output if absent.")] = None) -> None:
+    """JSON schema of a study file, for editors."""
+    text = json.dumps(Study.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        out.write_text(text)

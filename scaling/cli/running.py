@@ -1,0 +1,82 @@
+"""scaling stage · run: what computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.plan import Plan, make_plan
+from scaling.store import Store
+from scaling.study import Study, load_study
+
+FromOption = Annotated[Path | None, typer.Option("--from", help="Folder with raw data and model directories.")]
+
+
+@app.command()
+def stage(study: StudyArgument, store: StoreOption = "", source: FromOption = None) -> None:
+    """Read, check and hash all data and weights of a study, once, into the store and its lock file."""
+    spec = load_study(study)
+    _stage(spec, open_store(spec, store), source)
+    console.print("staged")
+
+
+def _stage(study: Study, store: Store, source: Path | None) -> Plan:
+    from scaling.staging import stage as stage_study
+
+    with console.status("staging") as shown:
+        lock = stage_study(study, store, source, lambda what: shown.update(f"staging {what}"))
+    return make_plan(study, lock)
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    store: StoreOption = "",
+    source: FromOption = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")] = None,
+) -> None:
+    """Do everything that is missing. Run it again after anything: what is done is never done twice."""
+    from scaling.queue import pending_steps
+
+    spec = load_study(study)
+    place = open_store(spec, store)
+    place.check_study(spec.name)
+    whole = make_plan(spec, place.read_lock())
+    _check_records(whole, place)
+    if whole.provisional or pending_steps(whole, place.scan()):
+        _run(_stage(spec, place, source), place, address)
+    else:
+        console.print(f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}", soft_wrap=True)
+
+
+def _check_records(plan: Plan, store: Store) -> None:
+    """CorruptRecord before anything starts, not in the middle of a report."""
+    store.records(step for step in store.scan().done if step in plan.steps)
+
+
+def _run(plan: Plan, store: Store, address: str | None) -> None:
+    from scaling.schedule import run_plan
+    from scaling.show import Watcher, status_lines, status_table
+    from scaling.status import study_status
+    from scaling.tidy import write_rows
+
+    def watch(queue: object) -> Callable[[], None]:
+        watcher = Watcher(plan, store, console)
+        watcher.start()
+        return watcher.stop
+
+    console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
+    ended = run_plan(plan, store, address=address, watch=watch)
+    status = study_status(plan, store)
+    console.print(status_table(plan, status))
+    for line in status_lines(status):
+        console.print(f"· {line}", soft_wrap=True)
+    console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
+    if ended.failed:
+        for step, reason in ended.failed.items():
+            console.print(f"[red]failed[/red]  {step}: {reason}", soft_wrap=True)
+        raise typer.Exit(1)
