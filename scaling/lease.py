@@ -37,7 +37,7 @@ def new_owner() -> str:
     return f"{socket.gethostname().replace('.', '-')}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
 
-def _dead_here(owner: str) -> bool:
+def dead_here(owner: str) -> bool:
     """Whether the owner was a process of this machine that no longer runs."""
     parts = owner.split(".")
     if len(parts) != 3 or parts[0] != socket.gethostname().replace(".", "-"):
@@ -111,7 +111,7 @@ def claim(store: Store, step: str, owner: str, *, tries: int = 3, expiry: float 
         lease._write()
         alive = False
         for other, age in _ages(store, step, owner).items():
-            if age > expiry or _dead_here(other):
+            if age > expiry or dead_here(other):
                 store.delete(f"steps/{step}/leases/{other}.json")
             else:
                 alive = True
@@ -122,6 +122,15 @@ def claim(store: Store, step: str, owner: str, *, tries: int = 3, expiry: float 
         if attempt + 1 < tries:
             time.sleep(random.uniform(0.02, 0.2))
     return None
+
+
+def store_time(store: Store) -> datetime:
+    """Now, by the store's own clock: the time stamp that it gives a file."""
+    name = f"clock/{new_owner()}"
+    store.write(name, "")
+    stamp: datetime = store.filesystem.get_file_info(store.path(name)).mtime
+    store.delete(name)
+    return stamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +151,7 @@ def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working
         for owner in owners:
             name = f"steps/{step}/leases/{owner}.json"
             info = store.filesystem.get_file_info(store.path(name))
-            if info.type == fs.FileType.NotFound or _dead_here(owner):
+            if info.type == fs.FileType.NotFound or dead_here(owner):
                 continue
             age = max(0.0, now - info.mtime.timestamp())
             if age <= EXPIRY_SECONDS:

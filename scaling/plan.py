@@ -43,6 +43,19 @@ class Lock:
         return {"provisional": task.name, "keys": keys}
 
 
+def token_cache_name(task: TaskSpec, recipe: Recipe, data_hash: str, tokenizer: str) -> str:
+    """Where the store keeps the token features of one `SPLIT.LANGUAGE`, by the SHA-256 of its rows and tokenizer."""
+    identity = {
+        "data": data_hash,
+        "tokenizer": tokenizer,
+        "kind": [task.kind, KIND_VERSIONS[task.kind]],
+        "labels": list(task.labels),
+        "length": recipe.max_length,
+        "prefix": recipe.prefix,
+    }
+    return f"tokens/{fingerprint(identity)}.arrow"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One training, or one scoring of a checkpoint on a task: what is executed and cached."""

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from scaling.estimate import Sizes, costs
+from scaling.garbage import GROUPS, Garbage
 from scaling.hardware import PRICES_DATED, GpuSpec
 from scaling.plan import Plan
 from scaling.records import StepRecord
@@ -106,6 +107,20 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"spent ${status.dollars:,.2f}")
     lines.append(f"store {status.num_bytes / 1e6:,.0f} MB")
     return lines
+
+
+def garbage_table(found: Sequence[Garbage], uri: str) -> Table:
+    """Group: what `scaling gc` would delete, places and bytes."""
+    table = Table(title=f"{uri} can do without")
+    for name in ("what", "places", "MB"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for group, words in GROUPS.items():
+        items = [item for item in found if item.group == group]
+        if items:
+            table.add_row(words, f"{len(items):,}", f"{sum(item.num_bytes for item in items) / 1e6:,.1f}")
+    table.add_section()
+    table.add_row("all", f"{len(found):,}", f"{sum(item.num_bytes for item in found) / 1e6:,.1f}")
+    return table
 
 
 def power_table(grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str) -> Table:

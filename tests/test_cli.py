@@ -46,6 +46,7 @@ def test_plan_of_the_full_study_needs_no_torch(tmp_path: Path) -> None:
         (["plan", "demoo"], "no named study"),
         (["plan", "xtreme_r", "--gpu", "h100"], "Unknown GPU 'h100'. Did you mean 'h100-80'"),
         (["report", "demo"], "no scored cell"),
+        (["gc", "demo"], "is not staged"),
         (["explain", "demo", "ii.nope"], "Unknown step 'ii.nope'"),
     ],
 )

@@ -11,11 +11,11 @@ import pyarrow.feather as feather
 from tokenizers import Tokenizer
 
 from scaling.data.staging import read_table
-from scaling.fingerprint import fingerprint
 from scaling.kinds import KINDS
+from scaling.plan import token_cache_name
 from scaling.recipes import Recipe
 from scaling.store import Store, sha256
-from scaling.tasks import KIND_VERSIONS, TaskSpec
+from scaling.tasks import TaskSpec
 
 
 @lru_cache(maxsize=4)
@@ -32,15 +32,7 @@ def features(
 ) -> tuple[pa.Table, pa.Table]:
     """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them before."""
     rows = read_table(store, task.name, key)
-    identity = {
-        "data": data_hash,
-        "tokenizer": sha256(tokenizer),
-        "kind": [task.kind, KIND_VERSIONS[task.kind]],
-        "labels": list(task.labels),
-        "length": recipe.max_length,
-        "prefix": recipe.prefix,
-    }
-    name = f"tokens/{fingerprint(identity)}.arrow"
+    name = token_cache_name(task, recipe, data_hash, sha256(tokenizer))
     if store.exists(name):
         return rows, feather.read_table(io.BytesIO(store.read(name)))
     table = KINDS[task.kind].encode(rows, task, load_tokenizer(tokenizer), recipe)
