@@ -72,7 +72,9 @@ def languages(r: Array, x: Array) -> Languages:
     tau2 = _paule_mandel(slope, own, num)
     precision = np.where(usable, 1 / (tau2 + own), 0.0)
     total = precision.sum(axis=-1, keepdims=True)
-    centre = np.where(usable, precision * np.where(usable, slope, 0.0), 0.0).sum(axis=-1, keepdims=True) / total
+    weighted = np.where(usable, precision * np.where(usable, slope, 0.0), 0.0).sum(axis=-1, keepdims=True)
+    # One seed gives no variance of any language, and so no centre.
+    centre = np.divide(weighted, total, out=np.full_like(total, np.nan), where=total > 0)
     weight = tau2 / (tau2 + own)
     many = np.maximum(num, 4)
     morris = 1 - (many - 3) / (many - 1) * (1 - weight)

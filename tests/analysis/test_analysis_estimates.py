@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,6 +15,7 @@ from analysis.estimands import PRIMARY, interaction, pooled, retention
 from analysis.gains import in_pool, pair_gains, with_languages
 from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales, balance, make_panel, replicas, size_table
+from analysis.shrink import languages
 from analysis.slope import contrast, residual_slope, slope, slope_weights
 from analysis.synthetic import study
 from analysis.variance import estimate_ledger
@@ -208,3 +211,12 @@ def test_ledger_finds_the_shared_parts() -> None:
 def test_single_size_contrast_uses_the_spread_of_all_sizes() -> None:
     r = np.random.default_rng(2).normal(size=(4, 3))
     assert contrast(r, np.eye(4)[3]).df == 8
+
+
+def test_one_seed_of_two_sizes_has_no_centre_and_warns_of_nothing() -> None:
+    gains = np.random.default_rng(0).normal(size=(6, 2, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = languages(gains, np.array([7.0, 8.0]))
+    assert np.isfinite(found.slope).all()
+    assert np.isnan(found.centre) and np.isnan(found.eb).all()
