@@ -8,10 +8,15 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from scaling.deadline import Limit
 from scaling.hardware import Placement
+
+# A worker group that has not started after this (no such node comes, or none has room) gives its turn back.
+START_LIMIT_SECONDS = 1800.0
+_START_TRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +31,28 @@ class Session:
     placements: Mapping[str, Placement]
     workers: int
     use_gpu: bool
+    limits: Mapping[str, Limit]
+    """What each step may take."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id, "study": self.study, "store": self.store, "steps": list(self.steps),
             "placements": {model: placement.model_dump() for model, placement in self.placements.items()},
             "workers": self.workers, "use_gpu": self.use_gpu,
+            "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }  # fmt: skip
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Session:
         placements = {model: Placement(**fields) for model, fields in raw["placements"].items()}
-        return Session(**{**raw, "steps": tuple(raw["steps"]), "placements": placements})
+        limits = {step: Limit(**fields) for step, fields in raw["limits"].items()}
+        return Session(**{**raw, "steps": tuple(raw["steps"]), "placements": placements, "limits": limits})
+
+    @property
+    def limit(self) -> Limit:
+        """Of the whole session, start included: the last resort where a controller hangs rather than a worker."""
+        total = START_LIMIT_SECONDS + sum(limit.total_seconds for limit in self.limits.values())
+        return Limit(total_seconds=total, silent_seconds=total)
 
 
 def worker(config: dict[str, Any]) -> None:
@@ -61,7 +76,7 @@ def worker(config: dict[str, Any]) -> None:
     if world.rank == 0:
         started = {"start_seconds": time.time() - config["asked_at"], "workers": world.size, "steps": session.steps}
         store.write(f"sessions/{session.id}.json", json.dumps(started))
-    run_steps(plan, store, session.steps, world, session.placements)
+    run_steps(plan, store, session.steps, world, session.placements, session.limits)
 
 
 def run_session(session: Session, scratch: str) -> None:
@@ -69,6 +84,7 @@ def run_session(session: Session, scratch: str) -> None:
     # Before ray.train is imported: the controller looks at its workers this often, which bounds how fast a group
     # ends. The default of two seconds would be a third of a small study.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_START_TRY_SECONDS)
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1")
     import ray.train
     from ray.train.torch import TorchTrainer
@@ -81,7 +97,13 @@ def run_session(session: Session, scratch: str) -> None:
             num_workers=session.workers, use_gpu=session.use_gpu, resources_per_worker=resources,
             placement_strategy="PACK",
         ),
-        run_config=ray.train.RunConfig(name=session.id, storage_path=scratch),
+        run_config=ray.train.RunConfig(
+            name=session.id, storage_path=scratch,
+            # Ray would try to start a group for ever.
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray types the first version
+                controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS)
+            ),
+        ),
     ).fit()  # fmt: skip
 
 

@@ -80,6 +80,10 @@ class ReadyQueue:
         used = sum(self._gang(steps[0]) for steps in self.running.values())
         return self.slots - used
 
+    def tries(self, step: str) -> int:
+        """Tries of a step in this run that failed."""
+        return self._tries.get(step, 0)
+
     def _gang(self, step: str) -> int:
         return self.workers[self.plan.steps[step].model]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from scaling.deadline import Limit, Watchdog
 from scaling.engine import World
 from scaling.hardware import Placement
 from scaling.lease import Lease, LeaseLost, claim, new_owner
@@ -19,22 +21,30 @@ Outcome = Literal["done", "skipped", "taken", "blocked"]
 
 
 def run_steps(
-    plan: Plan, store: Store, steps: Sequence[str], world: World, placements: Mapping[str, Placement]
+    plan: Plan,
+    store: Store,
+    steps: Sequence[str],
+    world: World,
+    placements: Mapping[str, Placement],
+    limits: Mapping[str, Limit] | None = None,
 ) -> dict[str, Outcome]:
-    """Run steps in order; what became of each.
+    """Run steps in order; what became of each. A step that passes its limit ends this process (scaling.deadline).
 
     `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not there. An
     exception of a step is noted in the store and then ends this process group's work, so that all ranks agree.
     """
     outcomes: dict[str, Outcome] = {}
     owner = world.from_first(new_owner())
+    watchdog = Watchdog()
     with tempfile.TemporaryDirectory() as cache:
         for name in steps:
             step = plan.steps[name]
             context = Context(
-                plan=plan, store=store, world=world, placement=placements[step.model], cache=Path(cache), owner=owner
-            )
-            outcomes[name] = _run_step(step, context)
+                plan=plan, store=store, world=world, placement=placements[step.model], cache=Path(cache), owner=owner,
+                alive=watchdog.alive,
+            )  # fmt: skip
+            with watchdog.watch((limits or {}).get(name), partial(_give_up, step, context)):
+                outcomes[name] = _run_step(step, context)
     return outcomes
 
 
@@ -66,13 +76,25 @@ def _run_step(step: Step, context: Context) -> Outcome:
         raise
     except Exception as error:
         # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them.
-        note = {"error": f"{type(error).__name__}: {error}", "at": now(), "rank": context.world.rank}
-        context.store.fail(step, f"{context.owner}-{context.world.rank}", note)
+        _note(step, context, {"error": f"{type(error).__name__}: {error}"})
         raise
     finally:
         if lease is not None:
             lease.release()
     return "done"
+
+
+def _note(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
+    """Say in the store why this rank's try ended."""
+    rank = context.world.rank
+    context.store.fail(step, f"{context.owner}-{rank}", {**reason, "at": now(), "rank": rank})
+
+
+def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
+    """Before this process ends itself: say why, and leave the step to the next try."""
+    _note(step, context, reason)
+    if context.world.rank == 0:
+        context.store.delete(f"steps/{step.id}/leases/{context.owner}.json")
 
 
 def _already(step: Step, context: Context) -> Outcome | None:

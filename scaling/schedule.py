@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scaling.deadline import Watchdog, limit_of
 from scaling.estimate import placements, step_seconds
 from scaling.hardware import get_gpu
 from scaling.launch import Session, quiet, run_session
@@ -105,6 +107,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         return Session(
             id=f"{name}-{os.getpid()}-{int(time.time())}", study=study, store=store.uri, steps=steps,
             placements=chosen, workers=chosen[plan.steps[steps[0]].model].workers, use_gpu=use_gpu,
+            limits={step: limit_of(seconds[step], queue.tries(step)) for step in steps},
         )  # fmt: skip
 
     try:
@@ -128,7 +131,15 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
 
 def _trial(config: dict[str, Any]) -> None:
     """One session. Its results are in the store; Tune only needs to know that it ended."""
-    run_session(Session.from_json(config["session"]), config["scratch"])
+    session = Session.from_json(config["session"])
+
+    def note(reason: Mapping[str, Any]) -> None:
+        Store.open(session.store).write(
+            f"steps/{session.steps[0]}/failures/{session.id}.json", json.dumps(dict(reason))
+        )
+
+    with Watchdog().watch(session.limit, note):
+        run_session(session, config["scratch"])
 
 
 def make_search(

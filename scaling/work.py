@@ -8,7 +8,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +59,8 @@ class Context:
     placement: Placement
     cache: Path
     owner: str
+    alive: Callable[[], None] = lambda: None
+    """Called on every rank whenever the step makes progress."""
 
 
 def _weights(step: Step, context: Context) -> Weights:
@@ -105,8 +107,10 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         )
         resume = resume_point(step.id, context.store, world, context.placement, context.cache)
     with clock.part("work"):
-        losses = run_updates(engine, train, kind, recipe, context.placement, world, seed, _progress(lease), resume)
-        predictions = predict(engine.core, dev, kind, recipe, world)
+        losses = run_updates(
+            engine, train, kind, recipe, context.placement, world, seed, _progress(context, lease), resume
+        )
+        predictions = predict(engine.core, dev, kind, recipe, world, lambda done, total: context.alive())
         rows, _ = score_languages({"dev.en": tables["dev.en"]}, predictions, kind, task)
     with clock.part("save"):
         folder = _attempt_folder(step, context)
@@ -144,7 +148,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         parts = [as_features(table, lookup) for _, table in tables.values()]
         model = start_scoring(weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world)
     with clock.part("work"):
-        predictions = predict(model, _joined(parts), kind, recipe, world, _progress(lease))
+        predictions = predict(model, _joined(parts), kind, recipe, world, _progress(context, lease))
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         files = {}
@@ -172,8 +176,9 @@ def _joined(parts: Sequence[Features]) -> Features:
     )
 
 
-def _progress(lease: Lease | None) -> Any:
+def _progress(context: Context, lease: Lease | None) -> Any:
     def note(done: int, total: int) -> None:
+        context.alive()
         if lease is not None:
             lease.check()
             lease.progress = {"done": done, "total": total}
