@@ -119,7 +119,7 @@ def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
 def own_node(address: str) -> str:
     """Hex id of the living Ray node on this machine. LookupError if there is none, or more than one."""
     import ray
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     here, client = ray.util.get_node_ip_address(), GcsClient(address=address)
     until = time.monotonic() + REGISTER_SECONDS
