@@ -1,6 +1,7 @@
-"""`make bench-real`: the study over real benchmark files of every kind. About half an hour, or seconds on a finished store.
+"""`make bench-real`: the study over real benchmark files of every kind. Half an hour; seconds on a finished store.
 
-`SCALING_REAL_STORE` names a store of `scaling run real`; what it lacks is run first. `SCALING_SHARED/data` holds the files.
+`SCALING_REAL_STORE` names a store of `scaling run real`; what it lacks is run first. The files are in
+`SCALING_SHARED/data`.
 """
 
 from __future__ import annotations
