@@ -36,7 +36,7 @@ def _pycountry(**options: str) -> DataRef:
 _DEMO = (
     TaskSpec(
         name="applications", kind="classification", data=(_django(),), languages=("en", *_MESSAGE_LANGUAGES),
-        labels=("admin", "admindocs", "auth", "conf", "gis"), metric="accuracy", chance=0.45,
+        labels=("admin", "admindocs", "auth", "conf", "gis"), metric="accuracy",
         licence="BSD-3-Clause", citation="Django Software Foundation, message catalogues of Django 5.2",
         note="Which application of Django a message belongs to. Chance is the share of the largest class.",
     ),
@@ -48,7 +48,7 @@ _DEMO = (
     ),
     TaskSpec(
         name="name_types", kind="classification", data=(_pycountry(),), languages=_NAME_LANGUAGES,
-        labels=("country", "currency", "language", "script", "subdivision"), metric="accuracy", chance=0.3,
+        labels=("country", "currency", "language", "script", "subdivision"), metric="accuracy",
         licence="LGPL-2.1", citation="Debian iso-codes, in pycountry 26.2",
         note="What a name names: a country, a currency, a language, a script or a part of a country.",
     ),
@@ -59,7 +59,7 @@ _DEMO = (
     ),
     TaskSpec(
         name="word_order", kind="classification", data=(_django(shuffled="yes"),), labels=("real", "shuffled"),
-        metric="accuracy", chance=0.5, licence="BSD-3-Clause",
+        metric="accuracy", licence="BSD-3-Clause",
         citation="After the real-or-shuffled control of Chang & Lu 2021 (arXiv 2108.11696)",
         note="English messages as they are or with their words shuffled: an intermediate task of form, not meaning.",
     ),

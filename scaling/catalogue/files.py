@@ -62,7 +62,7 @@ _MASAKHA_TO_NER = {tag: tag for tag in _NER} | {"B-DATE": "O", "I-DATE": "O"}
 
 _LISTED = (
     TaskSpec(
-        name="nli_small", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, licence="by part",
+        name="nli_small", kind="classification", labels=NLI, metric="accuracy", licence="by part",
         data=(
             folder("nli_en", "delimited", {"train": ("mnli/dev.csv*",), "dev": ("snli/dev.csv*",)}, **NLI_NAMED),
         ),
@@ -70,7 +70,7 @@ _LISTED = (
         note="Trains on MNLI's two dev sets and selects on SNLI's: real English NLI in small.",
     ),
     TaskSpec(
-        name="anli_dev", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, train_on=("nli_small",),
+        name="anli_dev", kind="classification", labels=NLI, metric="accuracy", train_on=("nli_small",),
         data=(
             folder(
                 "anli", "delimited", {"test": ("R?_dev.csv*",)}, text_a="context", text_b="hypothesis", label="label",
@@ -81,7 +81,7 @@ _LISTED = (
         note="The dev sets of the three rounds, two of 3,200 pairs missing in the copy.",
     ),
     TaskSpec(
-        name="americasnli", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, train_on=("mnli",),
+        name="americasnli", kind="classification", labels=NLI, metric="accuracy", train_on=("mnli",),
         languages=tuple(_AMERICAS), licence="not stated upstream", citation="Ebrahimi et al. 2022",
         data=(
             folder(
@@ -93,7 +93,7 @@ _LISTED = (
         note="XNLI in ten languages of the Americas, none of them seen by XLM-R. Nahuatl has three empty premises.",
     ),
     TaskSpec(
-        name="indonli", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, train_on=("mnli",),
+        name="indonli", kind="classification", labels=NLI, metric="accuracy", train_on=("mnli",),
         languages=("id",), licence="CC-BY-SA 4.0", citation="Mahendra et al. 2021", sizes={"test.id": 5_185},
         data=(
             folder(
@@ -105,7 +105,7 @@ _LISTED = (
         note="Both test sets, written by laypeople and by experts; the Indonesian training set is not used.",
     ),
     TaskSpec(
-        name="xnli_german", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, languages=("de",),
+        name="xnli_german", kind="classification", labels=NLI, metric="accuracy", languages=("de",),
         train_on=("nli_small",), licence="CC-BY-NC 4.0", citation="Conneau et al. 2018", sizes={"test": 5_010},
         data=(
             folder(
@@ -116,7 +116,7 @@ _LISTED = (
         note="XNLI's German test set in XGLUE's form.",
     ),
     TaskSpec(
-        name="kornli", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, languages=("ko",),
+        name="kornli", kind="classification", labels=NLI, metric="accuracy", languages=("ko",),
         train_on=("nli_small",), licence="CC-BY-SA 4.0", citation="Ham et al. 2020", sizes={"test": 5_010},
         data=(
             folder(
@@ -127,7 +127,7 @@ _LISTED = (
         note="XNLI in Korean: a language that XNLI lacks.",
     ),
     TaskSpec(
-        name="pawsx_files", kind="classification", labels=("different", "paraphrase"), metric="accuracy", chance=0.5,
+        name="pawsx_files", kind="classification", labels=("different", "paraphrase"), metric="accuracy",
         train_on=("msrp",), languages=("de",), licence="free for any use", citation="Yang et al. 2019",
         data=(
             folder(
@@ -138,7 +138,7 @@ _LISTED = (
         sizes={"test": 2_000},
     ),
     TaskSpec(
-        name="msrp", kind="classification", labels=("different", "paraphrase"), metric="accuracy", chance=0.66,
+        name="msrp", kind="classification", labels=("different", "paraphrase"), metric="accuracy",
         languages=("en",), licence="Microsoft Research shared source", citation="Dolan & Brockett 2005",
         data=(
             folder(
@@ -151,19 +151,19 @@ _LISTED = (
         sizes={"train": 3_576, "dev": 500, "test": 1_725},
     ),
     TaskSpec(
-        name="xcopa_files", kind="multiple_choice", metric="accuracy", chance=0.5, train_on=("copa_files",),
+        name="xcopa_files", kind="multiple_choice", metric="accuracy", train_on=("copa_files",),
         languages=XTREME_R["xcopa"], licence="CC-BY 4.0", citation="Ponti et al. 2020", sizes={"test": 500},
         data=(folder("xcopa", "jsonl", {"test": ("data/{lang}/test.{lang}.jsonl",)}, **COPA),),
         note="Trains on COPA alone: `none` holds no intermediate task, unlike XTREME-R's protocol.",
     ),
     TaskSpec(
-        name="copa_files", kind="multiple_choice", metric="accuracy", chance=0.5, languages=("en",),
+        name="copa_files", kind="multiple_choice", metric="accuracy", languages=("en",),
         data=(folder("copa", "copa_xml", {"train": ("copa-dev.xml",), "dev": ("copa-test.xml",)}),),
         sizes={"train": 500, "dev": 500}, licence="BSD-2-Clause", citation="Roemmele et al. 2011",
         note="COPA's development set trains, as usual; its test set, in English, selects.",
     ),
     TaskSpec(
-        name="commonsenseqa_files", kind="multiple_choice", metric="accuracy", chance=0.2, licence="MIT",
+        name="commonsenseqa_files", kind="multiple_choice", metric="accuracy", licence="MIT",
         data=(
             folder(
                 "commonsenseqa", "jsonl", {"train": ("train_rand_split.jsonl*",), "dev": ("dev_rand_split.jsonl*",)},
@@ -174,14 +174,14 @@ _LISTED = (
         sizes={"train": 9_741, "dev": 1_221}, citation="Talmor et al. 2019",
     ),
     TaskSpec(
-        name="cosmosqa_small", kind="multiple_choice", metric="accuracy", chance=0.25, licence="CC-BY 4.0",
+        name="cosmosqa_small", kind="multiple_choice", metric="accuracy", licence="CC-BY 4.0",
         data=(
             folder("cosmosqa", "delimited", {"train": ("valid.csv*",), "dev": ("valid.csv*",)}, hold_out=0.1, **COSMOS),
         ),
         citation="Huang et al. 2019", note="Trains on 90 % of the validation set, of 2,985 questions; dev is the rest.",
     ),
     TaskSpec(
-        name="hellaswag_small", kind="multiple_choice", metric="accuracy", chance=0.25, licence="MIT",
+        name="hellaswag_small", kind="multiple_choice", metric="accuracy", licence="MIT",
         data=(
             folder(
                 "hellaswag", "jsonl", {split: ("hellaswag_val.from_klosax.jsonl*",) for split in ("train", "dev")},

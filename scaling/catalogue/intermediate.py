@@ -38,19 +38,19 @@ _CCG = codes(
 
 INTERMEDIATE = (
     TaskSpec(
-        name="anli_plus", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3,
+        name="anli_plus", kind="classification", labels=NLI, metric="accuracy",
         data=(_ANLI, _MNLI, _SNLI), sizes={"train": 1_104_934, "dev": 22_857}, licence="CC-BY-NC 4.0 (ANLI)",
         citation="Nie et al. 2020; Williams et al. 2018; Bowman et al. 2015",
         note="ANLI's three rounds, MNLI and SNLI through one head, in proportion to their sizes. SNLI's pairs without "
         "a gold label (785 of train) are left out. Dev: all parts; Phang et al. used 500 examples.",
     ),
     TaskSpec(
-        name="mnli", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, data=(_MNLI,),
+        name="mnli", kind="classification", labels=NLI, metric="accuracy", data=(_MNLI,),
         sizes={"train": 392_702, "dev": 9_815}, licence="OANC and others", citation="Williams et al. 2018",
         note="Dev is the matched half. Trains XNLI too: as its intermediate task it is the same data twice.",
     ),
     TaskSpec(
-        name="qqp", kind="classification", labels=("different", "duplicate"), metric="accuracy", chance=0.5,
+        name="qqp", kind="classification", labels=("different", "duplicate"), metric="accuracy",
         data=(
             converted(
                 "nyu-mll/glue", "qqp", {"train": "train", "dev": "validation"}, text_a="question1", text_b="question2",
@@ -71,7 +71,7 @@ INTERMEDIATE = (
         sizes={"train": 130_319, "dev": 11_873}, licence="CC-BY-SA 4.0", citation="Rajpurkar et al. 2018",
     ),
     TaskSpec(
-        name="hellaswag", kind="multiple_choice", metric="accuracy", chance=0.25,
+        name="hellaswag", kind="multiple_choice", metric="accuracy",
         data=(
             converted(
                 "Rowan/hellaswag", "default", {"train": "train", "dev": "validation"}, context="ctx", choices="endings",
@@ -96,13 +96,13 @@ INTERMEDIATE = (
         "copy. Word accuracy.",
     ),
     TaskSpec(
-        name="cosmosqa", kind="multiple_choice", metric="accuracy", chance=0.25,
+        name="cosmosqa", kind="multiple_choice", metric="accuracy",
         data=(converted("allenai/cosmos_qa", "default", {"train": "train", "dev": "validation"}, **COSMOS),),
         sizes={"train": 25_262, "dev": 2_985}, licence="CC-BY 4.0", citation="Huang et al. 2019",
         note="25,588 training examples in Phang et al. by memory, 25,262 on the hub.",
     ),
     TaskSpec(
-        name="commonsenseqa", kind="multiple_choice", metric="accuracy", chance=0.2,
+        name="commonsenseqa", kind="multiple_choice", metric="accuracy",
         data=(
             converted(
                 "tau/commonsense_qa", "default", {"train": "train", "dev": "validation"}, question="question",
@@ -112,7 +112,7 @@ INTERMEDIATE = (
         sizes={"train": 9_741, "dev": 1_221}, licence="MIT", citation="Talmor et al. 2019",
     ),
     TaskSpec(
-        name="siqa", kind="multiple_choice", metric="accuracy", chance=1 / 3,
+        name="siqa", kind="multiple_choice", metric="accuracy",
         data=(
             converted(
                 "allenai/social_i_qa", "default", {"train": "train", "dev": "validation"}, context="context",
@@ -124,7 +124,7 @@ INTERMEDIATE = (
         note="mteb/SIQA is a retrieval form of it and cannot be used.",
     ),
     TaskSpec(
-        name="copa", kind="multiple_choice", metric="accuracy", chance=0.5,
+        name="copa", kind="multiple_choice", metric="accuracy",
         data=(converted("aps/super_glue", "copa", {"train": "train", "dev": "validation"}, **COPA),),
         sizes={"train": 400, "dev": 100}, licence="BSD-2-Clause", citation="Roemmele et al. 2011",
     ),

@@ -52,8 +52,6 @@ class TaskSpec(Spec):
     train_on: tuple[str, ...] | None = None
     """Tasks whose English data trains this one, in sequence; None: its own; (): nothing is trained."""
     metric: str
-    chance: float = Field(default=0.0, ge=0, lt=1)
-    """Score of guessing, 0..1."""
     licence: str = ""
     citation: str = ""
     sizes: dict[str, int] = Field(default_factory=dict)

@@ -44,7 +44,7 @@ def _udpos(hub: str, config: str, **options: Any) -> DataRef:
 
 
 _XNLI = TaskSpec(
-    name="xnli", kind="classification", labels=NLI, metric="accuracy", chance=1 / 3, train_on=("mnli",),
+    name="xnli", kind="classification", labels=NLI, metric="accuracy", train_on=("mnli",),
     languages=XTREME_R["xnli"], licence="CC-BY-NC 4.0", citation="Conneau et al. 2018",
     sizes={"dev": 2_490, "test": 5_010},
     data=(
@@ -59,7 +59,7 @@ _XNLI = TaskSpec(
     "seen.",
 )  # fmt: skip
 _PAWSX = TaskSpec(
-    name="pawsx", kind="classification", labels=("different", "paraphrase"), metric="accuracy", chance=0.5,
+    name="pawsx", kind="classification", labels=("different", "paraphrase"), metric="accuracy",
     languages=XTREME["pawsx"], licence="free for any use, with attribution to Google", citation="Yang et al. 2019",
     data=(
         converted(
@@ -72,7 +72,7 @@ _PAWSX = TaskSpec(
     "memory.",
 )  # fmt: skip
 _XCOPA = TaskSpec(
-    name="xcopa", kind="multiple_choice", metric="accuracy", chance=0.5, train_on=("siqa", "copa"),
+    name="xcopa", kind="multiple_choice", metric="accuracy", train_on=("siqa", "copa"),
     languages=XTREME_R["xcopa"], licence="CC-BY 4.0", citation="Ponti et al. 2020", sizes={"test": 500},
     data=(converted("cambridgeltl/xcopa", "{lang}", {"test": "test"}, **COPA),),
     note="`none` still trains on Social IQa, then COPA: the protocol of XTREME-R (train_xcopa.sh), whose published "
