@@ -11,9 +11,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.spec import Spec
-
-COMMIT = r"^[0-9a-f]{40}$"
+from scaling.spec import Commit, Spec
 
 
 class ModelSpec(Spec):
@@ -24,7 +22,7 @@ class ModelSpec(Spec):
     """The class that is built. Never guessed from `config.json`: the XXL repository has named the wrong one."""
     source: str = Field(pattern=r"^(hub|dir|package):.+")
     """`hub:ORG/NAME`, `dir:PATH` (a Hugging Face directory) or `package:NAME` (weights inside a pip package)."""
-    revision: str | None = Field(default=None, pattern=COMMIT)
+    revision: Commit | None = None
     """40-hex commit of a hub source. A branch name is not a revision."""
     num_layers: int = Field(gt=0)
     hidden: int = Field(gt=0)

@@ -24,6 +24,8 @@ class Lock:
     """Model → `weights`, `tokenizer` (SHA-256) and `revision`."""
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Task → `SPLIT.LANGUAGE` → SHA-256 of its normalised rows."""
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """`DataRef.origin` → the commit that was read. No identity: the rows' hashes are."""
 
     def model_identity(self, model: ModelSpec) -> dict[str, Any]:
         """What the weights are. Before staging: where they will come from, so such steps are provisional."""

@@ -16,6 +16,7 @@ from scaling.garbage import GROUPS, Garbage
 from scaling.hardware import PRICES_DATED, GpuSpec
 from scaling.plan import Plan
 from scaling.records import StepRecord
+from scaling.staged import StagedTask
 from scaling.status import PHASES, Status, study_status
 from scaling.store import Store
 
@@ -73,6 +74,23 @@ def plan_notes(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> list[str]:
         if note:
             notes.append(f"{task}: {note.split('. ')[0].rstrip('.')}.")
     return notes
+
+
+def staged_table(tasks: Sequence[StagedTask]) -> Table:
+    """One line per task and source: rows, where they come from at which commit, on what terms, with what defects."""
+    table = Table(title="staged data")
+    for name in ("task", "train", "dev", "test", "languages", "source", "revision", "licence", "defects"):
+        table.add_column(name, justify="right" if name in ("train", "dev", "test", "languages", "defects") else "left")
+    for task in tasks:
+        counts = [f"{task.rows[split]:,}" if split in task.rows else "-" for split in ("train", "dev", "test")]
+        for at, (source, revision) in enumerate(task.sources):
+            shown = (source, revision[:12] or "-")
+            if at == 0:
+                number = f"{sum(task.defects.values()):,}"
+                table.add_row(task.task, *counts, f"{task.languages or '-'}", *shown, task.licence, number)
+            else:
+                table.add_row("", "", "", "", "", *shown, "", "")
+    return table
 
 
 def status_table(plan: Plan, status: Status) -> Table:

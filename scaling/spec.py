@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+
+_COMMIT = r"^[0-9a-f]{40}$"
+
+
+def is_commit(text: str) -> bool:
+    return re.fullmatch(_COMMIT, text) is not None
+
+
+def _commit(value: str) -> str:
+    if not is_commit(value):
+        raise ValueError(
+            "not a commit of 40 hex digits, and a branch or a tag moves. Leave the revision out, and the first staging "
+            "asks the hub and locks what it says"
+        )
+    return value
+
+
+Commit = Annotated[str, AfterValidator(_commit), WithJsonSchema({"type": "string", "pattern": _COMMIT})]
 
 
 class Spec(BaseModel):

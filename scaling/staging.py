@@ -3,46 +3,73 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from scaling.data.staging import stage_task
+from scaling.data.readers.raw import DEFECTS
+from scaling.data.staging import manifest_name, stage_task
 from scaling.data.tokens import features
 from scaling.plan import Lock
-from scaling.pretrained.staging import stage_model, tokenizer_file
+from scaling.pretrained.staging import model_revision, stage_model, tokenizer_file
+from scaling.spec import known
 from scaling.store import Store, StoreError
 from scaling.study import Study
 
 
-def stage(study: Study, store: Store, folder: Path | None, progress: Callable[[str], None]) -> Lock:
+def stage(
+    study: Study,
+    store: Store,
+    folder: Path | None,
+    progress: Callable[[str], None],
+    accept: Collection[str] = (),
+) -> Lock:
     """Stage data, token features and models; the lock. Quick where nothing changed.
 
-    StoreError if something that a finished step was made from has changed under the store.
+    `accept`: names of defects of the data to count instead of refusing. BadData for what cannot be read; StoreError if
+    something that a finished step was made from has changed under the store.
     """
+    for name in accept:
+        known("defect", name, DEFECTS)
     store.check_study(study.name)
     before = store.read_lock()
     data: dict[str, dict[str, str]] = {}
+    revisions = dict(before.revisions)
     for name in study.used_tasks:
         progress(f"data of {name}")
-        data[name] = stage_task(study, study.task(name), store, folder)
+        data[name] = stage_task(study, study.task(name), store, folder, locked=revisions, accept=accept)
         _check_unchanged(f"task {name}", before.data.get(name, {}), data[name])
+        revisions = _with_sources(f"task {name}", revisions, json.loads(store.read(manifest_name(name)))["sources"])
     used: dict[Path, np.ndarray] = {}
-    for model in study.models:
-        tokenizer = tokenizer_file(study.model(model), folder)
-        if tokenizer not in used:
-            progress(f"tokens for {study.model(model).family}")
-            used[tokenizer] = _token_ids(study, store, data, tokenizer)
     models = {}
-    for model in study.models:
-        spec = study.model(model)
-        progress(f"weights of {model}")
-        models[model] = stage_model(spec, store, folder, used[tokenizer_file(spec, folder)])
-    lock = Lock(models=models, data=data)
+    for name in study.models:
+        model = study.model(name)
+        revision = model_revision(model, folder, before.models.get(name, {}).get("revision", ""))
+        tokenizer = tokenizer_file(model, folder, revision)
+        if tokenizer not in used:
+            progress(f"tokens for {model.family}")
+            used[tokenizer] = _token_ids(study, store, data, tokenizer)
+        progress(f"weights of {name}")
+        models[name] = stage_model(model, store, folder, used[tokenizer], revision)
+    lock = Lock(models=models, data=data, revisions=revisions)
     if lock != before:
         store.write_lock(lock)
     return lock
+
+
+def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]) -> dict[str, str]:
+    """The locked commits and those that were read. StoreError where the lock file names another than was read."""
+    found = dict(locked)
+    for origin, revision in sources:
+        if not revision:
+            continue
+        if found.setdefault(origin, revision) != revision:
+            raise StoreError(
+                f"{what}: {origin} was staged at {revision}, but the store's lock file says {found[origin]}. Put the "
+                "lock file back, or use a new --store."
+            )
+    return found
 
 
 def _token_ids(study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path) -> np.ndarray:

@@ -169,11 +169,17 @@ class Store:
         """What staging resolved; an empty lock before it."""
         if not self.exists("lock.json"):
             return Lock()
-        raw = json.loads(self.read("lock.json"))
-        return Lock(models=raw["models"], data=raw["data"])
+        try:
+            raw = json.loads(self.read("lock.json"))
+            return Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
+        except (json.JSONDecodeError, KeyError) as error:
+            raise StoreError(
+                f"{self.uri}/lock.json is broken ({error}): restore it, or use a new --store; its steps rest on it"
+            ) from error
 
     def write_lock(self, lock: Lock) -> None:
-        self.write("lock.json", json.dumps({"models": lock.models, "data": lock.data}, indent=1, sort_keys=True))
+        content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        self.write("lock.json", json.dumps(content, indent=1, sort_keys=True))
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before it."""

@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from scaling.languages import get_language
-from scaling.models import COMMIT
-from scaling.spec import Spec
+from scaling.spec import Commit, Spec
 
 Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
 Split = Literal["train", "dev", "test"]
@@ -31,7 +30,7 @@ class DataRef(Spec):
     """A name in scaling.data.readers.READERS."""
     source: str = Field(pattern=r"^(hub|dir|package):.+")
     """`hub:ORG/NAME`, `dir:FOLDER` (below the folder given to `scaling stage --from`) or `package:MODULE`."""
-    revision: str | None = Field(default=None, pattern=COMMIT)
+    revision: Commit | None = None
     """40-hex commit of a hub source; resolved once into the lock file where it is not given."""
     files: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
     """File patterns by split; `{lang}` is the upstream language code. Parallel files are listed in order."""
@@ -39,6 +38,12 @@ class DataRef(Spec):
     """Our language code → the code in upstream file names, where they differ."""
     options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = Field(default_factory=dict)
     """For the reader: column names, label maps."""
+
+    @property
+    def origin(self) -> str:
+        """What a commit is locked for: the source, and the branch of it where one is named."""
+        branch = self.options.get("ref")
+        return f"{self.source}@{branch}" if branch else self.source
 
 
 class TaskSpec(Spec):

@@ -26,11 +26,12 @@ def plan(
     """The grid: cells, unique steps, parameters, hours, dollars, and what is done. Starts nothing."""
     from scaling.queue import pending_steps
     from scaling.show import plan_notes, plan_table
+    from scaling.staged import defect_notes, staged_tasks
 
     spec, place, whole = load_all(study, store)
     device, sizes = gpu_of(spec, gpu), place.read_sizes()
     console.print(plan_table(whole, sizes, device))
-    for note in plan_notes(whole, sizes, device):
+    for note in [*plan_notes(whole, sizes, device), *defect_notes(staged_tasks(spec, place))]:
         console.print(f"· {note}", soft_wrap=True)
     scan = place.scan()
     done = sum(step in scan.done for step in whole.steps)

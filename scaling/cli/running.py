@@ -14,21 +14,35 @@ from scaling.store import Store
 from scaling.study import Study, load_study
 
 FromOption = Annotated[Path | None, typer.Option("--from", help="Folder with raw data and model directories.")]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option("--accept", help="A defect of the data to count instead of refusing, such as empty_text. Repeatable."),
+]
 
 
 @app.command()
-def stage(study: StudyArgument, store: StoreOption = "", source: FromOption = None) -> None:
+def stage(
+    study: StudyArgument, store: StoreOption = "", source: FromOption = None, accept: AcceptOption = None
+) -> None:
     """Read, check and hash all data and weights of a study, once, into the store and its lock file."""
+    from scaling.show import staged_table
+    from scaling.staged import defect_notes, staged_tasks
+
     spec = load_study(study)
-    _stage(spec, open_store(spec, store), source)
-    console.print("staged")
+    place = open_store(spec, store)
+    _stage(spec, place, source, accept or [])
+    tasks = staged_tasks(spec, place)
+    console.print(staged_table(tasks))
+    for note in defect_notes(tasks):
+        console.print(f"· {note}", soft_wrap=True)
+    console.print(f"staged in {place.uri}", soft_wrap=True)
 
 
-def _stage(study: Study, store: Store, source: Path | None) -> Plan:
+def _stage(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan:
     from scaling.staging import stage as stage_study
 
     with console.status("staging") as shown:
-        lock = stage_study(study, store, source, lambda what: shown.update(f"staging {what}"))
+        lock = stage_study(study, store, source, lambda what: shown.update(f"staging {what}"), accept)
     return make_plan(study, lock)
 
 
@@ -37,6 +51,7 @@ def run(
     study: StudyArgument,
     store: StoreOption = "",
     source: FromOption = None,
+    accept: AcceptOption = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")] = None,
 ) -> None:
     """Do everything that is missing. Run it again after anything: what is done is never done twice."""
@@ -48,7 +63,7 @@ def run(
     whole = make_plan(spec, place.read_lock())
     _check_records(whole, place)
     if whole.provisional or pending_steps(whole, place.scan()):
-        _run(_stage(spec, place, source), place, address)
+        _run(_stage(spec, place, source, accept or []), place, address)
     else:
         console.print(f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}", soft_wrap=True)
 

