@@ -1,4 +1,7 @@
-"""Parquet files of hub datasets, by column mapping. A file of another layout says which columns it has."""
+"""Parquet files of hub datasets (JSON lines where the name says so), by column mapping.
+
+A file of another layout says which columns it has.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scaling.data.readers.raw import json_lines
 from scaling.data.readers.records import Record, rows
 from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_hub_parquet(request: ReadRequest) -> Iterator[Row]:
     """Rows by column mapping (records.py)."""
-    return rows(request, (_records(path) for path in request.files))
+    return rows(request, (json_lines(path) if ".jsonl" in path.suffixes else _records(path) for path in request.files))
 
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:
