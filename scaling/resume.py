@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,20 +33,16 @@ def resume_point(step: str, store: Store, world: World, placement: Placement, ca
 
     def save(fill: Callable[[Path], None], update: int) -> None:
         target = f"{name}/{update}"
-        folder = store.local / target if store.local else cache / "resume" / str(update)
+        # Every rank fills a folder of its own and uploads that, on whatever machine it is.
+        folder = (store.local / name if store.local else cache / "resume") / f".rank-{world.rank}"
         folder.mkdir(parents=True, exist_ok=True)
         fill(folder)
-        # Ranks of one machine see each other's files; those of others hold only their own.
-        files: dict[str, str] = {}
-        for part in world.gather(store.upload(folder, target)):
-            files.update(part)
+        by_rank = world.gather(store.upload(folder, target, move=True))
         if world.rank == 0:
-            old = [
-                info.base_name for info in store.listing(name) if info.base_name not in ("manifest.json", str(update))
-            ]
-            store.write(
-                f"{name}/manifest.json", json.dumps({"at": update, "files": files, **_layout(world, placement)})
-            )
+            keep = ("manifest.json", str(update))
+            old = [info.base_name for info in store.listing(name) if info.base_name not in keep]
+            manifest = {"at": update, "by_rank": by_rank, **_layout(world, placement)}
+            store.write(f"{name}/manifest.json", json.dumps(manifest))
             for stale in old:
                 store.delete(f"{name}/{stale}")
         world.barrier()
@@ -60,14 +57,18 @@ def _layout(world: World, placement: Placement) -> dict[str, int]:
 def _find(name: str, store: Store, world: World, placement: Placement, cache: Path) -> Path | None:
     manifest = None
     if world.rank == 0 and store.exists(f"{name}/manifest.json"):
-        manifest = json.loads(store.read(f"{name}/manifest.json"))
+        # Whatever is wrong with it: a resume point that cannot be read is none.
+        with suppress(json.JSONDecodeError):
+            manifest = json.loads(store.read(f"{name}/manifest.json"))
     manifest = world.from_first(manifest)
     layout = _layout(world, placement)
-    if manifest is None or {key: manifest[key] for key in layout} != layout:
+    if manifest is None or "by_rank" not in manifest or {key: manifest[key] for key in layout} != layout:
         return None
     folder: Path | None
     try:
-        folder = store.fetch(f"{name}/{manifest['at']}", manifest["files"], cache)
+        # DeepSpeed reads what this rank wrote and what rank 0 wrote for all.
+        files = {**manifest["by_rank"][0], **manifest["by_rank"][world.rank]}
+        folder = store.fetch(f"{name}/{manifest['at']}", files, cache)
     except (StoreError, OSError):
         folder = None
     # All or none: half a process group cannot resume.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +17,7 @@ from scaling.lease import Lease, LeaseLost, claim, new_owner
 from scaling.plan import Plan, Step
 from scaling.records import StepRecord
 from scaling.store import Store
-from scaling.work import Context, now, score, train
+from scaling.work import Context, attempt_name, now, score, train
 
 Outcome = Literal["done", "skipped", "taken", "blocked"]
 
@@ -45,43 +47,73 @@ def run_steps(
             )  # fmt: skip
             with watchdog.watch((limits or {}).get(name), partial(_give_up, step, context)):
                 outcomes[name] = _run_step(step, context)
+            _forget(context, [plan.steps[later] for later in steps[len(outcomes) :]])
     return outcomes
 
 
+def _forget(context: Context, later: Sequence[Step]) -> None:
+    """Free this machine's disk of fetched weights that no later step of the session starts from."""
+    needed = {step.parent for step in later}
+    fetched = context.cache / "store" / "steps"
+    for folder in fetched.iterdir() if fetched.is_dir() else ():
+        if folder.name not in needed:
+            shutil.rmtree(folder)
+
+
 def _run_step(step: Step, context: Context) -> Outcome:
+    store, world = context.store, context.world
     lease: Lease | None = None
     decision: Outcome | None = None
-    if context.world.rank == 0:
+    if world.rank == 0:
         decision = _already(step, context)
         if decision is None:
-            lease = claim(context.store, step.id, context.owner)
+            lease = claim(store, step.id, context.owner)
             # Somebody may have finished between the first look and the claim.
             decision = "taken" if lease is None else _already(step, context)
-    decision = context.world.from_first(decision)
+    decision = world.from_first(decision)
     if decision is not None:
         if lease is not None:
             lease.release()
         return decision
     try:
-        record = train(step, context, lease) if step.action == "train" else score(step, context, lease)
+        # A training that is done and not skipped: its weights were deleted and are needed again.
+        replacing = store.record(step.id).provenance.attempt if lease is not None and _is_done(step.id, store) else None
+        record = _work(step, context, lease)
+        ours = True
         if lease is not None:
             lease.still_ours()
-            if step.action == "train":
-                context.store.replace(record)
+            ours = store.commit(record, replacing)
+            if ours:
+                _clean_up(step, context)
             else:
-                context.store.commit(record)
-                _drop_weights(step, context)
-        context.world.barrier()
+                store.delete(attempt_name(step.id, context.owner))
+        return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:
         raise
     except Exception as error:
-        # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them.
-        _note(step, context, {"error": f"{type(error).__name__}: {error}"})
+        # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them. A
+        # store that takes no note (a full disk) must not hide the first error.
+        with suppress(OSError):
+            _note(step, context, {"error": f"{type(error).__name__}: {error}"})
         raise
     finally:
         if lease is not None:
             lease.release()
-    return "done"
+
+
+def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
+    """The record of a training or scoring. If it fails, what it wrote is deleted: the disk may be what is full."""
+    try:
+        return train(step, context, lease) if step.action == "train" else score(step, context, lease)
+    except Exception:
+        if lease is not None:
+            with suppress(OSError):
+                context.store.delete(attempt_name(step.id, context.owner))
+        raise
+
+
+def _is_done(step: str, store: Store) -> bool:
+    return store.exists(f"steps/{step}/record.json")
 
 
 def _note(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
@@ -99,12 +131,12 @@ def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
 
 def _already(step: Step, context: Context) -> Outcome | None:
     store = context.store
-    if store.exists(f"steps/{step.id}/record.json"):
+    if _is_done(step.id, store):
         record = store.record(step.id)
         if step.action == "eval" or _weights_there(record, store):
             return "skipped"
     if step.parent is not None:
-        if not store.exists(f"steps/{step.parent}/record.json"):
+        if not _is_done(step.parent, store):
             return "blocked"
         if not _weights_there(store.record(step.parent), store):
             return "blocked"
@@ -112,23 +144,22 @@ def _already(step: Step, context: Context) -> Outcome | None:
 
 
 def _weights_there(record: StepRecord, store: Store) -> bool:
-    return store.exists(f"steps/{record.step}/attempts/{record.provenance.attempt}/weights/manifest.json")
+    return store.exists(f"{attempt_name(record.step, record.provenance.attempt)}/weights/manifest.json")
 
 
-def _drop_weights(step: Step, context: Context) -> None:
-    """Delete trained weights that no pending step needs, as the study says."""
+def _clean_up(step: Step, context: Context) -> None:
+    """After a commit: its resume point, and trained weights that no pending step needs, as the study says."""
+    store = context.store
+    if step.action == "train":
+        store.delete(f"steps/{step.id}/resume")
+        return
     keep = context.plan.study.keep_weights
     parent = step.parent
     while parent is not None:
         above = context.plan.steps[parent]
         if keep == "all" or (keep == "intermediate" and above.phase == "ii"):
             return
-        waiting = [
-            child
-            for child in context.plan.children_of(parent)
-            if not context.store.exists(f"steps/{child}/record.json")
-        ]
-        if waiting:
+        if not all(_is_done(child, store) for child in context.plan.children_of(parent)):
             return
-        context.store.delete(f"steps/{parent}/attempts/{context.store.record(parent).provenance.attempt}/weights")
+        store.delete(f"{attempt_name(parent, store.record(parent).provenance.attempt)}/weights")
         parent = above.parent

@@ -15,8 +15,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,25 @@ class Store:
 
     @staticmethod
     def open(uri: str | Path) -> Store:
-        """The store at a path or `s3://`, `gs://` URI; StoreError if the URI cannot be understood."""
+        """The store at a path or `s3://`, `gs://` URI. Asks an object store for its bucket, so that a wrong name,
+        missing credentials or a dead endpoint is a StoreError here and not in the middle of a study.
+
+        Throttling, 5xx answers and dropped connections are retried by the storage library itself, for minutes.
+        """
         text = str(uri)
         if "://" not in text:
             path = Path(text).expanduser().absolute()
             return Store(str(path), fs.LocalFileSystem(), str(path))
+        if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+            raise StoreError("a store's URI may hold no secret: put the credentials into the environment")
         try:
-            filesystem, root = fs.FileSystem.from_uri(text)
+            filesystem, root = fs.FileSystem.from_uri(_one_request_per_file(text))
+            bucket = root.split("/", 1)[0]
+            missing = text[0] in "sg" and filesystem.get_file_info(bucket).type == fs.FileType.NotFound
         except (OSError, ValueError) as error:
-            raise StoreError(f"store {text!r}: {error}") from error
+            raise StoreError(f"store {text!r} cannot be used: {error}") from error
+        if missing:
+            raise StoreError(f"store {text!r}: there is no bucket {bucket!r}. Make it first, or correct the URI.")
         return Store(text, filesystem, root.rstrip("/"))
 
     @property
@@ -90,15 +101,33 @@ class Store:
         if self.local is not None:
             target = self.local / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(raw)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, target)
+            with _temporary(target, raw) as temporary:
+                os.replace(temporary, target)
             return
         with self.filesystem.open_output_stream(self.path(name)) as stream:
             stream.write(raw)
+
+    def create(self, name: str, content: bytes | str) -> bool:
+        """Write a file that does not exist yet; whether it is now ours.
+
+        Exact on a local or network file system (a hard link is made or refused). Object stores offer no such
+        operation through pyarrow 26: there it is a look, a write and a second look, and whoever finds another's
+        content has lost.
+        """
+        raw = content.encode() if isinstance(content, str) else content
+        if self.local is None:
+            if self.exists(name):
+                return False
+            self.write(name, raw)
+            return self.read(name) == raw
+        target = self.local / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target, raw) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+        return True
 
     def delete(self, name: str) -> None:
         """A file or a whole folder; nothing if it is not there."""
@@ -114,8 +143,8 @@ class Store:
             self.filesystem.get_file_info(fs.FileSelector(self.path(name), allow_not_found=True, recursive=recursive))
         )
 
-    def upload(self, folder: Path, name: str) -> dict[str, str]:
-        """Copy a local folder into the store; relative file name → SHA-256."""
+    def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
+        """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs the folder."""
         hashes = {}
         for path in sorted(item for item in folder.rglob("*") if item.is_file()):
             relative = path.relative_to(folder).as_posix()
@@ -124,9 +153,11 @@ class Store:
                 target = self.local / name / relative
                 if target != path:
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, target)
+                    shutil.move(path, target) if move else shutil.copyfile(path, target)
             else:
                 fs.copy_files(str(path), self.path(f"{name}/{relative}"), destination_filesystem=self.filesystem)
+        if move:
+            shutil.rmtree(folder, ignore_errors=True)
         return hashes
 
     def fetch(self, name: str, files: Mapping[str, str], cache: Path) -> Path:
@@ -137,12 +168,14 @@ class Store:
         if self.local is not None:
             folder = self.local / name
         else:
-            folder = cache / hashlib.sha256(f"{self.uri}/{name}".encode()).hexdigest()[:16]
+            folder = cache / "store" / name
             for relative in files:
                 target = folder / relative
                 if not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    fs.copy_files(self.path(f"{name}/{relative}"), str(target), source_filesystem=self.filesystem)
+                    part = target.with_name(f".part-{target.name}")
+                    fs.copy_files(self.path(f"{name}/{relative}"), str(part), source_filesystem=self.filesystem)
+                    os.replace(part, target)
         for relative, expected in files.items():
             found = sha256(folder / relative) if (folder / relative).exists() else "missing"
             if found != expected:
@@ -153,17 +186,15 @@ class Store:
 
     def check_study(self, name: str) -> None:
         """StoreError if this is another study's store, or cannot be written to."""
-        if self.exists("study.json"):
-            found = json.loads(self.read("study.json")).get("name")
-            if found != name:
-                raise StoreError(
-                    f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another --store."
-                )
-            return
         try:
-            self.write("study.json", json.dumps({"name": name}))
+            if not self.exists("study.json"):
+                self.write("study.json", json.dumps({"name": name}))
+                return
+            found = json.loads(self.read("study.json")).get("name")
         except OSError as error:
-            raise StoreError(f"{self.uri} cannot be written to: {error}") from error
+            raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
+        if found != name:
+            raise StoreError(f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another --store.")
 
     def read_lock(self) -> Lock:
         """What staging resolved; an empty lock before it."""
@@ -228,19 +259,44 @@ class Store:
         with ThreadPoolExecutor(16) as pool:
             return dict(zip(steps, pool.map(self.record, steps), strict=True))
 
-    def commit(self, record: StepRecord) -> None:
-        """Write a record: the last act of a step. A step that is already done keeps its first record."""
-        name = f"steps/{record.step}/record.json"
-        if not self.exists(name):
-            self.write(name, record.to_json())
+    def commit(self, record: StepRecord, replacing: str | None = None) -> bool:
+        """Write a record: the last act of a step; whether it is the one that counts from now on.
 
-    def replace(self, record: StepRecord) -> None:
-        """Write a training's record, also over an earlier one whose weights were deleted and had to be made again."""
-        self.write(f"steps/{record.step}/record.json", record.to_json())
+        A step that is already done keeps its record. Only the record of the attempt `replacing`, whose weights were
+        deleted and had to be made again, may be written over.
+        """
+        name = f"steps/{record.step}/record.json"
+        if replacing is None:
+            return self.create(name, record.to_json())
+        if self.record(record.step).provenance.attempt != replacing:
+            return False
+        self.write(name, record.to_json())
+        return self.record(record.step).provenance.attempt == record.provenance.attempt
 
     def fail(self, step: Step, owner: str, reason: Mapping[str, Any]) -> None:
         """Note why a try ended."""
         self.write(f"steps/{step.id}/failures/{owner}.json", json.dumps(dict(reason), indent=1))
+
+
+@contextmanager
+def _temporary(target: Path, raw: bytes) -> Iterator[str]:
+    """A file beside the target with this content on disk, gone afterwards whatever happens."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield temporary
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _one_request_per_file(uri: str) -> str:
+    """The URI with pyarrow told to send a small file as one request; it makes a multipart upload of three otherwise."""
+    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 def sha256(path: Path) -> str:

@@ -70,7 +70,7 @@ def _weights(step: Step, context: Context) -> Weights:
         folder, files = f"models/{step.model}", model_files(store, step.model)
     else:
         record = store.record(step.parent)
-        folder = f"steps/{step.parent}/attempts/{record.provenance.attempt}/weights"
+        folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
         prefix = "weights/"
         files = {name.removeprefix(prefix): digest for name, digest in record.files.items() if name.startswith(prefix)}
     local = store.fetch(folder, files, context.cache)
@@ -113,16 +113,11 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         predictions = predict(engine.core, dev, kind, recipe, world, lambda done, total: context.alive())
         rows, _ = score_languages({"dev.en": tables["dev.en"]}, predictions, kind, task)
     with clock.part("save"):
-        folder = _attempt_folder(step, context)
+        folder = _own_folder(step, context)
         engine.export(folder / "weights", weights.folder / "config.json", weights.kept_rows)
         engine.close()
         gc.collect()
-        files: dict[str, str] = {}
-        if world.rank == 0:
-            name = f"steps/{step.id}/attempts/{context.owner}"
-            files = context.store.upload(folder, name)
-            context.store.write(f"{name}/weights/manifest.json", json.dumps(files, indent=1))
-            context.store.delete(f"steps/{step.id}/resume")
+        files = _publish(step, context, folder)
     main = rows[0]
     training = Training(
         updates=losses.updates, examples=losses.examples, tokens=losses.tokens, first_loss=losses.first,
@@ -151,14 +146,13 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         predictions = predict(model, _joined(parts), kind, recipe, world, _progress(context, lease))
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
-        files = {}
+        folder = _own_folder(step, context)
         if world.rank == 0:
             buffer = io.BytesIO()
             pq.write_table(outcomes, buffer, compression="zstd")
-            folder = _attempt_folder(step, context)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
-            files = context.store.upload(folder, f"steps/{step.id}/attempts/{context.owner}")
+        files = _publish(step, context, folder)
     return _record(step, context, clock, training=None, rows=rows, files=files)
 
 
@@ -186,11 +180,32 @@ def _progress(context: Context, lease: Lease | None) -> Any:
     return note
 
 
-def _attempt_folder(step: Step, context: Context) -> Path:
-    """Where this attempt's files are made: in the store itself if it is local."""
+def attempt_name(step: str, attempt: str) -> str:
+    """Store name of the files of one try."""
+    return f"steps/{step}/attempts/{attempt}"
+
+
+def _own_folder(step: Step, context: Context) -> Path:
+    """Where this rank makes its files: a folder of its own, inside the store if that is local, to be moved."""
     if context.store.local is not None:
-        return context.store.local / "steps" / step.id / "attempts" / context.owner
-    return context.cache / step.id
+        return context.store.local / attempt_name(step.id, context.owner) / f".rank-{context.world.rank}"
+    return context.cache / "made" / step.id
+
+
+def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
+    """Every rank uploads what it made; rank 0 writes the manifest once all have. File → SHA-256, on every rank."""
+    name = attempt_name(step.id, context.owner)
+    num_bytes = {
+        path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()
+    }
+    hashes = context.store.upload(folder, name, move=True)
+    manifest: dict[str, dict[str, int | str]] = {}
+    for rank, (files, sizes) in enumerate(context.world.gather((hashes, num_bytes))):
+        for file, digest in files.items():
+            manifest[file] = {"sha256": digest, "bytes": sizes[file], "rank": rank}
+    if context.world.rank == 0 and step.action == "train":
+        context.store.write(f"{name}/weights/manifest.json", json.dumps(manifest, indent=1))
+    return {file: str(entry["sha256"]) for file, entry in manifest.items()}
 
 
 def _record(

@@ -1,0 +1,127 @@
+"""An S3-compatible server for tests: moto's, in a process of its own, behind a proxy that counts and breaks requests."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}  # fmt: skip
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+
+def answer(status: str, body: bytes) -> bytes:
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@dataclass
+class Objects:
+    """A running server. The proxy passes bytes on; moto closes a connection after each request, so one is one."""
+
+    port: int
+    """Of the proxy."""
+    server: int
+    requests: list[str] = field(default_factory=list)
+    """`METHOD /path?query` of every request so far."""
+    breaking: list[bytes] = field(default_factory=list)
+    """What the next requests get instead of an answer; b"" for a dropped connection."""
+    always: bytes | None = None
+
+    def uri(self, prefix: str, bucket: str = "bucket") -> str:
+        endpoint = quote(f"http://127.0.0.1:{self.port}", safe="")
+        return f"s3://{bucket}/{prefix}?endpoint_override={endpoint}&scheme=http"
+
+    @contextmanager
+    def counted(self) -> Iterator[list[str]]:
+        """The requests made inside."""
+        before, found = len(self.requests), list[str]()
+        yield found
+        found += self.requests[before:]
+
+    def _serve(self, client: socket.socket) -> None:
+        head = client.recv(65536)
+        if not head:
+            client.close()
+            return
+        self.requests.append(head.split(b" HTTP/", 1)[0].decode(errors="replace"))
+        broken = self.always if self.always is not None else self.breaking.pop(0) if self.breaking else None
+        if broken is not None:
+            client.sendall(broken)
+            client.close()
+            return
+        server = socket.create_connection(("127.0.0.1", self.server))
+        server.sendall(head)
+        threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+        _pump(server, client)
+
+    def _listen(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while chunk := source.recv(65536):
+            target.sendall(chunk)
+    except OSError:
+        pass
+    for end in (source, target):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue
+
+
+@contextmanager
+def object_store() -> Iterator[Objects]:
+    """The server with one bucket; the credentials it takes are in the environment as long as it runs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    listener = socket.create_server(("127.0.0.1", 0))
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    try:
+        _until_it_answers(port)
+        objects = Objects(port=listener.getsockname()[1], server=port)
+        threading.Thread(target=objects._listen, args=(listener,), daemon=True).start()
+        make = urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT")
+        urllib.request.urlopen(make, timeout=30).close()
+        yield objects
+    finally:
+        listener.close()
+        process.kill()
+        process.wait()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _until_it_answers(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("moto's server did not start within 60 seconds")
