@@ -1,4 +1,4 @@
-"""An S3-compatible server for tests: moto's, in a process of its own, behind a proxy that counts and breaks requests."""
+"""An S3-compatible server for tests: moto's, in its own process, behind a proxy that counts and breaks requests."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     class Killed(Exception):
         pass
 
-    def dies(lease: Any) -> Any:
+    def dies(context: Any, lease: Any) -> Any:
         def note(done: int, total: int) -> None:
             if done == 30:
                 raise Killed
@@ -117,13 +117,43 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     assert science(plan, store) == science(*undisturbed)
 
 
-def test_a_corrupt_resume_point_is_not_used(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
-    plan, store = staged(tiny_study, tmp_path)
+@pytest.mark.parametrize("harm", ["truncated", "manifest"])
+def test_a_harmed_resume_point_is_not_used(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    import scaling.work as work
+
+    content = {**tiny_study, "models": ["tiny-1"]}
+    content["placement"] = {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8, "resume_every": 7}}
+    calm = staged(content, tmp_path / "calm")
+    plan, store = staged(content, tmp_path / "harmed")
     step = next(iter(plan.steps))
-    store.write(f"steps/{step}/resume/7/mp_rank_00_model_states.pt", b"torn")
-    manifest = {"at": 7, "files": {"mp_rank_00_model_states.pt": "0" * 64}, "workers": 1, "zero_stage": 1}
-    store.write(f"steps/{step}/resume/manifest.json", json.dumps(manifest))
-    assert run_steps(plan, store, [step], world, {m: plan.study.placement["default"] for m in plan.study.models})
+    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
+    run_steps(*calm, [step], world, placements)
+
+    class Killed(Exception):
+        pass
+
+    def dies(context: Any, lease: Any) -> Any:
+        def note(done: int, total: int) -> None:
+            if done == 30:
+                raise Killed
+
+        return note
+
+    with monkeypatch.context() as patched:
+        patched.setattr(work, "_progress", dies)
+        with pytest.raises(Killed):
+            run_steps(plan, store, [step], world, placements)
+    if harm == "manifest":
+        store.write(f"steps/{step}/resume/manifest.json", '{"at": 28, "by_r')
+    else:
+        shards = list((tmp_path / "harmed").glob(f"steps/{step}/resume/28/**/*.pt"))
+        assert shards
+        os.truncate(shards[0], shards[0].stat().st_size // 2)
+    assert run_steps(plan, store, [step], world, placements) == {step: "done"}
+    assert store.record(step).science() == calm[1].record(step).science()
+    assert not store.listing(f"steps/{step}/resume")
 
 
 def test_a_step_with_a_live_lease_is_left_alone(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
