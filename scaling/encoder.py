@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
 
 from scaling.kinds.heads import TiedHead
-
-_CLASSES: dict[str, tuple[Any, Any]] = {
-    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
-    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
-}
+from scaling.pretrained.architecture import make_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,27 +67,7 @@ class Encoder(nn.Module):
 
 def config_of(weights: Weights, dropout: float) -> Any:
     """The Hugging Face configuration of a directory, for the named architecture."""
-    config_class, _ = _CLASSES[weights.architecture]
-    raw = json.loads((weights.folder / "config.json").read_text())
-    raw.pop("model_type", None)
-    return config_class(**{**raw, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout})
-
-
-def load_encoder(weights: Weights, dropout: float) -> nn.Module:
-    """The pretrained encoder in fp32; RuntimeError names any tensor that is missing, unexpected or of another shape."""
-    _, model_class = _CLASSES[weights.architecture]
-    encoder, info = model_class.from_pretrained(
-        weights.folder, config=config_of(weights, dropout), add_pooling_layer=False, dtype=torch.float32,
-        use_safetensors=True, output_loading_info=True, local_files_only=True, attn_implementation="sdpa",
-    )  # fmt: skip
-    # Task heads of an earlier phase and the masked-LM head are expected and dropped; nothing else is.
-    unexpected = [key for key in info["unexpected_keys"] if not key.startswith(("head.", "lm_head."))]
-    wrong = {"missing": info["missing_keys"], "unexpected": unexpected, "reshaped": info["mismatched_keys"]}
-    if any(wrong.values()):
-        raise RuntimeError(
-            f"{weights.folder}: " + "; ".join(f"{k}: {sorted(map(str, v))}" for k, v in wrong.items() if v)
-        )
-    return encoder  # type: ignore[no-any-return]
+    return make_config(weights.architecture, json.loads((weights.folder / "config.json").read_text()), dropout)
 
 
 def row_lookup(weights: Weights) -> np.ndarray | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ import deepspeed
 import deepspeed.ops
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers.integrations import HfDeepSpeedConfig
+from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
-from scaling.encoder import Encoder, Weights, config_of, load_encoder
+from scaling.encoder import Encoder, Weights, config_of
 from scaling.hardware import Placement
+from scaling.loading import differing, load_tensors, names_in_file
+from scaling.pretrained.architecture import empty_encoder
 from scaling.recipes import Recipe
+from scaling.shards import BadWeights, Spec, shard_names, share_out, write_index, write_shard
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,6 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
     micro, steps = placement.accumulation(recipe.batch)
     zero: dict[str, Any] = {"stage": placement.zero_stage}
     if placement.zero_stage == 3:
-        zero["stage3_gather_16bit_weights_on_model_save"] = True
         # XXL's embedding alone has more elements than the default of 1e9 allows to be live.
         zero["stage3_max_live_parameters"] = 3e9
     return {
@@ -103,8 +104,6 @@ class Engine:
     model: Encoder
     stage: int
     world: World
-    sharding: Any
-    """Keeps transformers' weak reference to the ZeRO-3 configuration alive."""
 
     def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
         return self.core(input_ids, mask, depth)
@@ -131,43 +130,94 @@ class Engine:
         return dict(state)
 
     def export(self, folder: Path, config: Path, kept_rows: Path | None) -> None:
-        """Consolidated fp32 weights as a Hugging Face directory, written by rank 0; all ranks take part."""
-        state = full_state(self.model, self.stage)
+        """The weights as a Hugging Face directory, in the precision of the computation: every rank writes its shard.
+
+        A shard holds whole tensors; which ones depends on their sizes and the number of ranks alone.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        parameters = names_in_file(list(self.model.named_parameters()))
+        specs = [Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in parameters.items()]
+        size = min(self.world.size, len(specs))
+        shares = share_out(specs, size)
+        files = dict(zip(shard_names(size), shares, strict=True))
+        mine = [spec.name for spec in shares[self.world.rank]] if self.world.rank < size else []
+        values = self._values(parameters, set(mine))
+        hashes: dict[str, str] = {}
+        if mine:
+            hashes = write_shard(folder / shard_names(size)[self.world.rank], shares[self.world.rank], values)
+        # Gathering is a collective: also those who have written everything of theirs take part to the end.
+        for _ in values:
+            raise AssertionError("a tensor was not written")
+        merged: dict[str, str] = {}
+        for part in self.world.gather(hashes):
+            merged.update(part)
         if self.world.rank == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+            write_index(folder, files, merged)
             shutil.copyfile(config, folder / "config.json")
             if kept_rows is not None:
                 shutil.copyfile(kept_rows, folder / "kept_rows.npy")
         self.world.barrier()
 
+    def _values(self, parameters: Mapping[str, nn.Parameter], mine: set[str]) -> Iterator[Tensor]:
+        """The tensors called `mine`, in order; under ZeRO-3 every tensor is gathered, one at a time."""
+        for name, parameter in parameters.items():
+            if self.stage == 3:
+                with deepspeed.zero.GatheredParameters([parameter]):
+                    value = parameter.detach().cpu().clone() if name in mine else None
+            else:
+                value = parameter.detach().cpu() if name in mine else None
+            if value is not None:
+                yield value
+
     def close(self) -> None:
         """Free the memory that DeepSpeed's cycles would keep until some later collection."""
         self.core.destroy()
         self.core = None
-        # transformers shards every model that it loads while this exists.
-        self.sharding = None
 
 
-def full_state(model: Encoder, stage: int) -> dict[str, Tensor]:
-    """Encoder tensors under their own names, the head's under `head.`; gathered from all ranks under ZeRO-3."""
-    state: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        key = name.removeprefix("encoder.") if name.startswith("encoder.") else name
-        if stage == 3:
-            with deepspeed.zero.GatheredParameters([parameter]):
-                state[key] = parameter.detach().float().cpu().clone()
-        else:
-            state[key] = parameter.detach().float().cpu().clone()
-    return state
-
-
-def build_model(weights: Weights, make_head: Callable[[int], nn.Module], dropout: float, seed: int) -> Encoder:
-    """Encoder from its directory, head from the seed."""
-    encoder = load_encoder(weights, dropout)
+def build_model(
+    weights: Weights, make_head: Callable[[int], nn.Module], dropout: float, seed: int, config: dict[str, Any]
+) -> Encoder:
+    """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has a whole encoder."""
+    sharded = config["zero_optimization"]["stage"] == 3
+    with ExitStack() as contexts:
+        if sharded:
+            # Position ids would become floating point numbers; before Init, which wraps what it finds.
+            contexts.enter_context(prevent_arange_dtype_change())
+            contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
+        encoder = empty_encoder(weights.architecture, config_of(weights, dropout))
     torch.manual_seed(seed)
     head = make_head(int(config_of(weights, dropout).hidden_size))
     return Encoder(encoder, head, weights.architecture)
+
+
+def _load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:
+    """Fill the encoder, and the head where it is stored; the parameters that were filled. BadWeights on every rank."""
+    named = names_in_file(list(model.named_parameters()))
+    stored_head = head and any(name.startswith("head.") for name in named)
+    wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
+    # Task heads of an earlier phase and the masked-LM head are expected and dropped; nothing else is.
+    ignored = ("lm_head.",) if stored_head else ("lm_head.", "head.")
+    problem = ""
+    try:
+        load_tensors(wanted, weights.folder, world.rank, world.size, ignored)
+    except BadWeights as error:
+        problem = str(error)
+    _agree(world, problem)
+    return wanted
+
+
+def _check_loaded(wanted: Mapping[str, nn.Parameter], weights: Weights, world: World) -> None:
+    """BadWeights if what is about to compute is not what the folder has."""
+    wrong = differing(wanted, weights.folder, world.rank)
+    _agree(world, f"{weights.folder}: loaded, but with other values: {', '.join(wrong)}" if wrong else "")
+
+
+def _agree(world: World, problem: str) -> None:
+    """One rank's problem stops all of them, before they wait for each other."""
+    problems = [one for one in world.gather(problem) if one]
+    if problems:
+        raise BadWeights(problems[0])
 
 
 def start_training(
@@ -180,9 +230,8 @@ def start_training(
 ) -> Engine:
     """Load, shard and wrap a model for training."""
     config = ds_config(recipe, placement)
-    # Before from_pretrained, and referenced for as long as the engine lives: ZeRO-3 shards while it loads.
-    sharding = HfDeepSpeedConfig(config) if placement.zero_stage == 3 else None
-    model = build_model(weights, make_head, recipe.dropout, seed)
+    model = build_model(weights, make_head, recipe.dropout, seed, config)
+    wanted = _load(model, weights, world, head=False)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
     decay = [p for n, p in model.named_parameters() if not _no_decay(n)]
@@ -191,8 +240,9 @@ def start_training(
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
     core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
+    _check_loaded(wanted, weights, world)
     core.train()
-    return Engine(core=core, model=model, stage=placement.zero_stage, world=world, sharding=sharding)
+    return Engine(core=core, model=model, stage=placement.zero_stage, world=world)
 
 
 def _no_decay(name: str) -> bool:
@@ -204,34 +254,17 @@ def start_scoring(
 ) -> Encoder:
     """A model for scoring, its head filled from the weights where they have one."""
     config = ds_config(recipe, placement)
-    sharding = HfDeepSpeedConfig(config) if placement.zero_stage == 3 else None
-    model = build_model(weights, make_head, 0.0, seed=0)
-    _load_head(model, weights.folder / "model.safetensors", placement.zero_stage)
+    model = build_model(weights, make_head, 0.0, 0, config)
+    wanted = _load(model, weights, world, head=True)
     if recipe.precision == "bf16":
         model = model.to(torch.bfloat16)
     if placement.zero_stage == 3:
         core, *_ = deepspeed.initialize(model=model, config=config, dist_init_required=False)
         core.eval()
-        core.sharding = sharding
-        return core  # type: ignore[no-any-return]
-    return model.to(world.device).eval()
-
-
-def _load_head(model: Encoder, path: Path, stage: int) -> None:
-    wanted = dict(model.head.named_parameters())
-    if not wanted:
-        return
-    with safe_open(path, framework="pt") as file:
-        stored = {key.removeprefix("head."): key for key in file.keys() if key.startswith("head.")}  # noqa: SIM118
-        if stored.keys() != wanted.keys():
-            raise RuntimeError(f"{path}: head has {sorted(stored)}, the task needs {sorted(wanted)}")
-        with torch.no_grad():
-            for name, parameter in wanted.items():
-                if stage == 3:
-                    with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0):
-                        parameter.copy_(file.get_tensor(stored[name]))
-                else:
-                    parameter.copy_(file.get_tensor(stored[name]))
+    else:
+        core = model.to(world.device).eval()
+    _check_loaded(wanted, weights, world)
+    return core  # type: ignore[no-any-return]
 
 
 def versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from scaling.data.batching import Features
 from scaling.encoder import Weights
-from scaling.engine import join_world, start_training
+from scaling.engine import join_world, start_scoring, start_training
 from scaling.hardware import Placement
 from scaling.kinds import KINDS
 from scaling.recipes import Recipe
@@ -51,7 +51,17 @@ def main() -> None:
                 ResumePoint(found=None, save=lambda fill, update: None),
             )  # fmt: skip
             found[f"{architecture}/{size}/{stage}/{micro}"] = list(losses.per_update)
+            out = Path(folder) / f"out-{architecture}-{size}-{stage}"
+            if stage in (0, 3) and not out.exists():
+                world.barrier()
+                engine.export(out, weights.folder / "config.json", None)
             engine.close()
+            # What one layout wrote, another one reads; start_scoring compares every value with the file.
+            if size == "2" and stage in (0, 3):
+                other = Weights(
+                    folder=Path(folder) / f"out-{architecture}-1-{3 - stage}", architecture=architecture, kept_rows=None
+                )
+                start_scoring(other, lambda hidden: kind.head(hidden, TASK, RECIPE), RECIPE, placement, world)
     if world.rank == 0:
         (Path(folder) / f"losses-{size}.json").write_text(json.dumps(found))
 

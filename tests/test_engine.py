@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
+import torch
+
+from scaling.shards import read_index
 from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch
@@ -21,8 +26,8 @@ LAYOUTS = {
 
 
 @pytest.fixture(scope="module")
-def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[float]]]:
-    """Losses of every layout for both architectures, each world size in processes of its own."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Losses and exports of every layout for both architectures, each world size in processes of its own."""
     folder = tmp_path_factory.mktemp("engine")
     for architecture in ("xlm-roberta", "xlm-roberta-xl"):
         make_model(folder / architecture, architecture, 2)
@@ -40,6 +45,12 @@ def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list
         for process in processes:
             output, _ = process.communicate(timeout=240)
             assert process.returncode == 0, output[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def losses(folder: Path) -> dict[str, dict[str, list[float]]]:
+    """By architecture, then by layout."""
     found: dict[str, dict[str, list[float]]] = {}
     for path in sorted(folder.glob("losses-*.json")):
         for name, values in json.loads(path.read_text()).items():
@@ -58,3 +69,15 @@ def test_every_stage_and_layout_gives_the_same_losses(
     assert max(reference) - min(reference) > 0.02
     for name, values in runs.items():
         assert values == pytest.approx(reference, abs=1e-5), name
+
+
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "xlm-roberta-xl"])
+def test_every_rank_exports_its_share_of_the_same_weights(folder: Path, architecture: str) -> None:
+    first = read_index(folder / f"out-{architecture}-1-0")
+    for layout, files in (("1-3", 1), ("2-0", 2), ("2-3", 2)):
+        other = read_index(folder / f"out-{architecture}-{layout}")
+        assert len({stored.path for stored in other.values()}) == files
+        assert other.keys() == first.keys() and "head.out.weight" in first
+        for name, stored in other.items():
+            stored.check(name)
+            assert torch.allclose(stored.read(), first[name].read(), atol=1e-4), name

