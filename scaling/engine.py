@@ -191,7 +191,7 @@ def build_model(
     return Encoder(encoder, head, weights.architecture)
 
 
-def _load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:
+def load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:
     """Fill the encoder, and the head where it is stored; the parameters that were filled. BadWeights on every rank."""
     named = names_in_file(list(model.named_parameters()))
     stored_head = head and any(name.startswith("head.") for name in named)
@@ -231,7 +231,7 @@ def start_training(
     """Load, shard and wrap a model for training."""
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config)
-    wanted = _load(model, weights, world, head=False)
+    wanted = load(model, weights, world, head=False)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
     decay = [p for n, p in model.named_parameters() if not _no_decay(n)]
@@ -255,7 +255,7 @@ def start_scoring(
     """A model for scoring, its head filled from the weights where they have one."""
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, 0.0, 0, config)
-    wanted = _load(model, weights, world, head=True)
+    wanted = load(model, weights, world, head=True)
     if recipe.precision == "bf16":
         model = model.to(torch.bfloat16)
     if placement.zero_stage == 3:
