@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu, plan_placement
 from scaling.plan import Plan, Step
+from scaling.records import StepRecord
 from scaling.study import Study
 from scaling.tasks import Split, TaskSpec
 
@@ -57,6 +58,28 @@ def flops_per_second(study: Study, model: str, placement: Placement, gpu: GpuSpe
 def step_seconds(plan: Plan, step: Step, sizes: Sizes, placement: Placement, gpu: GpuSpec | None) -> float:
     """Estimated seconds of a step in a warm worker group; half a second for loading and committing."""
     return step_flops(plan, step, sizes) / flops_per_second(plan.study, step.model, placement, gpu) + 0.5
+
+
+def paces(
+    plan: Plan, records: Mapping[str, StepRecord], sizes: Sizes, chosen: Mapping[str, Placement], gpu: GpuSpec | None
+) -> dict[str, float]:
+    """Model → how many times longer its finished steps took than was estimated; the study's, then 1, where none did.
+
+    Steps that ran on other devices than are planned for do not count.
+    """
+    took: dict[str, list[tuple[float, float]]] = {}
+    for name, record in records.items():
+        if (record.cost.device == "cpu") == (gpu is None):
+            step = plan.steps[name]
+            estimated = step_seconds(plan, step, sizes, chosen[step.model], gpu)
+            took.setdefault(step.model, []).append((record.cost.wall_seconds, estimated))
+
+    def ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
+        wall, estimated = map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0.0, 0.0)
+        return wall / estimated if estimated else None
+
+    whole = ratio(pair for pairs in took.values() for pair in pairs) or 1.0
+    return {model: ratio(took.get(model, ())) or whole for model in plan.study.models}
 
 
 def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:

@@ -31,6 +31,8 @@ class Session:
     placements: Mapping[str, Placement]
     workers: int
     use_gpu: bool
+    one_node: bool
+    """Whether the gang must sit on one node: its collectives would not be worth the network between two."""
     limits: Mapping[str, Limit]
     """What each step may take."""
 
@@ -38,7 +40,7 @@ class Session:
         return {
             "id": self.id, "study": self.study, "store": self.store, "steps": list(self.steps),
             "placements": {model: placement.model_dump() for model, placement in self.placements.items()},
-            "workers": self.workers, "use_gpu": self.use_gpu,
+            "workers": self.workers, "use_gpu": self.use_gpu, "one_node": self.one_node,
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }  # fmt: skip
 
@@ -74,7 +76,10 @@ def worker(config: dict[str, Any]) -> None:
     plan = make_plan(Study.model_validate_json(session.study), store.read_lock())
     world = join_world()
     if world.rank == 0:
-        started = {"start_seconds": time.time() - config["asked_at"], "workers": world.size, "steps": session.steps}
+        started = {
+            "asked_at": config["asked_at"], "start_seconds": time.time() - config["asked_at"], "workers": world.size,
+            "steps": session.steps,
+        }  # fmt: skip
         store.write(f"sessions/{session.id}.json", json.dumps(started))
     run_steps(plan, store, session.steps, world, session.placements, session.limits)
 
@@ -95,7 +100,7 @@ def run_session(session: Session, scratch: str) -> None:
         train_loop_config={"session": session.to_json(), "asked_at": time.time()},
         scaling_config=ray.train.ScalingConfig(
             num_workers=session.workers, use_gpu=session.use_gpu, resources_per_worker=resources,
-            placement_strategy="PACK",
+            placement_strategy="STRICT_PACK" if session.one_node else "PACK",
         ),
         run_config=ray.train.RunConfig(
             name=session.id, storage_path=scratch,

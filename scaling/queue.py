@@ -1,22 +1,30 @@
 """Which steps run next: everything ready, longest remaining path first, small steps grouped into sessions.
 
-Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation.
+Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation
+(`scaling.simulate`). A session is what one worker group does: steps of one gang size, one after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import heapq
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scaling.hardware import START_SECONDS
 from scaling.plan import Plan
 from scaling.store import Scan
 
 # A session shorter than this would pay more for starting a worker group than for work.
 SESSION_SECONDS = 120.0
+# In a longer one start-up is below a hundredth already: more length would only make everybody else wait.
+LONGEST_SECONDS = 100 * START_SECONDS
 # Tries of a step before it counts as failed and takes its descendants with it.
 MAX_TRIES = 3
 # Seconds until a step that another driver works on is looked at again.
 RETRY_SECONDS = 10.0
+# Ready steps that are looked at for one that fits into a gap.
+GAP_LOOKS = 64
 
 
 def pending_steps(plan: Plan, scan: Scan) -> list[str]:
@@ -44,9 +52,35 @@ def _scored_below(plan: Plan, step: str, scan: Scan) -> bool:
     return True
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A session at work."""
+
+    steps: tuple[str, ...]
+    gang: int
+    """Devices."""
+    place: Mapping[int, int]
+    """Node → devices of it that the session holds."""
+    taken_at: float
+    ends_at: float
+    """By the estimates."""
+    dollars: float
+    """Reserved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """When and where the first in line that does not fit now will fit: EASY backfill (Lifka 1995)."""
+
+    node: int
+    at: float
+    spare: int
+    """Devices of the node that it leaves free then."""
+
+
+@dataclass(kw_only=True)
 class ReadyQueue:
-    """State of one run. `take` hands out sessions, `close` takes them back."""
+    """State of one run. `take` hands out sessions, `commit` notes steps that are done, `close` ends a session."""
 
     plan: Plan
     pending: list[str]
@@ -54,112 +88,356 @@ class ReadyQueue:
     """Estimate by step."""
     workers: Mapping[str, int]
     """Devices of a step's gang, by model."""
-    slots: int
-    """Devices that may be in use at once."""
-    running: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    nodes: Sequence[int]
+    """Devices of each node. A gang runs on one node unless no node is large enough."""
+    most: int = 0
+    """Devices in use at once; 0 for all."""
+    start_seconds: float = START_SECONDS
+    price: float = 0.0
+    """Dollars per device and second."""
+    budget: float | None = None
+    """Dollars; None for no limit."""
+    spent: float = 0.0
+    """Dollars, earlier runs included."""
+    running: dict[str, Running] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Step → why."""
-    _tries: dict[str, int] = field(default_factory=dict)
-    _not_before: dict[str, float] = field(default_factory=dict)
-    _sessions: int = 0
+    unfunded: list[str] = field(default_factory=list)
+    """Steps that the budget did not admit."""
 
     def __post_init__(self) -> None:
-        self._order = {step: index for index, step in enumerate(self.pending)}
-        self._open = set(self.pending)
+        self._tries: dict[str, int] = {}
+        self._home: dict[str, int] = {}
+        self._busy: set[str] = set()
+        self._sessions = 0
+        self._ready: dict[int, list[tuple[float, int, str]]] = {}
+        self._later: list[tuple[float, str]] = []
+        self._left: dict[int, float] = {}
+        self._open: set[str] = set()
+        # Settled device seconds by gang: what sessions took, and what they were estimated to take.
+        self._took: dict[int, tuple[float, float]] = {}
+        self._reload(self.pending)
+
+    def _reload(self, steps: Iterable[str]) -> None:
+        """(Re)build the order of everything open."""
+        self._open = set(steps)
+        self._order = {step: index for index, step in enumerate(self.plan.steps)}
         self._path: dict[str, float] = {}
-        for step in reversed(self.pending):
-            below = [self._path[child] for child in self.plan.children_of(step) if child in self._path]
-            self._path[step] = self.seconds[step] + max(below, default=0.0)
+        self._shortest: dict[str, float] = {}
+        for step in sorted(self._open, key=self._order.__getitem__, reverse=True):
+            below = [child for child in self.plan.children_of(step) if child in self._path]
+            self._path[step] = self.seconds[step] + max((self._path[child] for child in below), default=0.0)
+            self._shortest[step] = self.seconds[step] + min((self._shortest[child] for child in below), default=0.0)
+        waiting = {step for _, step in self._later}
+        self._ready, self._left = {}, {}
+        for step in self._open - self._busy:
+            gang = self._gang(step)
+            self._left[gang] = self._left.get(gang, 0.0) + self.seconds[step]
+            if step not in waiting:
+                self._offer(step)
+
+    def resize(self, nodes: Sequence[int]) -> None:
+        """The devices of each node changed: one was lost, or came. What runs is not touched."""
+        self.nodes = nodes
+
+    def extend(self, plan: Plan, pending: Iterable[str], seconds: Mapping[str, float]) -> None:
+        """Go on with a plan that has grown: new steps join, steps that it no longer has leave."""
+        known = {*self.pending}
+        self.pending += [step for step in pending if step not in known]
+        fresh = {step for step in pending if step not in known}
+        self.plan, self.seconds = plan, {**self.seconds, **seconds}
+        self._reload(step for step in self._open | fresh if step in plan.steps)
+
+    # what is there
 
     @property
     def finished(self) -> bool:
         return not self._open and not self.running
 
     @property
+    def slots(self) -> int:
+        return min(sum(self.nodes), self.most) if self.most else sum(self.nodes)
+
+    @property
     def free_slots(self) -> int:
-        used = sum(self._gang(steps[0]) for steps in self.running.values())
-        return self.slots - used
+        return self.slots - sum(session.gang for session in self.running.values())
+
+    @property
+    def reserved(self) -> float:
+        """Dollars of the sessions at work."""
+        return sum(session.dollars for session in self.running.values())
 
     def tries(self, step: str) -> int:
         """Tries of a step in this run that failed."""
         return self._tries.get(step, 0)
 
+    def pace(self, gang: int) -> float:
+        """How much longer sessions of a gang size took than was estimated; 1 before any ended."""
+        took, estimated = self._took.get(gang, (0.0, 0.0))
+        return took / estimated if estimated > 0 else 1.0
+
     def _gang(self, step: str) -> int:
         return self.workers[self.plan.steps[step].model]
 
-    def _ready(self, now: float) -> list[str]:
-        """Open steps whose parent is not open, longest remaining path first."""
-        found = []
-        busy = {step for steps in self.running.values() for step in steps}
-        for step in self._open:
-            parent = self.plan.steps[step].parent
-            if step in busy or self._not_before.get(step, 0.0) > now:
-                continue
-            if parent is None or (parent not in self._open and parent not in busy):
-                found.append(step)
-        return sorted(found, key=lambda step: (-self._path[step], self._order[step]))
+    def _key(self, step: str) -> tuple[float, int, str]:
+        return -self._path[step], self._order[step], step
+
+    def _offer(self, step: str) -> None:
+        """Put a step in line if nothing keeps it."""
+        parent = self.plan.steps[step].parent
+        if step in self._open and step not in self._busy and parent not in self._open:
+            line, key = self._ready.setdefault(self._gang(step), []), self._key(step)
+            at = bisect_left(line, key)
+            if at == len(line) or line[at] != key:
+                line.insert(at, key)
+
+    def _withdraw(self, step: str) -> None:
+        line = self._ready.get(self._gang(step), [])
+        at = bisect_left(line, self._key(step))
+        if at < len(line) and line[at][2] == step:
+            del line[at]
+
+    # handing out
 
     def take(self, now: float) -> tuple[str, tuple[str, ...]] | None:
         """(session, steps) for free devices, or None.
 
-        Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half of what is
-        left, so that sessions are long at first and short in the end. Descendants follow their parent at once:
-        its weights are at hand.
+        Lines of one gang size each, the longest path first. The first line whose gang has no room gets a
+        reservation; whoever comes after it may use only what the reservation leaves.
         """
-        ready = self._ready(now)
-        if not ready:
-            return None
-        gang = self._gang(ready[0])
-        # The first in line may need more devices than are free; whoever is smaller waits with it, or it would starve.
-        if gang > self.free_slots:
-            return None
-        busy = {step for steps in self.running.values() for step in steps}
-        left = sum(self.seconds[step] for step in self._open - busy if self._gang(step) == gang)
-        share = max(SESSION_SECONDS, left / (2 * max(1, self.slots // gang)))
-        steps: list[str] = []
-        total = 0.0
-        for root in ready:
-            if self._gang(root) != gang:
+        while self._later and self._later[0][0] <= now:
+            self._offer(heapq.heappop(self._later)[1])
+        room = self._room()
+        free = self.free_slots
+        reservation: Reservation | None = None
+        poor = False
+        for gang in sorted((gang for gang, line in self._ready.items() if line), key=lambda gang: self._ready[gang][0]):
+            homes = self._place(gang, room, free, reservation)
+            if homes:
+                found = self._compose(gang, now, room, reservation, homes)
+                if found is not None:
+                    return self._start(gang, *found, now)
+                poor = poor or min(self._shortest[step] for _, _, step in self._ready[gang]) > self._purse(gang)
+            elif reservation is None:
+                reservation = self._reserve(gang, room)
+        if poor and not self.running and not self._later:
+            self.unfunded += sorted(self._open, key=self._order.__getitem__)
+            self._reload(())
+        return None
+
+    def _room(self) -> list[int]:
+        room = list(self.nodes)
+        for session in self.running.values():
+            for node, count in session.place.items():
+                room[node] -= count
+        return room
+
+    def _place(self, gang: int, room: Sequence[int], free: int, reservation: Reservation | None) -> list[int]:
+        """Nodes that could take a gang now, the fullest first; all that it needs if it needs several."""
+        if gang > free:
+            return []
+        if gang <= max(self.nodes, default=0):
+            return sorted((node for node, left in enumerate(room) if left >= gang), key=lambda node: room[node])
+        if reservation is not None:
+            return []
+        order = sorted((node for node, left in enumerate(room) if left > 0), key=lambda node: -room[node])
+        return order if sum(room[node] for node in order) >= gang else []
+
+    def _reserve(self, gang: int, room: Sequence[int]) -> Reservation | None:
+        """The node that has room for a gang first, by the estimated ends of what runs on it."""
+        ends: dict[int, list[tuple[float, int]]] = {}
+        for session in self.running.values():
+            for node, count in session.place.items():
+                ends.setdefault(node, []).append((session.ends_at, count))
+        best: Reservation | None = None
+        for node, size in enumerate(self.nodes):
+            if size < gang:
                 continue
-            for step in self._family(root):
-                if total >= share and steps:
+            left = room[node]
+            for end, count in sorted(ends.get(node, [])):
+                left += count
+                if left >= gang:
+                    if best is None or end < best.at:
+                        best = Reservation(node=node, at=end, spare=left - gang)
                     break
-                steps.append(step)
-                total += self.seconds[step]
+        return best
+
+    def _compose(
+        self, gang: int, now: float, room: Sequence[int], reservation: Reservation | None, homes: Sequence[int]
+    ) -> tuple[tuple[str, ...], dict[int, int]] | None:
+        """Steps for one session of a gang and where it runs, or None if the reservation or the budget forbids all."""
+        line = self._ready[gang]
+        if gang > max(self.nodes):
+            place, needed = {}, gang
+            for node in homes:
+                place[node] = min(needed, room[node])
+                needed -= place[node]
+                if not needed:
+                    break
+            steps = self._fill(gang, line, float("inf"))
+            return (steps, place) if steps else None
+        open_homes = [node for node in homes if reservation is None or node != reservation.node]
+        if reservation is not None and reservation.node in homes and gang <= reservation.spare:
+            open_homes.append(reservation.node)
+        if open_homes:
+            steps = self._fill(gang, line, float("inf"))
+            return (steps, {self._nearest(steps[0], open_homes): gang}) if steps else None
+        assert reservation is not None
+        steps = self._fill(gang, line, (reservation.at - now) / self.pace(gang) - self.start_seconds)
+        return (steps, {reservation.node: gang}) if steps else None
+
+    def _nearest(self, step: str, homes: Sequence[int]) -> int:
+        """The node that made the parent if it has room: its files are there. Else the fullest that has room."""
+        home = self._home.get(self.plan.steps[step].parent or "", homes[0])
+        return home if home in homes else homes[0]
+
+    def _fill(self, gang: int, line: Sequence[tuple[float, int, str]], window: float) -> tuple[str, ...]:
+        """Steps for one session that last no longer than `window` seconds; () if none is so short or affordable.
+
+        Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half of what is
+        left, so that sessions are long at first and short in the end. Descendants follow their parent at once,
+        since its weights are at hand; scorings do so always.
+        """
+        even = sum(size * left for size, left in self._left.items()) / (1.25 * max(1, self.slots))
+        share = min(window, max(SESSION_SECONDS, min(even, LONGEST_SECONDS)))
+        if self.budget is not None and gang not in self._took:
+            # Nothing of this size has ended yet: an estimate may be off by factors, so little money follows it.
+            share = min(share, SESSION_SECONDS)
+        steps: list[str] = []
+        chosen: set[str] = set()
+        total = 0.0
+        purse = self._purse(gang)
+        looks = len(line) if window == float("inf") else GAP_LOOKS
+        for _, _, root in line[:looks]:
             if total >= share:
                 break
+            stack = [root]
+            while stack:
+                step = stack.pop()
+                scorings = [
+                    child
+                    for child in self.plan.children_of(step)
+                    if child in self._open and self.plan.steps[child].action == "eval"
+                ]
+                unit = self.seconds[step] + sum(self.seconds[child] for child in scorings)
+                if total + unit > window or (total >= share and steps) or total + self._shortest[step] > purse:
+                    continue
+                steps += [step, *scorings]
+                chosen.update((step, *scorings))
+                total += unit
+                trainings = [
+                    child for child in self.plan.children_of(step) if child in self._open and child not in chosen
+                ]
+                stack += sorted(trainings, key=lambda child: self._path[child])
+        return tuple(steps)
+
+    def _purse(self, gang: int) -> float:
+        """Seconds of work that the budget still has for one session of a gang."""
+        if self.budget is None or not self.price:
+            return float("inf")
+        left = self.budget - self.spent - self.reserved
+        return left / (self.pace(gang) * gang * self.price) - self.start_seconds
+
+    def _dollars(self, gang: int, seconds: float) -> float:
+        return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price
+
+    def _start(
+        self, gang: int, steps: tuple[str, ...], place: Mapping[int, int], now: float
+    ) -> tuple[str, tuple[str, ...]]:
         self._sessions += 1
         name = f"session-{self._sessions:04d}"
-        self.running[name] = tuple(steps)
-        return name, tuple(steps)
+        total = sum(self.seconds[step] for step in steps)
+        for step in steps:
+            self._withdraw(step)
+        self._busy.update(steps)
+        self._left[gang] -= total
+        self.running[name] = Running(
+            steps=steps, gang=gang, place=place, taken_at=now, dollars=self._dollars(gang, total),
+            ends_at=now + (self.start_seconds + total) * self.pace(gang),
+        )  # fmt: skip
+        return name, steps
 
-    def _family(self, root: str) -> list[str]:
-        """A step and its open descendants, depth first, the longest branch first."""
-        children = [child for child in self.plan.children_of(root) if child in self._open]
-        children.sort(key=lambda step: (self.plan.steps[step].action != "eval", -self._path[step]))
-        return [root, *(step for child in children for step in self._family(child))]
+    # taking back
 
-    def close(self, session: str, done: Callable[[str], bool], now: float, error: str | None) -> None:
-        """Take a session back. `done` asks the store; an error is a try of the first step that is not done."""
-        left = []
-        for step in self.running.pop(session):
-            if done(step):
-                self._open.discard(step)
+    def done_in(self, scan: Scan) -> Callable[[str], bool]:
+        """Whether a step is done by a listing of the store: a training that open steps start from needs its weights."""
+
+        def done(step: str) -> bool:
+            if step not in scan.done:
+                return False
+            if self.plan.steps[step].action == "eval" or step in scan.weights:
+                return True
+            return not any(child in self._open for child in self.plan.children_of(step))
+
+        return done
+
+    def look(self, done: Callable[[str], bool]) -> list[str]:
+        """Commit every open step that is done, whoever did it; which these were."""
+        found = [step for step in sorted(self._open, key=self._order.__getitem__, reverse=True) if done(step)]
+        for step in found:
+            self.commit(step)
+        return found
+
+    def commit(self, step: str) -> None:
+        """A step is done, perhaps in the middle of its session: what starts from it may run."""
+        if step not in self._open:
+            return
+        if step not in self._busy:
+            self._withdraw(step)
+            self._left[self._gang(step)] -= self.seconds[step]
+        self._open.discard(step)
+        for child in self.plan.children_of(step):
+            self._offer(child)
+
+    def close(
+        self,
+        session: str,
+        done: Callable[[str], bool],
+        now: float,
+        error: str | None,
+        device_seconds: float | None = None,
+    ) -> None:
+        """Take a session back. `done` asks the store; an error is a try of the first step that is not done.
+
+        `device_seconds` is what the session cost, everything since it was taken if absent.
+        """
+        ended = self.running.pop(session)
+        for step in reversed(ended.steps):
+            if step in self._open and done(step):
+                self.commit(step)
+        left = [step for step in ended.steps if step in self._open]
+        self._busy.difference_update(ended.steps)
+        for step in ended.steps:
+            self._home[step] = next(iter(ended.place))
+        self._settle(ended, left, now, device_seconds)
+        for step in left:
+            self._left[ended.gang] += self.seconds[step]
+        if error is not None and left:
+            self._tries[left[0]] = self._tries.get(left[0], 0) + 1
+            if self._tries[left[0]] >= MAX_TRIES:
+                self._fail(left[0], error)
+        for step in left:
+            parent = self.plan.steps[step].parent if step in self._open else None
+            if step not in self._open or parent in self._open:
+                continue
+            if error is None:
+                heapq.heappush(self._later, (now + RETRY_SECONDS, step))
             else:
-                left.append(step)
+                self._offer(step)
+
+    def _settle(self, ended: Running, left: Sequence[str], now: float, device_seconds: float | None) -> None:
+        took = (now - ended.taken_at) * ended.gang if device_seconds is None else device_seconds
+        self.spent += took * self.price
         if not left:
-            return
-        first = left[0]
-        if error is None:
-            for step in left:
-                self._not_before[step] = now + RETRY_SECONDS
-            return
-        self._tries[first] = self._tries.get(first, 0) + 1
-        if self._tries[first] >= MAX_TRIES:
-            self._fail(first, error)
+            before = self._took.get(ended.gang, (0.0, 0.0))
+            estimated = (self.start_seconds + sum(self.seconds[step] for step in ended.steps)) * ended.gang
+            self._took[ended.gang] = (before[0] + took, before[1] + estimated)
 
     def _fail(self, step: str, reason: str) -> None:
         self.failed[step] = reason
+        if step not in self._busy:
+            self._withdraw(step)
+            self._left[self._gang(step)] -= self.seconds[step]
         self._open.discard(step)
         for child in self.plan.children_of(step):
             if child in self._open:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scaling.budget import price_of, read_sessions, settle, spent_device_seconds
+from scaling.capacity import Capacity, capacity_of, check_gangs
 from scaling.deadline import Watchdog, limit_of
-from scaling.estimate import placements, step_seconds
+from scaling.estimate import paces, placements, step_seconds
 from scaling.hardware import get_gpu
 from scaling.launch import Session, quiet, run_session
 from scaling.plan import Plan
@@ -27,6 +29,12 @@ from scaling.store import Store
 DRIVER_RESOURCE = "driver_slot"
 
 
+# Seconds between looks at the store for steps that were committed in the middle of a session.
+LOOK_SECONDS = 5.0
+# Seconds between looks at the cluster for nodes that were lost or came.
+NODES_SECONDS = 15.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What became of a run."""
@@ -34,6 +42,8 @@ class Run:
     done: int
     failed: dict[str, str]
     """Step → why."""
+    unfunded: tuple[str, ...] = ()
+    """Steps that the budget did not admit."""
 
 
 def connect(address: str | None) -> dict[str, float]:
@@ -82,21 +92,25 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     import ray
     from ray import tune
 
-    use_gpu = resources.get("GPU", 0) > 0
+    capacity = capacity_of(plan.study, resources)
+    nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     gpu = get_gpu(plan.study.gpu) if plan.study.gpu and use_gpu else None
     chosen = placements(plan.study, gpu)
-    slots = plan.study.max_devices or int(resources.get("GPU" if use_gpu else "CPU", 0))
-    for model, placement in chosen.items():
-        if placement.workers > slots:
-            what = "GPUs" if use_gpu else "CPUs"
-            raise ValueError(f"{model} needs {placement.workers} {what} at once; the cluster has {slots}")
+    workers = {model: placement.workers for model, placement in chosen.items()}
+    check_gangs(workers, nodes, capacity)
     sizes = store.read_sizes()
+    records = store.records(step for step in scan.done if step in plan.steps)
+    pace = paces(plan, records, sizes, chosen, gpu)
     seconds = {
-        step: step_seconds(plan, plan.steps[step], sizes, chosen[plan.steps[step].model], gpu) for step in pending
+        step: pace[plan.steps[step].model]
+        * step_seconds(plan, plan.steps[step], sizes, chosen[plan.steps[step].model], gpu)
+        for step in pending
     }
+    price = price_of(plan.study)
     queue = ReadyQueue(
-        plan=plan, pending=pending, slots=slots, seconds=seconds,
-        workers={model: placement.workers for model, placement in chosen.items()},
+        plan=plan, pending=pending, nodes=nodes, most=capacity.most, seconds=seconds, workers=workers,
+        price=price or 0.0, budget=plan.study.budget_dollars,
+        spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
     )  # fmt: skip
     stop = watch(queue)
     # Without driver slots a trial must hold some CPU, which then no worker can have.
@@ -104,10 +118,11 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     study = plan.study.model_dump_json(exclude_unset=True)
 
     def make_session(name: str, steps: tuple[str, ...]) -> Session:
+        gang = queue.running[name].gang
         return Session(
             id=f"{name}-{os.getpid()}-{int(time.time())}", study=study, store=store.uri, steps=steps,
-            placements=chosen, workers=chosen[plan.steps[steps[0]].model].workers, use_gpu=use_gpu,
-            limits={step: limit_of(seconds[step], queue.tries(step)) for step in steps},
+            placements=chosen, workers=gang, use_gpu=use_gpu, one_node=use_gpu and gang <= max(queue.nodes),
+            limits={step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step)) for step in steps},
         )  # fmt: skip
 
     try:
@@ -116,7 +131,9 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
-                    search_alg=make_search(queue, store, make_session, scratch), num_samples=-1, reuse_actors=True
+                    search_alg=make_search(queue, store, make_session, capacity, scratch),
+                    num_samples=-1,
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     storage_path=scratch, name="tune", verbose=0, failure_config=tune.FailureConfig(max_failures=0)
@@ -126,7 +143,8 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         if callable(stop):
             stop()
         ray.shutdown()
-    return Run(done=len(pending) - len(queue.failed), failed=dict(queue.failed))
+    left = len(queue.failed) + len(queue.unfunded)
+    return Run(done=len(pending) - left, failed=dict(queue.failed), unfunded=tuple(queue.unfunded))
 
 
 def _trial(config: dict[str, Any]) -> None:
@@ -143,7 +161,11 @@ def _trial(config: dict[str, Any]) -> None:
 
 
 def make_search(
-    queue: ReadyQueue, store: Store, make_session: Callable[[str, tuple[str, ...]], Session], scratch: str
+    queue: ReadyQueue,
+    store: Store,
+    make_session: Callable[[str, tuple[str, ...]], Session],
+    capacity: Capacity,
+    scratch: str,
 ) -> Any:
     """A Tune Searcher that asks the queue. Built here, since importing Tune takes seconds."""
     from ray.tune.search import Searcher
@@ -151,27 +173,41 @@ def make_search(
     class QueueSearch(Searcher):
         def __init__(self) -> None:
             super().__init__(metric=None, mode=None)
-            self.sessions: dict[str, str] = {}
+            self.sessions: dict[str, tuple[str, Session]] = {}
+            self.look_at = time.monotonic() + LOOK_SECONDS
+            self.nodes_at = time.monotonic() + NODES_SECONDS
 
         def suggest(self, trial_id: str) -> Any:
+            self.look_around()
             taken = queue.take(time.monotonic())
             if taken is None:
                 return Searcher.FINISHED if queue.finished else None
-            name, steps = taken
-            self.sessions[trial_id] = name
-            return {"session": make_session(name, steps).to_json(), "scratch": scratch}
+            session = make_session(*taken)
+            self.sessions[trial_id] = taken[0], session
+            return {"session": session.to_json(), "scratch": scratch}
+
+        def look_around(self) -> None:
+            """See steps that were committed in the middle of a session, and nodes that were lost or came."""
+            now = time.monotonic()
+            if queue.running and now >= self.look_at:
+                queue.look(queue.done_in(store.scan()))
+                # A listing of a large store takes a while; it must not be what the driver does.
+                self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
+            if now >= self.nodes_at:
+                queue.resize(capacity.nodes())
+                self.nodes_at = now + NODES_SECONDS
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            name = self.sessions.pop(trial_id, None)
-            if name is None:
+            if trial_id not in self.sessions:
                 return
-            scan = store.scan()
-            left = [step for step in queue.running[name] if step not in scan.done]
+            name, session = self.sessions.pop(trial_id)
+            done = queue.done_in(store.scan())
+            left = [step for step in queue.running[name].steps if not done(step)]
             reason = None
             if error and left:
                 noted = failure_of(store, left[0])
                 reason = noted[-1] if noted else "its worker group died without a word"
-            queue.close(name, lambda step: step in scan.done, time.monotonic(), reason)
+            queue.close(name, done, time.monotonic(), reason, device_seconds=settle(store, session.id, session.workers))
 
         def save(self, checkpoint_path: str) -> None:
             """Nothing: the store is the truth."""

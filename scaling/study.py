@@ -71,6 +71,9 @@ class Study(Spec):
     keep_weights: Literal["none", "intermediate", "all"] = "none"
     """Which trained weights stay in the store once nothing pending needs them."""
     budget_dollars: float | None = Field(default=None, gt=0)
+    """Stop starting sessions at this sum, earlier runs included; what runs is never stopped."""
+    dollars_per_device_hour: float | None = Field(default=None, gt=0)
+    """What you pay; the assumption in `scaling/hardware.py` for `gpu` if absent."""
     define: Definitions = Definitions()
 
     @model_validator(mode="after")
@@ -106,6 +109,8 @@ class Study(Spec):
         families = {models[name].family for name in self.models}
         if len(families) > 1:
             raise ValueError(f"one curve holds one family of models, these are {len(families)}: {sorted(families)}")
+        if self.budget_dollars is not None and self.gpu is None and self.dollars_per_device_hour is None:
+            raise ValueError("budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour")
         # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than stages 1 to 3.
         stage_zero = [model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0]
         for name in {task for target in self.targets for task in tasks[target].trains_on} | {*self.targets}:

@@ -94,4 +94,13 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
     if ended.failed:
         for step, reason in ended.failed.items():
             console.print(f"[red]failed[/red]  {step}: {reason}", soft_wrap=True)
-        raise typer.Exit(1)
+    for step in ended.unfunded:
+        console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
+    if ended.unfunded:
+        console.print(
+            f"· {len(ended.unfunded):,} steps were not started: ${plan.study.budget_dollars:,.2f} is the budget. "
+            f"Raise budget_dollars and run again to go on.",
+            soft_wrap=True,
+        )
+    if ended.failed or ended.unfunded:
+        raise typer.Exit(1 if ended.failed else 3)
