@@ -211,3 +211,14 @@ def test_a_corrupt_record_names_itself(tiny_study: dict[str, Any], tmp_path: Pat
     store.write(f"steps/{step}/record.json", '{"schema_version": 1, "step": ')
     with pytest.raises(CorruptRecord, match=rf"{step}/record.json is not a record"):
         study_status(plan, store)
+
+
+def test_a_sharded_step_leaves_nothing_sharded_behind(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+    """Scoring under ZeRO-3 told transformers to shard; the next model of the session is not under ZeRO-3."""
+    content = {
+        **tiny_study, "arms": ["none"], "targets": ["applications"], "languages": ["de"],
+        "placement": {"tiny-1": {"zero_stage": 3, "micro_batch": 8}, "tiny-2": {"zero_stage": 1, "micro_batch": 8}},
+    }  # fmt: skip
+    plan, store = staged(content, tmp_path)
+    assert [plan.steps[step].model for step in pending_steps(plan, store.scan())] == ["tiny-1"] * 2 + ["tiny-2"] * 2
+    assert set(run_all(plan, store, world).values()) == {"done"}
