@@ -24,7 +24,7 @@ MAX_TRIES = 3
 # Seconds until a step that another driver works on is looked at again.
 RETRY_SECONDS = 10.0
 # Ready steps that are looked at for one that fits into a gap.
-GAP_LOOKS = 64
+GAP_LOOKS = 32
 
 
 def pending_steps(plan: Plan, scan: Scan) -> list[str]:
@@ -217,7 +217,7 @@ class ReadyQueue:
                 found = self._compose(gang, now, room, reservation, homes)
                 if found is not None:
                     return self._start(gang, *found, now)
-                poor = poor or min(self._shortest[step] for _, _, step in self._ready[gang]) > self._purse(gang)
+                poor = poor or self._too_dear(gang)
             elif reservation is None:
                 reservation = self._reserve(gang, room)
         if poor and not self.running and not self._later:
@@ -298,6 +298,8 @@ class ReadyQueue:
         left, so that sessions are long at first and short in the end. Descendants follow their parent at once,
         since its weights are at hand; scorings do so always.
         """
+        if window <= 0:
+            return ()
         even = sum(size * left for size, left in self._left.items()) / (1.25 * max(1, self.slots))
         share = min(window, max(SESSION_SECONDS, min(even, LONGEST_SECONDS)))
         if self.budget is not None and gang not in self._took:
@@ -314,21 +316,18 @@ class ReadyQueue:
             stack = [root]
             while stack:
                 step = stack.pop()
-                scorings = [
-                    child
-                    for child in self.plan.children_of(step)
-                    if child in self._open and self.plan.steps[child].action == "eval"
-                ]
-                unit = self.seconds[step] + sum(self.seconds[child] for child in scorings)
-                if total + unit > window or (total >= share and steps) or total + self._shortest[step] > purse:
+                seconds = self.seconds[step]
+                if total + seconds > window or (total >= share and steps) or total + self._shortest[step] > purse:
+                    continue
+                children = [child for child in self.plan.children_of(step) if child in self._open]
+                scorings = [child for child in children if self.plan.steps[child].action == "eval"]
+                unit = seconds + sum(self.seconds[child] for child in scorings)
+                if total + unit > window:
                     continue
                 steps += [step, *scorings]
                 chosen.update((step, *scorings))
                 total += unit
-                trainings = [
-                    child for child in self.plan.children_of(step) if child in self._open and child not in chosen
-                ]
-                stack += sorted(trainings, key=lambda child: self._path[child])
+                stack += sorted((child for child in children if child not in chosen), key=self._path.__getitem__)
         return tuple(steps)
 
     def _purse(self, gang: int) -> float:
@@ -337,6 +336,11 @@ class ReadyQueue:
             return float("inf")
         left = self.budget - self.spent - self.reserved
         return left / (self.pace(gang) * gang * self.price) - self.start_seconds
+
+    def _too_dear(self, gang: int) -> bool:
+        """Whether the budget reaches to no scoring below any step in this line."""
+        purse = self._purse(gang)
+        return purse < float("inf") and min(self._shortest[step] for _, _, step in self._ready[gang]) > purse
 
     def _dollars(self, gang: int, seconds: float) -> float:
         return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price

@@ -63,8 +63,9 @@ def connect(address: str | None) -> dict[str, float]:
     if address:
         ray.init(address=address, log_to_driver=False)
     else:
+        # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
-            include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, resources={DRIVER_RESOURCE: 64}
+            address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, resources={DRIVER_RESOURCE: 64}
         )  # fmt: skip
     return dict(ray.cluster_resources())
 
