@@ -2,13 +2,15 @@
 
     python -m benchmarks.schedule [--quick]
 
-`scaling/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256 GPUs on nodes of eight. Twice: with
-the gangs that the planner chooses, and with gangs of 1, 1, 4 and 8 devices, which break nodes up more. A worker group takes 60 s to
-start; true durations differ from the estimates by a factor that is log-normal with σ 0.2. With losses, every node is lost every 12 h
-on average (exponential), is away for 5 min, and a step goes on from a resume point at most 10 min old.
+`scaling/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256 GPUs on nodes of eight.
+Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4 and 8 devices, which break nodes up more.
+A worker group takes 60 s to start; true durations differ from the estimates by a factor that is log-normal with
+σ 0.2. With losses, every node is lost every 12 h on average (exponential), is away for 5 min, and a step goes on
+from a resume point at most 10 min old.
 
-Beside our queue: waves by phase (all of phase ii, then all of phase iii, then all scorings, each with our queue), and plain FIFO (a
-session per step, in the order of the plan; the first in line waits for room and everybody waits with it).
+Beside our queue: waves by phase (all of phase ii, then all of phase iii, then all scorings, each with our queue),
+and plain FIFO (a session per step, in the order of the plan; the first in line waits for room, and everybody
+waits with it).
 """
 
 from __future__ import annotations

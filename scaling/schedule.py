@@ -65,7 +65,8 @@ def connect(address: str | None) -> dict[str, float]:
     else:
         # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
-            address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, resources={DRIVER_RESOURCE: 64}
+            address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+            resources={DRIVER_RESOURCE: 64},
         )  # fmt: skip
     return dict(ray.cluster_resources())
 
