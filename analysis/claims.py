@@ -27,6 +27,8 @@ class Selection(Spec):
 
     arms: tuple[str, ...] | Literal["pooled", "others"] = "pooled"
     """Names; `pooled`: every English intermediate arm; `others`: those of them that the claim does not name."""
+    roles: tuple[str, ...] | None = None
+    """Instead of `arms`: every arm of these roles (`multitask`, `mlm-mix`, `translated`, …)."""
     targets: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     """Kinds of target task, as `retrieval` or `span_qa`."""
@@ -135,9 +137,10 @@ def check_claims(
 
 def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Checked]:
     named = _named_arms(claim)
-    absent = sorted(named - set(gains["arm"].unique()))
+    absent = [*sorted(named - set(gains["arm"].unique())), *sorted(_roles(claim) - set(gains["role"].unique()))]
     if absent:
         return [_not_run(claim, row, f"no gain of {', '.join(absent)} in the data") for row in _sizes(sizes)]
+    named |= set(gains.filter(pl.col("role").is_in(sorted(_roles(claim))))["arm"].unique())
     if claim.each_arm:
         return _check_each(claim, gains, sizes, named)
     first = _side(claim.of, gains, sizes, named)
@@ -168,13 +171,19 @@ def _check_each(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: s
     return out
 
 
+def _roles(claim: Claim) -> set[str]:
+    return {role for side in (claim.of, claim.against) if side is not None for role in side.roles or ()}
+
+
 def _named_arms(claim: Claim) -> set[str]:
     sides = [claim.of, claim.against]
     return {arm for side in sides if side is not None and not isinstance(side.arms, str) for arm in side.arms}
 
 
 def _select(side: Selection, gains: pl.DataFrame, named: set[str]) -> pl.DataFrame:
-    if side.arms == "pooled":
+    if side.roles is not None:
+        rule = pl.col("role").is_in(list(side.roles))
+    elif side.arms == "pooled":
         rule = pl.col("pooled")
     elif side.arms == "others":
         rule = pl.col("pooled") & ~pl.col("arm").is_in(sorted(named))

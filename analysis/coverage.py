@@ -68,7 +68,7 @@ def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
     Columns: model, arm, seeds, independent. Such an arm has one replicate, however many seeds follow it. A baseline
     that was not trained (no English dev score) has the same scores for all seeds by nature and is not meant.
     """
-    trained = frame.filter((pl.col("arm") != NONE) | pl.col("english_dev").is_not_null())
+    trained = frame.filter((pl.col("intermediate_seed") >= 0) | pl.col("english_dev").is_not_null())
     seeds = pl.col("seed").n_unique().alias("seeds")
     by_checkpoint = (
         trained.filter(pl.col("intermediate_seed") >= 0)

@@ -11,11 +11,16 @@ NONE = "none"
 ENGLISH = "en"
 PAIR = ["family", "method", "model", "target", "language", "seed", "metric"]
 
+POOLED_ROLES = ("single", "sequence", "multitask")
 NOT_POOLED = {
-    "mlm-mix": "a control: masked language modelling, not an English task",
-    "translated": "a control: intermediate data in other languages",
+    "mlm-mix": "masked language modelling beside the English task",
+    "mlm": "masked language modelling alone",
+    "translated": "intermediate data in other languages",
+    "pairwise": "trained together with the target",
+    "adapted": "adapted to target languages first",
+    "control": "a control",
 }
-"""Arms that are no English intermediate task: shown and compared, never part of the pooled gain."""
+"""Roles of arms that are no plain English intermediate training: shown and compared, never part of the pooled gain."""
 
 SCALES = {
     "points": "points",
@@ -24,11 +29,6 @@ SCALES = {
     "chance": "% of the room above chance",
 }
 """The four scales of a gain and their units; `points` is primary (statistics §1)."""
-
-
-def in_pool(arm: str) -> bool:
-    """Whether an arm counts as English intermediate training. Controls do not; `none` is the baseline."""
-    return arm != NONE and arm not in NOT_POOLED and not arm.startswith("control")
 
 
 def scored(frame: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +73,7 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("chance").alias("chance_level"),
         (pl.col("collapsed") | pl.col("collapsed_none")).alias("collapsed"),
         (pl.col("floor") | pl.col("floor_none")).alias("floor"),
-        pl.col("arm").is_in([arm for arm in rows["arm"].unique() if in_pool(arm)]).alias("pooled"),
+        pl.col("role").is_in(POOLED_ROLES).alias("pooled"),
     ).drop("chance").rename({"chance_gain": "chance"}).sort("model", "arm", "target", "language", "seed")  # fmt: skip
 
 

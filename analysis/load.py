@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from analysis.gains import NONE, NOT_POOLED, POOLED_ROLES
 from scaling.languages import get_language
 from scaling.records import TIDY_COLUMNS, TidyRow
 
@@ -69,6 +70,10 @@ def check_tidy(frame: pl.DataFrame, place: str = "the rows") -> pl.DataFrame:
         bad = frame.filter(pl.col(name) <= 0)
         if len(bad):
             raise BadInput(f"Column {name!r} must be positive, but is {bad[name][0]} in {_rows(bad)}.")
+    roles = (NONE, *POOLED_ROLES, *NOT_POOLED)
+    bad = frame.filter(~pl.col("role").is_in(roles) | ((pl.col("role") == NONE) != (pl.col("arm") == NONE)))
+    if len(bad):
+        raise BadInput(f"Column 'role' is {bad['role'][0]!r} in {_rows(bad)}. Valid roles: {', '.join(roles)}.")
     bad = frame.filter(~pl.col("split").is_in(["dev", "test"]))
     if len(bad):
         raise BadInput(f"Column 'split' must be 'dev' or 'test', but is {bad['split'][0]!r} in {_rows(bad)}.")

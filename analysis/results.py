@@ -21,7 +21,7 @@ from analysis.estimands import (
     pooled_table,
     retention,
 )  # fmt: skip
-from analysis.gains import NONE, in_pool, pair_gains, with_languages
+from analysis.gains import NONE, POOLED_ROLES, pair_gains, with_languages
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
 from analysis.per_language import language_table
@@ -141,11 +141,13 @@ def analyse(
     languages, fit = language_table(panel)
     specs = specifications(frame, gains, question, population)
     shared = shared_checkpoints(frame)
+    counted = frame.filter(pl.col("role").is_in([NONE, *POOLED_ROLES]))
+    in_verdict = shared.join(counted.select("model", "arm").unique(), on=["model", "arm"], how="semi")
     seeds = moments(r)[0]
     verdict = decide(
         of["points", "slope"], of["logit", "slope"], of["points", "largest"],
         margin=question.margin, margin_at_largest=question.margin_at_largest, min_seeds=int(seeds.min()),
-        shared_checkpoint=any(arm == NONE or in_pool(arm) for arm in shared["arm"]),
+        shared_checkpoint=not in_verdict.is_empty(),
         signs=specs["sign"].drop_nulls().to_list(),
     )  # fmt: skip
     progress("fitting curves and resampling")

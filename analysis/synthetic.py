@@ -15,6 +15,13 @@ XLMR = ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")
 LANGUAGES_OF_STUDY = ("sw", "ur", "mr", "te", "jv", "yo", "qu", "eu", "ta", "tr", "hi", "de", "ru", "vi", "zh", "en")
 
 
+def _role(arm: str) -> str:
+    """The role that an arm's name tells; any other name is one English task."""
+    if arm.startswith("control"):
+        return "control"
+    return arm if arm in ("none", "multitask", "mlm-mix", "translated") else "single"
+
+
 def study(
     *,
     gain: Callable[[float, str, str, str], float] = lambda u, arm, target, language: 2.0,
@@ -65,7 +72,8 @@ def study(
                             "study": "synthetic", "family": model.family, "model": name, "model_label": model.label,
                             "total_params": model.total_params, "backbone_params": model.backbone_params,
                             "train_flops": 6e6 * model.backbone_params * (1.0 if arm == "none" else 2.0),
-                            "method": "full", "arm": arm, "intermediate": "" if arm == "none" else arm,
+                            "method": "full", "arm": arm, "role": _role(arm),
+                            "intermediate": "" if arm == "none" else arm,
                             "target": target, "kind": "classification", "language": language, "seed": s,
                             "intermediate_seed": -1 if arm == "none" else ii, "split": "test", "metric": "accuracy",
                             "main": True, "n": n, "value": value / 100, "chance": chance, "english_dev": 0.8,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ class Weights:
     architecture: str
     kept_rows: Path | None
     """For a trimmed vocabulary: row of the matrix → token id."""
+    random_init: int | None = None
+    """Seed of random weights: only the configuration is read then."""
+
+
+_OTHER_HEAD = re.compile(r"head\.[1-9]")
 
 
 class Encoder(nn.Module):
@@ -32,8 +38,23 @@ class Encoder(nn.Module):
     def __init__(self, encoder: nn.Module, head: nn.Module, architecture: str) -> None:
         super().__init__()
         self.encoder, self.head, self.architecture = encoder, head, architecture
-        if isinstance(head, TiedHead):
-            head.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
+        for one in self.heads:
+            if isinstance(one, TiedHead):
+                one.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
+
+    def stored_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """What an export holds: of several heads the first one's; those of the other tasks end with their training."""
+        several = len(self.heads) > 1
+        named = [(name, p) for name, p in self.named_parameters() if not several or not _OTHER_HEAD.match(name)]
+        return [(name.replace("head.0.", "head.", 1) if several else name, p) for name, p in named]
+
+    @property
+    def heads(self) -> list[nn.Module]:
+        """The head of each task that is trained together; one in most trainings."""
+        return list(self.head) if isinstance(self.head, nn.ModuleList) else [self.head]
+
+    def head_of(self, member: int) -> nn.Module:
+        return self.heads[member]
 
     def forward(self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None) -> Tensor:
         """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of the depth.

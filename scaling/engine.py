@@ -20,7 +20,7 @@ from transformers.integrations.deepspeed import prevent_arange_dtype_change
 from scaling.encoder import Encoder, Weights, config_of
 from scaling.hardware import Placement
 from scaling.loading import differing, load_tensors, names_in_file
-from scaling.pretrained.architecture import empty_encoder
+from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
 from scaling.shards import BadWeights, Spec, shard_names, share_out, write_index, write_shard
 
@@ -135,7 +135,7 @@ class Engine:
         A shard holds whole tensors; which ones depends on their sizes and the number of ranks alone.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        parameters = names_in_file(list(self.model.named_parameters()))
+        parameters = names_in_file(self.model.stored_parameters())
         specs = [Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in parameters.items()]
         size = min(self.world.size, len(specs))
         shares = share_out(specs, size)
@@ -181,18 +181,28 @@ def build_model(
     """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has a whole encoder."""
     sharded = config["zero_optimization"]["stage"] == 3
     with ExitStack() as contexts:
-        if sharded:
+        # Random weights are drawn whole on every rank: they are for small sizes.
+        if sharded and weights.random_init is None:
             # Position ids would become floating point numbers; before Init, which wraps what it finds.
             contexts.enter_context(prevent_arange_dtype_change())
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
-        encoder = empty_encoder(weights.architecture, config_of(weights, dropout))
+        wanted = config_of(weights, dropout)
+        if weights.random_init is None:
+            encoder = empty_encoder(weights.architecture, wanted)
+        else:
+            encoder = random_encoder(weights.architecture, wanted, weights.random_init)
     torch.manual_seed(seed)
     head = make_head(int(config_of(weights, dropout).hidden_size))
     return Encoder(encoder, head, weights.architecture)
 
 
 def load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:
-    """Fill the encoder, and the head where it is stored; the parameters that were filled. BadWeights on every rank."""
+    """Fill the encoder, and the head where it is stored; the parameters that were filled. BadWeights on every rank.
+
+    Nothing is filled where the weights are random.
+    """
+    if weights.random_init is not None:
+        return {}
     named = names_in_file(list(model.named_parameters()))
     stored_head = head and any(name.startswith("head.") for name in named)
     wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu, plan_placement
+from scaling.mixture import member_updates
+from scaling.models import ModelSpec
 from scaling.plan import Plan, Step
 from scaling.records import StepRecord
 from scaling.study import Study
@@ -38,14 +40,51 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
     study = plan.study
     task, model = study.task(step.task), study.model(step.model)
     if step.action == "train":
-        sequences, tokens = split_size(task, "train.en", sizes, study.limits)
-        per_token = model.train_flops_per_token(tokens // max(1, sequences))
-        return per_token * tokens * step.recipe.epochs
+        return _training_flops(plan, step, model, sizes)
     total = 0.0
     for code in study.test_languages(task.name):
         sequences, tokens = split_size(task, f"test.{code}", sizes, study.limits)
         total += model.train_flops_per_token(tokens // max(1, sequences)) / 3 * tokens
     return total
+
+
+def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
+    """Of all members: an epoch's tokens times the epochs, or the share of the updates that a mixture gives a member."""
+    found = []
+    for member in step.mixture.members:
+        task = plan.study.task(member.task)
+        parts = [split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages]
+        sequences, tokens = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        found.append((sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences))))
+    if step.updates_like:
+        # As many updates as the others take, of this task's examples: close enough by the number of sequences.
+        others = [plan.steps[name] for name in step.updates_like]
+        drawn = sum(_sequences(plan, other, sizes) for other in others)
+    else:
+        drawn = None
+    if len(found) == 1:
+        sequences, tokens, per_token = found[0]
+        epochs = step.recipe.epochs if drawn is None else drawn / max(1, sequences)
+        return per_token * tokens * epochs
+    mixture = step.mixture
+    updates = member_updates([one[0] for one in found], step.recipe, mixture.sampling, mixture.mlm_ratio)
+    return sum(
+        per_token * tokens * own * step.recipe.batch / max(1, sequences)
+        for (sequences, tokens, per_token), own in zip(found, updates, strict=True)
+    )
+
+
+def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:
+    """Sequences that a training draws, over all of its epochs."""
+    counts = [
+        sum(
+            split_size(plan.study.task(member.task), f"train.{code}", sizes, plan.study.limits)[0]
+            for code in member.languages
+        )
+        for member in step.mixture.members
+    ]
+    updates = member_updates(counts, step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
+    return float(sum(updates) * step.recipe.batch)
 
 
 def flops_per_second(study: Study, model: str, placement: Placement, gpu: GpuSpec | None) -> float:

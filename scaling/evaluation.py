@@ -27,8 +27,11 @@ def predict(
     recipe: Recipe,
     world: World,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    member: int = 0,
 ) -> list[np.ndarray]:
     """One prediction per sequence, in order; the ranks share the batches and all get everything.
+
+    `member` numbers the head, where several tasks are trained together.
 
     Sequences that are equal token by token (the English side of every language pair) are computed once.
     """
@@ -62,7 +65,7 @@ def predict(
             hidden = model(input_ids, mask, depth)
             if at < len(batches):
                 targets = batch.targets.to(world.device)
-                mine.update(zip(chosen, kind.predict(module.head, hidden, mask, targets), strict=True))
+                mine.update(zip(chosen, kind.predict(module.head_of(member), hidden, mask, targets), strict=True))
             progress(turn + 1, rounds)
     module.train(training)
     merged: dict[int, np.ndarray] = {}

@@ -143,11 +143,13 @@ def _needed(step: str, plan: Plan, pending: frozenset[str]) -> bool:
 
 def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
     study, lock = plan.study, plan.lock
-    tokenizers = {lock.models[model]["tokenizer"] for model in study.models}
+    # An arm with new pieces has a tokenizer of its own, one that transliterates has features of its own.
+    tokenizers = {model["tokenizer"] for model in lock.models.values()}
     used = {
-        token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer)
+        token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)
         for task in study.used_tasks
-        for data_hash in lock.data[task].values()
+        for key, data_hash in lock.data[task].items()
+        for table in (None, *study.tables_of(key.partition(".")[2]))
         for tokenizer in tokenizers
     }
     for info in store.listing("tokens"):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from scaling.arms import Arm, Member, Mixture, mixtures, with_target
 from scaling.fingerprint import fingerprint
 from scaling.models import ModelSpec
 from scaling.recipes import Recipe
-from scaling.study import Arm, Study
+from scaling.study import Study
 from scaling.tasks import KIND_VERSIONS, TaskSpec
 
 Phase = Literal["ii", "iii", "eval"]
@@ -21,20 +22,21 @@ class Lock:
     """What staging resolved, once: hashes of everything that a step reads. Empty before staging."""
 
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Model → `weights`, `tokenizer` (SHA-256) and `revision`."""
+    """Model, or model+arm where an arm has new pieces → `weights`, `tokenizer` (SHA-256) and `revision`."""
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Task → `SPLIT.LANGUAGE` → SHA-256 of its normalised rows."""
     revisions: Mapping[str, str] = field(default_factory=dict)
     """`DataRef.origin` → the commit that was read. No identity: the rows' hashes are."""
 
-    def model_identity(self, model: ModelSpec) -> dict[str, Any]:
+    def model_identity(self, model: ModelSpec, arm: Arm) -> dict[str, Any]:
         """What the weights are. Before staging: where they will come from, so such steps are provisional."""
-        locked = self.models.get(model.name)
+        locked = self.models.get(staged_name(model.name, arm))
         if locked is not None:
             return {"architecture": model.architecture, "weights": locked["weights"], "tokenizer": locked["tokenizer"]}
         return {
             "architecture": model.architecture,
-            "provisional": [model.source, model.revision, model.keep_layers, model.trim_vocabulary],
+            "provisional": [model.source, model.revision, model.keep_layers, model.trim_vocabulary]
+            + ([arm.new_pieces, [text.model_dump() for text in arm.adapt]] if arm.new_pieces else []),
         }
 
     def data_identity(self, task: TaskSpec, keys: list[str]) -> dict[str, Any]:
@@ -45,8 +47,13 @@ class Lock:
         return {"provisional": task.name, "keys": keys}
 
 
-def token_cache_name(task: TaskSpec, recipe: Recipe, data_hash: str, tokenizer: str) -> str:
-    """Where the store keeps the token features of one `SPLIT.LANGUAGE`, by the SHA-256 of its rows and tokenizer."""
+def token_cache_name(
+    task: TaskSpec, recipe: Recipe, data_hash: str, tokenizer: str, table: Mapping[str, str] | None = None
+) -> str:
+    """Where the store keeps the token features of one `SPLIT.LANGUAGE`, by the SHA-256 of its rows and tokenizer.
+
+    `table`: the transliteration of its text.
+    """
     identity = {
         "data": data_hash,
         "tokenizer": tokenizer,
@@ -54,8 +61,14 @@ def token_cache_name(task: TaskSpec, recipe: Recipe, data_hash: str, tokenizer: 
         "labels": list(task.labels),
         "length": recipe.max_length,
         "prefix": recipe.prefix,
+        **({"transliterated": dict(table)} if table else {}),
     }
     return f"tokens/{fingerprint(identity)}.arrow"
+
+
+def staged_name(model: str, arm: Arm) -> str:
+    """Under what name a model is staged for an arm: its own, unless the arm adds pieces to the vocabulary."""
+    return f"{model}+{arm.name}" if arm.new_pieces else model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +89,16 @@ class Step:
     parent: str | None
     """Step whose weights this one starts from; None: the pretrained model."""
     recipe: Recipe
+    staged: str
+    """Name of the staged model that the tokenizer, and without a parent the weights, come from."""
+    mixture: Mixture
+    """What is trained on, or scored: `task` comes first."""
+    updates_like: tuple[str, ...] = ()
+    """Take as many updates as these trainings together, instead of what the recipe's epochs give."""
+    random_init: int | None = None
+    """Seed of random weights in the place of the pretrained ones."""
+    transliterate: Mapping[str, str] = field(default_factory=dict)
+    """Language → table of the study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +151,8 @@ def _recipe_identity(recipe: Recipe, fields: set[str]) -> dict[str, Any]:
 
 _TRAIN_FIELDS = set(Recipe.model_fields) - {"pool_depth"}
 _EVAL_FIELDS = {"max_length", "precision", "prefix", "pooling"}
+# What a member of a mixture keeps of its own task's recipe: how its text is read and its head is built.
+TEXT_FIELDS = {"max_length", "prefix", "pooling"}
 
 
 def _training_data(study: Study, tasks: Iterable[str]) -> set[tuple[str, ...]]:
@@ -158,62 +183,133 @@ class _Builder:
             self.steps[known] = Step(id=known, fingerprint=key, identity=identity, **fields)
         return known
 
-    def _parent_identity(self, model: ModelSpec, parent: str | None) -> Any:
-        return self.lock.model_identity(model) if parent is None else self.steps[parent].fingerprint
+    def _parent_identity(self, model: ModelSpec, arm: Arm, seed: int, parent: str | None) -> Any:
+        if parent is not None:
+            return self.steps[parent].fingerprint
+        random = {"random_init": seed} if arm.control == "random-init" else {}
+        return {**self.lock.model_identity(model, arm), **random}
 
-    def train(self, model: ModelSpec, arm: Arm, task: str, seed: int, parent: str | None, phase: Phase) -> str:
-        spec, recipe = self.study.task(task), self.study.recipe(task)
-        identity = {
-            "action": "train",
-            "parent": self._parent_identity(model, parent),
+    def _start(self, model: ModelSpec, arm: Arm, seed: int, parent: str | None) -> dict[str, Any]:
+        """Fields of a step that say what it starts from and how it reads text."""
+        random = seed if arm.control == "random-init" and parent is None else None
+        return {
+            "model": model.name, "arm": arm.name, "parent": parent, "staged": staged_name(model.name, arm),
+            "random_init": random, "transliterate": arm.transliterate,
+        }  # fmt: skip
+
+    def _tables(self, arm: Arm, languages: Iterable[str]) -> dict[str, Any]:
+        used = {code: self.study.table(arm.transliterate[code]) for code in languages if code in arm.transliterate}
+        return {"transliterated": {code: fingerprint(dict(table)) for code, table in used.items()}} if used else {}
+
+    def _member_identity(self, member: Member, arm: Arm) -> dict[str, Any]:
+        spec = self.study.task(member.task)
+        keys = [f"train.{code}" for code in member.languages]
+        several = {"exponent": member.exponent} if len(member.languages) > 1 else {}
+        return {
             "kind": [spec.kind, KIND_VERSIONS[spec.kind]],
             "labels": list(spec.labels),
             # The dev score by which a run counts as collapsed is part of the record.
             "metric": spec.metric,
-            "data": self.lock.data_identity(spec, ["train.en", "dev.en"]),
-            "recipe": _recipe_identity(recipe, _TRAIN_FIELDS | _depth_of(spec)),
+            "data": self.lock.data_identity(spec, [*keys, *(["dev.en"] if spec.has_dev else [])]),
+            **several,
+            **({"shuffled_labels": True} if member.shuffled_labels else {}),
+            **self._tables(arm, member.languages),
+        }
+
+    def _mixture_identity(self, mixture: Mixture, arm: Arm, recipe: Recipe) -> dict[str, Any]:
+        """Of one member: its fields. Of several: the members, how they are drawn, and what is theirs of a recipe."""
+        if len(mixture.members) == 1:
+            (member,) = mixture.members
+            depth = _depth_of(self.study.task(member.task))
+            return {**self._member_identity(member, arm), "recipe": _recipe_identity(recipe, _TRAIN_FIELDS | depth)}
+        members = []
+        for member in mixture.members:
+            own = TEXT_FIELDS | _depth_of(self.study.task(member.task))
+            recipe_of = _recipe_identity(self.study.recipe(member.task), own)
+            members.append({**self._member_identity(member, arm), "recipe": recipe_of})
+        # Whether the first two or more are tasks decides if the sampling matters at all.
+        tasks = len(mixture.members) - (mixture.mlm_ratio is not None)
+        drawn = {"sampling": mixture.sampling.model_dump()} if tasks > 1 else {}
+        return {
+            "members": members,
+            **drawn,
+            **({} if mixture.mlm_ratio is None else {"mlm_ratio": mixture.mlm_ratio}),
+            "recipe": _recipe_identity(recipe, _TRAIN_FIELDS - TEXT_FIELDS),
+        }
+
+    def train(
+        self, model: ModelSpec, arm: Arm, mixture: Mixture, seed: int, parent: str | None, phase: Phase, *,
+        like: tuple[str, ...] = (),
+    ) -> str:  # fmt: skip
+        first = mixture.members[0].task
+        recipe = self.study.recipe(first) if phase == "iii" or like else self.study.arm_recipe(arm, first)
+        identity = {
+            "action": "train",
+            "parent": self._parent_identity(model, arm, seed, parent),
+            **self._mixture_identity(mixture, arm, recipe),
+            **({"updates_like": [self.steps[step].fingerprint for step in like]} if like else {}),
             "seed": seed,
         }
-        label = task if phase == "ii" else f"{arm.name}-{task}"
+        task = "+".join(member.task for member in mixture.members)
+        plain = phase == "ii" and mixture == Mixture(members=(Member(task=first),)) and not like
+        label = task if plain else arm.name if phase == "ii" else f"{arm.name}-{task}"
         return self._add(
-            f"{phase}.{model.name}.{label}.s{seed}", identity, action="train", phase=phase, model=model.name,
-            arm=arm.name, task=task, seed=seed, parent=parent, recipe=recipe,
+            f"{phase}.{model.name}.{label}.s{seed}", identity, action="train", phase=phase, task=first, seed=seed,
+            recipe=recipe, mixture=mixture, updates_like=like, **self._start(model, arm, seed, parent),
         )  # fmt: skip
 
     def eval(self, model: ModelSpec, arm: Arm, target: str, seed: int, parent: str | None) -> str:
         spec, recipe = self.study.task(target), self.study.recipe(target)
-        keys = ["dev.en", "test.en", *(f"test.{code}" for code in self.study.test_languages(target))]
+        languages = self.study.test_languages(target)
+        keys = ["dev.en", "test.en", *(f"test.{code}" for code in languages)]
         identity = {
             "action": "eval",
-            "parent": self._parent_identity(model, parent),
+            "parent": self._parent_identity(model, arm, seed, parent),
             "kind": [spec.kind, KIND_VERSIONS[spec.kind]],
             "labels": list(spec.labels),
             "metric": spec.metric,
             "data": self.lock.data_identity(spec, sorted(set(keys))),
             "recipe": _recipe_identity(recipe, _EVAL_FIELDS | _depth_of(spec)),
+            **self._tables(arm, languages),
         }
-        own_seed = self.steps[parent].seed if parent is not None else None
+        start = self._start(model, arm, seed, parent)
+        own_seed = self.steps[parent].seed if parent is not None else start["random_init"]
         suffix = "" if own_seed is None else f".s{seed}"
         return self._add(
-            f"eval.{model.name}.{arm.name}-{target}{suffix}", identity, action="eval", phase="eval", model=model.name,
-            arm=arm.name, task=target, seed=own_seed, parent=parent, recipe=recipe,
+            f"eval.{model.name}.{arm.name}-{target}{suffix}", identity, action="eval", phase="eval", task=target,
+            seed=own_seed, recipe=recipe, mixture=Mixture(members=(Member(task=target),)), **start,
         )  # fmt: skip
+
+    def intermediate(self, model: ModelSpec, arm: Arm, target: str, seed: int) -> list[str]:
+        """Phase ii of an arm: its trainings in order."""
+        steps: list[str] = []
+        for mixture in mixtures(arm, self.study.all_tasks):
+            steps.append(self.train(model, arm, mixture, seed, steps[-1] if steps else None, "ii"))
+        own = self.study.task(target).trains_on
+        if arm.like is not None and own:
+            like = tuple(self.intermediate(model, self.study.arm(arm.like), target, seed))
+            steps.append(self.train(model, arm, Mixture(members=(Member(task=own[-1]),)), seed, None, "ii", like=like))
+        return steps
 
     def cell(self, model: ModelSpec, arm: Arm, target: str, seed: int) -> Cell:
         shared = self.study.intermediate_seed
-        parent: str | None = None
-        intermediate, trained = [], []
-        for task in arm.train_on:
-            parent = self.train(model, arm, task, seed if shared == "per_seed" else int(shared), parent, "ii")
-            intermediate.append(parent)
+        first_seed = seed if shared == "per_seed" else int(shared)
         trains_on = self.study.task(target).trains_on
-        for task in trains_on:
-            parent = self.train(model, arm, task, seed, parent, "iii")
+        together = arm.with_target and bool(trains_on)
+        # A target that nothing is trained for has no phase iii to join: phase ii is then the arm's tasks alone.
+        alone = arm.model_copy(update={"with_target": together})
+        intermediate = self.intermediate(model, alone, target, first_seed)
+        parent = intermediate[-1] if intermediate else None
+        steps = [Mixture(members=(Member(task=task),)) for task in trains_on]
+        trained = []
+        for mixture in [with_target(arm, trains_on, self.study.all_tasks)] if together else steps:
+            parent = self.train(model, arm, mixture, seed, parent, "iii")
             trained.append(parent)
+        matched = trains_on if arm.like is not None else arm.intermediate
         return Cell(
             model=model.name, arm=arm.name, target=target, seed=seed, intermediate=tuple(intermediate),
             trained=tuple(trained), scored=self.eval(model, arm, target, seed, parent),
-            same_data=bool(_training_data(self.study, arm.train_on) & _training_data(self.study, trains_on)),
+            same_data=bool(_training_data(self.study, matched) & _training_data(self.study, trains_on)),
         )  # fmt: skip
 
 

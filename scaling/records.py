@@ -6,7 +6,7 @@ Everything here is plain data with a schema version; `to_json` and `from_json` a
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
@@ -46,13 +46,17 @@ class Training:
     last_loss: float
     """Means over the first and last tenth of the updates."""
     dev_metric: str
-    dev_score: float
-    """0..1 on the English dev split of the training task, at the end."""
+    dev_score: float | None
+    """0..1 on the English dev split of the training task, at the end; None for text in other languages alone."""
     dev_n: int
     dev_chance: float
     collapsed: bool
     truncated_examples: int = 0
     """Examples cut by max_length."""
+    drawn: dict[str, int] = field(default_factory=dict)
+    """Training examples drawn by `TASK.LANGUAGE`, where there are several."""
+    dev_scores: dict[str, float] = field(default_factory=dict)
+    """0..1 by task, where several are trained together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +150,16 @@ class TidyRow:
     method: str
     """`full`, or an adapter method; two methods never share a curve."""
     arm: str
+    role: str
+    """What kind of arm it is (`scaling.arms.Role`): only English intermediate training is pooled."""
     intermediate: str
-    """Training task of the arm; empty for `none`."""
+    """Training tasks of the arm; empty for `none`."""
     target: str
     kind: str
     language: str
     seed: int
     intermediate_seed: int
-    """Seed of phase ii; equal to `seed` unless the study shares one phase-ii checkpoint. -1 for `none`."""
+    """Seed of phase ii; equal to `seed` unless the study shares one phase-ii checkpoint. -1 without phase ii."""
     split: str
     metric: str
     main: bool

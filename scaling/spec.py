@@ -34,6 +34,14 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
+class FieldError(ValueError):
+    """A fault of one field inside what is being validated; `path` leads to it from there."""
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def did_you_mean(value: str, valid: Iterable[str]) -> str:
     """A sentence that names the nearest valid values, and all of them where they are few."""
     valid = sorted(valid)

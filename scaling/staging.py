@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from scaling.arms import Arm
 from scaling.data.readers.raw import DEFECTS
-from scaling.data.staging import manifest_name, stage_task
+from scaling.data.staging import manifest_name, read_table, stage_task
 from scaling.data.tokens import features
-from scaling.plan import Lock
+from scaling.data.transliterate import transliterated
+from scaling.plan import Lock, staged_name
+from scaling.pretrained.pieces import add_pieces
 from scaling.pretrained.staging import model_revision, stage_model, tokenizer_file
 from scaling.spec import known
 from scaling.store import Store, StoreError
@@ -41,17 +46,25 @@ def stage(
         data[name] = stage_task(study, study.task(name), store, folder, locked=revisions, accept=accept)
         _check_unchanged(f"task {name}", before.data.get(name, {}), data[name])
         revisions = _with_sources(f"task {name}", revisions, json.loads(store.read(manifest_name(name)))["sources"])
-    used: dict[Path, np.ndarray] = {}
-    models = {}
-    for name in study.models:
-        model = study.model(name)
-        revision = model_revision(model, folder, before.models.get(name, {}).get("revision", ""))
-        tokenizer = tokenizer_file(model, folder, revision)
-        if tokenizer not in used:
-            progress(f"tokens for {model.family}")
-            used[tokenizer] = _token_ids(study, store, data, tokenizer)
-        progress(f"weights of {name}")
-        models[name] = stage_model(model, store, folder, used[tokenizer], revision)
+    models: dict[str, dict[str, str]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
+        for model in study.models:
+            spec = study.model(model)
+            revision = model_revision(spec, folder, before.models.get(model, {}).get("revision", ""))
+            tokenizer = tokenizer_file(spec, folder, revision)
+            for arm in (None, *(arm for arm in study.arms if arm.new_pieces)):
+                key = (tokenizer, arm.name if arm else "")
+                if key not in vocabularies:
+                    progress(f"tokens for {spec.family}" + (f", {arm.name}" if arm else ""))
+                    vocabularies[key] = _vocabulary(study, store, data, tokenizer, arm, Path(temporary))
+                found = vocabularies[key]
+                name = staged_name(model, arm) if arm else model
+                progress(f"weights of {name}")
+                models[name] = stage_model(
+                    spec, store, folder, found.used, name=name, tokenizer=found.tokenizer, revision=revision,
+                    new=found.new,
+                )  # fmt: skip
     lock = Lock(models=models, data=data, revisions=revisions)
     if lock != before:
         store.write_lock(lock)
@@ -72,18 +85,61 @@ def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]
     return found
 
 
-def _token_ids(study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path) -> np.ndarray:
-    """Every token id in the study's text; fills the cache of token features and counts tokens on the way."""
+@dataclass(frozen=True, kw_only=True)
+class _Vocabulary:
+    tokenizer: Path
+    new: dict[int, list[int]]
+    """New id → ids of the pieces that it replaces."""
+    used: np.ndarray
+    """Ids that occur in the study's text."""
+
+
+def _vocabulary(
+    study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path, arm: Arm | None, temporary: Path
+) -> _Vocabulary:
+    """What a tokenizer has to know, or the one that an arm makes of it."""
+    if arm is None:
+        arms = [other for other in study.arms if not other.new_pieces]
+        used = _token_ids(study, store, data, tokenizer, arms, "sizes.json")
+        return _Vocabulary(tokenizer=tokenizer, new={}, used=used)
+    grown = temporary / f"{len(list(temporary.iterdir()))}-{arm.name}.json"
+    new = add_pieces(tokenizer, _adaptation_text(study, store, arm), arm.new_pieces, grown)
+    return _Vocabulary(tokenizer=grown, new=new, used=_token_ids(study, store, data, grown, [arm], None))
+
+
+def _adaptation_text(study: Study, store: Store, arm: Arm) -> Iterator[str]:
+    for text in arm.adapt:
+        task = study.task(text.task)
+        for code in text.languages or task.train_languages:
+            rows = read_table(store, task.name, f"train.{code}")
+            if code in arm.transliterate:
+                rows = transliterated(rows, task.kind, code, study.table(arm.transliterate[code]))
+            yield from rows["text"].to_pylist()
+
+
+def _token_ids(
+    study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path, arms: Sequence[Arm],
+    counts: str | None,
+) -> np.ndarray:  # fmt: skip
+    """Every token id in the text that the arms read; fills the cache of token features on the way.
+
+    `counts`: file of the store that gets the sequences and tokens of every split.
+    """
     sizes: dict[str, dict[str, tuple[int, int]]] = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
         for key, data_hash in splits.items():
-            _, table = features(store, task, key, data_hash, recipe, tokenizer)
-            ids = table["input_ids"].combine_chunks().values.to_numpy()
-            sizes.setdefault(name, {})[key] = (table.num_rows, len(ids))
-            found.append(np.unique(ids).astype(np.int64))
-    store.write("sizes.json", json.dumps(sizes))
+            code = key.partition(".")[2]
+            tables = {arm.transliterate.get(code, ""): None for arm in arms}
+            for table_name in tables:
+                table = study.table(table_name) if table_name else None
+                _, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                ids = made["input_ids"].combine_chunks().values.to_numpy()
+                sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
+                found.append(np.unique(ids).astype(np.int64))
+    if counts is not None:
+        store.write(counts, json.dumps(sizes))
     return np.unique(np.concatenate(found))
 
 

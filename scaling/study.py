@@ -6,26 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from scaling.arms import Arm, check_arm
 from scaling.hardware import Placement
 from scaling.languages import get_language
 from scaling.models import MODELS, ModelSpec
 from scaling.question import Question
 from scaling.recipes import Recipe, recipe_for
-from scaling.spec import Spec, known
+from scaling.spec import FieldError, Spec, did_you_mean, known
 from scaling.tasks import TASKS, Split, TaskSpec
 from scaling.yamlfile import BadFile, load
 
 STUDIES = Path(__file__).parent / "studies"
-
-
-class Arm(Spec):
-    """What happens in phase ii."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    train_on: tuple[str, ...] = ()
-    """Intermediate tasks in sequence; () for none."""
 
 
 def _arm(value: Any) -> Any:
@@ -40,6 +33,8 @@ class Definitions(Spec):
 
     models: tuple[ModelSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
+    tables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Transliteration: name → (text → text), longest match first."""
 
 
 class Study(Spec):
@@ -89,11 +84,12 @@ class Study(Spec):
             for name in names:
                 known(what, name, valid)
         _unique("arm", [arm.name for arm in self.arms])
-        for arm in self.arms:
-            if arm.name == "none" and arm.train_on:
-                raise ValueError("the arm 'none' trains on nothing")
-            for name in arm.train_on:
-                known("intermediate task", name, tasks)
+        for at, arm in enumerate(self.arms):
+            try:
+                check_arm(arm, {other.name: other for other in self.arms}, tasks, self.define.tables)
+                self._check_arm(arm)
+            except FieldError as error:
+                raise FieldError(("arms", at, *error.path), str(error)) from error
         if "none" not in [arm.name for arm in self.arms]:
             raise ValueError("arms need 'none': a gain is a difference to it")
         _unique("seed", self.seeds)
@@ -113,8 +109,9 @@ class Study(Spec):
             raise ValueError("budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour")
         # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than stages 1 to 3.
         stage_zero = [model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0]
-        for name in {task for target in self.targets for task in tasks[target].trains_on} | {*self.targets}:
-            recipe = self.recipe(name)
+        recipes = {self.recipe(name) for target in self.targets for name in (target, *tasks[target].trains_on)}
+        recipes |= {self.arm_recipe(arm, name) for arm in self.arms for name in arm.tasks}
+        for recipe in sorted(recipes, key=lambda recipe: recipe.batch):
             if stage_zero and recipe.precision == "bf16":
                 raise ValueError(
                     f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1, 2 or 3"
@@ -124,6 +121,20 @@ class Study(Spec):
                 if placement is not None:
                     placement.accumulation(recipe.batch)
         return self
+
+    def _check_arm(self, arm: Arm) -> None:
+        known_fields = Recipe.model_fields
+        for name in arm.recipe:
+            if name not in known_fields:
+                raise FieldError(("recipe", name), f"is no field of a recipe. {did_you_mean(name, known_fields)}")
+        try:
+            Recipe.model_validate(arm.recipe)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise FieldError(("recipe", *first["loc"]), first["msg"]) from error
+        for target in self.targets:
+            if self.task(target).kind == "span_qa" and set(arm.transliterate) & set(self.test_languages(target)):
+                raise FieldError(("transliterate",), f"would move the answers of {target}, which lie at characters")
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -138,6 +149,21 @@ class Study(Spec):
 
     def task(self, name: str) -> TaskSpec:
         return self.all_tasks[name]
+
+    def arm_recipe(self, arm: Arm, task: str) -> Recipe:
+        """The recipe of a task in phase ii of an arm."""
+        return Recipe(**{**self.recipe(task).model_dump(), **arm.recipe})
+
+    def arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def table(self, name: str) -> dict[str, str]:
+        """A transliteration table."""
+        return self.define.tables[name]
+
+    def tables_of(self, language: str) -> list[dict[str, str]]:
+        """The tables that some arm applies to a language's text."""
+        return [self.table(arm.transliterate[language]) for arm in self.arms if language in arm.transliterate]
 
     def recipe(self, task: str) -> Recipe:
         return recipe_for(self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}))
@@ -156,7 +182,7 @@ class Study(Spec):
     @property
     def used_tasks(self) -> tuple[str, ...]:
         """Every task whose data is needed, for training or for scoring."""
-        names = [name for arm in self.arms for name in arm.train_on]
+        names = [name for arm in self.arms for name in arm.tasks]
         for target in self.targets:
             names += [*self.task(target).trains_on, target]
         return tuple(dict.fromkeys(names))

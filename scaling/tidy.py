@@ -9,6 +9,7 @@ from dataclasses import asdict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scaling.arms import arm_role
 from scaling.estimate import step_flops
 from scaling.hardware import GPUS
 from scaling.plan import Cell, Plan
@@ -41,15 +42,16 @@ def _cell_rows(cell: Cell, plan: Plan, records: dict[str, StepRecord], flops: fl
     used = [records[step] for step in (*cell.intermediate, *cell.trained, cell.scored) if step in records]
     trainings = [record.training for record in used if record.training is not None]
     seconds = sum(record.cost.wall_seconds for record in used)
-    arm = next(arm for arm in study.arms if arm.name == cell.arm)
+    arm = study.arm(cell.arm)
     shared = study.intermediate_seed
     for row in scored.rows:
         yield TidyRow(
             study=study.name, family=model.family, model=model.name, model_label=model.label or model.name,
             total_params=model.total_params, backbone_params=model.backbone_params, train_flops=flops,
-            method=study.method, arm=cell.arm, intermediate="+".join(arm.train_on), target=cell.target,
+            method=study.method, arm=cell.arm, role=arm_role(arm, study.all_tasks),
+            intermediate="+".join(arm.tasks), target=cell.target,
             kind=target.kind, language=row.language, seed=cell.seed,
-            intermediate_seed=-1 if not arm.train_on else cell.seed if shared == "per_seed" else int(shared),
+            intermediate_seed=-1 if not cell.intermediate else cell.seed if shared == "per_seed" else int(shared),
             split=row.split, metric=row.metric, main=row.main, n=row.n, value=row.value, chance=row.chance,
             english_dev=trainings[-1].dev_score if trainings else None,
             collapsed=any(training.collapsed for training in trainings), same_data=cell.same_data, step=cell.scored,

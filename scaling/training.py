@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 
-from scaling.data.batching import Features, collate, micro_batches, training_order
+from scaling.data.batching import Features, collate, micro_batches
 from scaling.engine import Engine, World
 from scaling.hardware import Placement
 from scaling.kinds.kind import Kind
@@ -19,6 +20,20 @@ from scaling.resume import ResumePoint
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One task of a training, ready to be drawn from."""
+
+    features: Features
+    kind: Kind
+    recipe: Recipe
+    """Its own `pool_depth` counts; everything about updates is the step's recipe."""
+    order: Sequence[np.ndarray]
+    """Units of each of its updates."""
+    new_draws: bool = False
+    """Mask anew at every update, since units may repeat in an epoch; else once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +66,8 @@ def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
 
 def run_updates(
     engine: Engine,
-    features: Features,
-    kind: Kind,
+    streams: Sequence[Stream],
+    turns: Sequence[int],
     recipe: Recipe,
     placement: Placement,
     world: World,
@@ -60,8 +75,11 @@ def run_updates(
     progress: Callable[[int, int], None],
     resume: ResumePoint,
 ) -> Losses:
-    """All updates of a training; NonFiniteLoss if the loss stops being a number."""
-    order = training_order(features, recipe, seed)
+    """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss is no number."""
+    which = np.asarray(turns)
+    own_update = np.zeros(len(which), dtype=np.int64)
+    for member in range(len(streams)):
+        own_update[which == member] = np.arange((which == member).sum())
     micro, accumulation = placement.accumulation(recipe.batch)
     shares = world.size * accumulation
     losses: list[float] = []
@@ -70,42 +88,44 @@ def run_updates(
         state = engine.load_resume(resume.found)
         losses, tokens = list(state["losses"]), int(state["tokens"])
     pending: list[torch.Tensor] = []
-    for update in range(len(losses), len(order)):
+    for update in range(len(losses), len(turns)):
         # Dropout depends on the update, not on how many a process has made: a resumed run draws the same masks.
         torch.manual_seed((seed * 1_000_003 + update) * 1_009 + world.rank)
-        epoch = update * recipe.batch // features.num_units
+        turn, own = int(which[update]), int(own_update[update])
+        stream = streams[turn]
+        features, kind, units_drawn = stream.features, stream.kind, stream.order[own]
+        number = own if stream.new_draws else own * recipe.batch // features.num_units
         batches = [
-            collate(features, kind, chosen, draw=seed * 1_000_003 + epoch)
-            for chosen in micro_batches(order[update], features, micro, world.rank, world.size)
+            collate(features, kind, chosen, draw=seed * 1_000_003 + number)
+            for chosen in micro_batches(units_drawn, features, micro, world.rank, world.size)
         ]
-        weight = _global_weight(features, kind, order[update])
+        weight = _global_weight(features, kind, units_drawn)
         total = torch.zeros((), device=world.device)
         for batch in batches:
             mask = batch.mask.to(world.device, non_blocking=True)
-            hidden = engine.hidden(
-                batch.input_ids.to(world.device, non_blocking=True), mask, recipe.pool_depth if kind.mid_depth else None
-            )
+            depth = stream.recipe.pool_depth if kind.mid_depth else None
+            hidden = engine.hidden(batch.input_ids.to(world.device, non_blocking=True), mask, depth)
             targets, units = batch.targets.to(world.device), batch.units.to(world.device)
-            summed = kind.loss(engine.model.head, hidden, mask, targets, units)
+            summed = kind.loss(engine.model.head_of(turn), hidden, mask, targets, units)
             # DeepSpeed averages over ranks and accumulation steps; this makes it the mean over the global batch.
             engine.backward(summed * (shares / weight))
-            engine.step(learning_rate(update, len(order), recipe))
+            engine.step(learning_rate(update, len(turns), recipe))
             total += summed.detach() / weight
             tokens += batch.tokens
         pending.append(total)
-        last = update + 1 == len(order)
+        last = update + 1 == len(turns)
         if last or (update + 1) % 10 == 0 or _due(update + 1, placement):
             losses += _sum_over_ranks(pending, world)
             pending = []
             if not math.isfinite(sum(losses)):
                 where = next(index for index, loss in enumerate(losses) if not math.isfinite(loss))
-                raise NonFiniteLoss(f"the loss is {losses[where]} at update {where + 1} of {len(order)}")
-            progress(update + 1, len(order))
+                raise NonFiniteLoss(f"the loss is {losses[where]} at update {where + 1} of {len(turns)}")
+            progress(update + 1, len(turns))
         if _due(update + 1, placement) and not last:
             state = {"losses": losses, "tokens": tokens}
             resume.save(partial(engine.save_resume, state=state), update + 1)
     return Losses(
-        updates=len(order), examples=len(order) * recipe.batch, tokens=sum(world.gather(tokens)),
+        updates=len(turns), examples=len(turns) * recipe.batch, tokens=sum(world.gather(tokens)),
         per_update=tuple(losses),
     )  # fmt: skip
 

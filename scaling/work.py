@@ -8,31 +8,30 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from scaling.data.batching import Features, as_features
-from scaling.data.tokens import features
 from scaling.encoder import Weights, row_lookup
-from scaling.engine import World, start_scoring, start_training, versions
+from scaling.engine import Engine, start_scoring, start_training, versions
 from scaling.evaluation import predict, score_languages
-from scaling.hardware import Placement
 from scaling.kinds import KINDS
 from scaling.lease import Lease
+from scaling.material import Context, Material, head_of, materials_of, streams_of, tables_of, updates_of
+from scaling.mixture import schedule
 from scaling.plan import Plan, Step
 from scaling.pretrained.staging import model_files
 from scaling.records import Cost, EvalRow, Provenance, StepRecord, Training
 from scaling.resume import resume_point
-from scaling.store import Store
 from scaling.tasks import TaskSpec
 from scaling.training import run_updates
 
@@ -51,23 +50,11 @@ class _Clock:
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    plan: Plan
-    store: Store
-    world: World
-    placement: Placement
-    cache: Path
-    owner: str
-    alive: Callable[[], None] = lambda: None
-    """Called on every rank whenever the step makes progress."""
-
-
 def _weights(step: Step, context: Context) -> Weights:
     """Where the step starts from: its parent's weights or the pretrained model, verified by hash."""
     store = context.store
     if step.parent is None:
-        folder, files = f"models/{step.model}", model_files(store, step.model)
+        folder, files = f"models/{step.staged}", model_files(store, step.staged)
     else:
         record = store.record(step.parent)
         folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
@@ -79,52 +66,68 @@ def _weights(step: Step, context: Context) -> Weights:
         folder=local,
         architecture=context.plan.study.model(step.model).architecture,
         kept_rows=kept if kept.is_file() else None,
+        random_init=step.random_init,
     )
-
-
-def _tables(step: Step, context: Context, keys: Sequence[str]) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """(rows, token features) by `SPLIT.LANGUAGE`."""
-    task = context.plan.study.task(step.task)
-    files = {"tokenizer.json": model_files(context.store, step.model)["tokenizer.json"]}
-    tokenizer = context.store.fetch(f"models/{step.model}", files, context.cache) / "tokenizer.json"
-    hashes = context.plan.lock.data[step.task]
-    return {key: features(context.store, task, key, hashes[key], step.recipe, tokenizer) for key in keys}
 
 
 def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     world, recipe, clock = context.world, step.recipe, _Clock()
-    task = context.plan.study.task(step.task)
-    kind = KINDS[task.kind]
     seed = step.seed or 0
     with clock.part("load"):
         weights = _weights(step, context)
         lookup = row_lookup(weights)
-        tables = _tables(step, context, ["train.en", "dev.en"])
-        train = as_features(tables["train.en"][1], lookup)
-        dev = as_features(tables["dev.en"][1], lookup)
-        engine = start_training(
-            weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world, seed
-        )
+        materials = materials_of(step, context, lookup)
+        updates = updates_of(step, context, lookup, materials)
+        streams, drawn = streams_of(step, materials, updates)
+        turns = schedule(updates, seed, step.mixture.mlm_ratio)
+        engine = start_training(weights, partial(head_of, materials), recipe, context.placement, world, seed)
         resume = resume_point(step.id, context.store, world, context.placement, context.cache)
     with clock.part("work"):
         losses = run_updates(
-            engine, train, kind, recipe, context.placement, world, seed, _progress(context, lease), resume
+            engine, streams, turns, recipe, context.placement, world, seed, _progress(context, lease), resume
         )
-        predictions = predict(engine.core, dev, kind, recipe, world, lambda done, total: context.alive())
-        rows, _ = score_languages({"dev.en": tables["dev.en"]}, predictions, kind, task)
+        scored = [_dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)]
     with clock.part("save"):
         folder = _own_folder(step, context)
         engine.export(folder / "weights", weights.folder / "config.json", weights.kept_rows)
         engine.close()
         gc.collect()
         files = _publish(step, context, folder)
-    main = rows[0]
+    main = scored[0]
     training = Training(
         updates=losses.updates, examples=losses.examples, tokens=losses.tokens, first_loss=losses.first,
-        last_loss=losses.last, dev_metric=main.metric, dev_score=main.value, dev_n=main.n, dev_chance=main.chance,
-        collapsed=is_collapsed(main), truncated_examples=train.cut,
+        last_loss=losses.last, dev_metric=materials[0].task.metric if main is None else main.metric,
+        dev_score=None if main is None else main.value, dev_n=0 if main is None else main.n,
+        dev_chance=0.0 if main is None else main.chance,
+        collapsed=any(
+            row is not None and is_collapsed(row)
+            for row, member in zip(scored, step.mixture.members, strict=True)
+            # Guessing is all that shuffled labels can teach.
+            if not member.shuffled_labels
+        ),
+        truncated_examples=sum(stream.features.cut for stream in streams),
+        drawn=drawn if len(drawn) > 1 else {},
+        dev_scores={
+            one.task.name: row.value
+            for one, row in zip(materials, scored, strict=True)
+            if row is not None and len(materials) > 1
+        },
     )  # fmt: skip
     return _record(step, context, clock, training=training, rows=[], files=files)
+
+
+def _dev_row(
+    engine: Engine, one: Material, number: int, lookup: np.ndarray | None, context: Context
+) -> EvalRow | None:  # fmt: skip
+    """The main score of a member on its English dev data."""
+    if not one.dev:
+        return None
+    dev = as_features(one.dev["dev.en"][1], lookup)
+    predictions = predict(
+        engine.core, dev, one.kind, one.recipe, context.world, lambda done, total: context.alive(), member=number
+    )
+    rows, _ = score_languages(one.dev, predictions, one.kind, one.task)
+    return rows[0]
 
 
 def is_collapsed(dev: EvalRow) -> bool:
@@ -139,7 +142,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     with clock.part("load"):
         weights = _weights(step, context)
         lookup = row_lookup(weights)
-        tables = _tables(step, context, _scored_keys(step, context.plan, task))
+        tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
         model = start_scoring(weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world)
     with clock.part("work"):

@@ -73,7 +73,7 @@ def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) 
     except ValidationError as error:
         messages = []
         for fault in error.errors():
-            path = tuple(fault["loc"])
+            path = (*fault["loc"], *getattr(fault.get("ctx", {}).get("error"), "path", ()))
             line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 1)
             where = ".".join(map(str, path)) or "file"
             if fault["type"] == "extra_forbidden":

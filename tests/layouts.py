@@ -19,6 +19,7 @@ from scaling.recipes import Recipe
 from scaling.resume import ResumePoint
 from scaling.tasks import TaskSpec
 from scaling.training import run_updates
+from tests.streams import one_stream
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 RECIPE = Recipe(batch=8, epochs=6, learning_rate=5e-3, dropout=0.0, precision="fp32", weight_decay=0.01, pooling="mean")
@@ -47,7 +48,7 @@ def main() -> None:
                 weights, lambda hidden: kind.head(hidden, TASK, RECIPE), RECIPE, placement, world, seed=0
             )
             losses = run_updates(
-                engine, features(), kind, RECIPE, placement, world, 0, lambda done, total: None,
+                engine, *one_stream(features(), kind, RECIPE), RECIPE, placement, world, 0, lambda done, total: None,
                 ResumePoint(found=None, save=lambda fill, update: None),
             )  # fmt: skip
             found[f"{architecture}/{size}/{stage}/{micro}"] = list(losses.per_update)

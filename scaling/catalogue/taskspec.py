@@ -54,6 +54,11 @@ class TaskSpec(Spec):
     """Class or tag names, in the order of the head's outputs."""
     languages: tuple[str, ...] = ()
     """Languages with a test split; English is always scored as well where it has one."""
+    train_languages: tuple[str, ...] = ("en",)
+    """Languages with a train split. Rows of other languages than English have the ids of the English rows that they
+    translate (masked_lm: no such rule); dev is English where English is among them."""
+    translations: tuple[DataRef, ...] = ()
+    """Where the training rows of other languages lie; () for `data`, by `{lang}`."""
     train_on: tuple[str, ...] | None = None
     """Tasks whose English data trains this one, in sequence; None: its own; (): nothing is trained."""
     metric: str
@@ -65,13 +70,18 @@ class TaskSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
-        for code in self.languages:
+        for code in (*self.languages, *self.train_languages):
             get_language(code)
         if len(set(self.languages)) != len(self.languages):
             raise ValueError(f"task {self.name!r} lists a language twice")
         if self.kind in ("classification", "tagging") and not self.labels:
             raise ValueError(f"task {self.name!r} of kind {self.kind} needs labels")
         return self
+
+    @property
+    def has_dev(self) -> bool:
+        """Whether training on it is judged on English dev data; text in other languages alone is not."""
+        return "en" in self.train_languages
 
     @property
     def trains_on(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from scaling.kinds.kind import PAD, Kind
+from scaling.mixture import language_counts, num_updates
 from scaling.recipes import Recipe
 
 # Batches are cut from pools of so many: long enough to sort lengths well, short enough to stay a random order.
@@ -84,24 +85,65 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
     )  # fmt: skip
 
 
-def num_updates(num_units: int, recipe: Recipe) -> int:
-    """Updates of a training: every one has a full global batch, the last epoch is topped up from the next one."""
-    return max(1, -(-round(num_units * recipe.epochs) // recipe.batch))
+def joined(parts: Sequence[Features]) -> Features:
+    """Several splits as one; their units follow each other."""
+    starts = np.cumsum([0, *(part.num_units for part in parts)])
+    # Sequences of unit -1 stay in front of their own part only: they are scored, never trained on, and left out here.
+    kept = [[index for index, unit in enumerate(part.units) if unit >= 0] for part in parts]
+    return Features(
+        input_ids=[part.input_ids[index] for part, own in zip(parts, kept, strict=True) for index in own],
+        targets=[part.targets[index] for part, own in zip(parts, kept, strict=True) for index in own],
+        units=np.concatenate(
+            [part.units[own] + start for part, own, start in zip(parts, kept, starts[:-1], strict=True)]
+        ),
+        cut=sum(part.cut for part in parts),
+    )
 
 
-def training_order(features: Features, recipe: Recipe, seed: int) -> list[np.ndarray]:
-    """Units of every update. Depends on data, recipe and seed alone.
+def sampled_order(
+    features: Features, sizes: Sequence[int], exponent: float, updates: int, batch: int, seed: int
+) -> list[np.ndarray]:
+    """Units of every update where languages are sampled: `sizes` units of each language, one behind the other.
+
+    Exact: of all that is drawn, each language has its share by largest remainder; inside it every unit comes equally
+    often, give or take one. Lengths are sorted as in `training_order`.
+    """
+    rng = np.random.default_rng([seed, 40_071_3])
+    drawn = []
+    counts = language_counts(updates * batch, sizes, exponent)
+    for start, size, count in zip(np.cumsum([0, *sizes[:-1]]), sizes, counts, strict=True):
+        rounds = [rng.permutation(size) for _ in range(-(-count // size))]
+        drawn.append(start + np.concatenate([np.zeros(0, np.int64), *rounds])[:count].astype(np.int64))
+    units = rng.permutation(np.concatenate(drawn))
+    lengths = _unit_lengths(features)
+    order: list[np.ndarray] = []
+    for start in range(0, len(units), _POOL * batch):
+        pool = units[start : start + _POOL * batch]
+        pool = pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch)
+        order += list(pool[rng.permutation(len(pool))])
+    return order
+
+
+def _unit_lengths(features: Features) -> np.ndarray:
+    """Of each unit, its longest sequence."""
+    lengths = np.zeros(features.num_units, dtype=np.int64)
+    # Units of -1 are scored only.
+    trained = features.units >= 0
+    np.maximum.at(lengths, features.units[trained], features.lengths[trained])
+    return lengths
+
+
+def training_order(features: Features, recipe: Recipe, seed: int, updates: int | None = None) -> list[np.ndarray]:
+    """Units of every update: as many as the recipe's epochs give, or `updates`. Depends on data, recipe and seed alone.
 
     Each epoch is a permutation; what does not fill its last batch opens the next epoch, with units that are not
     in it yet. Pools of updates are sorted by length and cut into batches, whose order is then shuffled: padding falls
     to a few per cent while every example keeps its place in the epoch.
     """
     rng = np.random.default_rng([seed, 20_051_3013])
-    num, batch, updates = features.num_units, recipe.batch, num_updates(features.num_units, recipe)
-    lengths = np.zeros(num, dtype=np.int64)
-    # Units of -1 are scored only.
-    trained = features.units >= 0
-    np.maximum.at(lengths, features.units[trained], features.lengths[trained])
+    num, batch = features.num_units, recipe.batch
+    updates = num_updates(num, recipe) if updates is None else updates
+    lengths = _unit_lengths(features)
     order: list[np.ndarray] = []
     left = np.zeros(0, dtype=np.int64)
     while len(order) < updates:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scaling.arms import train_languages
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row
@@ -32,10 +33,13 @@ def data_name(task: str, key: str) -> str:
 def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
     """Every (split, language) that the study reads of a task."""
     wanted: list[tuple[Split, str]] = []
-    trained = {name for arm in study.arms for name in arm.train_on}
-    trained |= {name for target in study.targets for name in study.task(target).trains_on}
-    if task.name in trained:
+    languages = {code for arm in study.arms for code in train_languages(arm, task.name, study.all_tasks)}
+    if task.name in {name for target in study.targets for name in study.task(target).trains_on}:
+        languages.add("en")
+    # English first: translations are checked against it, so it is read even where nothing trains on it.
+    if languages and task.has_dev:
         wanted += [("train", "en"), ("dev", "en")]
+    wanted += [("train", code) for code in sorted(languages - {"en"})]
     if task.name in study.targets:
         wanted += [("test", code) for code in study.test_languages(task.name)]
     return wanted
@@ -77,7 +81,7 @@ def read_rows(
 
     `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the task's own.
     """
-    for index, ref in enumerate(task.data):
+    for index, ref in enumerate(refs_of(task, split, language)):
         root = roots[ref.origin]
         code = ref.codes.get(language, language)
         files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
@@ -88,7 +92,24 @@ def read_rows(
         )  # fmt: skip
         for row in READERS[known("reader", ref.reader, READERS)](request):
             # Several data sets in one task may use the same ids.
-            yield row if len(task.data) == 1 else {**row, "id": f"{index}/{row['id']}"}
+            yield row if len(refs_of(task, split, language)) == 1 else {**row, "id": f"{index}/{row['id']}"}
+
+
+def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
+    """Where a split of a language lies."""
+    return task.translations if task.translations and split == "train" and language != "en" else task.data
+
+
+def aligned(rows: Iterable[Row], english: set[str], whole: set[str], place: str) -> list[Row]:
+    """The translations of the English rows in `english`; BadData for a row that translates none of `whole`."""
+    rows = list(rows)
+    alone = [row["id"] for row in rows if row["id"] not in whole]
+    if alone:
+        raise BadData(
+            f"{place}: {len(alone)} of {len(rows)} rows have no English twin, the first with the id {alone[0]!r}; "
+            "translations carry the ids of the English rows"
+        )
+    return [row for row in rows if row["id"] in english]
 
 
 def _accepted(ref: DataRef) -> list[str]:
@@ -185,18 +206,27 @@ def stage_task(
         if manifest["request"] == request:
             return {key: entry["sha256"] for key, entry in manifest["splits"].items()}
     place = f"task {task.name}"
-    revisions = {ref.origin: _revision(ref, locked or {}, folder, place) for ref in task.data}
+    revisions = {ref.origin: _revision(ref, locked or {}, folder, place) for ref in (*task.data, *task.translations)}
     roots = {
         ref.origin: _root(ref, revisions[ref.origin], _patterns(task, ref.origin, splits), folder, place)
-        for ref in task.data
+        for ref in (*task.data, *task.translations)
     }
     entries: dict[str, dict[str, Any]] = {}
+    chosen: set[str] = set()
+    whole: set[str] = set()
     for split, code in splits:
         key = f"{split}.{code}"
         defects: list[str] = []
         available = list(read_rows(task, split, code, roots, accept, defects))
-        check_size(task, key, available, accept, defects)
-        table = to_table(sample(available, study.limits.get(split), task), task, f"{place}, {key}")
+        translated = split == "train" and code != "en" and task.kind != "masked_lm"
+        if translated:
+            rows = aligned(available, chosen, whole, f"{place}, {key}")
+        else:
+            check_size(task, key, available, accept, defects)
+            rows = sample(available, study.limits.get(split), task)
+        if split == "train" and code == "en":
+            chosen, whole = {row["id"] for row in rows}, {row["id"] for row in available}
+        table = to_table(rows, task, f"{place}, {key}")
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         store.write(data_name(task.name, key), buffer.getvalue())
@@ -205,6 +235,7 @@ def stage_task(
             "available": len(available),
             "sha256": content_hash(table),
             "defects": defects,
+            **({"of_english": len(chosen)} if translated else {}),
         }
     store.write(
         manifest_name(task.name),
@@ -223,9 +254,9 @@ def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) 
     """The files of a source that a study reads: what has to be fetched of it."""
     return {
         pattern.replace("{lang}", ref.codes.get(code, code))
-        for ref in task.data
-        if ref.origin == origin
         for split, code in splits
+        for ref in refs_of(task, split, code)
+        if ref.origin == origin
         for pattern in ref.files.get(split, ())
     }
 

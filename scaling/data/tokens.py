@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow.feather as feather
 from tokenizers import Tokenizer
 
 from scaling.data.staging import read_table
+from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
 from scaling.plan import token_cache_name
 from scaling.recipes import Recipe
@@ -28,15 +30,21 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def features(
-    store: Store, task: TaskSpec, key: str, data_hash: str, recipe: Recipe, tokenizer: Path
-) -> tuple[pa.Table, pa.Table]:
-    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them before."""
+    store: Store, task: TaskSpec, key: str, data_hash: str, recipe: Recipe, tokenizer: Path,
+    table: Mapping[str, str] | None = None,
+) -> tuple[pa.Table, pa.Table]:  # fmt: skip
+    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them before.
+
+    `table` transliterates the text of the split's language first.
+    """
     rows = read_table(store, task.name, key)
-    name = token_cache_name(task, recipe, data_hash, sha256(tokenizer))
+    if table:
+        rows = transliterated(rows, task.kind, key.partition(".")[2], table)
+    name = token_cache_name(task, recipe, data_hash, sha256(tokenizer), table)
     if store.exists(name):
         return rows, feather.read_table(io.BytesIO(store.read(name)))
-    table = KINDS[task.kind].encode(rows, task, load_tokenizer(tokenizer), recipe)
+    made = KINDS[task.kind].encode(rows, task, load_tokenizer(tokenizer), recipe)
     buffer = io.BytesIO()
-    feather.write_feather(table, buffer, compression="zstd")
+    feather.write_feather(made, buffer, compression="zstd")
     store.write(name, buffer.getvalue())
-    return rows, table
+    return rows, made

@@ -50,6 +50,10 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
     return torch.tensor(targets, dtype=torch.long)
 
 
+def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+    return [targets[at] for at in rng.permutation(len(targets))]
+
+
 CLASSIFICATION = Kind(
     encode=encode,
     head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe),
@@ -59,4 +63,5 @@ CLASSIFICATION = Kind(
     predict=lambda head, hidden, mask, targets: numpy_rows(head(hidden, mask)),
     outcomes=_outcomes,
     chance=_chance,
+    shuffled=shuffled,
 )

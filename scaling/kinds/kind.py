@@ -101,6 +101,11 @@ class Corrupt(Protocol):
         """The sequence and the target of one draw; the same arguments give the same result."""
 
 
+class Shuffled(Protocol):
+    def __call__(self, targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+        """The targets of all training sequences with their labels permuted: as many of each label as before."""
+
+
 class Share(Protocol):
     def __call__(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The parts, completed with what they share (one pool of candidates)."""
@@ -122,6 +127,7 @@ class Kind:
     """Depths that are scored beside a recipe.pool_depth below 1, from the same pass."""
     corrupt: Corrupt | None = None
     share: Share | None = None
+    shuffled: Shuffled | None = None
 
 
 def feature_table(

@@ -71,6 +71,21 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
     return torch.tensor(targets, dtype=torch.long)
 
 
+def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+    """The place of the right choice moves between questions that have equally many choices."""
+    starts = [at for at, target in enumerate(targets) if target // 2 == 0]
+    questions = [targets[a:b] for a, b in pairwise([*starts, len(targets)])]
+    right = [[target % 2 for target in question].index(1) for question in questions]
+    given = list(right)
+    for count in sorted({len(question) for question in questions}):
+        alike = [at for at, question in enumerate(questions) if len(question) == count]
+        for at, other in zip(alike, rng.permutation(alike), strict=True):
+            given[at] = right[other]
+    return [
+        2 * at + int(at == one) for question, one in zip(questions, given, strict=True) for at in range(len(question))
+    ]
+
+
 MULTIPLE_CHOICE = Kind(
     encode=encode,
     head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
@@ -80,4 +95,5 @@ MULTIPLE_CHOICE = Kind(
     predict=lambda head, hidden, mask, targets: numpy_rows(head(hidden, mask)),
     outcomes=_outcomes,
     chance=_chance,
+    shuffled=shuffled,
 )

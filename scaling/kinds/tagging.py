@@ -104,6 +104,12 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
+def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+    """The tags of all words change places."""
+    tags = rng.permutation([tag for target in targets for tag in target if tag != IGNORED]).tolist()
+    return [[tags.pop() if tag != IGNORED else IGNORED for tag in target] for target in targets]
+
+
 TAGGING = Kind(
     encode=encode,
     head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe),
@@ -113,4 +119,5 @@ TAGGING = Kind(
     predict=_predict,
     outcomes=_outcomes,
     chance=_chance,
+    shuffled=shuffled,
 )

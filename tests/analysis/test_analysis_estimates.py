@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analysis.coverage import coverage_table, missing_cells
 from analysis.estimands import PRIMARY, interaction, pooled, retention
-from analysis.gains import in_pool, pair_gains, with_languages
+from analysis.gains import pair_gains, with_languages
 from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales, balance, make_panel, replicas, size_table
 from analysis.shrink import languages
@@ -72,10 +72,14 @@ def test_gains_by_hand() -> None:
 
 
 def test_controls_are_not_pooled() -> None:
-    arms = ("none", "mnli", "mlm-mix", "translated", "control-epochs", "multitask")
-    assert [arm for arm in arms if in_pool(arm)] == [
-        "mnli", "multitask",
-    ]  # fmt: skip
+    roles = {
+        "mnli": "single", "a-then-b": "sequence", "all": "multitask", "mix": "mlm-mix", "mt": "translated",
+        "wiki": "mlm", "same-time": "pairwise", "swahili": "adapted", "longer": "control",
+    }  # fmt: skip
+    frame = study(arms=tuple(roles), seeds=1)
+    frame = frame.with_columns(pl.col("arm").replace_strict(roles, default="none").alias("role"))
+    pooled = pair_gains(check_tidy(frame)).filter(pl.col("pooled"))["arm"].unique()
+    assert set(pooled) == {"mnli", "a-then-b", "all"}
 
 
 def test_dev_rows_and_other_metrics_do_not_count(falling: pl.DataFrame) -> None:

@@ -151,7 +151,8 @@ def _tidy(scores: dict[tuple[str, str, str], float]) -> pl.DataFrame:
         rows.append({
             "study": "published", "family": spec.family, "model": model, "model_label": spec.label,
             "total_params": spec.total_params, "backbone_params": spec.backbone_params, "train_flops": 1.0,
-            "method": "full", "arm": arm, "intermediate": "", "target": "xnli", "kind": "classification",
+            "method": "full", "arm": arm, "role": "none" if arm == "none" else "single", "intermediate": "",
+            "target": "xnli", "kind": "classification",
             "language": language, "seed": 0, "intermediate_seed": -1 if arm == "none" else 0, "split": "test",
             "metric": "accuracy", "main": True, "n": 5010, "value": value / 100, "chance": 1 / 3, "english_dev": 0.8,
             "collapsed": False, "same_data": False, "step": f"{model}-{arm}", "wall_seconds": 1.0, "dollars": None,

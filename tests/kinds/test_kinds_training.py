@@ -18,6 +18,7 @@ from scaling.evaluation import predict, score_languages
 from scaling.hardware import Placement
 from scaling.kinds import KINDS
 from scaling.training import ResumePoint, run_updates
+from tests.streams import one_stream
 
 WORDS = SENTENCES["en"].split()
 TASKS = {
@@ -90,7 +91,7 @@ def test_a_short_training_lowers_the_loss(kind: str, weights: Weights, world: Wo
         weights, lambda hidden: KINDS[kind].head(hidden, spec, given), given, placement, world, seed=0
     )
     losses = run_updates(
-        engine, ready, KINDS[kind], given, placement, world, 0, lambda done, total: None,
+        engine, *one_stream(ready, KINDS[kind], given), given, placement, world, 0, lambda done, total: None,
         ResumePoint(found=None, save=lambda fill: None),
     )  # fmt: skip
     assert losses.last < 0.8 * losses.first, (losses.first, losses.last)
