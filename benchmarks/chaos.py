@@ -65,6 +65,13 @@ def per_cell_seconds(plan: Plan, store: Store) -> list[float]:
     return sorted(found)
 
 
+def preemptions(store: Store) -> list[str]:
+    """What trainings said that left a drained node."""
+    names = [info.path for info in store.listing("steps", recursive=True) if "/failures/" in info.path]
+    notes = [json.loads(store.read(name.removeprefix(f"{store.root}/"))) for name in names]
+    return [note["error"] for note in notes if note.get("kind") == "preempted"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Faults against a running study.")
     parser.add_argument("--seeds", type=int, default=5, help="Seeds of the injector.")
@@ -115,7 +122,7 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
     )  # fmt: skip
     resubmit_seconds = time.monotonic() - again
     twice = sum(count > 1 for count in commits.read().values())
-    equal, starts, stormy_seconds = 0, 0, 0.0
+    equal, starts, stormy_seconds, noticed = 0, 0, 0.0, list[str]()
     by_kind: Counter[str] = Counter()
     for seed in range(first_seed, first_seed + seeds):
         store, injector, commits, driver, seconds, more = attempt(f"storm-{seed}", seed, kills)
@@ -123,6 +130,7 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
         equal += sum(found[step] == expected[step] for step in plan.steps)
         twice += sum(count > 1 for count in commits.read().values())
         by_kind.update(injector.done)
+        noticed += preemptions(store)
         left += more
         starts += driver.starts
         stormy_seconds += seconds
@@ -134,6 +142,8 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
         ("steps committed twice (kernel's count of record files)", "0", twice, twice == 0),
         ("orphans: placement groups, actors, processes, leases", "0", len(left), not left),
         ("driver starts needed", "", starts, None),
+        ("trainings that left a drained node between updates (with a resume point)", "",
+         f"{len(noticed)} ({sum('not saved' not in note for note in noticed)})", None),
         ("minutes per seed under fire, mean (undisturbed first)", "",
          f"{stormy_seconds / 60 / max(1, seeds):.1f} ({calm_seconds / 60:.1f})", None),
         ("resubmitting the finished study, seconds", "≤ 15, no training", round(resubmit_seconds, 1),

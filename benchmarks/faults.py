@@ -22,11 +22,12 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[1]
-# One of each per turn. Kinds other than `driver` name what the processes of Ray call themselves.
-KINDS = ("worker", "worker", "trial", "controller", "node", "driver", "drain")
+# In random order. `trial` and `controller` are Ray's processes of a session on the head, `node` is a machine without
+# notice, `drain` one with notice, `head` the machine of the driver: the cluster is gone with it and comes anew.
+KINDS = ("worker", "worker", "trial", "controller", "node", "driver", "drain", "head")
 _TITLES = {"worker": "ray::RayTrainWorker", "trial": "ray::ImplicitFunc", "controller": "ray::TrainController"}
 DRAIN_SECONDS = 12
-LIMIT_SECONDS = 900.0
+LIMIT_SECONDS = 1800.0
 
 
 @dataclass
@@ -43,20 +44,35 @@ class Nodes:
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         os.environ.update(
-            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1"
-        )
+            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1",
+            # The address that Cluster leaves for `auto` belongs to nobody else on this machine.
+            RAY_TMPDIR=str(self.folder),
+            # Workers as fast as everything else, or a busy machine starves them.
+            RAY_worker_niceness="0",
+        )  # fmt: skip
+        self._start()
+        return self
+
+    def _start(self) -> None:
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0, "resources": {"driver_slot": 64}, "include_dashboard": False,
-                "temp_dir": str(self.folder / "r"), "object_store_memory": 100 * 1024 * 1024,
+                "object_store_memory": 100 * 1024 * 1024,
             },
         )  # fmt: skip
         for _ in range(self.count):
             self.add()
-        return self
+
+    def lose_head(self) -> None:
+        """Kill the head without a word; nodes that lose it are of no use. A new cluster takes its place."""
+        self.look()
+        for process in self.cluster.head_node.live_processes():
+            process[1].kill()
+        self.cluster.shutdown()
+        self._start()
 
     def __exit__(self, *_: object) -> None:
         self.look()
@@ -70,8 +86,15 @@ class Nodes:
         return str(self.cluster.address)
 
     def add(self) -> None:
-        """A node more. Ray allows this in the main thread only."""
-        self.cluster.add_node(num_cpus=1, object_store_memory=100 * 1024 * 1024)
+        """A node more. Ray allows this in the main thread only, and gives a raylet 30 seconds on a busy machine."""
+        for attempt in range(4):
+            try:
+                self.cluster.add_node(num_cpus=1, object_store_memory=100 * 1024 * 1024)
+            except Exception as error:  # Ray raises nothing narrower
+                if attempt == 3 or "timed out during startup" not in str(error):
+                    raise
+            else:
+                return
 
     def remove(self, node: Any) -> None:
         """Kill a node without a word."""
@@ -226,13 +249,19 @@ class Injector:
 
     def run(self, driver: Driver, commits: Commits) -> float:
         """Seconds until the study is done. RuntimeError if it never is."""
+        try:
+            return self._run(driver, commits)
+        finally:
+            if driver.process.poll() is None:
+                driver.process.kill()
+
+    def _run(self, driver: Driver, commits: Commits) -> float:
         started = time.monotonic()
         driver.start()
         at: float | None = None
         while True:
             now = time.monotonic()
             if now - started > LIMIT_SECONDS:
-                driver.process.kill()
                 raise RuntimeError(f"seed {self.seed}: not done after {LIMIT_SECONDS} s:\n{driver.tail()}")
             code = driver.process.poll()
             if code == 2:
@@ -255,10 +284,15 @@ class Injector:
 
     def _kill(self, kind: str, driver: Driver) -> bool:
         """Whether there was something of this kind to kill."""
-        where = f"{kind}"
         if kind == "driver":
-            driver.process.send_signal(signal.SIGKILL)
+            driver.process.kill()
             driver.process.wait()
+        elif kind == "head":
+            driver.process.kill()
+            driver.process.wait()
+            self._removals.clear()
+            self.nodes.lose_head()
+            driver.address = self.nodes.address
         elif kind in ("node", "drain"):
             busy = [node for node in self.nodes.workers() if self._works(node)]
             if not busy or self._removals:
@@ -277,8 +311,8 @@ class Injector:
                 os.kill(self._random.choice(found), signal.SIGKILL)
             except ProcessLookupError:
                 return False
-        self.done.append(where)
-        print(f"  seed {self.seed}: {len(self.done)} killed: {where}", flush=True)
+        self.done.append(kind)
+        print(f"  seed {self.seed}: {len(self.done)} killed: {kind}", flush=True)
         return True
 
     def _works(self, node: Any) -> bool:

@@ -17,6 +17,10 @@ from scaling.hardware import Placement
 # A worker group that has not started after this (no such node comes, or none has room) gives its turn back.
 START_LIMIT_SECONDS = 1800.0
 _START_TRY_SECONDS = 60.0
+# A drain without a deadline: what Ray Train itself assumes (ray/train/v2/_internal/constants.py).
+UNKNOWN_NOTICE_SECONDS = 120.0
+# Worker groups of one session that end because their machines went away. They are no failures of the steps.
+MAX_PREEMPTIONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,20 @@ def worker(config: dict[str, Any]) -> None:
             "steps": session.steps,
         }  # fmt: skip
         store.write(f"sessions/{session.id}.json", json.dumps(started))
-    run_steps(plan, store, session.steps, world, session.placements, session.limits)
+    run_steps(plan, store, session.steps, world, session.placements, session.limits, seconds_left)
+
+
+def seconds_left() -> float | None:
+    """Until a node of this worker group goes away, None while none does. A barrier: every rank calls it alike.
+
+    Ray knows of it for a drained node only (see jobs/sentinel.py).
+    """
+    import ray.train
+
+    info = ray.train.get_preemption_info()  # type: ignore[attr-defined]
+    if info is None:
+        return None
+    return info.deadline_ms / 1000 - time.time() if info.deadline_ms else UNKNOWN_NOTICE_SECONDS
 
 
 def run_session(session: Session, scratch: str) -> None:
@@ -106,7 +123,8 @@ def run_session(session: Session, scratch: str) -> None:
             name=session.id, storage_path=scratch,
             # Ray would try to start a group for ever.
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray types the first version
-                controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS)
+                controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS),
+                max_failures=0, max_preemption_failures=MAX_PREEMPTIONS,
             ),
         ),
     ).fit()  # fmt: skip

@@ -35,6 +35,8 @@ class Context:
     owner: str
     alive: Callable[[], None] = lambda: None
     """Called on every rank whenever the step makes progress."""
+    notice: Callable[[], float | None] = lambda: None
+    """Seconds until a machine of this process group goes away, on all ranks; None while none does."""
 
 
 def tables_of(

@@ -7,6 +7,7 @@ A torn, tampered or differently laid out one is not used: the step starts over, 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ from pathlib import Path
 from scaling.engine import World
 from scaling.hardware import Placement
 from scaling.store import Store, StoreError
+
+# Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights beside them.
+STATE_BYTES = 14.0
+# Of one rank, where nothing was measured yet: Ray and Arrow send a file in one stream, and one stream of S3 carries
+# 50 to 100 MB/s.
+UPLOAD_BYTES_PER_SECOND = 50e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +32,19 @@ class ResumePoint:
     """A whole resume point of this very layout, as a folder of this machine."""
     save: Callable[[Callable[[Path], None], int], None]
     """Called by all ranks with a function that fills a folder, and the updates that are done."""
+    save_seconds: Callable[[], float] = lambda: 0.0
+    """What saving takes, the same on every rank: the last time measured, or the size over an assumed rate."""
 
 
-def resume_point(step: str, store: Store, world: World, placement: Placement, cache: Path) -> ResumePoint:
+def resume_point(
+    step: str, store: Store, world: World, placement: Placement, cache: Path, total_params: int
+) -> ResumePoint:
     """The resume point of a step on this process group."""
     name = f"steps/{step}/resume"
+    took: list[float] = []
 
     def save(fill: Callable[[Path], None], update: int) -> None:
+        started = time.monotonic()
         target = f"{name}/{update}"
         # Every rank fills a folder of its own and uploads that, on whatever machine it is.
         folder = (store.local / name if store.local else cache / "resume") / f".rank-{world.rank}"
@@ -46,8 +59,13 @@ def resume_point(step: str, store: Store, world: World, placement: Placement, ca
             for stale in old:
                 store.delete(f"{name}/{stale}")
         world.barrier()
+        took.append(time.monotonic() - started)
 
-    return ResumePoint(found=_find(name, store, world, placement, cache), save=save)
+    def save_seconds() -> float:
+        assumed = total_params * STATE_BYTES / world.size / UPLOAD_BYTES_PER_SECOND
+        return float(world.from_first(took[-1] if took else assumed))
+
+    return ResumePoint(found=_find(name, store, world, placement, cache), save=save, save_seconds=save_seconds)
 
 
 def _layout(world: World, placement: Placement) -> dict[str, int]:

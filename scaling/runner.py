@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,9 +19,12 @@ from scaling.lease import Lease, LeaseLost, claim, new_owner
 from scaling.plan import Plan, Step
 from scaling.records import StepRecord
 from scaling.store import Store
+from scaling.training import Preempted
 from scaling.work import Context, attempt_name, now, score, train
 
-Outcome = Literal["done", "skipped", "taken", "blocked"]
+Outcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
+# Asking for a notice is a barrier of all ranks in Ray, so it is not done at every opportunity.
+NOTICE_SECONDS = 2.0
 
 
 def run_steps(
@@ -29,26 +34,45 @@ def run_steps(
     world: World,
     placements: Mapping[str, Placement],
     limits: Mapping[str, Limit] | None = None,
+    notice: Callable[[], float | None] = lambda: None,
 ) -> dict[str, Outcome]:
     """Run steps in order; what became of each. A step that passes its limit ends this process (scaling.deadline).
 
-    `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not there. An
-    exception of a step is noted in the store and then ends this process group's work, so that all ranks agree.
+    `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not there.
+    `preempted`: a machine goes away, as `notice` told all ranks (seconds left, or None). An exception of a step is
+    noted in the store and then ends this process group's work, so that all ranks agree.
     """
     outcomes: dict[str, Outcome] = {}
     owner = world.from_first(new_owner())
     watchdog = Watchdog()
+    notice = _now_and_then(notice, world)
     with tempfile.TemporaryDirectory() as cache:
         for name in steps:
             step = plan.steps[name]
+            if notice() is not None:
+                outcomes[name] = "preempted"
+                continue
             context = Context(
                 plan=plan, store=store, world=world, placement=placements[step.model], cache=Path(cache), owner=owner,
-                alive=watchdog.alive,
+                alive=watchdog.alive, notice=notice,
             )  # fmt: skip
             with watchdog.watch((limits or {}).get(name), partial(_give_up, step, context)):
                 outcomes[name] = _run_step(step, context)
             _forget(context, [plan.steps[later] for later in steps[len(outcomes) :]])
     return outcomes
+
+
+def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[[], float | None]:
+    """The same on every rank, asked at most every few seconds. A notice that was given once stays given."""
+    asked, told = -math.inf, None
+
+    def ask() -> float | None:
+        nonlocal asked, told
+        if told is None and world.from_first(time.monotonic() - asked >= NOTICE_SECONDS):
+            asked, told = time.monotonic(), notice()
+        return told
+
+    return ask
 
 
 def _forget(context: Context, later: Sequence[Step]) -> None:
@@ -90,6 +114,10 @@ def _run_step(step: Step, context: Context) -> Outcome:
         return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:
         raise
+    except Preempted as leaving:
+        if lease is not None:
+            _note(step, context, {"error": str(leaving), "kind": "preempted"})
+        return "preempted"
     except Exception as error:
         # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them. A
         # store that takes no note (a full disk) must not hide the first error.

@@ -187,8 +187,8 @@ class Store:
     def check_study(self, name: str) -> None:
         """StoreError if this is another study's store, or cannot be written to."""
         try:
-            if not self.exists("study.json"):
-                self.write("study.json", json.dumps({"name": name}))
+            # As records are written: a mounted bucket without hard links is refused here, not after the first step.
+            if not self.exists("study.json") and self.create("study.json", json.dumps({"name": name})):
                 return
             found = json.loads(self.read("study.json")).get("name")
         except OSError as error:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,16 @@ from scaling.kinds.kind import Kind
 from scaling.recipes import Recipe
 from scaling.resume import ResumePoint
 
+# Seconds of a notice that are kept for leaving.
+NOTICE_MARGIN_SECONDS = 10.0
+
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite."""
+
+
+class Preempted(RuntimeError):
+    """A machine of this process group goes away soon. Not a failure: the step goes on elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +82,13 @@ def run_updates(
     seed: int,
     progress: Callable[[int, int], None],
     resume: ResumePoint,
+    notice: Callable[[], float | None] = lambda: None,
 ) -> Losses:
-    """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss is no number."""
+    """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss is no number.
+
+    `notice` tells all ranks the seconds until a machine of theirs goes away, None while none does. Then the training
+    saves itself if that can be done in time, and ends with Preempted.
+    """
     which = np.asarray(turns)
     own_update = np.zeros(len(which), dtype=np.int64)
     for member in range(len(streams)):
@@ -86,7 +99,8 @@ def run_updates(
     tokens = 0
     if resume.found is not None:
         state = engine.load_resume(resume.found)
-        losses, tokens = list(state["losses"]), int(state["tokens"])
+        # DeepSpeed keeps one state for all ranks below ZeRO-3: the sum over ranks, which one of them goes on from.
+        losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
     pending: list[torch.Tensor] = []
     for update in range(len(losses), len(turns)):
         # Dropout depends on the update, not on how many a process has made: a resumed run draws the same masks.
@@ -121,13 +135,27 @@ def run_updates(
                 where = next(index for index, loss in enumerate(losses) if not math.isfinite(loss))
                 raise NonFiniteLoss(f"the loss is {losses[where]} at update {where + 1} of {len(turns)}")
             progress(update + 1, len(turns))
-        if _due(update + 1, placement) and not last:
-            state = {"losses": losses, "tokens": tokens}
-            resume.save(partial(engine.save_resume, state=state), update + 1)
+        due = _due(update + 1, placement) and not last
+        if due:
+            resume.save(partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1)
+        if not pending and not last and (left := notice()) is not None:
+            needed = resume.save_seconds()
+            fits = needed < left - NOTICE_MARGIN_SECONDS
+            if fits and not due:
+                resume.save(partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1)
+            raise Preempted(
+                f"{left:.0f} s before a machine goes away, after update {update + 1} of {len(turns)}, "
+                + ("saved" if fits or due else f"not saved: that takes {needed:.0f} s")
+            )
     return Losses(
         updates=len(turns), examples=len(turns) * recipe.batch, tokens=sum(world.gather(tokens)),
         per_update=tuple(losses),
     )  # fmt: skip
+
+
+def _state(losses: list[float], tokens: int, world: World) -> dict[str, Any]:
+    """What a resume point holds besides the engine's state, the same on every rank."""
+    return {"losses": losses, "tokens": sum(world.gather(tokens))}
 
 
 def _due(update: int, placement: Placement) -> bool:

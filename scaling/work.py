@@ -81,11 +81,13 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         streams, drawn = streams_of(step, materials, updates)
         turns = schedule(updates, seed, step.mixture.mlm_ratio)
         engine = start_training(weights, partial(head_of, materials), recipe, context.placement, world, seed)
-        resume = resume_point(step.id, context.store, world, context.placement, context.cache)
+        params = context.plan.study.model(step.model).total_params
+        resume = resume_point(step.id, context.store, world, context.placement, context.cache, params)
     with clock.part("work"):
         losses = run_updates(
-            engine, streams, turns, recipe, context.placement, world, seed, _progress(context, lease), resume
-        )
+            engine, streams, turns, recipe, context.placement, world, seed, _progress(context, lease), resume,
+            context.notice,
+        )  # fmt: skip
         scored = [_dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)]
     with clock.part("save"):
         folder = _own_folder(step, context)
