@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.encoder import Encoder, Weights, config_of
-from scaling.hardware import Placement
+from scaling.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.loading import differing, load_tensors, names_in_file
 from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
@@ -78,10 +78,15 @@ def join_world() -> World:
 def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
     """DeepSpeed's configuration of a recipe on a placement; the three batch numbers multiply exactly."""
     micro, steps = placement.accumulation(recipe.batch)
-    zero: dict[str, Any] = {"stage": placement.zero_stage}
+    zero: dict[str, Any] = {
+        "stage": placement.zero_stage, "reduce_bucket_size": BUCKET_ELEMENTS, "allgather_bucket_size": BUCKET_ELEMENTS
+    }  # fmt: skip
     if placement.zero_stage == 3:
-        # XXL's embedding alone has more elements than the default of 1e9 allows to be live.
-        zero["stage3_max_live_parameters"] = 3e9
+        zero["stage3_max_live_parameters"] = LIVE_ELEMENTS
+        zero["stage3_max_reuse_distance"] = LIVE_ELEMENTS
+        zero["stage3_prefetch_bucket_size"] = BUCKET_ELEMENTS // 4
+    if placement.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     return {
         "train_batch_size": recipe.batch,
         "train_micro_batch_size_per_gpu": micro,
@@ -89,6 +94,8 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         "gradient_clipping": recipe.grad_clip,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
+        # torch's AdamW also for states in host memory: DeepSpeed's own is compiled at first use, for minutes.
+        "zero_force_ds_cpu_optimizer": False,
         # Under bf16 a stage of at least 1 is needed: stage 0 takes an extra zero-gradient Adam step (see docs).
         "bf16": {"enabled": recipe.precision == "bf16"},
         "steps_per_print": 10**9,

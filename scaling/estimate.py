@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu, plan_placement
+from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu
+from scaling.memory import plan_placement
 from scaling.mixture import member_updates
 from scaling.models import ModelSpec
 from scaling.plan import Plan, Step
