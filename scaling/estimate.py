@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scaling.calibration import Calibration
 from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu
-from scaling.memory import plan_placement
+from scaling.memory import burden, plan_placement
 from scaling.mixture import member_updates
 from scaling.models import ModelSpec
 from scaling.plan import Plan, Step
+from scaling.recipes import Recipe
 from scaling.records import StepRecord
 from scaling.study import Study
 from scaling.tasks import Split, TaskSpec
 
 # `SPLIT.LANGUAGE` → (sequences, real tokens), by task; written by staging.
 Sizes = Mapping[str, Mapping[str, tuple[int, int]]]
+
+# What was measured on the device that is planned for, by model.
+Measured = Mapping[str, Calibration]
 
 # Mean tokens of a sequence where nothing was staged yet; guesses from public samples, good to a factor of two.
 ASSUMED_TOKENS = {
@@ -88,16 +93,29 @@ def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:
     return float(sum(updates) * step.recipe.batch)
 
 
-def flops_per_second(study: Study, model: str, placement: Placement, gpu: GpuSpec | None) -> float:
-    """Of the whole gang: the GPU's peak times the assumed utilisation, or what a CPU worker reaches."""
+def flops_per_second(
+    study: Study, model: str, placement: Placement, gpu: GpuSpec | None, measured: Measured | None = None
+) -> float:
+    """Model FLOPs of the whole gang: measured on this device, else the GPU's peak times the assumed utilisation."""
+    known = (measured or {}).get(model)
+    if known is not None:
+        # Another placement than the measured one is faster or slower by what is assumed of both.
+        return known.flops_per_second * placement.workers * burden(known.placement) / burden(placement)
     if gpu is None:
         return CPU_FLOPS * placement.workers
-    return gpu.bf16_tflops * 1e12 * mfu(study.model(model)) * placement.workers
+    return gpu.bf16_tflops * 1e12 * mfu(study.model(model)) * placement.workers / burden(placement)
 
 
-def step_seconds(plan: Plan, step: Step, sizes: Sizes, placement: Placement, gpu: GpuSpec | None) -> float:
+def step_seconds(
+    plan: Plan,
+    step: Step,
+    sizes: Sizes,
+    placement: Placement,
+    gpu: GpuSpec | None,
+    measured: Measured | None = None,
+) -> float:
     """Estimated seconds of a step in a warm worker group; half a second for loading and committing."""
-    return step_flops(plan, step, sizes) / flops_per_second(plan.study, step.model, placement, gpu) + 0.5
+    return step_flops(plan, step, sizes) / flops_per_second(plan.study, step.model, placement, gpu, measured) + 0.5
 
 
 def paces(
@@ -122,22 +140,29 @@ def paces(
     return {model: ratio(took.get(model, ())) or whole for model in plan.study.models}
 
 
-def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:
-    """Per model: what the study says, else the planner's choice for the most demanding task; one worker on CPU.
+def hungriest(study: Study) -> tuple[Recipe, bool]:
+    """(the longest sequences with the smallest global batch, whether a masked language model is trained)."""
+    recipes = [study.recipe(task) for task in study.used_tasks]
+    longest = max(recipes, key=lambda recipe: recipe.max_length)
+    masked = any(study.task(task).kind == "masked_lm" for task in study.used_tasks)
+    return longest.model_copy(update={"batch": min(recipe.batch for recipe in recipes)}), masked
 
-    ValueError if a model does not fit.
+
+def placement_for(study: Study, name: str, gpu: GpuSpec | None) -> Placement:
+    """What the study says, else the planner's choice for the most demanding task; one worker on CPU.
+
+    ValueError if a model fits nowhere.
     """
-    chosen = {}
-    for name in study.models:
-        given = study.placement_of(name)
-        if given is not None or gpu is None:
-            chosen[name] = given or Placement()
-            continue
-        recipes = [study.recipe(task) for task in study.used_tasks]
-        hungriest = max(recipes, key=lambda recipe: recipe.max_length)
-        smallest = min(recipes, key=lambda recipe: recipe.batch)
-        chosen[name] = plan_placement(study.model(name), hungriest.model_copy(update={"batch": smallest.batch}), gpu)
-    return chosen
+    given = study.placement_of(name)
+    if given is not None or gpu is None:
+        return given or Placement()
+    recipe, masked = hungriest(study)
+    return plan_placement(study.model(name), recipe, gpu, masked=masked)
+
+
+def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:
+    """By model; ValueError if one does not fit."""
+    return {name: placement_for(study, name, gpu) for name in study.models}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from scaling.data.batching import Features
+from scaling.data.batching import Features, training_order
 from scaling.encoder import Weights
 from scaling.engine import World, build_model, ds_config, join_world, load, start_training
 from scaling.hardware import Placement
@@ -29,7 +29,7 @@ from scaling.kinds import KINDS
 from scaling.recipes import Recipe
 from scaling.resume import ResumePoint
 from scaling.tasks import TaskSpec
-from scaling.training import run_updates
+from scaling.training import Stream, run_updates
 
 _TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 
@@ -108,7 +108,7 @@ def _peak(world: World) -> int:
 
 
 def _process(request: Request, folder: Path, rank: int) -> Measurement:
-    placement, recipe = Placement(**request.placement), Recipe(**request.recipe)
+    placement, recipe = Placement(**request.placement), Recipe(**{**request.recipe, "epochs": 1.0})
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.workers))
     dist.init_process_group(
@@ -136,9 +136,11 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
             world.barrier()
             before = time.perf_counter()
             features = _features(request.lengths, count * recipe.batch, count)
+            order = training_order(features, recipe, 0)
+            stream = Stream(features=features, kind=kind, recipe=recipe, order=order)
             losses = run_updates(
-                engine, features, kind, recipe, placement, world, 0, lambda done, total: None, resume
-            )  # fmt: skip
+                engine, [stream], [0] * len(order), recipe, placement, world, 0, lambda done, total: None, resume
+            )
             seconds, tokens = time.perf_counter() - before, losses.tokens
         peak = _peak(world)
     gpu = world.device.type == "cuda"

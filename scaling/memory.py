@@ -53,14 +53,15 @@ def memory(model: ModelSpec, recipe: Recipe, placement: Placement, *, gpu: bool 
     weights = size * (share if stage == 3 else params)
     gradients = size * (share if stage >= 2 else params)
     bucket = size * min(params, BUCKET_ELEMENTS)
-    buffers = size * embedding + bucket * (1 + (stage in (1, 2) and workers > 1))
-    if stage == 3:
-        buffers = size * embedding + bucket + size * min(params, LIVE_ELEMENTS)
+    live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
+    if not gpu and workers > 1:
+        # gloo gathers into copies; measured.
+        live *= 3
     # Master weights and two moments in fp32, and the step's gradients; stage 0 in fp32 needs no master copy.
     states = 8.0 * params if stage == 0 else 16.0 * share
     optimizer, host = (0.0, states) if placement.offload_optimizer else (states, 0.0)
     return Memory(
-        weights=weights, gradients=gradients, optimizer=optimizer, buffers=buffers,
+        weights=weights, gradients=gradients, optimizer=optimizer, buffers=size * embedding + bucket + live,
         activations=_activations(model, tokens, size, recompute=placement.checkpoint_activations),
         logits=MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if masked else 0.0,
         fixed=(1.5 if gpu else CPU_FIXED_GIB) * GIB, host=host,
@@ -78,17 +79,21 @@ def _activations(model: ModelSpec, tokens: int, size: float, *, recompute: bool)
     return layer * model.depth
 
 
-def slowdown(recipe: Recipe, placement: Placement) -> float:
-    """Device seconds relative to one device that computes everything once in large passes. Assumptions, all four.
+def burden(placement: Placement) -> float:
+    """Device seconds relative to a device that computes everything once, alone. Assumptions, all three.
 
     Recomputation repeats the forward pass: 4/3. ZeRO-3 gathers the weights twice an update: 1.15 inside a node. An
-    offloaded optimizer steps on the host: 2. A pass has an overhead of about 500 tokens' work.
+    offloaded optimizer steps on the host: 2.
     """
-    micro, _ = placement.accumulation(recipe.batch)
     factor = 4 / 3 if placement.checkpoint_activations else 1.0
     factor *= {0: 1.0, 1: 1.0, 2: 1.02, 3: 1.15}[placement.zero_stage] if placement.workers > 1 else 1.0
-    factor *= 2.0 if placement.offload_optimizer else 1.0
-    return factor * (1 + 500 / (micro * recipe.max_length))
+    return factor * (2.0 if placement.offload_optimizer else 1.0)
+
+
+def _cost(recipe: Recipe, placement: Placement) -> float:
+    """`burden`, with an overhead of about 500 tokens' work for every pass."""
+    micro, _ = placement.accumulation(recipe.batch)
+    return burden(placement) * (1 + 500 / (micro * recipe.max_length))
 
 
 def candidates(recipe: Recipe, gpu: GpuSpec) -> list[Placement]:
@@ -104,7 +109,7 @@ def candidates(recipe: Recipe, gpu: GpuSpec) -> list[Placement]:
         for offload in (False, True)
         for micro in (32, 16, 8, 4, 2, 1) if micro <= recipe.batch // workers
     ]  # fmt: skip
-    return sorted(found, key=lambda one: (round(slowdown(recipe, one), 3), one.workers, one.zero_stage))
+    return sorted(found, key=lambda one: (round(_cost(recipe, one), 3), one.workers, one.zero_stage))
 
 
 def misfit(model: ModelSpec, recipe: Recipe, placement: Placement, gpu: GpuSpec, *, masked: bool = False) -> str | None:
@@ -142,10 +147,6 @@ def plan_placement(model: ModelSpec, recipe: Recipe, gpu: GpuSpec, *, masked: bo
 
 
 def describe(placement: Placement) -> str:
-    """`8 workers, ZeRO-3, micro-batch 4, recomputed, offloaded`."""
-    parts = [
-        f"{placement.workers} worker" + "s" * (placement.workers > 1), f"ZeRO-{placement.zero_stage}",
-        f"micro-batch {placement.micro_batch}",
-    ]  # fmt: skip
-    parts += ["recomputed"] * placement.checkpoint_activations + ["offloaded"] * placement.offload_optimizer
-    return ", ".join(parts)
+    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, examples per pass."""
+    text = f"{placement.workers} × ZeRO-{placement.zero_stage}, micro {placement.micro_batch}"
+    return text + ", recomputed" * placement.checkpoint_activations + ", offloaded" * placement.offload_optimizer

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from scaling.spec import Spec
 from scaling.tasks import TaskSpec
@@ -36,6 +36,13 @@ class Recipe(Spec):
     """Retrieval: mean-pool the hidden states at this fraction of the layers. An index would not follow scale."""
     prefix: str = ""
     """Text put before every input, for encoders that were trained with one."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_fp16(cls, value: object) -> object:
+        if value in ("fp16", "float16", "half"):
+            raise ValueError(f"{value!r}: fp16 overflows above 65,504 and one precision serves all sizes; use bf16")
+        return value
 
 
 # Source: the XTREME / XTREME-R scripts (google-research/xtreme@838c13b): global batch 32 everywhere, warm-up only

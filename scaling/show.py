@@ -11,9 +11,11 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from scaling.estimate import Sizes, costs
+from scaling.estimate import Sizes
+from scaling.forecast import Forecast, SizeForecast
 from scaling.garbage import GROUPS, Garbage
-from scaling.hardware import PRICES_DATED, GpuSpec
+from scaling.hardware import GIB, GpuSpec
+from scaling.memory import USABLE, describe
 from scaling.plan import Plan
 from scaling.records import StepRecord
 from scaling.staged import StagedTask
@@ -30,34 +32,56 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def plan_table(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> Table:
-    """One line per model: parameters, placement, unique steps, FLOPs, device hours, dollars."""
+def plan_table(plan: Plan, found: Forecast) -> Table:
+    """One line per model: parameters, placement, memory against capacity, steps, FLOPs, hours, dollars, files."""
     table = Table(title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps")
-    for name in ("model", "parameters", "backbone", "placement", "steps", "PFLOP", "device hours", "dollars"):
+    for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
         table.add_column(name, justify="left" if name in ("model", "placement") else "right")
-    lines = costs(plan, sizes, gpu)
-    for line in lines:
-        model = plan.study.model(line.model)
-        where = f"{line.placement.workers} × {gpu.name if gpu else 'CPU'}, ZeRO-{line.placement.zero_stage}"
+    for line in found.sizes:
+        fits, dollars = not line.problem, found.dollars(line.device_hours)
         table.add_row(
-            line.model, f"{model.total_params / 1e6:,.1f} M", f"{model.backbone_params / 1e6:,.1f} M", where,
-            f"{line.steps:,}", f"{line.flops / 1e15:,.1f}", f"{line.device_hours:,.1f}",
-            "-" if line.dollars is None else f"{line.dollars:,.0f}",
+            line.model, f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
+            f"{describe(line.placement)}" if line.placement else "[red]does not fit[/red]",
+            _peak(line, found.gpu), f"{line.flops / 1e15:,.0f}",
+            f"{line.device_hours:,.1f}" if fits else "-", f"{dollars:,.0f}" if fits and dollars is not None else "-",
         )  # fmt: skip
     table.add_section()
-    dollars = [line.dollars for line in lines if line.dollars is not None]
+    hours = sum(line.device_hours for line in found.sizes if not line.problem)
+    dollars = found.dollars(hours)
     table.add_row(
-        "all", "", "", "", f"{len(plan.steps):,}", f"{sum(line.flops for line in lines) / 1e15:,.1f}",
-        f"{sum(line.device_hours for line in lines):,.1f}", f"{sum(dollars):,.0f}" if dollars else "-",
+        "all", "", "", "", f"{sum(line.flops for line in found.sizes) / 1e15:,.0f}",
+        f"{hours:,.1f}", f"{dollars:,.0f}" if dollars is not None else "-",
     )  # fmt: skip
     return table
 
 
-def plan_notes(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> list[str]:
-    """The assumptions behind the table, and what sharing saves."""
+def _peak(line: SizeForecast, gpu: GpuSpec | None) -> str:
+    if line.peak is None:
+        return "-"
+    need = f"{line.peak.total / GIB:,.1f}"
+    return need if gpu is None else f"{need}/{USABLE * gpu.memory_gib:,.1f}"
+
+
+def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
+    """What does not fit, the makespan, what sharing saves, and the assumptions behind every number of the table."""
+    notes = [
+        f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}" for line in found.sizes if line.problem
+    ]  # fmt: skip
+    if found.devices:
+        longer = found.makespan_seconds / max(1.0, found.bound_seconds) - 1
+        notes.append(
+            f"On {found.devices} devices: {duration(found.makespan_seconds)} from start to end, by the queue itself on "
+            f"a simulated clock; {longer:.0%} over the lower bound of {duration(found.bound_seconds)}."
+        )
     trainings = sum(len(cell.intermediate) + len(cell.trained) for cell in plan.cells)
     unique = sum(step.action == "train" for step in plan.steps.values())
-    notes = [f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone."]
+    hours = sum(line.device_hours for line in found.sizes)
+    alone = sum(line.alone_device_hours for line in found.sizes)
+    price = found.dollars(alone - hours)
+    notes.append(
+        f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone; {hours:,.1f} device hours "
+        f"instead of {alone:,.1f}" + (f", ${price:,.0f} saved." if price is not None else ".")
+    )
     if plan.study.intermediate_seed != "per_seed":
         notes.append("One phase-ii run is shared by all seeds: every result is conditional on that checkpoint.")
     same = sorted({f"{cell.arm} → {cell.target}" for cell in plan.cells if cell.same_data})
@@ -65,8 +89,15 @@ def plan_notes(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> list[str]:
         notes.append(f"Same data in both phases (kept, marked, outside the pooled estimate): {', '.join(same)}.")
     if not sizes:
         notes.append("Not staged yet: example counts are published ones, token lengths are assumed.")
-    if gpu:
-        notes.append(f"Hours assume a default MFU per size; prices dated {PRICES_DATED}, ${gpu.dollars_per_hour}/h.")
+    notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
+    if found.gpu:
+        notes.append(f"Prices dated {found.prices_dated}: {found.gpu.name} ${found.gpu.dollars_per_hour:g}/h.")
+    notes.append("GiB: predicted peak of one device in the longest recipe, of what may be used. Hours: of all devices.")
+    notes.append(
+        "Files of one training, weights and resume point, GB: "
+        + ", ".join(f"{x.model} {x.checkpoint_bytes / 1e9:.3g} and {x.resume_bytes / 1e9:.3g}" for x in found.sizes)
+        + "."
+    )
     if plan.provisional:
         notes.append("Step names are provisional until `scaling stage` has resolved every hash.")
     for task in plan.study.targets:

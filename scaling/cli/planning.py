@@ -1,4 +1,4 @@
-"""scaling plan · power · schema: before paying."""
+"""scaling plan · calibrate · power · schema: before paying."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, load_all
 from scaling.plan import make_plan
 from scaling.study import Study, load_study
-from scaling.yamlfile import BadFile
+from scaling.yamlfile import BadFile, load
 
 
 @app.command()
@@ -21,17 +21,24 @@ def plan(
     study: StudyArgument,
     store: StoreOption = "",
     gpu: Annotated[str | None, typer.Option(help="Plan for this GPU; the study's own if absent.")] = None,
+    gpus: Annotated[int, typer.Option(help="Devices at once, for the makespan; max_devices of the study.", min=0)] = 0,
+    prices: Annotated[Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")] = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
 ) -> None:
-    """The grid: cells, unique steps, parameters, hours, dollars, and what is done. Starts nothing."""
+    """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts nothing."""
+    from scaling.calibration import measured_on, read_calibrations
+    from scaling.forecast import Prices, forecast
     from scaling.queue import pending_steps
     from scaling.show import plan_notes, plan_table
     from scaling.staged import defect_notes, staged_tasks
 
     spec, place, whole = load_all(study, store)
     device, sizes = gpu_of(spec, gpu), place.read_sizes()
-    console.print(plan_table(whole, sizes, device))
-    for note in [*plan_notes(whole, sizes, device), *defect_notes(staged_tasks(spec, place))]:
+    table = load(Prices, prices)[0] if prices is not None else None
+    measured = measured_on(read_calibrations(place), device)
+    found = forecast(whole, sizes, device, measured, gpus or spec.max_devices, table)
+    console.print(plan_table(whole, found))
+    for note in [*plan_notes(whole, sizes, found), *defect_notes(staged_tasks(spec, place))]:
         console.print(f"· {note}", soft_wrap=True)
     scan = place.scan()
     done = sum(step in scan.done for step in whole.steps)
@@ -42,6 +49,28 @@ def plan(
         for step in whole.steps.values():
             mark = "done " if step.id in scan.done else "     "
             console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    study: StudyArgument,
+    store: StoreOption = "",
+    gpu: Annotated[str | None, typer.Option(help="The GPU of this machine; the study's own if absent.")] = None,
+    updates: Annotated[int, typer.Option(help="Updates that are timed, after two that are not.", min=1)] = 6,
+) -> None:
+    """A few real updates per size on this machine: speed and memory, for `plan` and its hours."""
+    from scaling.calibrate import calibrate as measure
+
+    spec, place, whole = load_all(study, store)
+    for name, found in measure(whole, place, gpu_of(spec, gpu), updates):
+        if isinstance(found, str):
+            console.print(f"{name}: not measured: {found}", soft_wrap=True)
+            continue
+        console.print(
+            f"{name}: {found.flops_per_second / 1e9:,.1f} GFLOP/s a worker, {found.tokens_per_second:,.0f} tokens/s, "
+            f"{found.peak_bytes / 2**30:.2f} GiB (predicted {found.predicted_bytes / 2**30:.2f}) on {found.device}",
+            soft_wrap=True,
+        )
 
 
 @app.command()
