@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.encoder import Encoder, Weights, config_of
 from scaling.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
+from scaling.kinds.heads import TiedHead
 from scaling.loading import differing, load_tensors, names_in_file
 from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
-from scaling.shards import BadWeights, Spec, shard_names, share_out, write_index, write_shard
+from scaling.shards import BadWeights, Spec, Stored, read_index, shard_names, share_out, write_index, write_shard
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Engine:
     model: Encoder
     stage: int
     world: World
+    carried: Mapping[str, Tensor]
+    """What the weights came with and this training leaves as it is: the masked-LM head, under any other kind."""
 
     def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
         return self.core(input_ids, mask, depth)
@@ -142,7 +145,7 @@ class Engine:
         A shard holds whole tensors; which ones depends on their sizes and the number of ranks alone.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        parameters = names_in_file(self.model.stored_parameters())
+        parameters = {**_named(self.model, self.model.stored_parameters()), **self.carried}
         specs = [Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in parameters.items()]
         size = min(self.world.size, len(specs))
         shares = share_out(specs, size)
@@ -165,10 +168,10 @@ class Engine:
                 shutil.copyfile(kept_rows, folder / "kept_rows.npy")
         self.world.barrier()
 
-    def _values(self, parameters: Mapping[str, nn.Parameter], mine: set[str]) -> Iterator[Tensor]:
+    def _values(self, parameters: Mapping[str, Tensor], mine: set[str]) -> Iterator[Tensor]:
         """The tensors called `mine`, in order; under ZeRO-3 every tensor is gathered, one at a time."""
         for name, parameter in parameters.items():
-            if self.stage == 3:
+            if self.stage == 3 and isinstance(parameter, nn.Parameter):
                 with deepspeed.zero.GatheredParameters([parameter]):
                     value = parameter.detach().cpu().clone() if name in mine else None
             else:
@@ -199,8 +202,46 @@ def build_model(
         else:
             encoder = random_encoder(weights.architecture, wanted, weights.random_init)
     torch.manual_seed(seed)
-    head = make_head(int(config_of(weights, dropout).hidden_size))
-    return Encoder(encoder, head, weights.architecture)
+    head = make_head(int(wanted.hidden_size))
+    model = Encoder(encoder, head, weights.architecture)
+    bias = _lm_head(weights).get(f"{LM_HEAD}bias")
+    if bias is not None:
+        for tied in _tied_heads(model):
+            tied.expect_pretrained(bias.shape[0], wanted.layer_norm_eps)
+    return model
+
+
+LM_HEAD = "lm_head."
+
+
+def _lm_head(weights: Weights) -> dict[str, Stored]:
+    """The masked-LM head of a checkpoint; {} where it has none, and where nothing is loaded from it."""
+    if weights.random_init is not None:
+        return {}
+    return {name: stored for name, stored in read_index(weights.folder).items() if name.startswith(LM_HEAD)}
+
+
+def _tied_heads(model: Encoder) -> list[TiedHead]:
+    return [head for head in model.heads if isinstance(head, TiedHead)]
+
+
+def _named(model: Encoder, parameters: Sequence[tuple[str, nn.Parameter]]) -> dict[str, nn.Parameter]:
+    """Parameters by their names in a file. A pretrained masked-LM head keeps transformers' names and is no new head."""
+    pretrained = {
+        f"{LM_HEAD}{'layer_' if name.startswith('norm') else ''}{name}": parameter
+        for tied in _tied_heads(model)[:1]
+        for name, parameter in tied.named_parameters()
+        if tied.bias is not None
+    }
+    taken = {id(parameter) for parameter in pretrained.values()}
+    others = {name: p for name, p in names_in_file(parameters).items() if id(p) not in taken}
+    return {**others, **pretrained}
+
+
+def _share_embeddings(model: Encoder, stage: int) -> None:
+    """Under ZeRO-3, have the word embeddings gathered for heads that decode with them too."""
+    for tied in _tied_heads(model) if stage == 3 else ():
+        deepspeed.zero.register_external_parameter(tied, tied.embeddings.weight)
 
 
 def load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:
@@ -210,11 +251,11 @@ def load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[
     """
     if weights.random_init is not None:
         return {}
-    named = names_in_file(list(model.named_parameters()))
+    named = _named(model, list(model.named_parameters()))
     stored_head = head and any(name.startswith("head.") for name in named)
     wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
-    # Task heads of an earlier phase and the masked-LM head are expected and dropped; nothing else is.
-    ignored = ("lm_head.",) if stored_head else ("lm_head.", "head.")
+    # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along; nothing else is.
+    ignored = (LM_HEAD,) if stored_head else (LM_HEAD, "head.")
     problem = ""
     try:
         load_tensors(wanted, weights.folder, world.rank, world.size, ignored)
@@ -249,6 +290,8 @@ def start_training(
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config)
     wanted = load(model, weights, world, head=False)
+    for tied in _tied_heads(model)[1:]:
+        tied.load_state_dict(_tied_heads(model)[0].state_dict())
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
     decay = [p for n, p in model.named_parameters() if not _no_decay(n)]
@@ -256,10 +299,15 @@ def start_training(
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
+    _share_embeddings(model, placement.zero_stage)
     core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
     _check_loaded(wanted, weights, world)
     core.train()
-    return Engine(core=core, model=model, stage=placement.zero_stage, world=world)
+    lm_head = {} if _tied_heads(model) else _lm_head(weights)
+    return Engine(
+        core=core, model=model, stage=placement.zero_stage, world=world,
+        carried={name: stored.read() for name, stored in lm_head.items()},
+    )  # fmt: skip
 
 
 def _no_decay(name: str) -> bool:
@@ -276,6 +324,7 @@ def start_scoring(
     if recipe.precision == "bf16":
         model = model.to(torch.bfloat16)
     if placement.zero_stage == 3:
+        _share_embeddings(model, placement.zero_stage)
         core, *_ = deepspeed.initialize(model=model, config=config, dist_init_required=False)
         core.eval()
     else:

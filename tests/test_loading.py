@@ -19,7 +19,7 @@ from scaling.encoder import Encoder, Weights, config_of
 from scaling.loading import differing, load_tensors, names_in_file
 from scaling.models import ModelSpec
 from scaling.pretrained.architecture import CLASSES, empty_encoder
-from scaling.pretrained.staging import stage_model
+from scaling.pretrained.staging import stage_model, tokenizer_file
 from scaling.shards import INDEX, BadWeights, read_index
 from scaling.store import Store
 from tests.conftest import make_model
@@ -46,13 +46,14 @@ def variant(source: Any, folder: Path, write: Callable[[dict[str, Tensor], Path]
 
 def staged(model: ModelSpec, folder: Path) -> tuple[dict[str, str], Path]:
     store = Store.open(folder)
-    return stage_model(model, store, None, None), folder / "models" / model.name
+    entry = stage_model(model, store, None, None, name=model.name, tokenizer=tokenizer_file(model, None))
+    return entry, folder / "models" / model.name
 
 
 def as_hub_bin(state: dict[str, Tensor], folder: Path) -> None:
-    """Two pickled files with the names and extras of a masked language model's repository."""
+    """Two pickled files with the names and extras of an old repository."""
     names = sorted(state)
-    extras = {"lm_head.bias": torch.zeros(3), "roberta.embeddings.position_ids": torch.arange(5)}
+    extras = {"roberta.pooler.dense.bias": torch.zeros(3), "roberta.embeddings.position_ids": torch.arange(5)}
     for index, part in enumerate((names[:9], names[9:])):
         full = {f"roberta.{name}": state[name] for name in part} | (extras if index else {})
         torch.save(full, folder / f"pytorch_model-0000{index + 1}-of-00002.bin")

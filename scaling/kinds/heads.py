@@ -55,8 +55,9 @@ class TokenHead(nn.Module):
 class TiedHead(nn.Module):
     """N x H → N x vocabulary rows: dense, GELU, layer norm, then the word embeddings themselves as decoder.
 
-    The embeddings are the encoder's and are neither saved nor counted here; scaling.encoder ties them. The dense layer
-    starts as the identity: encoders come without their own masked-LM head, and this is where one is not in the way.
+    The embeddings are the encoder's and are neither saved nor counted here; scaling.encoder ties them. A checkpoint's
+    own masked-LM head is the start where it has one, with a bias by vocabulary row. Where it has none, the dense layer
+    starts as the identity, so that a new head is not in the way, and there is no bias.
     """
 
     def __init__(self, hidden: int) -> None:
@@ -65,11 +66,22 @@ class TiedHead(nn.Module):
         nn.init.eye_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
         self.norm = nn.LayerNorm(hidden)
+        self.bias: nn.Parameter | None = None
         self._embeddings: tuple[nn.Embedding, ...] = ()
 
     def tie(self, embeddings: nn.Embedding) -> None:
         # In a tuple, so that torch does not take it for a part of this module.
         self._embeddings = (embeddings,)
 
+    def expect_pretrained(self, vocabulary_rows: int, layer_norm_eps: float) -> None:
+        """Take the form of a checkpoint's head, whose values are about to be loaded."""
+        self.norm.eps = layer_norm_eps
+        self.bias = nn.Parameter(torch.zeros(vocabulary_rows))
+
+    @property
+    def embeddings(self) -> nn.Embedding:
+        return self._embeddings[0]
+
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.norm(nn.functional.gelu(self.dense(hidden))) @ self._embeddings[0].weight.T
+        text = self.norm(nn.functional.gelu(self.dense(hidden)))
+        return nn.functional.linear(text, self.embeddings.weight, self.bias)

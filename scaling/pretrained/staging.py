@@ -127,14 +127,39 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
 def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]:
     """(encoder tensors by their own names, epsilon of the layer norms)."""
     state = {name.removeprefix("roberta."): lazy for name, lazy in _folder_tensors(model, path).items()}
+    lm_head = _masked_lm_head(model, state)
     state = {
         name: lazy
         for name, lazy in state.items()
         if not name.startswith(("lm_head.", "pooler.")) and not name.endswith("position_ids")
         and not (name.startswith("encoder.layer.") and int(name.split(".")[2]) >= model.depth)
-    }  # fmt: skip
+    } | lm_head  # fmt: skip
     config = json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
     return state, float(config.get("layer_norm_eps", 1e-5))
+
+
+_LM_HEAD = ("dense.weight", "dense.bias", "layer_norm.weight", "layer_norm.bias", "bias")
+
+
+def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _Lazy]:
+    """`lm_head.*` of a checkpoint, its decoder being the word embeddings; {} where it has none."""
+    found = {name: lazy for name, lazy in state.items() if name.startswith("lm_head.")}
+    if not found:
+        return {}
+    decoder = found.pop("lm_head.decoder.weight", None)
+    bias = found.pop("lm_head.decoder.bias", None)
+    if bias is not None:
+        found.setdefault("lm_head.bias", bias)
+    wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
+    what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
+    if decoder is not None and not torch.equal(decoder.read(), state[_WORDS].read()):
+        what = "its decoder is not the word embeddings"
+    if what:
+        raise BadData(
+            f"model {model.name!r}: a masked-LM head that cannot be used, {what}. Save the encoder alone "
+            "(`AutoModel`) to do without: a masked-LM training then starts with a new head"
+        )
+    return found
 
 
 def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: float) -> None:
@@ -147,6 +172,9 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
         )
     config = make_config(model.architecture, _config(model, model.vocab_rows, eps), 0.0)
     wanted = wanted_shapes(model.architecture, config)
+    if "lm_head.bias" in found:
+        sizes = (model.hidden, model.hidden), (model.hidden,), (model.hidden,), (model.hidden,), (model.vocab_rows,)
+        wanted |= dict(zip((f"lm_head.{name}" for name in _LM_HEAD), sizes, strict=True))
     wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(found))]
     wrong += [f"{name} is unexpected" for name in sorted(set(found) - set(wanted))]
     wrong += [
@@ -214,10 +242,13 @@ def stage_model(
         target.mkdir(parents=True, exist_ok=True)
         if new:
             state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
+            if "lm_head.bias" in state:
+                state["lm_head.bias"] = _lazy(with_rows(state["lm_head.bias"].read()[:, None], new)[:, 0])
         rows = state[_WORDS].shape[0]
         if kept is not None:
-            trimmed, rows = state[_WORDS].read()[torch.from_numpy(kept)], len(kept)
-            state[_WORDS] = _lazy(trimmed)
+            for by_row in {_WORDS, "lm_head.bias"} & state.keys():
+                state[by_row] = _lazy(state[by_row].read()[torch.from_numpy(kept)])
+            rows = len(kept)
             np.save(target / "kept_rows.npy", kept)
         content = {"tensors": _write_weights(target, state)}
         (target / "config.json").write_text(json.dumps(_config(model, rows, eps), indent=1))
