@@ -1,6 +1,7 @@
 """Watches a spot machine for its provider's notice, and drains its Ray node with the deadline. One per node.
 
     python sentinel.py aws --address HEAD:6379 &
+    python sentinel.py now --seconds 110 --address HEAD:6379     (a pod that is about to be ended)
 
 Ray's cluster launcher does not read spot notices. A drained node gets no new work, and Ray Train tells the worker
 groups on it how long they have (`ray.train.get_preemption_info`), so that they save a resume point.
@@ -23,6 +24,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 AWS = "http://169.254.169.254"
 GCP = "http://metadata.google.internal"
@@ -147,14 +149,18 @@ def drain(address: str, node: str, notice: Notice) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("provider", choices=["aws", "gcp"])
+    parser.add_argument("provider", choices=["aws", "gcp", "now"])
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")
     parser.add_argument("--node-id", help="Hex id of this Ray node; found by the machine's address if absent.")
     parser.add_argument("--metadata", help="URL of the metadata server, for tests.")
     parser.add_argument("--every", type=float, default=5.0, help="Seconds between looks.")
+    parser.add_argument("--seconds", type=int, default=GCP_PREEMPTED_SECONDS, help="now: what is left.")
     parser.add_argument("--rebalance", action="store_true", help="AWS: drain on a rebalance recommendation too.")
     given = parser.parse_args()
-    if given.provider == "aws":
+    look: Callable[[], Notice | None]
+    if given.provider == "now":
+        look = partial(Notice, "this machine is about to be ended", given.seconds)
+    elif given.provider == "aws":
         look = Aws(given.metadata or AWS, rebalance=given.rebalance).notice
     else:
         look = Gcp(given.metadata or GCP).notice

@@ -71,6 +71,7 @@ def worker(config: dict[str, Any]) -> None:
     from scaling.runner import run_steps
     from scaling.store import Store
     from scaling.study import Study
+    from scaling.worklog import kept_log
 
     session = Session.from_json(config["session"])
     if not session.use_gpu:
@@ -85,7 +86,8 @@ def worker(config: dict[str, Any]) -> None:
             "steps": session.steps,
         }  # fmt: skip
         store.write(f"sessions/{session.id}.json", json.dumps(started))
-    run_steps(plan, store, session.steps, world, session.placements, session.limits, seconds_left)
+    with kept_log(store, session.id, world.rank):
+        run_steps(plan, store, session.steps, world, session.placements, session.limits, seconds_left)
 
 
 def seconds_left() -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import tempfile
@@ -21,6 +22,8 @@ from scaling.records import StepRecord
 from scaling.store import Store
 from scaling.training import Preempted
 from scaling.work import Context, attempt_name, now, score, train
+
+LOG = logging.getLogger(__name__)
 
 Outcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
 # Asking for a notice is a barrier of all ranks in Ray, so it is not done at every opportunity.
@@ -56,8 +59,10 @@ def run_steps(
                 plan=plan, store=store, world=world, placement=placements[step.model], cache=Path(cache), owner=owner,
                 alive=watchdog.alive, notice=notice,
             )  # fmt: skip
+            began = time.monotonic()
             with watchdog.watch((limits or {}).get(name), partial(_give_up, step, context)):
                 outcomes[name] = _run_step(step, context)
+            LOG.info("%s after %.1f s", outcomes[name], time.monotonic() - began, extra={"step": name})
             _forget(context, [plan.steps[later] for later in steps[len(outcomes) :]])
     return outcomes
 
@@ -99,6 +104,7 @@ def _run_step(step: Step, context: Context) -> Outcome:
         if lease is not None:
             lease.release()
         return decision
+    LOG.info("starts on %s workers, attempt %s", world.size, context.owner, extra={"step": step.id})
     try:
         # A training that is done and not skipped: its weights were deleted and are needed again.
         replacing = store.record(step.id).provenance.attempt if lease is not None and _is_done(step.id, store) else None
@@ -121,6 +127,7 @@ def _run_step(step: Step, context: Context) -> Outcome:
     except Exception as error:
         # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them. A
         # store that takes no note (a full disk) must not hide the first error.
+        LOG.exception("failed", extra={"step": step.id})
         with suppress(OSError):
             _note(step, context, {"error": f"{type(error).__name__}: {error}"})
         raise

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from scaling.estimate import Sizes
 from scaling.forecast import Forecast, SizeForecast
@@ -125,17 +127,47 @@ def staged_table(tasks: Sequence[StagedTask]) -> Table:
 
 
 def status_table(plan: Plan, status: Status) -> Table:
-    """Model × phase: done / all, and collapsed runs."""
+    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not done."""
     table = Table(title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done")
     table.add_column("model")
-    for phase in ("phase ii", "phase iii", "scoring", "collapsed", "failed tries"):
-        table.add_column(phase, justify="right")
+    for name in ("phase ii", "phase iii", "scoring", "running", "collapsed", "failed tries"):
+        table.add_column(name, justify="right")
     for model in plan.study.models:
         cells = [f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES]
+        running = sum(plan.steps[item.step].model == model for item in status.working)
         collapsed = sum(status.collapsed.get((model, phase), 0) for phase in PHASES)
         failed = sum(count for step, count in status.failures.items() if plan.steps[step].model == model)
-        table.add_row(model, *cells, str(collapsed), str(failed))
+        table.add_row(model, *cells, str(running), str(collapsed), str(failed))
     return table
+
+
+def status_group(plan: Plan, status: Status) -> Group:
+    """Everything that `scaling status` says."""
+    budget = plan.study.budget_dollars
+    lines = status_lines(status)
+    if budget is not None:
+        spent = f"${status.dollars or 0.0:,.2f} of ${budget:,.2f}"
+        lines = [*(line for line in lines if not line.startswith("spent ")), f"spent {spent}"]
+    return Group(status_table(plan, status), *(Text(f"· {line}") for line in lines))
+
+
+def show_live(plan: Plan, store: Store, console: Console, every_seconds: float = 2.0) -> None:
+    """The status until nothing is pending, or until Ctrl-C."""
+    records: dict[str, StepRecord] = {}
+    with suppress(KeyboardInterrupt), Live(console=console, refresh_per_second=2, transient=True) as live:
+        while True:
+            status = fresh_status(plan, store, records)
+            live.update(status_group(plan, status))
+            if not status.pending:
+                return
+            time.sleep(every_seconds)
+
+
+def fresh_status(plan: Plan, store: Store, records: dict[str, StepRecord]) -> Status:
+    """The status now; `records` keeps what was read, since a record never changes but for its attempt."""
+    new = [step for step in store.scan().done - records.keys() if step in plan.steps]
+    records.update(store.records(new))
+    return study_status(plan, store, records=records)
 
 
 def status_lines(status: Status) -> list[str]:
@@ -196,12 +228,6 @@ class Watcher(threading.Thread):
         self.done.set()
         self.join()
 
-    def _status(self) -> Status:
-        for step in self.store.scan().done - self.records.keys():
-            if step in self.plan.steps:
-                self.records[step] = self.store.record(step)
-        return study_status(self.plan, self.store, records=self.records)
-
     def run(self) -> None:
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=4, transient=True) as live:
@@ -211,7 +237,7 @@ class Watcher(threading.Thread):
 
     def _repeat(self, every: float, show: Callable[[Status], None]) -> None:
         while not self.done.wait(every):
-            show(self._status())
+            show(fresh_status(self.plan, self.store, self.records))
 
     def _line(self, status: Status) -> None:
         eta = f", about {duration(status.eta_seconds)} to go" if status.eta_seconds is not None else ""

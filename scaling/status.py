@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pyarrow import fs
+
 from scaling.estimate import placements, step_seconds
 from scaling.hardware import GPUS
 from scaling.lease import Working, working
@@ -129,6 +131,36 @@ def failure_of(store: Store, step: str) -> list[str]:
     for info in sorted(store.listing(f"steps/{step}/failures"), key=lambda info: info.mtime):
         raw = json.loads(store.read(f"steps/{step}/failures/{info.base_name}"))
         found.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    owner: str
+    what: str
+    """Counts, at work, or left behind; with its bytes."""
+
+
+def attempts_of(store: Store, step: str) -> list[Attempt]:
+    """Everybody who left files of a step, or works on it now."""
+    sizes: Counter[str] = Counter()
+    start = len(store.path(f"steps/{step}/attempts")) + 1
+    for info in store.listing(f"steps/{step}/attempts", recursive=True):
+        if info.type == fs.FileType.File:
+            sizes[info.path[start:].partition("/")[0]] += info.size or 0
+    owners = tuple(
+        info.base_name.removesuffix(".json")
+        for info in store.listing(f"steps/{step}/leases")
+        if info.base_name.endswith(".json") and not info.base_name.startswith(".")
+    )
+    busy = {item.owner: item.progress for item in working(store, {step: owners})}
+    counts = store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
+    found = []
+    for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):
+        state = "counts" if owner == counts else "is at work" if owner in busy else "left behind"
+        progress = busy.get(owner, {})
+        share = f", {progress['done']} of {progress['total']}" if progress else ""
+        found.append(Attempt(owner=owner, what=f"{state}{share}, {sizes[owner] / 1e6:,.1f} MB"))
     return found
 
 

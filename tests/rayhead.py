@@ -101,6 +101,14 @@ class RayHead:
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 self.family.setdefault(child.pid, child.create_time())
 
+    def job_status(self, job: str) -> str:
+        """PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED."""
+        request = urllib.request.Request(
+            f"{self.dashboard}/api/jobs/{job}", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return str(json.loads(answer.read())["status"])
+
     def close(self) -> None:
         self.look()
         if self.process.poll() is None:
