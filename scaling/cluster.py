@@ -12,7 +12,8 @@ from scaling.estimate import placements
 from scaling.hardware import get_gpu
 from scaling.study import Study
 
-# Trial drivers hold a share of this resource; only nodes that no spot notice reaches have it.
+# What a trial holds of the cluster: its worker group brings its own resources. A share of the custom resource
+# keeps trial drivers on the nodes that have it (the head), where no spot notice reaches them.
 DRIVER_RESOURCE = "driver_slot"
 OLDEST_PYTHON = (3, 11)
 

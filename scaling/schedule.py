@@ -15,6 +15,7 @@ from typing import Any
 
 from scaling.budget import price_of, read_sessions, settle, spent_device_seconds
 from scaling.capacity import Capacity, capacity_of, check_gangs
+from scaling.cluster import DRIVER_RESOURCE
 from scaling.deadline import Watchdog, limit_of
 from scaling.estimate import paces, placements, step_seconds
 from scaling.hardware import get_gpu
@@ -22,12 +23,8 @@ from scaling.launch import Session, quiet, run_session
 from scaling.plan import Plan
 from scaling.queue import ReadyQueue, pending_steps
 from scaling.status import failure_of
+from scaling.stopping import StopRequest
 from scaling.store import Store
-
-# What a trial holds of the cluster: its worker group brings its own resources. A share of the custom resource
-# keeps trial drivers on the nodes that have it (the head), where no spot notice reaches them.
-DRIVER_RESOURCE = "driver_slot"
-
 
 # Seconds between looks at the store for steps that were committed in the middle of a session.
 LOOK_SECONDS = 5.0
@@ -44,6 +41,8 @@ class Run:
     """Step → why."""
     unfunded: tuple[str, ...] = ()
     """Steps that the budget did not admit."""
+    stopped: bool = False
+    """Whether somebody asked it to stop (scaling.stopping)."""
 
 
 def connect(address: str | None) -> dict[str, float]:
@@ -114,6 +113,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         price=price or 0.0, budget=plan.study.budget_dollars,
         spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
     )  # fmt: skip
+    asked = StopRequest(store)
     stop = watch(queue)
     # Without driver slots a trial must hold some CPU, which then no worker can have.
     held: dict[str, int | float] = {DRIVER_RESOURCE: 1} if resources.get(DRIVER_RESOURCE, 0) > 0 else {"CPU": 0.01}
@@ -133,12 +133,16 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
-                    search_alg=make_search(queue, store, make_session, capacity, scratch),
+                    search_alg=make_search(queue, store, make_session, capacity, scratch, asked),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
-                    storage_path=scratch, name="tune", verbose=0, failure_config=tune.FailureConfig(max_failures=0)
+                    storage_path=scratch,
+                    name="tune",
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    stop=make_stopper(asked),
                 ),
             ).fit()
     finally:
@@ -146,7 +150,9 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
             stop()
         ray.shutdown()
     left = len(queue.failed) + len(queue.unfunded)
-    return Run(done=len(pending) - left, failed=dict(queue.failed), unfunded=tuple(queue.unfunded))
+    return Run(
+        done=len(pending) - left, failed=dict(queue.failed), unfunded=tuple(queue.unfunded), stopped=bool(asked.how)
+    )
 
 
 def _trial(config: dict[str, Any]) -> None:
@@ -162,12 +168,27 @@ def _trial(config: dict[str, Any]) -> None:
         run_session(session, config["scratch"])
 
 
+def make_stopper(asked: StopRequest) -> Any:
+    """Ends running sessions as well, where that was asked for: their worker groups go with the driver."""
+    from ray import tune
+
+    class NowStopper(tune.Stopper):
+        def __call__(self, trial_id: str, result: Any) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return asked.how == "now"
+
+    return NowStopper()
+
+
 def make_search(
     queue: ReadyQueue,
     store: Store,
     make_session: Callable[[str, tuple[str, ...]], Session],
     capacity: Capacity,
     scratch: str,
+    asked: StopRequest,
 ) -> Any:
     """A Tune Searcher that asks the queue. Built here, since importing Tune takes seconds."""
     from ray.tune.search import Searcher
@@ -180,6 +201,8 @@ def make_search(
             self.nodes_at = time.monotonic() + NODES_SECONDS
 
         def suggest(self, trial_id: str) -> Any:
+            if asked.how:
+                return None if queue.running else Searcher.FINISHED
             self.look_around()
             taken = queue.take(time.monotonic())
             if taken is None:

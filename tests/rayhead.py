@@ -72,7 +72,8 @@ class RayHead:
         ]  # fmt: skip
         if autoscaling is not None:
             config = self.folder / "autoscaling.json"
-            config.write_text(json.dumps(autoscaling))
+            provider = {**autoscaling["provider"], "gcs_address": self.address}
+            config.write_text(json.dumps({**autoscaling, "provider": provider}))
             self.command.append(f"--autoscaling-config={config}")
         self.log = self.folder / "head.log"
         self.head_env = {**self.env, **(env or {})}
@@ -101,13 +102,20 @@ class RayHead:
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 self.family.setdefault(child.pid, child.create_time())
 
+    def get(self, path: str) -> Any:
+        """What the dashboard answers to us."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        with urllib.request.urlopen(urllib.request.Request(self.dashboard + path, headers=headers), timeout=30) as said:
+            return json.loads(said.read())
+
     def job_status(self, job: str) -> str:
         """PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED."""
-        request = urllib.request.Request(
-            f"{self.dashboard}/api/jobs/{job}", headers={"Authorization": f"Bearer {self.token}"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return str(json.loads(answer.read())["status"])
+        return str(self.get(f"/api/jobs/{job}")["status"])
+
+    def nodes(self) -> int:
+        """Living nodes, the head included."""
+        found = self.get("/nodes?view=summary")["data"]["summary"]
+        return sum(node["raylet"].get("state") == "ALIVE" for node in found)
 
     def close(self) -> None:
         self.look()

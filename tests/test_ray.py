@@ -17,8 +17,10 @@ import pytest
 pytest.importorskip("ray")
 
 from scaling.plan import Plan, make_plan
+from scaling.stopping import ask_to_stop
 from scaling.store import Store
 from scaling.study import load_study
+from scaling.worklog import log_lines
 from tests.conftest import write_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.torch]
@@ -151,3 +153,22 @@ def test_killed_in_both_phases_and_submitted_again(study_file: Path, tmp_path: P
     drivers.append(again)
     assert again.wait() == 0
     assert "nothing to run" in again.log.read_text()
+
+
+@pytest.mark.slow
+def test_stopped_by_a_request_in_the_store_and_finished_later(
+    study_file: Path, tmp_path: Path, drivers: list[Driver]
+) -> None:
+    store = Store.open(tmp_path / "store")
+    driver = Driver(study_file, tmp_path / "store")
+    drivers.append(driver)
+    until_works_on(driver, store, "ii")
+    ask_to_stop(store, now=True)
+    assert driver.wait() == 3, driver.log.read_text()[-4000:]
+    assert "Stopped as asked" in driver.log.read_text()
+    assert driver.leftovers() == []
+    # The request is older than the next driver, which does not obey it.
+    again = Driver(study_file, tmp_path / "store")
+    drivers.append(again)
+    assert again.wait() == 0, again.log.read_text()[-4000:]
+    assert log_lines(store)

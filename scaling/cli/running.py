@@ -102,5 +102,7 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
             f"Raise budget_dollars and run again to go on.",
             soft_wrap=True,
         )
-    if ended.failed or ended.unfunded:
+    if ended.stopped:
+        console.print(f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on.")
+    if ended.failed or ended.unfunded or ended.stopped:
         raise typer.Exit(1 if ended.failed else 3)
