@@ -16,6 +16,7 @@ from scaling.lease import claim, new_owner
 from scaling.plan import Plan, make_plan
 from scaling.queue import pending_steps
 from scaling.records import CorruptRecord
+from scaling.resume import ResumePoint
 from scaling.runner import run_steps
 from scaling.staging import stage
 from scaling.status import study_status
@@ -107,7 +108,8 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     original = work.run_updates
 
     def spy(*args: Any) -> Any:
-        resumed.append(0 if args[-1].found is None else 1)
+        (resume,) = (item for item in args if isinstance(item, ResumePoint))
+        resumed.append(0 if resume.found is None else 1)
         return original(*args)
 
     monkeypatch.setattr(work, "run_updates", spy)
