@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORE ?= runs/demo
 DATA ?= ../shared/data
 
-.PHONY: study study-real test test-slow check format schema build clean
+.PHONY: study study-real study-arms test test-slow check format schema build clean
 
 # torch first and alone, so that a build of it that is already chosen for this machine stays.
 $(VENV)/.installed: pyproject.toml
@@ -22,6 +22,11 @@ study: $(VENV)/.installed
 study-real: $(VENV)/.installed
 	$(BIN)/scaling run real --store runs/real --from $(DATA)
 	$(BIN)/scaling report real --store runs/real
+
+# Every arm of phase ii in small, on the demo's encoders and the files in DATA (see docs/arms.md).
+study-arms: $(VENV)/.installed
+	$(BIN)/scaling run arms --store runs/arms --from $(DATA)
+	$(BIN)/scaling report arms --store runs/arms
 
 test: $(VENV)/.installed
 	$(BIN)/pytest -m 'not slow'

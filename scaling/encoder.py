@@ -43,10 +43,14 @@ class Encoder(nn.Module):
                 one.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
 
     def stored_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """What an export holds: of several heads the first one's; those of the other tasks end with their training."""
+        """What an export holds, under the names of a plain encoder: of several heads the first, adapters merged.
+
+        The heads of other tasks end with their training.
+        """
         several = len(self.heads) > 1
         named = [(name, p) for name, p in self.named_parameters() if not several or not _OTHER_HEAD.match(name)]
-        return [(name.replace("head.0.", "head.", 1) if several else name, p) for name, p in named]
+        plain = [(name.replace(".base_layer.", "."), p) for name, p in named if ".lora_" not in name]
+        return [(name.replace("head.0.", "head.", 1) if several else name, p) for name, p in plain]
 
     @property
     def heads(self) -> list[nn.Module]:

@@ -17,10 +17,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
+from scaling.adapters import add_adapters, merge_adapters
 from scaling.encoder import Encoder, Weights, config_of
 from scaling.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.kinds.heads import TiedHead
 from scaling.loading import differing, load_tensors, names_in_file
+from scaling.method import Lora
 from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
 from scaling.shards import BadWeights, Spec, Stored, read_index, shard_names, share_out, write_index, write_shard
@@ -145,6 +147,10 @@ class Engine:
         A shard holds whole tensors; which ones depends on their sizes and the number of ranks alone.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        sharded = self.stage == 3
+        merge_adapters(
+            self.model.encoder, lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded)
+        )
         parameters = {**_named(self.model, self.model.stored_parameters()), **self.carried}
         specs = [Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in parameters.items()]
         size = min(self.world.size, len(specs))
@@ -285,17 +291,21 @@ def start_training(
     placement: Placement,
     world: World,
     seed: int,
+    lora: Lora | None = None,
 ) -> Engine:
-    """Load, shard and wrap a model for training."""
+    """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the head."""
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config)
     wanted = load(model, weights, world, head=False)
     for tied in _tied_heads(model)[1:]:
         tied.load_state_dict(_tied_heads(model)[0].state_dict())
+    if lora is not None:
+        add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
-    decay = [p for n, p in model.named_parameters() if not _no_decay(n)]
-    plain = [p for n, p in model.named_parameters() if _no_decay(n)]
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decay = [p for name, p in trained if not _no_decay(name)]
+    plain = [p for name, p in trained if _no_decay(name)]
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)

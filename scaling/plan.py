@@ -248,6 +248,7 @@ class _Builder:
             "parent": self._parent_identity(model, arm, seed, parent),
             **self._mixture_identity(mixture, arm, recipe),
             **({"updates_like": [self.steps[step].fingerprint for step in like]} if like else {}),
+            **({"lora": self.study.lora.model_dump()} if self.study.method == "lora" else {}),
             "seed": seed,
         }
         task = "+".join(member.task for member in mixture.members)

@@ -13,12 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from scaling.estimate import Sizes
+from scaling.arms import arm_role
+from scaling.estimate import Sizes, split_size
 from scaling.forecast import Forecast, SizeForecast
 from scaling.garbage import GROUPS, Garbage
 from scaling.hardware import GIB, GpuSpec
 from scaling.memory import USABLE, describe
-from scaling.plan import Plan
+from scaling.mixture import member_updates
+from scaling.plan import Plan, Step
 from scaling.records import StepRecord
 from scaling.staged import StagedTask
 from scaling.status import PHASES, Status, study_status
@@ -89,6 +91,9 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
     same = sorted({f"{cell.arm} → {cell.target}" for cell in plan.cells if cell.same_data})
     if same:
         notes.append(f"Same data in both phases (kept, marked, outside the pooled estimate): {', '.join(same)}.")
+    if plan.study.adapters is not None:
+        notes.append(f"Method: LoRA, rank {plan.study.lora.rank}, on {', '.join(plan.study.lora.targets)}.")
+    notes += _arm_notes(plan, sizes)
     if not sizes:
         notes.append("Not staged yet: example counts are published ones, token lengths are assumed.")
     notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
@@ -107,6 +112,42 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
         if note:
             notes.append(f"{task}: {note.split('. ')[0].rstrip('.')}.")
     return notes
+
+
+def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
+    """What the arms are that are no single task: their role, what is trained in which share and languages."""
+    study, notes = plan.study, []
+    for arm in study.arms:
+        role = arm_role(arm, study.all_tasks)
+        if role in ("none", "single"):
+            continue
+        first = next(cell for cell in plan.cells if cell.arm == arm.name)
+        steps = [plan.steps[step] for step in (first.trained if role == "pairwise" else first.intermediate)]
+        what = ", then ".join(_shares(plan, step, sizes) for step in steps) or "no phase ii"
+        control = f" ({arm.control})" if arm.control else ""
+        extra = f"; {arm.new_pieces} new pieces" if arm.new_pieces else ""
+        extra += "".join(f"; {code} by {table}" for code, table in arm.transliterate.items())
+        notes.append(f"{arm.name}: {role}{control}; {what}{extra}.")
+        untrained = [target for target in study.targets if arm.like and not study.task(target).trains_on]
+        if untrained:
+            notes.append(f"{arm.name}: nothing is trained for {', '.join(untrained)}, so this control is the baseline.")
+    return notes
+
+
+def _shares(plan: Plan, step: Step, sizes: Sizes) -> str:
+    """`TASK` or `TASK 40% + TASK 60%` of the updates, with the languages and their sequences."""
+    members = step.mixture.members
+    counts = [
+        [split_size(plan.study.task(one.task), f"train.{code}", sizes, plan.study.limits)[0] for code in one.languages]
+        for one in members
+    ]
+    updates = member_updates([sum(one) for one in counts], step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
+    shown = []
+    for member, own, count in zip(members, updates, counts, strict=True):
+        pairs = zip(member.languages, count, strict=True)
+        text = "" if member.languages == ("en",) else f" in {', '.join(f'{code} {num:,}' for code, num in pairs)}"
+        shown.append(f"{member.task}{text}" + (f" {own / sum(updates):.0%}" if len(members) > 1 else ""))
+    return " + ".join(shown)
 
 
 def staged_table(tasks: Sequence[StagedTask]) -> Table:

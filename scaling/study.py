@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from scaling.arms import Arm, check_arm
 from scaling.hardware import Placement
 from scaling.languages import get_language
+from scaling.method import Lora, Method, check_targets
 from scaling.models import MODELS, ModelSpec
 from scaling.question import Question
 from scaling.recipes import Recipe, recipe_for
@@ -55,7 +56,9 @@ class Study(Spec):
     """Most examples per language and split; a seeded sample. Absent: everything."""
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Recipe fields by task; `default` is for all tasks."""
-    method: Literal["full"] = "full"
+    method: Method = "full"
+    """How every training of the study is done: `full`, or `lora`. Part of a step's identity; never mixed in a curve."""
+    lora: Lora = Lora()
     question: Question = Question()
     placement: dict[str, Placement] = Field(default_factory=dict)
     """By model, or `default`. Changes no number."""
@@ -84,6 +87,9 @@ class Study(Spec):
             for name in names:
                 known(what, name, valid)
         _unique("arm", [arm.name for arm in self.arms])
+        check_targets(self.lora)
+        if self.method == "full" and self.lora != Lora():
+            raise FieldError(("lora",), "belongs to method: lora")
         for at, arm in enumerate(self.arms):
             try:
                 check_arm(arm, {other.name: other for other in self.arms}, tasks, self.define.tables)
@@ -122,7 +128,19 @@ class Study(Spec):
                     placement.accumulation(recipe.batch)
         return self
 
+    @property
+    def adapters(self) -> Lora | None:
+        """Of a study with LoRA."""
+        return self.lora if self.method == "lora" else None
+
+    @property
+    def method_label(self) -> str:
+        """What rows call the method: two of them never share a curve."""
+        return self.lora.label if self.method == "lora" else self.method
+
     def _check_arm(self, arm: Arm) -> None:
+        if arm.new_pieces and self.method == "lora":
+            raise FieldError(("new_pieces",), "LoRA freezes the embeddings: new rows would never be trained")
         known_fields = Recipe.model_fields
         for name in arm.recipe:
             if name not in known_fields:

@@ -48,7 +48,8 @@ _DEMO = (
     ),
     TaskSpec(
         name="name_types", kind="classification", data=(_pycountry(),), languages=_NAME_LANGUAGES,
-        labels=("country", "currency", "language", "script", "subdivision"), metric="accuracy",
+        train_languages=("en", *_NAME_LANGUAGES), labels=("country", "currency", "language", "script", "subdivision"),
+        metric="accuracy",
         licence="LGPL-2.1", citation="Debian iso-codes, in pycountry 26.2",
         note="What a name names: a country, a currency, a language, a script or a part of a country.",
     ),

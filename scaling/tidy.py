@@ -48,7 +48,7 @@ def _cell_rows(cell: Cell, plan: Plan, records: dict[str, StepRecord], flops: fl
         yield TidyRow(
             study=study.name, family=model.family, model=model.name, model_label=model.label or model.name,
             total_params=model.total_params, backbone_params=model.backbone_params, train_flops=flops,
-            method=study.method, arm=cell.arm, role=arm_role(arm, study.all_tasks),
+            method=study.method_label, arm=cell.arm, role=arm_role(arm, study.all_tasks),
             intermediate="+".join(arm.tasks), target=cell.target,
             kind=target.kind, language=row.language, seed=cell.seed,
             intermediate_seed=-1 if not cell.intermediate else cell.seed if shared == "per_seed" else int(shared),

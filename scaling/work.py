@@ -80,7 +80,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         updates = updates_of(step, context, lookup, materials)
         streams, drawn = streams_of(step, materials, updates)
         turns = schedule(updates, seed, step.mixture.mlm_ratio)
-        engine = start_training(weights, partial(head_of, materials), recipe, context.placement, world, seed)
+        lora = context.plan.study.adapters
+        engine = start_training(weights, partial(head_of, materials), recipe, context.placement, world, seed, lora)
         params = context.plan.study.model(step.model).total_params
         resume = resume_point(step.id, context.store, world, context.placement, context.cache, params)
     with clock.part("work"):

@@ -27,6 +27,7 @@ from scaling.data.readers.raw import defect
 from scaling.data.readers.squad_json import read_squad_json
 from scaling.data.readers.squad_pairs import read_squad_pairs
 from scaling.data.readers.subjqa import read_subjqa
+from scaling.data.readers.word_order import read_word_order
 from scaling.data.schema import BadData, Reader, ReadRequest, Row
 
 
@@ -83,6 +84,7 @@ READERS: dict[str, Reader] = {
         "squad_json": read_squad_json,
         "squad_pairs": read_squad_pairs,
         "subjqa": read_subjqa,
+        "word_order": read_word_order,
         "xquad_r": read_xquad_r,
         # Not files but Python packages.
         "django_messages": read_django_messages,

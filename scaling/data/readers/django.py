@@ -6,12 +6,12 @@ Without options: the message and its application. `pairs`: a message and its Eng
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from scaling.data.readers.gettext import message_id, read_catalogue, split_of, translation_pairs
+from scaling.data.readers.word_order import real_and_shuffled
 from scaling.data.schema import ReadRequest, Row
 
 _FOLDERS = {
@@ -71,13 +71,4 @@ def read_django_messages(request: ReadRequest) -> Iterator[Row]:
 
 def _shuffled(messages: dict[str, str]) -> Iterator[Row]:
     for message in messages:
-        words = message.split()
-        if len(set(words)) < 4:
-            continue
-        rng = random.Random(message)
-        mixed = words[:]
-        while mixed == words:
-            rng.shuffle(mixed)
-        key = message_id(message)
-        yield {"id": f"{key}-real", "text_a": " ".join(words), "text_b": "", "label": "real"}
-        yield {"id": f"{key}-shuffled", "text_a": " ".join(mixed), "text_b": "", "label": "shuffled"}
+        yield from real_and_shuffled(message, message_id(message))
