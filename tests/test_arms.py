@@ -20,6 +20,7 @@ from scaling.data.schema import BadData
 from scaling.engine import World, join_world
 from scaling.plan import Plan, make_plan
 from scaling.queue import pending_steps
+from scaling.resume import ResumePoint
 from scaling.runner import run_steps
 from scaling.staging import stage
 from scaling.store import Store
@@ -174,13 +175,14 @@ def test_a_killed_arm_resumes_with_the_same_record(
         pass
 
     def dies(*args: Any) -> Any:
-        resume = args[-1]
+        at, resume = next((at, one) for at, one in enumerate(args) if isinstance(one, ResumePoint))
 
         def save(fill: Any, update: int) -> None:
             resume.save(fill, update)
             raise Killed
 
-        return original(*args[:-1], replace(resume, save=save if resume.found is None else resume.save))
+        fatal = replace(resume, save=save if resume.found is None else resume.save)
+        return original(*args[:at], fatal, *args[at + 1 :])
 
     monkeypatch.setattr(work, "run_updates", dies)
     placements = {model: plan.study.placement["default"] for model in plan.study.models}
