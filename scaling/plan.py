@@ -325,6 +325,22 @@ def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
 
 def make_plan(study: Study, lock: Lock | None = None) -> Plan:
     """Every cell of the study and the unique steps behind them. No torch, no files, no network."""
+    if study.learning_rates:
+        return _rate_plan(study, lock or Lock())
     builder = _Builder(study, lock or Lock())
     cells = tuple(builder.cell(study.model(model), arm, target, seed) for model, arm, target, seed in cells_of(study))
     return Plan(study=study, lock=builder.lock, cells=cells, steps=builder.steps)
+
+
+def _rate_plan(study: Study, lock: Lock) -> Plan:
+    """Every training of a check of learning rates: as many at every size as at any other, and no cell."""
+    builder = _Builder(study, lock)
+    none = next(arm for arm in study.arms if arm.name == "none")
+    for rate in study.learning_rates:
+        builder.study = study.at_rate(rate)
+        for seed in study.seeds:
+            for model in study.models:
+                for task in study.trained_tasks:
+                    alone = Mixture(members=(Member(task=task),))
+                    builder.train(study.model(model), none, alone, seed, None, "iii")
+    return Plan(study=study, lock=lock, cells=(), steps=builder.steps)

@@ -36,7 +36,10 @@ def pending_steps(plan: Plan, scan: Scan) -> list[str]:
         if step.action == "eval":
             if not done:
                 wanted.add(step.id)
-        elif (not done and not _scored_below(plan, step.id, scan)) or (children and step.id not in scan.weights):
+        # A training below which nothing is planned is wanted for its record (a check of learning rates).
+        elif (not done and not (plan.children_of(step.id) and _scored_below(plan, step.id, scan))) or (
+            children and step.id not in scan.weights
+        ):
             wanted.add(step.id)
     return [step for step in plan.steps if step in wanted]
 

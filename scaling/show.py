@@ -82,10 +82,11 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
     hours = sum(line.device_hours for line in found.sizes)
     alone = sum(line.alone_device_hours for line in found.sizes)
     price = found.dollars(alone - hours)
-    notes.append(
-        f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone; {hours:,.1f} device hours "
-        f"instead of {alone:,.1f}" + (f", ${price:,.0f} saved." if price is not None else ".")
-    )
+    if plan.cells:
+        notes.append(
+            f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone; {hours:,.1f} device "
+            f"hours instead of {alone:,.1f}" + (f", ${price:,.0f} saved." if price is not None else ".")
+        )
     if plan.study.intermediate_seed != "per_seed":
         notes.append("One phase-ii run is shared by all seeds: every result is conditional on that checkpoint.")
     same = sorted({f"{cell.arm} → {cell.target}" for cell in plan.cells if cell.same_data})

@@ -14,7 +14,7 @@ from scaling.languages import get_language
 from scaling.method import Lora, Method, check_targets
 from scaling.models import MODELS, ModelSpec
 from scaling.question import Question
-from scaling.recipes import Recipe, recipe_for
+from scaling.recipes import Protocol, Recipe, recipe_for, recipe_sources
 from scaling.spec import FieldError, Spec, did_you_mean, known
 from scaling.tasks import TASKS, Split, TaskSpec
 from scaling.yamlfile import BadFile, load
@@ -55,7 +55,12 @@ class Study(Spec):
     limits: dict[Split, int] = Field(default_factory=dict)
     """Most examples per language and split; a seeded sample. Absent: everything."""
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Recipe fields by task; `default` is for all tasks."""
+    """Recipe fields by task; `default` is for all tasks. Never by model: a recipe is equal at all sizes."""
+    protocol: Protocol = "xtreme"
+    """Whose published numbers the recipes start from: XTREME's scripts, or Phang et al. 2020 (jiant's scripts)."""
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """A check instead of the study: every task that trains, from the pretrained weights, at each of these rates, at
+    every size and seed; judged on English dev data, nothing else is read or scored. `scaling rates` shows it."""
     method: Method = "full"
     """How every training of the study is done: `full`, or `lora`. Part of a step's identity; never mixed in a curve."""
     lora: Lora = Lora()
@@ -85,6 +90,11 @@ class Study(Spec):
         ):
             _unique(what, names)
             for name in names:
+                if what == "task" and name in models:
+                    raise ValueError(
+                        f"recipes are by task, and {name!r} is a model: a recipe is equal at all sizes, or the curve "
+                        "would measure it (docs/recipes.md)"
+                    )
                 known(what, name, valid)
         _unique("arm", [arm.name for arm in self.arms])
         check_targets(self.lora)
@@ -99,6 +109,9 @@ class Study(Spec):
         if "none" not in [arm.name for arm in self.arms]:
             raise ValueError("arms need 'none': a gain is a difference to it")
         _unique("seed", self.seeds)
+        _unique("learning rate", self.learning_rates)
+        if self.learning_rates and not self.trained_tasks:
+            raise ValueError("learning_rates, but nothing trains")
         for target in self.targets:
             for name in tasks[target].trains_on:
                 known(f"training task of {target}", name, tasks)
@@ -184,7 +197,18 @@ class Study(Spec):
         return [self.table(arm.transliterate[language]) for arm in self.arms if language in arm.transliterate]
 
     def recipe(self, task: str) -> Recipe:
-        return recipe_for(self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}))
+        return recipe_for(self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}), self.protocol)
+
+    def recipe_sources(self, task: str) -> dict[str, str]:
+        """Field → where its number comes from."""
+        return recipe_sources(
+            self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}), self.protocol
+        )
+
+    def at_rate(self, rate: float) -> Study:
+        """This study with one learning rate for every task."""
+        recipes = {name: {**self.recipes.get(name, {}), "learning_rate": rate} for name in self.trained_tasks}
+        return self.model_copy(update={"recipes": {**self.recipes, **recipes}})
 
     def placement_of(self, model: str) -> Placement | None:
         """What the file says for this model; None leaves it to the planner."""
@@ -200,10 +224,19 @@ class Study(Spec):
     @property
     def used_tasks(self) -> tuple[str, ...]:
         """Every task whose data is needed, for training or for scoring."""
+        if self.learning_rates:
+            return self.trained_tasks
         names = [name for arm in self.arms for name in arm.tasks]
         for target in self.targets:
             names += [*self.task(target).trains_on, target]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def trained_tasks(self) -> tuple[str, ...]:
+        """Every task that some arm or target trains on and that has English dev data."""
+        names = [name for arm in self.arms for name in arm.tasks]
+        names += [name for target in self.targets for name in self.task(target).trains_on]
+        return tuple(name for name in dict.fromkeys(names) if self.task(name).has_dev)
 
 
 def _unique(what: str, names: Iterable[Any]) -> None:

@@ -15,6 +15,7 @@ from scaling.engine import World, join_world
 from scaling.lease import claim, new_owner
 from scaling.plan import Plan, make_plan
 from scaling.queue import pending_steps
+from scaling.rates import choose, rate_scores
 from scaling.records import CorruptRecord
 from scaling.resume import ResumePoint
 from scaling.runner import run_steps
@@ -64,6 +65,19 @@ def test_a_study_runs_once_and_its_rows_are_complete(tiny_study: dict[str, Any],
     status = study_status(plan, store)
     assert sum(status.done.values()) == len(plan.steps)
     assert not status.pending
+
+
+def test_a_check_of_learning_rates_runs_to_its_table(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+    content = {**tiny_study, "targets": ["applications"], "learning_rates": [1e-4, 3e-3]}
+    plan, store = staged(content, tmp_path)
+    assert set(run_all(plan, store, world).values()) == {"done"}
+    assert pending_steps(plan, store.scan()) == []
+    scores = rate_scores(plan, store)
+    assert len(scores) == len(plan.steps) == 2 * 2 * 2
+    assert {choice.task for choice in choose(scores)} == {"applications", "word_order"}
+    # Nothing but English was read, and no language was scored.
+    assert {key for keys in plan.lock.data.values() for key in keys} == {"train.en", "dev.en"}
+    assert list(tidy_rows(plan, store)) == []
 
 
 def test_two_runs_agree_to_the_bit(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:

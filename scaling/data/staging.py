@@ -32,6 +32,8 @@ def data_name(task: str, key: str) -> str:
 
 def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
     """Every (split, language) that the study reads of a task."""
+    if study.learning_rates:
+        return [("train", "en"), ("dev", "en")]
     wanted: list[tuple[Split, str]] = []
     languages = {code for arm in study.arms for code in train_languages(arm, task.name, study.all_tasks)}
     if task.name in {name for target in study.targets for name in study.task(target).trains_on}:
