@@ -19,6 +19,7 @@ from markupsafe import Markup
 from analysis import sentences
 from analysis.claims import load_claims
 from analysis.coverage import check_expected, coverage_table, missing_cells
+from analysis.depths import depth_table
 from analysis.estimands import Estimate
 from analysis.explorer import explorer_data
 from analysis.figures import DRAWINGS
@@ -97,7 +98,7 @@ def _one(
     return _render(
         out, "report.html", title=title, notes=notes, r=results, s=sentences, figures=figures, tables=tables,
         lock=lock, explorer=Markup(explorer_data(results)), not_pooled=NOT_POOLED, studies=_studies(frame),
-        overlay=overlay(frame), totals=_totals(results.coverage), js=_read("explorer.js"),
+        overlay=overlay(frame), depths=depth_table(frame), totals=_totals(results.coverage), js=_read("explorer.js"),
     )  # fmt: skip
 
 

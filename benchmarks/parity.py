@@ -36,6 +36,7 @@ from scaling.metrics.mining import best_threshold
 from scaling.tasks import TASKS
 
 CASES = 10_000
+METRIC_NAMES = ("span F1", "accuracy", "SQuAD 1.1", "SQuAD 2.0", "MLQA", "mAP", "BUCC")
 TOLERANCE = 1e-9
 Pair = tuple[list[float], list[float]]
 """Our numbers and the oracle's for one case."""
@@ -90,11 +91,15 @@ def uncut_rankings(random: Random) -> Iterator[Pair]:
         yield [METRICS["map_at_20"]([ranking], [relevant], "")[0]["map_at_20"] or 0.0], [theirs]
 
 
-def labels(random: Random) -> Iterator[Pair]:
+def random_labels(random: Random) -> Iterator[Any]:
     for _ in range(CASES):
         gold = [random.choice("abc") for _ in range(random.randint(1, 12))]
-        predicted = [random.choice("abc") for _ in gold]
-        yield [aggregate(METRICS["accuracy"](predicted, gold, ""))["accuracy"]], [accuracy_score(gold, predicted)]
+        yield [random.choice("abc") for _ in gold], gold
+
+
+def accuracies(groups: Iterator[Any]) -> Iterator[Pair]:
+    for guessed, gold in groups:
+        yield [aggregate(METRICS["accuracy"](guessed, gold, ""))["accuracy"]], [accuracy_score(gold, guessed)]
 
 
 def mined(random: Random) -> Iterator[Pair]:
@@ -148,7 +153,7 @@ def comparisons() -> Iterator[tuple[str, Iterator[Pair]]]:
     """Figure → its cases, each figure with random numbers of its own."""
     squad1, squad2 = answer_rules.squad1, answer_rules.squad2
     yield "span F1, adversarial tags, against seqeval 1.2.2", tags(random_tags(Random(1)))
-    yield "accuracy, against scikit-learn", labels(Random(2))
+    yield "accuracy, against scikit-learn", accuracies(random_labels(Random(2)))
     yield (
         "SQuAD 1.1, adversarial, against rules written twice",
         answers("squad1", squad1, random_questions(Random(3), 1)),
@@ -177,14 +182,26 @@ def comparisons() -> Iterator[tuple[str, Iterator[Pair]]]:
         yield "MLQA, real XQuAD of 7 languages, against rules written twice", pairs
     # Predictions that our own models made, where `make study-real` has run.
     if any(True for _ in predicted("tagging")):
-        own = (
-            (guessed[at : at + 4], gold[at : at + 4])
-            for _, guessed, gold in predicted("tagging")
-            for at in range(0, len(gold), 4)
-        )
+        own = (([one], [right]) for _, *both in predicted("tagging") for one, right in zip(*both, strict=True))
         yield "span F1, real predictions of our models, against seqeval", tags(own)
         asked = (pair for _, *both in predicted("span_qa") for pair in zip(*both, strict=True))
         yield "SQuAD 1.1, real predictions of our models, rules written twice", answers("squad1", squad1, asked)
+        # XQuAD's predictions, scored by MLQA's rules for their language and, where it has none, for English.
+        ruled = (
+            pair
+            for language, *both in predicted("span_qa")
+            for pair in answers(
+                "mlqa", squad1, zip(*both, strict=True), language if language in TASKS["mlqa"].languages else "en"
+            )
+        )
+        yield "MLQA, real predictions of our models, rules written twice", ruled
+        chosen = (
+            (guessed[at : at + 4], gold[at : at + 4])
+            for kind in ("classification", "multiple_choice", "retrieval")
+            for _, guessed, gold in predicted(kind)
+            for at in range(0, len(gold), 4)
+        )
+        yield "accuracy, real predictions of our models, against scikit-learn", accuracies(chosen)
 
 
 def manifest_rows() -> tuple[int, int, int]:
@@ -202,6 +219,7 @@ def manifest_rows() -> tuple[int, int, int]:
 
 def main() -> None:
     rows: list[dict[str, Any]] = []
+    counts: dict[str, dict[str, int]] = {}
     for figure, cases in comparisons():
         count, worst = 0, 0.0
         for ours, theirs in cases:
@@ -212,6 +230,15 @@ def main() -> None:
         value = f"{worst:.1e} over {count:,} cases"
         rows.append({"figure": figure, "target": f"equal to {TOLERANCE:g}", "value": value, "met": met})
         print(f"{'met ' if met else 'MISS'} {figure:<66} {value}", flush=True)
+        metric = next(name for name in METRIC_NAMES if figure.startswith(name))
+        sort = "of our models" if "of our models" in figure else "real files" if "real" in figure else "random"
+        counts.setdefault(metric, {}).setdefault(sort, 0)
+        counts[metric][sort] += count
+    for metric, by_sort in counts.items():
+        value = ", ".join(f"{by_sort.get(sort, 0):,} {sort}" for sort in ("of our models", "real files", "random"))
+        met = sum(by_sort.values()) >= CASES
+        rows.append({"figure": f"{metric}: cases", "target": f"≥ {CASES:,}", "value": value, "met": met})
+        print(f"{'met ' if met else 'MISS'} {metric + ': cases':<66} {value}", flush=True)
     if SHARED.is_dir():
         num_files, wrong, examples = manifest_rows()
         value = (

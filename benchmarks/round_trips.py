@@ -84,6 +84,11 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
             language = key.partition(".")[2]
             if kind == "tagging":
                 yield language, [one.split(" ") for one in predictions], [gold[row["id"]]["tags"] for row in chosen]
+                continue
+            rows = [gold[row["id"]] for row in chosen]
+            if kind == "span_qa":
+                yield language, predictions, [[answer["text"] for answer in row["answers"]] for row in rows]
+            elif kind == "retrieval":
+                yield language, predictions, [row["relevant"][0] for row in rows]
             else:
-                answers = [[answer["text"] for answer in gold[row["id"]]["answers"]] for row in chosen]
-                yield language, predictions, answers
+                yield language, predictions, [str(row["label"]) for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,23 @@ def test_language_table_agrees_with_the_published_one() -> None:
         assert found == (
             int(row["joshi_class"]), float(row["cc100_GiB"]), row["in_xlmr_pretraining"] == "1"
         ), language  # fmt: skip
+
+
+# Not in the copies of Joshi et al.'s list that were at hand; everything else about them is known.
+NO_JOSHI_CLASS = {
+    "bbj", "bxr", "bzd", "cni", "hch", "hsb", "myv", "nah", "oto", "pcm", "quc", "shp", "tar", "yue"
+}  # fmt: skip
+
+
+def test_every_language_of_every_task_is_described() -> None:
+    used = {code for task in TASKS.values() for code in task.languages}
+    assert len(used) > 100
+    for code in used:
+        language = get_language(code)
+        assert re.fullmatch("[a-z]{3}", language.iso639_3) and re.fullmatch("[A-Z][a-z]{3}", language.script)
+        assert language.family and language.name
+        assert (language.joshi is None) == (code in NO_JOSHI_CLASS), code
+        assert language.seen == (language.cc100_gib > 0)
 
 
 def test_tiers() -> None:
