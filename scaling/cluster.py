@@ -66,6 +66,15 @@ class Findings:
         alive = tuple(NodeType(name=node.name, resources=node.resources, count=1) for node in self.nodes)
         return self.types or alive
 
+    @property
+    def unseen(self) -> tuple[NodeType, ...]:
+        """Types of which no node is alive, so that nobody could look at its versions and its store."""
+
+        def like(node: Node, kind: NodeType) -> bool:
+            return all(node.resources.get(name, 0) >= amount for name, amount in kind.resources.items())
+
+        return tuple(kind for kind in self.types if not any(like(node, kind) for node in self.nodes))
+
 
 def wanted_versions(pyproject: Path) -> dict[str, str]:
     """Distribution → version of everything that our project pins with `==` for running."""

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -195,6 +196,15 @@ class Store:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
         if found != name:
             raise StoreError(f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another --store.")
+
+    def check_writable(self) -> None:
+        """StoreError unless a file can be written and deleted: before anything is paid for."""
+        name = f"probe/{uuid.uuid4().hex[:12]}"
+        try:
+            self.write(name, "")
+            self.delete(name)
+        except OSError as error:
+            raise StoreError(f"{self.uri} cannot be written to: {error}") from error
 
     def read_lock(self) -> Lock:
         """What staging resolved; an empty lock before it."""

@@ -64,6 +64,7 @@ def submit(
     runtime_env: dict[str, Any] = {"working_dir": str(folder), "excludes": list(EXCLUDES)}
     job = _next_id(client, study.name)
     store.check_study(study.name)
+    store.check_writable()
     say("versions, store and room of the cluster: a short job there")
     findings = probe(client, job, store, runtime_env)
     wrong = complaints(findings, study, wanted_versions(folder / "pyproject.toml"), store.uri)

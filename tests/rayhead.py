@@ -85,7 +85,8 @@ class RayHead:
                 self.command, env=self.head_env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         deadline = time.monotonic() + START_SECONDS
-        while http_status(f"{self.dashboard}/api/version", self.token) != 200:
+        # The dashboard answers seconds before the head's own node has registered.
+        while http_status(f"{self.dashboard}/api/version", self.token) != 200 or self.nodes() == 0:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 text = self.log.read_text()[-3000:]
                 self.close()
@@ -114,8 +115,8 @@ class RayHead:
 
     def nodes(self) -> int:
         """Living nodes, the head included."""
-        found = self.get("/nodes?view=summary")["data"]["summary"]
-        return sum(node["raylet"].get("state") == "ALIVE" for node in found)
+        found = self.get("/api/v0/nodes?limit=100")["data"]["result"]["result"]
+        return sum(node["state"] == "ALIVE" for node in found)
 
     def close(self) -> None:
         self.look()

@@ -100,6 +100,12 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         Store.open(tmp_path / "file" / "store").check_study("s")
 
 
+def test_a_store_that_became_read_only_is_refused() -> None:
+    # Nobody, root included, can make a folder there.
+    with pytest.raises(StoreError, match="/proc/store cannot be written to"):
+        Store.open("/proc/store").check_writable()
+
+
 def test_unknown_scheme_is_refused() -> None:
     with pytest.raises(StoreError, match="ftp://x"):
         Store.open("ftp://x/y")

@@ -48,6 +48,15 @@ def test_a_cluster_that_fits_is_not_refused() -> None:
     assert spoken([HEAD], [NodeType(name="h100x8", resources={"CPU": 192, "GPU": 8}, count=1)]) == ""
 
 
+def test_node_types_that_nobody_looked_at_are_named() -> None:
+    kinds = (
+        NodeType(name="small", resources={"CPU": 16}, count=1),
+        NodeType(name="h100", resources={"GPU": 8}, count=1),
+    )
+    assert [kind.name for kind in Findings(nodes=(HEAD,), types=kinds).unseen] == ["h100"]
+    assert Findings(nodes=(HEAD, WORKER), types=kinds).unseen == ()
+
+
 @pytest.mark.parametrize(
     ("nodes", "types", "message"),
     [
@@ -128,7 +137,7 @@ def test_strangers_are_refused(head: RayHead) -> None:
 def test_submit_refuses_before_anything_starts(head: RayHead, checkout: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     (tmp_path / "file").write_text("")
-    assert "cannot be written to" in refused(submit(head, checkout, tmp_path / "file" / "store"))
+    assert "cannot be read and written" in refused(submit(head, checkout, tmp_path / "file" / "store"))
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 64)
     assert "refused us" in refused(submit(head, checkout, store, RAY_AUTH_TOKEN_PATH=str(wrong)))

@@ -62,6 +62,7 @@ def run(
     place.check_study(spec.name)
     whole = make_plan(spec, place.read_lock())
     _check_records(whole, place)
+    place.check_writable()
     if whole.provisional or pending_steps(whole, place.scan()):
         _run(_stage(spec, place, source, accept or []), place, address)
     else:

@@ -38,6 +38,9 @@ def submit(
     console.print(f"upload {done.num_bytes / 2**20:,.1f} MiB without {' '.join(EXCLUDES)} and what .gitignore names")
     for kind in done.findings.room:
         console.print(f"room   {kind.count} × {kind.name}", soft_wrap=True)
+    if unseen := done.findings.unseen:
+        names = ", ".join(kind.name for kind in unseen)
+        console.print(f"versions and store not looked at from {names}: no such node is alive", soft_wrap=True)
     console.print(f"submitted {done.job}")
     where = f"{study} --store {place.uri}"
     for line in (
