@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.faults import ROOT, Commits, Driver, Injector, Nodes
+from benchmarks.faults import ROOT, Commits, Driver, Injector, Nodes, signed
 from benchmarks.results_table import write_results
 from scaling.plan import Plan, make_plan
 from scaling.store import Store
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="The first seed.")
     parser.add_argument("--dry", action="store_true", help="Print, write no results.")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+    with signed(), tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = Path(temporary)
         rows = measure(folder, given.first, given.seeds, given.kills)
     if given.dry:

@@ -6,7 +6,6 @@ import ctypes
 import os
 import random
 import secrets
-import shutil
 import signal
 import struct
 import subprocess
@@ -14,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,26 +30,33 @@ DRAIN_SECONDS = 12
 LIMIT_SECONDS = 1800.0
 
 
-@dataclass
-class Nodes:
-    """A head without work and some nodes with one CPU each, started in this process's name and ended by id."""
-
-    count: int
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ch", dir="/tmp")))
-    family: dict[int, float] = field(default_factory=dict)
-    """Every process ever seen below a node, with its start time."""
-
-    def __enter__(self) -> Nodes:
-        token = self.folder / "token"
+@contextmanager
+def signed() -> Iterator[None]:
+    """A token and a folder for all clusters of this process, which reads either only once."""
+    # Ray's sockets lie below the folder, and a socket's path has at most 107 characters.
+    with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        token = Path(folder) / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         os.environ.update(
             RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1",
             # The address that Cluster leaves for `auto` belongs to nobody else on this machine.
-            RAY_TMPDIR=str(self.folder),
+            RAY_TMPDIR=folder,
             # Workers as fast as everything else, or a busy machine starves them.
             RAY_worker_niceness="0",
         )  # fmt: skip
+        yield
+
+
+@dataclass
+class Nodes:
+    """A head without work and some nodes with one CPU each, started in this process's name and ended by id."""
+
+    count: int
+    family: dict[int, float] = field(default_factory=dict)
+    """Every process ever seen below a node, with its start time."""
+
+    def __enter__(self) -> Nodes:
         self._start()
         return self
 
@@ -79,7 +86,6 @@ class Nodes:
         self.cluster.shutdown()
         for pid in self.alive():
             os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def address(self) -> str:

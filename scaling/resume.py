@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from scaling.engine import World
 from scaling.hardware import Placement
@@ -46,8 +47,9 @@ def resume_point(
     def save(fill: Callable[[Path], None], update: int) -> None:
         started = time.monotonic()
         target = f"{name}/{update}"
-        # Every rank fills a folder of its own and uploads that, on whatever machine it is.
-        folder = (store.local / name if store.local else cache / "resume") / f".rank-{world.rank}"
+        # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody else's: a rank of a
+        # try that was given up may live for some seconds more.
+        folder = (store.local / name if store.local else cache / "resume") / f".rank-{world.rank}-{uuid4().hex[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
         fill(folder)
         by_rank = world.gather(store.upload(folder, target, move=True))
