@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[1]
 # notice, `drain` one with notice, `head` the machine of the driver: the cluster is gone with it and comes anew.
 KINDS = ("worker", "worker", "trial", "controller", "node", "driver", "drain", "head")
 _TITLES = {"worker": "ray::RayTrainWorker", "trial": "ray::ImplicitFunc", "controller": "ray::TrainController"}
+# Ray's own: one for the whole cluster, as long as it lives; two for each node.
+SINGLETONS = ("_AutoscalingCoordinatorActor",)
+AGENTS = ("DashboardAgent", "RuntimeEnvAgent")
 DRAIN_SECONDS = 12
 LIMIT_SECONDS = 1800.0
 
@@ -157,11 +160,11 @@ class Nodes:
             actors = [
                 f"actor {actor['ActorClassName']}: {actor['State']}"
                 for actor in state.actor_table(None).values()
-                if actor["State"] != "DEAD"
+                if actor["State"] != "DEAD" and actor["ActorClassName"] not in SINGLETONS
             ]
-            titles = [title(process) for process in self.look()]
-            working = [found for found in titles if found.startswith("ray::") and not found.startswith("ray::IDLE")]
-            left = groups + actors + [found for found in working if "Agent" not in found]
+            titles = [title(process).split()[0] for process in self.look() if title(process).startswith("ray::")]
+            ours = [found for found in titles if found.removeprefix("ray::") not in ("IDLE", *SINGLETONS, *AGENTS)]
+            left = groups + actors + ours
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(1)
