@@ -67,12 +67,13 @@ class Store:
         if "://" not in text:
             path = Path(text).expanduser().absolute()
             return Store(str(path), fs.LocalFileSystem(), str(path))
-        if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+        scheme, rest = text.split("://", 1)
+        if "@" in rest.split("/", 1)[0]:
             raise StoreError("a store's URI may hold no secret: put the credentials into the environment")
         try:
             filesystem, root = fs.FileSystem.from_uri(_one_request_per_file(text))
             bucket = root.split("/", 1)[0]
-            missing = text[0] in "sg" and filesystem.get_file_info(bucket).type == fs.FileType.NotFound
+            missing = scheme in ("s3", "gs", "gcs") and filesystem.get_file_info(bucket).type == fs.FileType.NotFound
         except (OSError, ValueError) as error:
             raise StoreError(f"store {text!r} cannot be used: {error}") from error
         if missing:
