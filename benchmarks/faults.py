@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,11 +207,12 @@ class Driver:
 class Commits:
     """Every record that appears or is replaced, as the kernel reports it (inotify), however short it lives."""
 
-    def __init__(self, store: Path, steps: Iterable[str]) -> None:
+    def __init__(self, store: Path, steps: Collection[str]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._queue = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self._step: dict[int, str] = {}
         self.count: Counter[str] = Counter()
+        self.total = len(steps)
         for step in steps:
             folder = store / "steps" / step
             folder.mkdir(parents=True, exist_ok=True)
@@ -254,7 +255,9 @@ class Injector:
         turns = [list(KINDS) for _ in range(-(-self.kills // len(KINDS)))]
         for turn in turns:
             self._random.shuffle(turn)
-        self._list = [kind for turn in turns for kind in turn][: self.kills]
+        kinds = [kind for turn in turns for kind in turn][: self.kills]
+        # Shares of the study after which each is due: over the whole run, some right after another.
+        self._list = list(zip(sorted(self._random.uniform(0.0, 0.9) for _ in kinds), kinds, strict=True))
 
     def run(self, driver: Driver, commits: Commits) -> float:
         """Seconds until the study is done. RuntimeError if it never is."""
@@ -280,14 +283,12 @@ class Injector:
                 return now - started
             if code is not None:
                 driver.start()
-            commits.read()
+            share = len(commits.read()) / commits.total
             self._after_notice()
-            if self._list:
-                if at is None and (self._random.random() < 0.3 or self.nodes.titled("worker")):
-                    # Now and then before anything works: start-up must survive as well.
-                    at = now + self._random.uniform(0.0, 12.0)
-                if at is not None and now >= at and self._kill(self._list[0], driver):
-                    self._list.pop(0)
+            if self._list and share >= self._list[0][0]:
+                at = at or now + self._random.uniform(0.0, 8.0)
+                if now >= at and self._kill(self._list[0][1], driver):
+                    print(f"  seed {self.seed}: {share:.0%} done, killed: {self._list.pop(0)[1]}", flush=True)
                     at = None
             time.sleep(0.3)
 
@@ -321,7 +322,6 @@ class Injector:
             except ProcessLookupError:
                 return False
         self.done.append(kind)
-        print(f"  seed {self.seed}: {len(self.done)} killed: {kind}", flush=True)
         return True
 
     def _works(self, node: Any) -> bool:

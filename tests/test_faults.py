@@ -95,7 +95,7 @@ def test_a_loss_that_diverges_names_its_update_and_its_descendants(
     training, scoring = pending_steps(plan, store.scan())
     reason = failure_of(store, training)[-1]
     queue = ReadyQueue(
-        plan=plan, pending=[training, scoring], slots=1, seconds={training: 1.0, scoring: 1.0}, workers={"tiny-1": 1}
+        plan=plan, pending=[training, scoring], nodes=[1], seconds={training: 1.0, scoring: 1.0}, workers={"tiny-1": 1}
     )
     for turn in range(3):
         taken = queue.take(turn * 1e3)
