@@ -26,6 +26,7 @@ from scaling.estimate import placements, step_seconds
 from scaling.hardware import get_gpu
 from scaling.plan import Plan, make_plan
 from scaling.queue import ReadyQueue, pending_steps
+from scaling.room import free_devices, nodes_for
 from scaling.simulate import Simulated, SpotLosses, lower_bound, simulate
 from scaling.store import Scan
 from scaling.study import load_study
@@ -50,7 +51,8 @@ class PlainFifo(ReadyQueue):
             return None
         first = min(waiting, key=self._order.__getitem__)
         gang = self._gang(first)
-        homes = self._place(gang, self._room(), self.free_slots, None)
+        room = free_devices(self.nodes, self.running.values())
+        homes = nodes_for(gang, self.nodes, room, None)
         return self._start(gang, (first,), {homes[0]: gang}, now) if homes else None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from scaling.hardware import START_SECONDS
 from scaling.plan import Plan
+from scaling.room import Reservation, Running, free_devices, nodes_for, reserve, spread
 from scaling.store import Scan
 
 # A session shorter than this would pay more for starting a worker group than for work.
@@ -53,32 +54,6 @@ def _scored_below(plan: Plan, step: str, scan: Scan) -> bool:
                 return False
             below.append(child)
     return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """A session at work."""
-
-    steps: tuple[str, ...]
-    gang: int
-    """Devices."""
-    place: Mapping[int, int]
-    """Node → devices of it that the session holds."""
-    taken_at: float
-    ends_at: float
-    """By the estimates."""
-    dollars: float
-    """Reserved."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reservation:
-    """When and where the first in line that does not fit now will fit: EASY backfill (Lifka 1995)."""
-
-    node: int
-    at: float
-    spare: int
-    """Devices of the node that it leaves free then."""
 
 
 @dataclass(kw_only=True)
@@ -210,60 +185,23 @@ class ReadyQueue:
         """
         while self._later and self._later[0][0] <= now:
             self._offer(heapq.heappop(self._later)[1])
-        room = self._room()
+        room = free_devices(self.nodes, self.running.values())
         free = self.free_slots
         reservation: Reservation | None = None
         poor = False
         for gang in sorted((gang for gang, line in self._ready.items() if line), key=lambda gang: self._ready[gang][0]):
-            homes = self._place(gang, room, free, reservation)
+            homes = nodes_for(gang, self.nodes, room, reservation) if gang <= free else []
             if homes:
                 found = self._compose(gang, now, room, reservation, homes)
                 if found is not None:
                     return self._start(gang, *found, now)
                 poor = poor or self._too_dear(gang)
             elif reservation is None:
-                reservation = self._reserve(gang, room)
+                reservation = reserve(gang, self.nodes, room, self.running.values())
         if poor and not self.running and not self._later:
             self.unfunded += sorted(self._open, key=self._order.__getitem__)
             self._reload(())
         return None
-
-    def _room(self) -> list[int]:
-        room = list(self.nodes)
-        for session in self.running.values():
-            for node, count in session.place.items():
-                room[node] -= count
-        return room
-
-    def _place(self, gang: int, room: Sequence[int], free: int, reservation: Reservation | None) -> list[int]:
-        """Nodes that could take a gang now, the fullest first; all that it needs if it needs several."""
-        if gang > free:
-            return []
-        if gang <= max(self.nodes, default=0):
-            return sorted((node for node, left in enumerate(room) if left >= gang), key=lambda node: room[node])
-        if reservation is not None:
-            return []
-        order = sorted((node for node, left in enumerate(room) if left > 0), key=lambda node: -room[node])
-        return order if sum(room[node] for node in order) >= gang else []
-
-    def _reserve(self, gang: int, room: Sequence[int]) -> Reservation | None:
-        """The node that has room for a gang first, by the estimated ends of what runs on it."""
-        ends: dict[int, list[tuple[float, int]]] = {}
-        for session in self.running.values():
-            for node, count in session.place.items():
-                ends.setdefault(node, []).append((session.ends_at, count))
-        best: Reservation | None = None
-        for node, size in enumerate(self.nodes):
-            if size < gang:
-                continue
-            left = room[node]
-            for end, count in sorted(ends.get(node, [])):
-                left += count
-                if left >= gang:
-                    if best is None or end < best.at:
-                        best = Reservation(node=node, at=end, spare=left - gang)
-                    break
-        return best
 
     def _compose(
         self, gang: int, now: float, room: Sequence[int], reservation: Reservation | None, homes: Sequence[int]
@@ -271,12 +209,7 @@ class ReadyQueue:
         """Steps for one session of a gang and where it runs, or None if the reservation or the budget forbids all."""
         line = self._ready[gang]
         if gang > max(self.nodes):
-            place, needed = {}, gang
-            for node in homes:
-                place[node] = min(needed, room[node])
-                needed -= place[node]
-                if not needed:
-                    break
+            place = spread(gang, room, homes)
             steps = self._fill(gang, line, float("inf"))
             return (steps, place) if steps else None
         open_homes = [node for node in homes if reservation is None or node != reservation.node]
@@ -370,6 +303,9 @@ class ReadyQueue:
         """Whether a step is done by a listing of the store: a training that open steps start from needs its weights."""
 
         def done(step: str) -> bool:
+            if step not in self.plan.steps:
+                # Nobody needs it any more: the plan has grown a re-run in its place.
+                return True
             if step not in scan.done:
                 return False
             if self.plan.steps[step].action == "eval" or step in scan.weights:
