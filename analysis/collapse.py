@@ -14,9 +14,11 @@ from analysis.gains import NONE
 def collapse_table(frame: pl.DataFrame, sizes: pl.DataFrame) -> pl.DataFrame:
     """Columns arm, model, label, runs, collapsed, rate, low, high (Wilson 95 %), one row per size and arm.
 
-    A run is one (arm, target, seed); a phase-ii collapse counts in every target that starts from it.
+    A run is the first one of an (arm, target, seed), whatever became of its re-runs; a phase-ii collapse counts in
+    every target that starts from it, also where only the re-run was scored.
     """
-    runs = frame.group_by("model", "arm", "target", "seed").agg(pl.col("collapsed").any())
+    first = pl.col("collapsed").any() | (pl.col("rerun").min() > 0)
+    runs = frame.group_by("model", "arm", "target", "seed").agg(first.alias("collapsed"))
     table = runs.group_by("arm", "model").agg(pl.len().alias("runs"), pl.col("collapsed").sum())
     low, high = wilson(table["collapsed"].to_numpy(), table["runs"].to_numpy())
     table = table.with_columns(

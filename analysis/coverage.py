@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analysis.gains import NONE, scored
+from analysis.gains import NONE, last_runs, scored
 from analysis.load import BadInput
 
 CELL = ["model", "arm", "target", "language", "seed"]
@@ -68,7 +68,7 @@ def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
     Columns: model, arm, seeds, independent. Such an arm has one replicate, however many seeds follow it. A baseline
     that was not trained (no English dev score) has the same scores for all seeds by nature and is not meant.
     """
-    trained = frame.filter((pl.col("intermediate_seed") >= 0) | pl.col("english_dev").is_not_null())
+    trained = last_runs(frame).filter((pl.col("intermediate_seed") >= 0) | pl.col("english_dev").is_not_null())
     seeds = pl.col("seed").n_unique().alias("seeds")
     by_checkpoint = (
         trained.filter(pl.col("intermediate_seed") >= 0)

@@ -9,6 +9,7 @@ from scaling.question import Question
 
 NONE = "none"
 ENGLISH = "en"
+CELL = ["family", "method", "model", "arm", "target", "seed"]
 PAIR = ["family", "method", "model", "target", "language", "seed", "metric"]
 
 POOLED_ROLES = ("single", "sequence", "multitask")
@@ -31,16 +32,29 @@ SCALES = {
 """The four scales of a gain and their units; `points` is primary (statistics §1)."""
 
 
+def last_runs(frame: pl.DataFrame) -> pl.DataFrame:
+    """Of a cell that was run again because it collapsed, the last run: results given that training converged."""
+    return frame.filter(pl.col("rerun") == pl.col("rerun").max().over(CELL))
+
+
+def first_runs(frame: pl.DataFrame) -> pl.DataFrame:
+    """First runs alone, whatever became of them. A cell whose phase ii was run again has none: nothing was paid to
+    score what starts from a collapsed phase ii."""
+    return frame.filter(pl.col("rerun") == 0)
+
+
 def scored(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows that a report may use: the main metric on test data, with a `floor` flag.
+    """The rows that a report may use: the main metric on test data, of every cell's last run, with a `floor` flag.
 
     `floor`: within two standard errors of guessing, the larger of the binomial errors at the score and at
     chance. A gain on such a cell says nothing about transfer.
     """
     value, chance, n = pl.col("value"), pl.col("chance"), pl.col("n")
     error = pl.max_horizontal(value * (1 - value), chance * (1 - chance)).truediv(n).sqrt()
-    return frame.filter(pl.col("main") & (pl.col("split") == "test")).with_columns(
-        (value <= chance + 2 * error).alias("floor")
+    return (
+        last_runs(frame)
+        .filter(pl.col("main") & (pl.col("split") == "test"))
+        .with_columns((value <= chance + 2 * error).alias("floor"))
     )
 
 

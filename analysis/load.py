@@ -12,7 +12,7 @@ from analysis.gains import NONE, NOT_POOLED, POOLED_ROLES
 from scaling.languages import get_language
 from scaling.records import TIDY_COLUMNS, TidyRow
 
-KEY = ("family", "method", "model", "arm", "target", "language", "seed", "split", "metric")
+KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
 """What one row is about. Two rows with equal keys must be the same record."""
 
 _DTYPES: dict[str, pl.DataType] = {"str": pl.String(), "int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}

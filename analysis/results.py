@@ -21,7 +21,7 @@ from analysis.estimands import (
     pooled_table,
     retention,
 )  # fmt: skip
-from analysis.gains import NONE, POOLED_ROLES, pair_gains, with_languages
+from analysis.gains import NONE, POOLED_ROLES, first_runs, pair_gains, with_languages
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
 from analysis.per_language import language_table
@@ -117,6 +117,7 @@ def analyse(
     """All results of one family and method. TooFewScales where no slope exists at all."""
     progress("pairing gains")
     gains = with_languages(pair_gains(frame), question)
+    first = with_languages(pair_gains(first_runs(frame)), question)
     sizes = size_table(frame, question.x_axis)
     coverage = coverage_table(frame, gains, expected)
     primary_gains = gains.filter(PRIMARY)
@@ -163,7 +164,7 @@ def analyse(
         largest=of["points", "largest"], end=of["points", "end"], retention=retention(panel, condition),
         gamma=interaction(panel, "points"), shapes=shapes, languages=languages, fit=fit,
         pairs=pair_table(gains, sizes), means=size_means(gains, sizes), specifications=specs,
-        treatments=treatments(gains, sizes, condition, question), ledger=ledger, icc=icc,
+        treatments=treatments(gains, first, sizes, condition, question), ledger=ledger, icc=icc,
         power=_power(frame, chosen, r, question), curve=_curve(languages, panel),
         series=series_table(
             make_panel(gains.filter(~pl.col("collapsed")), sizes, "points"), question.resamples, question.seed

@@ -15,6 +15,7 @@ from scaling.question import Question
 
 AXES = ("total_params", "backbone_params", "train_flops")
 SCALES = ("points", "logit")
+INTENDED = "intention to treat (first runs, collapsed ones in)"
 
 
 def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question, population: str) -> pl.DataFrame:
@@ -48,19 +49,25 @@ def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question,
     return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
 
 
-def treatments(gains: pl.DataFrame, sizes: pl.DataFrame, condition: pl.Expr, question: Question) -> list[Estimate]:
-    """Slopes of the same languages when runs, series or replicates are treated in other ways; points."""
+def treatments(
+    gains: pl.DataFrame, first: pl.DataFrame, sizes: pl.DataFrame, condition: pl.Expr, question: Question
+) -> list[Estimate]:
+    """Slopes of the same languages when runs, series or replicates are treated in other ways; points.
+
+    `first`: gains between first runs alone, for the intention to treat: what a single try of each training gives.
+    """
     english = pl.col("language") == "en"
     samples = {
         "primary": PRIMARY,
-        "intention to treat (collapsed runs in)": pl.col("pooled") & ~pl.col("same_data") & ~english,
+        INTENDED: pl.col("pooled") & ~pl.col("same_data") & ~english,
         "without cells at chance": PRIMARY & ~pl.col("floor"),
         "same-data pairs in": pl.col("pooled") & ~pl.col("collapsed") & ~english,
     }
     out: list[Estimate] = []
     for name, rule in samples.items():
         try:
-            out.append(pooled(make_panel(gains.filter(rule), sizes, "points"), condition, name, "points")[0])
+            chosen_gains = first if name == INTENDED else gains
+            out.append(pooled(make_panel(chosen_gains.filter(rule), sizes, "points"), condition, name, "points")[0])
         except TooFewScales:
             continue
     panel = make_panel(gains.filter(PRIMARY), sizes, "points").where(condition)

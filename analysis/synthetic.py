@@ -75,9 +75,10 @@ def study(
                             "method": "full", "arm": arm, "role": _role(arm),
                             "intermediate": "" if arm == "none" else arm,
                             "target": target, "kind": "classification", "language": language, "seed": s,
-                            "intermediate_seed": -1 if arm == "none" else ii, "split": "test", "metric": "accuracy",
-                            "main": True, "n": n, "value": value / 100, "chance": chance, "english_dev": 0.8,
-                            "collapsed": dead, "same_data": (arm, target) in {("mnli", "xnli"), ("squad1", "xquad")},
+                            "intermediate_seed": -1 if arm == "none" else ii, "rerun": 0, "split": "test",
+                            "metric": "accuracy", "main": True, "n": n, "value": value / 100, "chance": chance,
+                            "english_dev": 0.8, "collapsed": dead,
+                            "same_data": (arm, target) in {("mnli", "xnli"), ("squad1", "xquad")},
                             "step": step, "wall_seconds": 60.0 * 4**u, "dollars": 0.5 * 10**u,
                         })  # fmt: skip
     return pl.DataFrame(rows, schema=SCHEMA)

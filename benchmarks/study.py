@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results_table import write_results
-from scaling.plan import make_plan
+from scaling.current import current_plan
 from scaling.status import study_status
 from scaling.store import Store
 from scaling.study import load_study
@@ -74,7 +74,7 @@ def main() -> None:
         first, _ = make_study(store)
         second, output = make_study(store)
         opened = Store.open(store)
-        plan = make_plan(load_study("demo"), opened.read_lock())
+        plan = current_plan(load_study("demo"), opened)
         status = study_status(plan, opened)
         rows = [row for row in tidy_rows(plan, opened) if row.split == "test" and row.main]
         trained = [row for row in rows if row.target == "applications" and row.arm == "none"]

@@ -14,6 +14,7 @@ import deepspeed
 import deepspeed.ops
 import torch
 import torch.distributed as dist
+from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
@@ -196,6 +197,8 @@ def build_model(
 ) -> Encoder:
     """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has a whole encoder."""
     sharded = config["zero_optimization"]["stage"] == 3
+    if not sharded:
+        _plain_linear()
     with ExitStack() as contexts:
         # Random weights are drawn whole on every rank: they are for small sizes.
         if sharded and weights.random_init is None:
@@ -248,6 +251,13 @@ def _share_embeddings(model: Encoder, stage: int) -> None:
     """Under ZeRO-3, have the word embeddings gathered for heads that decode with them too."""
     for tied in _tied_heads(model) if stage == 3 else ():
         deepspeed.zero.register_external_parameter(tied, tied.embeddings.weight)
+
+
+def _plain_linear() -> None:
+    """Undo what an earlier step under ZeRO-3 left in torch: another product, whose sums come out in another order."""
+    plain = getattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", None)
+    if plain is not None:
+        torch.nn.functional.linear = plain
 
 
 def load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:

@@ -37,6 +37,8 @@ class Session:
     use_gpu: bool
     one_node: bool
     """Whether the gang must sit on one node: its collectives would not be worth the network between two."""
+    collapsed: frozenset[str]
+    """Trainings that re-runs of the plan are for."""
     limits: Mapping[str, Limit]
     """What each step may take."""
 
@@ -45,6 +47,7 @@ class Session:
             "id": self.id, "study": self.study, "store": self.store, "steps": list(self.steps),
             "placements": {model: placement.model_dump() for model, placement in self.placements.items()},
             "workers": self.workers, "use_gpu": self.use_gpu, "one_node": self.one_node,
+            "collapsed": sorted(self.collapsed),
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }  # fmt: skip
 
@@ -52,7 +55,8 @@ class Session:
     def from_json(raw: Mapping[str, Any]) -> Session:
         placements = {model: Placement(**fields) for model, fields in raw["placements"].items()}
         limits = {step: Limit(**fields) for step, fields in raw["limits"].items()}
-        return Session(**{**raw, "steps": tuple(raw["steps"]), "placements": placements, "limits": limits})
+        plain = {"steps": tuple(raw["steps"]), "collapsed": frozenset(raw["collapsed"])}
+        return Session(**{**raw, **plain, "placements": placements, "limits": limits})
 
     @property
     def limit(self) -> Limit:
@@ -78,7 +82,7 @@ def worker(config: dict[str, Any]) -> None:
         # One thread a worker: sums come out in the same order whatever the machine, so records can be compared.
         torch.set_num_threads(1)
     store = Store.open(session.store)
-    plan = make_plan(Study.model_validate_json(session.study), store.read_lock())
+    plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
     world = join_world()
     if world.rank == 0:
         started = {

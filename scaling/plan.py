@@ -15,6 +15,7 @@ from scaling.study import Study
 from scaling.tasks import KIND_VERSIONS, TaskSpec
 
 Phase = Literal["ii", "iii", "eval"]
+RERUN_SEEDS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,8 @@ class Step:
     task: str
     seed: int | None
     """None for scoring weights that were never trained."""
+    rerun: int = 0
+    """How many times the same training collapsed before; each time with a new seed."""
     parent: str | None
     """Step whose weights this one starts from; None: the pretrained model."""
     recipe: Recipe
@@ -99,6 +102,11 @@ class Step:
     """Seed of random weights in the place of the pretrained ones."""
     transliterate: Mapping[str, str] = field(default_factory=dict)
     """Language → table of the study."""
+
+    @property
+    def training_seed(self) -> int:
+        """What everything random in the step is drawn from: the seed, and for a re-run one that no study counts to."""
+        return (self.seed or 0) + RERUN_SEEDS * self.rerun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +123,8 @@ class Cell:
     """Ids of the phase-iii trainings."""
     scored: str
     """Id of the eval step."""
+    rerun: int = 0
+    """Re-runs in this chain of trainings: 0 for the first runs; the highest is the one that converged, if any did."""
     same_data: bool
 
 
@@ -125,6 +135,10 @@ class Plan:
     cells: tuple[Cell, ...]
     steps: Mapping[str, Step]
     """By id, parents first."""
+    collapsed: frozenset[str] = frozenset()
+    """Trainings that are known to have collapsed: what the re-runs in this plan are for."""
+    replaceable: frozenset[str] = frozenset()
+    """Trainings that get a re-run if they collapse, from which everything below then starts."""
 
     @cached_property
     def _children(self) -> dict[str, list[str]]:
@@ -169,9 +183,11 @@ def _depth_of(task: TaskSpec) -> set[str]:
 
 
 class _Builder:
-    def __init__(self, study: Study, lock: Lock) -> None:
-        self.study, self.lock = study, lock
+    def __init__(self, study: Study, lock: Lock, collapsed: frozenset[str]) -> None:
+        self.study, self.lock, self.collapsed = study, lock, collapsed
         self.steps: dict[str, Step] = {}
+        self.replaceable: set[str] = set()
+        self.final: set[str] = set()
         self._by_fingerprint: dict[str, str] = {}
 
     def _add(self, prefix: str, identity: dict[str, Any], **fields: Any) -> str:
@@ -237,9 +253,25 @@ class _Builder:
             "recipe": _recipe_identity(recipe, _TRAIN_FIELDS - TEXT_FIELDS),
         }
 
+    def runs(
+        self, model: ModelSpec, arm: Arm, mixture: Mixture, seed: int, parent: str | None, phase: Phase, *,
+        most: int | None, like: tuple[str, ...] = (),
+    ) -> list[str]:  # fmt: skip
+        """A training and its re-runs, at most so many, as far as those before them are known to have collapsed.
+
+        `most` of None asks for the first run alone and says nothing about what may replace it.
+        """
+        found = [self.train(model, arm, mixture, seed, parent, phase, like=like)]
+        if most is None:
+            return found
+        while found[-1] in self.collapsed and len(found) <= most:
+            found.append(self.train(model, arm, mixture, seed, parent, phase, like=like, rerun=len(found)))
+        (self.replaceable if len(found) <= most else self.final).add(found[-1])
+        return found
+
     def train(
         self, model: ModelSpec, arm: Arm, mixture: Mixture, seed: int, parent: str | None, phase: Phase, *,
-        like: tuple[str, ...] = (),
+        like: tuple[str, ...] = (), rerun: int = 0,
     ) -> str:  # fmt: skip
         first = mixture.members[0].task
         recipe = self.study.recipe(first) if phase == "iii" or like else self.study.arm_recipe(arm, first)
@@ -249,14 +281,16 @@ class _Builder:
             **self._mixture_identity(mixture, arm, recipe),
             **({"updates_like": [self.steps[step].fingerprint for step in like]} if like else {}),
             **({"lora": self.study.lora.model_dump()} if self.study.method == "lora" else {}),
-            "seed": seed,
+            "seed": [seed, rerun] if rerun else seed,
         }
         task = "+".join(member.task for member in mixture.members)
         plain = phase == "ii" and mixture == Mixture(members=(Member(task=first),)) and not like
         label = task if plain else arm.name if phase == "ii" else f"{arm.name}-{task}"
+        again = f"r{rerun}" if rerun else ""
         return self._add(
-            f"{phase}.{model.name}.{label}.s{seed}", identity, action="train", phase=phase, task=first, seed=seed,
-            recipe=recipe, mixture=mixture, updates_like=like, **self._start(model, arm, seed, parent),
+            f"{phase}.{model.name}.{label}.s{seed}{again}", identity, action="train", phase=phase, task=first,
+            seed=seed, rerun=rerun, recipe=recipe, mixture=mixture, updates_like=like,
+            **self._start(model, arm, seed, parent),
         )  # fmt: skip
 
     def eval(self, model: ModelSpec, arm: Arm, target: str, seed: int, parent: str | None) -> str:
@@ -275,43 +309,54 @@ class _Builder:
         }
         start = self._start(model, arm, seed, parent)
         own_seed = self.steps[parent].seed if parent is not None else start["random_init"]
-        suffix = "" if own_seed is None else f".s{seed}"
+        again = self.steps[parent].rerun if parent is not None else 0
+        suffix = "" if own_seed is None else f".s{seed}{f'r{again}' if again else ''}"
         return self._add(
             f"eval.{model.name}.{arm.name}-{target}{suffix}", identity, action="eval", phase="eval", task=target,
-            seed=own_seed, recipe=recipe, mixture=Mixture(members=(Member(task=target),)), **start,
+            seed=own_seed, rerun=again, recipe=recipe, mixture=Mixture(members=(Member(task=target),)), **start,
         )  # fmt: skip
 
-    def intermediate(self, model: ModelSpec, arm: Arm, target: str, seed: int) -> list[str]:
-        """Phase ii of an arm: its trainings in order."""
-        steps: list[str] = []
+    def intermediate(self, model: ModelSpec, arm: Arm, target: str, seed: int, most: int | None) -> list[list[str]]:
+        """Phase ii of an arm: its trainings in order, each with at most so many re-runs; the last starts the next."""
+        steps: list[list[str]] = []
         for mixture in mixtures(arm, self.study.all_tasks):
-            steps.append(self.train(model, arm, mixture, seed, steps[-1] if steps else None, "ii"))
+            steps.append(self.runs(model, arm, mixture, seed, steps[-1][-1] if steps else None, "ii", most=most))
         own = self.study.task(target).trains_on
         if arm.like is not None and own:
-            like = tuple(self.intermediate(model, self.study.arm(arm.like), target, seed))
-            steps.append(self.train(model, arm, Mixture(members=(Member(task=own[-1]),)), seed, None, "ii", like=like))
+            # First runs: how many updates an arm takes does not hang on what collapsed.
+            first = [runs[0] for runs in self.intermediate(model, self.study.arm(arm.like), target, seed, None)]
+            mixture = Mixture(members=(Member(task=own[-1]),))
+            steps.append(self.runs(model, arm, mixture, seed, None, "ii", most=most, like=tuple(first)))
         return steps
 
-    def cell(self, model: ModelSpec, arm: Arm, target: str, seed: int) -> Cell:
+    def cells(self, model: ModelSpec, arm: Arm, target: str, seed: int) -> Iterator[Cell]:
+        """A cell, and once more for every re-run of the training that is scored.
+
+        What starts from a training starts from its last re-run: a collapsed phase ii would spoil all that follows.
+        """
         shared = self.study.intermediate_seed
         first_seed = seed if shared == "per_seed" else int(shared)
+        # Chance is what some controls are made to end at.
+        most = self.study.reruns if arm.control is None else 0
         trains_on = self.study.task(target).trains_on
         together = arm.with_target and bool(trains_on)
         # A target that nothing is trained for has no phase iii to join: phase ii is then the arm's tasks alone.
         alone = arm.model_copy(update={"with_target": together})
-        intermediate = self.intermediate(model, alone, target, first_seed)
-        parent = intermediate[-1] if intermediate else None
+        chain = self.intermediate(model, alone, target, first_seed, most)
+        num_intermediate = len(chain)
         steps = [Mixture(members=(Member(task=task),)) for task in trains_on]
-        trained = []
         for mixture in [with_target(arm, trains_on, self.study.all_tasks)] if together else steps:
-            parent = self.train(model, arm, mixture, seed, parent, "iii")
-            trained.append(parent)
+            chain.append(self.runs(model, arm, mixture, seed, chain[-1][-1] if chain else None, "iii", most=most))
         matched = trains_on if arm.like is not None else arm.intermediate
-        return Cell(
-            model=model.name, arm=arm.name, target=target, seed=seed, intermediate=tuple(intermediate),
-            trained=tuple(trained), scored=self.eval(model, arm, target, seed, parent),
-            same_data=bool(_training_data(self.study, matched) & _training_data(self.study, trains_on)),
-        )  # fmt: skip
+        above = [runs[-1] for runs in chain[:-1]]
+        for run in chain[-1] if chain else [None]:
+            used = [*above, run] if run is not None else []
+            yield Cell(
+                model=model.name, arm=arm.name, target=target, seed=seed,
+                intermediate=tuple(used[:num_intermediate]), trained=tuple(used[num_intermediate:]),
+                scored=self.eval(model, arm, target, seed, run), rerun=sum(self.steps[step].rerun for step in used),
+                same_data=bool(_training_data(self.study, matched) & _training_data(self.study, trains_on)),
+            )  # fmt: skip
 
 
 def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
@@ -323,18 +368,28 @@ def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
                     yield model, arm, target, seed
 
 
-def make_plan(study: Study, lock: Lock | None = None) -> Plan:
-    """Every cell of the study and the unique steps behind them. No torch, no files, no network."""
+def make_plan(study: Study, lock: Lock | None = None, collapsed: frozenset[str] = frozenset()) -> Plan:
+    """Every cell of the study and the unique steps behind them, re-runs of collapsed trainings included.
+
+    No torch, no files, no network.
+    """
     if study.learning_rates:
-        return _rate_plan(study, lock or Lock())
-    builder = _Builder(study, lock or Lock())
-    cells = tuple(builder.cell(study.model(model), arm, target, seed) for model, arm, target, seed in cells_of(study))
-    return Plan(study=study, lock=builder.lock, cells=cells, steps=builder.steps)
+        return _rate_plan(study, lock or Lock(), collapsed)
+    builder = _Builder(study, lock or Lock(), collapsed)
+    cells = tuple(
+        cell
+        for model, arm, target, seed in cells_of(study)
+        for cell in builder.cells(study.model(model), arm, target, seed)
+    )
+    return Plan(
+        study=study, lock=builder.lock, cells=cells, steps=builder.steps, collapsed=collapsed,
+        replaceable=frozenset(builder.replaceable - builder.final),
+    )  # fmt: skip
 
 
-def _rate_plan(study: Study, lock: Lock) -> Plan:
-    """Every training of a check of learning rates: as many at every size as at any other, and no cell."""
-    builder = _Builder(study, lock)
+def _rate_plan(study: Study, lock: Lock, collapsed: frozenset[str]) -> Plan:
+    """Every training of a check of learning rates: as many at every size as at any other, no cell, no re-run."""
+    builder = _Builder(study, lock, collapsed)
     none = next(arm for arm in study.arms if arm.name == "none")
     for rate in study.learning_rates:
         builder.study = study.at_rate(rate)
@@ -343,4 +398,4 @@ def _rate_plan(study: Study, lock: Lock) -> Plan:
                 for task in study.trained_tasks:
                     alone = Mixture(members=(Member(task=task),))
                     builder.train(study.model(model), none, alone, seed, None, "iii")
-    return Plan(study=study, lock=lock, cells=(), steps=builder.steps)
+    return Plan(study=study, lock=lock, cells=(), steps=builder.steps, collapsed=collapsed)

@@ -120,9 +120,9 @@ class ReadyQueue:
 
     def extend(self, plan: Plan, pending: Iterable[str], seconds: Mapping[str, float]) -> None:
         """Go on with a plan that has grown: new steps join, steps that it no longer has leave."""
-        known = {*self.pending}
-        self.pending += [step for step in pending if step not in known]
-        fresh = {step for step in pending if step not in known}
+        # Also what was done before, if its weights are gone and a new step starts from them.
+        fresh = {step for step in pending if step not in self._open and step not in self.failed}
+        self.pending += sorted(fresh - {*self.pending})
         self.plan, self.seconds = plan, {**self.seconds, **seconds}
         self._reload(step for step in self._open | fresh if step in plan.steps)
 

@@ -160,6 +160,8 @@ class TidyRow:
     seed: int
     intermediate_seed: int
     """Seed of phase ii; equal to `seed` unless the study shares one phase-ii checkpoint. -1 without phase ii."""
+    rerun: int
+    """Re-runs of collapsed trainings behind this row: 0 for first runs; a cell's highest is the one that counts."""
     split: str
     metric: str
     main: bool

@@ -112,7 +112,10 @@ def _run_step(step: Step, context: Context) -> Outcome:
         ours = True
         if lease is not None:
             lease.still_ours()
+            store.mark_collapse(record)
             ours = store.commit(record, replacing)
+            if not ours:
+                store.mark_collapse(store.record(step.id))
             if ours:
                 _clean_up(step, context)
             else:
@@ -173,9 +176,16 @@ def _already(step: Step, context: Context) -> Outcome | None:
     if step.parent is not None:
         if not _is_done(step.parent, store):
             return "blocked"
-        if not _weights_there(store.record(step.parent), store):
+        parent = store.record(step.parent)
+        if not _weights_there(parent, store) or _replaced(step, parent, context.plan):
             return "blocked"
     return None
+
+
+def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
+    """Whether a training must not start from a parent that collapsed, since a re-run is to take its place."""
+    collapsed = parent.training is not None and parent.training.collapsed
+    return step.action == "train" and collapsed and parent.step in plan.replaceable
 
 
 def _weights_there(record: StepRecord, store: Store) -> bool:

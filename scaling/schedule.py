@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,11 @@ from scaling.deadline import Watchdog, limit_of
 from scaling.estimate import paces, placements, step_seconds
 from scaling.hardware import get_gpu
 from scaling.launch import Session, quiet, run_session
-from scaling.plan import Plan
+from scaling.plan import Plan, make_plan
 from scaling.queue import ReadyQueue, pending_steps
 from scaling.status import failure_of
 from scaling.stopping import StopRequest
-from scaling.store import Store
+from scaling.store import Scan, Store
 
 # Seconds between looks at the store for steps that were committed in the middle of a session.
 LOOK_SECONDS = 5.0
@@ -36,6 +36,8 @@ NODES_SECONDS = 15.0
 class Run:
     """What became of a run."""
 
+    plan: Plan
+    """With the re-runs that became necessary on the way."""
     done: int
     failed: dict[str, str]
     """Step → why."""
@@ -87,7 +89,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     scan = store.scan()
     pending = pending_steps(plan, scan)
     if not pending:
-        return Run(done=0, failed={})
+        return Run(plan=plan, done=0, failed={})
     quiet()
     resources = connect(address)
     import ray
@@ -102,14 +104,17 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     sizes = store.read_sizes()
     records = store.records(step for step in scan.done if step in plan.steps)
     pace = paces(plan, records, sizes, chosen, gpu)
-    seconds = {
-        step: pace[plan.steps[step].model]
-        * step_seconds(plan, plan.steps[step], sizes, chosen[plan.steps[step].model], gpu)
-        for step in pending
-    }
+
+    def estimated(whole: Plan, steps: Iterable[str]) -> dict[str, float]:
+        models = {step: whole.steps[step].model for step in steps}
+        return {
+            step: pace[model] * step_seconds(whole, whole.steps[step], sizes, chosen[model], gpu)
+            for step, model in models.items()
+        }
+
     price = price_of(plan.study)
     queue = ReadyQueue(
-        plan=plan, pending=pending, nodes=nodes, most=capacity.most, seconds=seconds, workers=workers,
+        plan=plan, pending=pending, nodes=nodes, most=capacity.most, seconds=estimated(plan, pending), workers=workers,
         price=price or 0.0, budget=plan.study.budget_dollars,
         spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
     )  # fmt: skip
@@ -124,6 +129,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         return Session(
             id=f"{name}-{os.getpid()}-{int(time.time())}", study=study, store=store.uri, steps=steps,
             placements=chosen, workers=gang, use_gpu=use_gpu, one_node=use_gpu and gang <= max(queue.nodes),
+            collapsed=queue.plan.collapsed,
             limits={step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step)) for step in steps},
         )  # fmt: skip
 
@@ -133,7 +139,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
-                    search_alg=make_search(queue, store, make_session, capacity, scratch, asked),
+                    search_alg=make_search(queue, store, make_session, estimated, capacity, scratch, asked),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
@@ -151,8 +157,26 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         ray.shutdown()
     left = len(queue.failed) + len(queue.unfunded)
     return Run(
-        done=len(pending) - left, failed=dict(queue.failed), unfunded=tuple(queue.unfunded), stopped=bool(asked.how)
-    )
+        plan=queue.plan, done=len(queue.pending) - left, failed=dict(queue.failed), unfunded=tuple(queue.unfunded),
+        stopped=bool(asked.how),
+    )  # fmt: skip
+
+
+def grow(
+    queue: ReadyQueue, store: Store, scan: Scan, estimated: Callable[[Plan, Iterable[str]], dict[str, float]]
+) -> None:
+    """Add a re-run, and what starts from it, for every training that was seen to collapse since the last look."""
+    plan = queue.plan
+    fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
+    if not fresh or not plan.study.reruns:
+        return
+    grown = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
+    pending = pending_steps(grown, scan)
+    queue.extend(grown, pending, estimated(grown, pending))
+    if plan.study.keep_weights == "none":
+        for step in fresh:
+            if not any(child in pending for child in grown.children_of(step)):
+                store.delete(f"steps/{step}/attempts/{store.record(step).provenance.attempt}/weights")
 
 
 def _trial(config: dict[str, Any]) -> None:
@@ -186,6 +210,7 @@ def make_search(
     queue: ReadyQueue,
     store: Store,
     make_session: Callable[[str, tuple[str, ...]], Session],
+    estimated: Callable[[Plan, Iterable[str]], dict[str, float]],
     capacity: Capacity,
     scratch: str,
     asked: StopRequest,
@@ -215,7 +240,9 @@ def make_search(
             """See steps that were committed in the middle of a session, and nodes that were lost or came."""
             now = time.monotonic()
             if queue.running and now >= self.look_at:
-                queue.look(queue.done_in(store.scan()))
+                scan = store.scan()
+                grow(queue, store, scan, estimated)
+                queue.look(queue.done_in(scan))
                 # A listing of a large store takes a while; it must not be what the driver does.
                 self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
             if now >= self.nodes_at:
@@ -226,7 +253,9 @@ def make_search(
             if trial_id not in self.sessions:
                 return
             name, session = self.sessions.pop(trial_id)
-            done = queue.done_in(store.scan())
+            scan = store.scan()
+            grow(queue, store, scan, estimated)
+            done = queue.done_in(scan)
             left = [step for step in queue.running[name].steps if not done(step)]
             reason = None
             if error and left:

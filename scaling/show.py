@@ -21,6 +21,7 @@ from scaling.hardware import GIB, GpuSpec
 from scaling.memory import USABLE, describe
 from scaling.mixture import member_updates
 from scaling.plan import Plan, Step
+from scaling.queue import ReadyQueue
 from scaling.records import StepRecord
 from scaling.staged import StagedTask
 from scaling.status import PHASES, Status, study_status
@@ -87,6 +88,11 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
             f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone; {hours:,.1f} device "
             f"hours instead of {alone:,.1f}" + (f", ${price:,.0f} saved." if price is not None else ".")
         )
+    again = sum(step.rerun > 0 and step.action == "train" for step in plan.steps.values())
+    if again:
+        notes.append(f"{again:,} trainings are re-runs of collapsed ones, with new seeds; the first ones' rows stay.")
+    elif plan.study.reruns and plan.cells:
+        notes.append(f"A training that collapses is run again at most {plan.study.reruns} times; that is not in here.")
     if plan.study.intermediate_seed != "per_seed":
         notes.append("One phase-ii run is shared by all seeds: every result is conditional on that checkpoint.")
     same = sorted({f"{cell.arm} → {cell.target}" for cell in plan.cells if cell.same_data})
@@ -172,14 +178,15 @@ def status_table(plan: Plan, status: Status) -> Table:
     """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not done."""
     table = Table(title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done")
     table.add_column("model")
-    for name in ("phase ii", "phase iii", "scoring", "running", "collapsed", "failed tries"):
+    for name in ("phase ii", "phase iii", "scoring", "running", "collapsed", "re-runs", "failed tries"):
         table.add_column(name, justify="right")
     for model in plan.study.models:
         cells = [f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES]
         running = sum(plan.steps[item.step].model == model for item in status.working)
         collapsed = sum(status.collapsed.get((model, phase), 0) for phase in PHASES)
         failed = sum(count for step, count in status.failures.items() if plan.steps[step].model == model)
-        table.add_row(model, *cells, str(running), str(collapsed), str(failed))
+        again = sum(step.rerun > 0 and step.action == "train" for step in plan.steps.values() if step.model == model)
+        table.add_row(model, *cells, str(running), str(collapsed), str(again), str(failed))
     return table
 
 
@@ -260,11 +267,16 @@ def power_table(grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[s
 class Watcher(threading.Thread):
     """Shows a run while it goes on: a bar per model on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, plan: Plan, store: Store, console: Console) -> None:
+    def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
         super().__init__(name="watcher", daemon=True)
-        self.plan, self.store, self.console = plan, store, console
+        self.queue, self.store, self.console = queue, store, console
         self.done = threading.Event()
         self.records: dict[str, StepRecord] = {}
+
+    @property
+    def plan(self) -> Plan:
+        """As it is now: it grows by re-runs."""
+        return self.queue.plan
 
     def stop(self) -> None:
         self.done.set()

@@ -28,6 +28,8 @@ from pyarrow import fs
 from scaling.plan import Lock, Step
 from scaling.records import StepRecord
 
+# Says in a listing that the training above collapsed, so that a plan need not read every record.
+COLLAPSED = "collapsed.json"
 CHUNK = 1 << 22
 
 
@@ -42,6 +44,8 @@ class Scan:
     done: frozenset[str]
     weights: frozenset[str]
     """Steps with a complete weights folder in the attempt that counts, as far as the listing tells."""
+    collapsed: frozenset[str] = frozenset()
+    """Finished trainings that collapsed by the English-dev rule."""
     leases: Mapping[str, tuple[str, ...]]
     """Step → owners of leases, live or not."""
     failures: Mapping[str, int]
@@ -236,6 +240,7 @@ class Store:
         """Everything about all steps that file names tell, in one recursive listing."""
         done: set[str] = set()
         weights: set[str] = set()
+        collapsed: set[str] = set()
         failures: dict[str, int] = {}
         num_bytes = 0
         leases: dict[str, list[str]] = {}
@@ -248,6 +253,8 @@ class Store:
             folder, _, name = rest.partition("/")
             if rest == "record.json":
                 done.add(step)
+            elif rest == COLLAPSED:
+                collapsed.add(step)
             elif folder == "attempts" and name.endswith("/weights/manifest.json"):
                 weights.add(step)
             elif folder == "leases" and name.endswith(".json") and not name.startswith("."):
@@ -256,6 +263,7 @@ class Store:
                 failures[step] = failures.get(step, 0) + 1
         return Scan(
             done=frozenset(done), weights=frozenset(weights), failures=failures, num_bytes=num_bytes,
+            collapsed=frozenset(collapsed & done),
             leases={step: tuple(owners) for step, owners in leases.items()},
         )  # fmt: skip
 
@@ -283,6 +291,14 @@ class Store:
             return False
         self.write(name, record.to_json())
         return self.record(record.step).provenance.attempt == record.provenance.attempt
+
+    def mark_collapse(self, record: StepRecord) -> None:
+        """Let a listing tell what a training's record says, before the record is there: whether it collapsed."""
+        name = f"steps/{record.step}/{COLLAPSED}"
+        if record.training is not None and record.training.collapsed:
+            self.write(name, json.dumps({"attempt": record.provenance.attempt}))
+        elif record.training is not None:
+            self.delete(name)
 
     def fail(self, step: Step, owner: str, reason: Mapping[str, Any]) -> None:
         """Note why a try ended."""

@@ -64,6 +64,8 @@ class Study(Spec):
     method: Method = "full"
     """How every training of the study is done: `full`, or `lora`. Part of a step's identity; never mixed in a curve."""
     lora: Lora = Lora()
+    reruns: int = Field(default=2, ge=0, le=2)
+    """How often a training that collapsed (by English dev data alone) is run again with a new seed; both rows stay."""
     question: Question = Question()
     placement: dict[str, Placement] = Field(default_factory=dict)
     """By model, or `default`. Changes no number."""

@@ -52,6 +52,7 @@ def _cell_rows(cell: Cell, plan: Plan, records: dict[str, StepRecord], flops: fl
             intermediate="+".join(arm.tasks), target=cell.target,
             kind=target.kind, language=row.language, seed=cell.seed,
             intermediate_seed=-1 if not cell.intermediate else cell.seed if shared == "per_seed" else int(shared),
+            rerun=cell.rerun,
             split=row.split, metric=row.metric, main=row.main, n=row.n, value=row.value, chance=row.chance,
             english_dev=trainings[-1].dev_score if trainings else None,
             collapsed=any(training.collapsed for training in trainings), same_data=cell.same_data, step=cell.scored,

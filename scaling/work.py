@@ -72,7 +72,7 @@ def _weights(step: Step, context: Context) -> Weights:
 
 def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     world, recipe, clock = context.world, step.recipe, _Clock()
-    seed = step.seed or 0
+    seed = step.training_seed
     with clock.part("load"):
         weights = _weights(step, context)
         lookup = row_lookup(weights)

@@ -82,6 +82,8 @@ def tiny_study(tiny_models: list[dict[str, Any]]) -> dict[str, Any]:
         "targets": ["applications", "messages"],
         "languages": ["de", "sw", "uk"],
         "seeds": [0],
+        # Three examples teach nothing: everything would be run again. Re-runs have tests of their own.
+        "reruns": 0,
         "limits": {"train": 48, "dev": 30, "test": 12},
         "recipes": {"default": {"batch": 8, "epochs": 8, "learning_rate": 1e-3, "max_length": 32, "precision": "fp32"}},
         "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},

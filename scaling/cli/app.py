@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from scaling.current import current_plan
 from scaling.hardware import GpuSpec, get_gpu
-from scaling.plan import Plan, make_plan
+from scaling.plan import Plan
 from scaling.store import Store
 from scaling.study import Study, load_study
 
@@ -39,4 +40,4 @@ def load_all(name: str, uri: str) -> tuple[Study, Store, Plan]:
     store = open_store(study, uri)
     if store.exists("study.json"):
         store.check_study(study.name)
-    return study, store, make_plan(study, store.read_lock())
+    return study, store, current_plan(study, store)

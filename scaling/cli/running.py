@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
-from scaling.plan import Plan, make_plan
+from scaling.current import current_plan
+from scaling.plan import Plan
+from scaling.queue import ReadyQueue, pending_steps
 from scaling.store import Store
 from scaling.study import Study, load_study
 
@@ -43,7 +45,7 @@ def _stage(study: Study, store: Store, source: Path | None, accept: list[str]) -
 
     with console.status("staging") as shown:
         lock = stage_study(study, store, source, lambda what: shown.update(f"staging {what}"), accept)
-    return make_plan(study, lock)
+    return current_plan(study, store, lock)
 
 
 @app.command()
@@ -55,12 +57,10 @@ def run(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")] = None,
 ) -> None:
     """Do everything that is missing. Run it again after anything: what is done is never done twice."""
-    from scaling.queue import pending_steps
-
     spec = load_study(study)
     place = open_store(spec, store)
     place.check_study(spec.name)
-    whole = make_plan(spec, place.read_lock())
+    whole = current_plan(spec, place)
     _check_records(whole, place)
     place.check_writable()
     if whole.provisional or pending_steps(whole, place.scan()):
@@ -80,13 +80,14 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
     from scaling.status import study_status
     from scaling.tidy import write_rows
 
-    def watch(queue: object) -> Callable[[], None]:
-        watcher = Watcher(plan, store, console)
+    def watch(queue: ReadyQueue) -> Callable[[], None]:
+        watcher = Watcher(queue, store, console)
         watcher.start()
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
     ended = run_plan(plan, store, address=address, watch=watch)
+    plan = ended.plan
     status = study_status(plan, store)
     console.print(status_table(plan, status))
     for line in status_lines(status):

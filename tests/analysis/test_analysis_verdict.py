@@ -125,7 +125,7 @@ def test_collapsed_runs_are_left_out_and_counted() -> None:
     assert found.primary.low < -2 < found.primary.high
     assert int(found.collapse["collapsed"].sum()) > 0
     treated = {e.name: e for e in found.treatments}
-    wide = treated["intention to treat (collapsed runs in)"]
+    wide = treated["intention to treat (first runs, collapsed ones in)"]
     assert wide.high - wide.low > 3 * (found.primary.high - found.primary.low)
 
 
@@ -153,9 +153,10 @@ def _tidy(scores: dict[tuple[str, str, str], float]) -> pl.DataFrame:
             "total_params": spec.total_params, "backbone_params": spec.backbone_params, "train_flops": 1.0,
             "method": "full", "arm": arm, "role": "none" if arm == "none" else "single", "intermediate": "",
             "target": "xnli", "kind": "classification",
-            "language": language, "seed": 0, "intermediate_seed": -1 if arm == "none" else 0, "split": "test",
-            "metric": "accuracy", "main": True, "n": 5010, "value": value / 100, "chance": 1 / 3, "english_dev": 0.8,
-            "collapsed": False, "same_data": False, "step": f"{model}-{arm}", "wall_seconds": 1.0, "dollars": None,
+            "language": language, "seed": 0, "intermediate_seed": -1 if arm == "none" else 0, "rerun": 0,
+            "split": "test", "metric": "accuracy", "main": True, "n": 5010, "value": value / 100, "chance": 1 / 3,
+            "english_dev": 0.8, "collapsed": False, "same_data": False,
+            "step": f"{model}-{arm}", "wall_seconds": 1.0, "dollars": None,
         })  # fmt: skip
     return pl.DataFrame(rows, schema=SCHEMA)
 
