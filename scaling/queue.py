@@ -237,6 +237,9 @@ class ReadyQueue:
         if window <= 0:
             return ()
         even = sum(size * left for size, left in self._left.items()) / (1.25 * max(1, self.slots))
+        if self.slots < 2 * gang:
+            # One at a time: a second session would share nothing, and start once more.
+            even = LONGEST_SECONDS
         share = min(window, max(SESSION_SECONDS, min(even, LONGEST_SECONDS)))
         if self.budget is not None and gang not in self._took:
             # Nothing of this size has ended yet: an estimate may be off by factors, so little money follows it.

@@ -246,6 +246,14 @@ def test_sessions_are_long_at_first_and_never_longer_than_they_need() -> None:
     assert LONGEST_SECONDS <= total < LONGEST_SECONDS + 1000
 
 
+def test_work_for_one_gang_at_a_time_is_one_session() -> None:
+    queue = queue_of(SMALL, [2], {"xlm-r-base": 2, "xlm-r-large": 2}, seconds=20.0)
+    assert sum(queue.seconds.values()) > SESSION_SECONDS
+    taken = queue.take(0.0)
+    assert taken is not None
+    assert len(taken[1]) == len(queue.pending)
+
+
 def test_a_commit_in_the_middle_of_a_session_frees_the_children() -> None:
     queue = queue_of(SMALL, [2], seconds=LONGEST_SECONDS)
     name, steps = queue.take(0.0) or ("", ())
@@ -296,7 +304,7 @@ def test_a_step_that_keeps_failing_takes_its_descendants_and_nothing_else() -> N
 
 
 def test_a_step_that_somebody_else_has_is_looked_at_later() -> None:
-    queue = queue_of(SMALL, [1])
+    queue = queue_of(SMALL, [2])
     taken = queue.take(0.0)
     assert taken is not None
     queue.close(taken[0], lambda step: False, 1.0, None)
