@@ -30,7 +30,7 @@ _TITLES = {"worker": "ray::RayTrainWorker", "trial": "ray::ImplicitFunc", "contr
 SINGLETONS = ("_AutoscalingCoordinatorActor",)
 AGENTS = ("DashboardAgent", "RuntimeEnvAgent")
 DRAIN_SECONDS = 12
-LIMIT_SECONDS = 1800.0
+LIMIT_SECONDS = 3600.0
 
 
 @contextmanager
