@@ -60,6 +60,19 @@ class Encoder(nn.Module):
     def head_of(self, member: int) -> nn.Module:
         return self.heads[member]
 
+    def idle(self, member: int, hidden: Tensor) -> Tensor:
+        """Zero, with a gradient of zero for the heads of the other members.
+
+        DeepSpeed's stages differ in what they do to a parameter without a gradient: stage 3 keeps its last one.
+        """
+        zero = hidden.new_zeros(1, hidden.shape[-1])
+        others = [head for at, head in enumerate(self.heads) if at != member]
+        total = zero.sum()
+        for head in others:
+            layers = [head] if isinstance(head, TiedHead) else [m for m in head.modules() if isinstance(m, nn.Linear)]
+            total = total + sum((layer(zero).sum() for layer in layers), start=zero.sum())
+        return 0.0 * total
+
     def forward(self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None) -> Tensor:
         """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of the depth.
 

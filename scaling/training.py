@@ -122,7 +122,8 @@ def run_updates(
             targets, units = batch.targets.to(world.device), batch.units.to(world.device)
             summed = kind.loss(engine.model.head_of(turn), hidden, mask, targets, units)
             # DeepSpeed averages over ranks and accumulation steps; this makes it the mean over the global batch.
-            engine.backward(summed * (shares / weight))
+            loss = summed * (shares / weight)
+            engine.backward(loss if len(streams) == 1 else loss + engine.model.idle(turn, hidden))
             engine.step(learning_rate(update, len(turns), recipe))
             total += summed.detach() / weight
             tokens += batch.tokens

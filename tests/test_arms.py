@@ -13,11 +13,18 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
 from safetensors.numpy import load_file
 
 import scaling.work as work
+from scaling.data.batching import training_order
 from scaling.data.schema import BadData
-from scaling.engine import World, join_world
+from scaling.encoder import Weights
+from scaling.engine import World, join_world, start_training
+from scaling.hardware import Placement
+from scaling.kinds import KINDS
+from scaling.method import Lora
+from scaling.mixture import schedule
 from scaling.plan import Plan, make_plan
 from scaling.queue import pending_steps
 from scaling.resume import ResumePoint
@@ -25,9 +32,12 @@ from scaling.runner import run_steps
 from scaling.staging import stage
 from scaling.store import Store
 from scaling.study import Study, load_study
+from scaling.tasks import TaskSpec
 from scaling.tidy import tidy_rows
+from scaling.training import Stream, run_updates
 from scaling.yamlfile import BadFile
-from tests.conftest import write_study
+from tests import layouts
+from tests.conftest import make_model, write_study
 
 pytestmark = pytest.mark.torch
 
@@ -255,8 +265,6 @@ def test_compute_matched_takes_equally_many_updates(study: tuple[Plan, Store]) -
 
 
 def test_shuffled_labels_keep_their_counts(study: tuple[Plan, Store], content: dict[str, Any]) -> None:
-    from scaling.kinds import KINDS
-
     rng = np.random.default_rng(0)
     targets = {
         "classification": [0, 0, 0, 1, 2, 2, 1, 0],
@@ -383,3 +391,30 @@ def test_lora_targets_that_match_nothing_are_refused(content: dict[str, Any], tm
     path = write_study(tmp_path, {**content, "method": "lora", "lora": {"targets": ["query", "q_proj"]}})
     with pytest.raises(BadFile, match=r"lora.targets.1: 'q_proj' matches no module. .*attention.self.query"):
         load_study(path)
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
+def test_a_mixture_trains_alike_under_every_stage(tmp_path: Path, world: World, lora: Lora | None) -> None:
+    """A head that an update leaves out has no gradient, which stage 3 would take for its last one."""
+    make_model(tmp_path / "model", "xlm-roberta", 1)
+    weights = Weights(folder=tmp_path / "model", architecture="xlm-roberta", kept_rows=None)
+    classes, tags = KINDS["classification"], KINDS["tagging"]
+    words = TaskSpec(name="words", kind="tagging", labels=("x", "y"), metric="tag_f1")
+    one = layouts.features()
+    other = replace(one, targets=[[-100, *(ids[1:-1] % 2).tolist(), -100] for ids in one.input_ids])
+    streams = [
+        Stream(features=part, kind=kind, recipe=layouts.RECIPE, order=training_order(part, layouts.RECIPE, 0, 6))
+        for part, kind in ((one, classes), (other, tags))
+    ]
+    losses = {}
+    for zero in (1, 3):
+        placement = Placement(workers=1, zero_stage=zero, micro_batch=8)
+        engine = start_training(weights, lambda hidden: torch.nn.ModuleList([
+            classes.head(hidden, layouts.TASK, layouts.RECIPE), tags.head(hidden, words, layouts.RECIPE)
+        ]), layouts.RECIPE, placement, world, 0, lora)  # fmt: skip
+        nothing = ResumePoint(found=None, save=lambda fill, update: None)
+        turns = schedule([6, 6], 0, None)
+        found = run_updates(engine, streams, turns, layouts.RECIPE, placement, world, 0, lambda *_: None, nothing)
+        losses[zero] = found.per_update
+        engine.close()
+    assert losses[3] == pytest.approx(losses[1], abs=1e-5)
