@@ -90,7 +90,7 @@ def orphans(head: RayHead) -> list[str]:
     deadline = time.monotonic() + 30
     while True:
         left = [
-            f"{kind} {item['state']}"
+            f"{item.get('class_name', kind)} {item.get('name', '')}"
             for kind, alive in (("actors", "ALIVE"), ("placement_groups", "CREATED"))
             for item in head.get(f"/api/v0/{kind}?limit=1000")["data"]["result"]["result"]
             if item["state"] == alive
@@ -138,7 +138,8 @@ def rows_of(
         {"figure": f"records equal to the undisturbed job's, after {kills} killed drivers", "target": "all",
          "value": f"{equal} of {len(plan.steps)}", "met": equal == len(plan.steps)},
         {"figure": "steps whose record was written again", "target": 0, "value": redone, "met": redone == 0},
-        {"figure": "actors and placement groups left", "target": 0, "value": len(left), "met": not left},
+        {"figure": "actors and placement groups left", "target": 0,
+         "value": ", ".join(left) or 0, "met": not left},
         {"figure": "requests without the token refused (dashboard and job server)", "target": "all",
          "value": f"{refused} of {asked}", "met": refused == asked},
         {"figure": f"seconds to submit the finished study again, checks included (load {load:.0f})", "target": "≤ 15",
