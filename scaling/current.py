@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scaling.plan import Lock, Plan, make_plan
+from scaling.lock import Lock
+from scaling.plan import Plan, make_plan
 from scaling.store import Store
 from scaling.study import Study
 

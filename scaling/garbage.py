@@ -9,7 +9,8 @@ from datetime import datetime
 from pyarrow import fs
 
 from scaling.lease import EXPIRY_SECONDS, dead_here, store_time
-from scaling.plan import Plan, token_cache_name
+from scaling.lock import token_cache_name
+from scaling.plan import Plan
 from scaling.queue import pending_steps
 from scaling.store import Store, StoreError
 

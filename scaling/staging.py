@@ -15,7 +15,7 @@ from scaling.data.readers.raw import DEFECTS
 from scaling.data.staging import manifest_name, read_table, stage_task
 from scaling.data.tokens import features
 from scaling.data.transliterate import transliterated
-from scaling.plan import Lock, staged_name
+from scaling.lock import Lock, staged_name
 from scaling.pretrained.pieces import add_pieces
 from scaling.pretrained.staging import model_revision, stage_model, tokenizer_file
 from scaling.spec import known

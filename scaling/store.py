@@ -25,7 +25,8 @@ from typing import Any
 
 from pyarrow import fs
 
-from scaling.plan import Lock, Step
+from scaling.lock import Lock
+from scaling.plan import Step
 from scaling.records import StepRecord
 
 # Says in a listing that the training above collapsed, so that a plan need not read every record.

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.plan import Lock, make_plan
+from scaling.lock import Lock
+from scaling.plan import make_plan
 from scaling.study import Study, load_study
 
 BASE: dict[str, Any] = {

@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from scaling import lease as lease_module
 from scaling.lease import LeaseLost, claim, new_owner, working
-from scaling.plan import Lock
+from scaling.lock import Lock
 from scaling.records import Cost, Provenance, StepRecord
 from scaling.store import Store, StoreError, sha256
 

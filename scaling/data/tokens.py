@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from scaling.data.staging import read_table
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
-from scaling.plan import token_cache_name
+from scaling.lock import token_cache_name
 from scaling.recipes import Recipe
 from scaling.store import Store, sha256
 from scaling.tasks import TaskSpec
