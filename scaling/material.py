@@ -83,7 +83,7 @@ def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> lis
         tables = tables_of(step, context, task, recipe, [*keys, *(["dev.en"] if task.has_dev else [])])
         parts = [as_features(tables[key][1], lookup) for key in keys]
         if member.shuffled_labels:
-            parts = [_with_shuffled_labels(part, KINDS[task.kind], step.seed or 0) for part in parts]
+            parts = [_with_shuffled_labels(part, KINDS[task.kind], step.training_seed) for part in parts]
         dev = {key: tables[key] for key in tables if key == "dev.en"}
         found.append(Material(task=task, kind=KINDS[task.kind], recipe=recipe, parts=parts, dev=dev))
     return found
@@ -110,7 +110,7 @@ def streams_of(
     """What is drawn in which order, and how many examples that is of each `TASK.LANGUAGE`."""
     streams, drawn = [], {}
     for number, (member, one, own) in enumerate(zip(step.mixture.members, materials, updates, strict=True)):
-        seed, batch = (step.seed or 0) + 7_919 * number, step.recipe.batch
+        seed, batch = step.training_seed + 7_919 * number, step.recipe.batch
         sizes = [part.num_units for part in one.parts]
         if len(sizes) == 1:
             whole = one.parts[0]
