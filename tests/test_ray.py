@@ -25,7 +25,7 @@ from tests.conftest import write_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.torch]
 ROOT = Path(__file__).parents[1]
-LIMIT_SECONDS = 240
+LIMIT_SECONDS = 600
 
 
 @pytest.fixture
