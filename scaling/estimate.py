@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scaling.calibration import Calibration
-from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu
+from scaling.hardware import CPU_FLOPS, PAIRS_TOGETHER, GpuSpec, Placement, mfu
 from scaling.memory import burden, plan_placement
 from scaling.mixture import member_updates
 from scaling.models import ModelSpec
@@ -154,10 +154,16 @@ def placement_for(study: Study, name: str, gpu: GpuSpec | None) -> Placement:
     ValueError if a model fits nowhere.
     """
     given = study.placement_of(name)
-    if given is not None or gpu is None:
-        return given or Placement()
+    if given is not None:
+        return given
     recipe, masked = hungriest(study)
-    return plan_placement(study.model(name), recipe, gpu, masked=masked)
+    if gpu is None:
+        # Sharding over one worker is copying for nothing; under bf16 it brings the master weights.
+        plain = all(study.recipe(task).precision == "fp32" for task in study.used_tasks)
+        return Placement(zero_stage=0 if plain else 1)
+    # Pairs of one group are each other's negatives, and stay in one pass.
+    group = PAIRS_TOGETHER if any(study.task(task).kind == "retrieval" for task in study.used_tasks) else 1
+    return plan_placement(study.model(name), recipe, gpu, masked=masked, multiple=group)
 
 
 def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:

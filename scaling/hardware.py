@@ -53,6 +53,10 @@ BUCKET_ELEMENTS = 200_000_000
 LIVE_ELEMENTS = 2_000_000_000
 
 
+# Retrieval: pairs that are each other's negatives, and share a pass.
+PAIRS_TOGETHER = 8
+
+
 class Placement(Spec):
     """How a step is laid out. Never part of its identity."""
 

@@ -96,8 +96,11 @@ def _cost(recipe: Recipe, placement: Placement) -> float:
     return burden(placement) * (1 + 500 / (micro * recipe.max_length))
 
 
-def candidates(recipe: Recipe, gpu: GpuSpec) -> list[Placement]:
-    """Every placement on one node, the cheapest in device seconds first; then the one with fewer workers."""
+def candidates(recipe: Recipe, gpu: GpuSpec, multiple: int = 1) -> list[Placement]:
+    """Every placement on one node, the cheapest in device seconds first; then the one with fewer workers.
+
+    `multiple`: what the examples of a pass must divide by.
+    """
     found = [
         Placement(
             workers=workers, zero_stage=stage, micro_batch=micro, checkpoint_activations=recompute,
@@ -107,7 +110,7 @@ def candidates(recipe: Recipe, gpu: GpuSpec) -> list[Placement]:
         for stage in ((1, 2, 3) if workers > 1 else (1,))
         for recompute in (False, True)
         for offload in (False, True)
-        for micro in (32, 16, 8, 4, 2, 1) if micro <= recipe.batch // workers
+        for micro in (32, 16, 8, 4, 2, 1) if micro <= recipe.batch // workers and micro % multiple == 0
     ]  # fmt: skip
     return sorted(found, key=lambda one: (round(_cost(recipe, one), 3), one.workers, one.zero_stage))
 
@@ -127,9 +130,11 @@ def misfit(model: ModelSpec, recipe: Recipe, placement: Placement, gpu: GpuSpec,
     return None
 
 
-def plan_placement(model: ModelSpec, recipe: Recipe, gpu: GpuSpec, *, masked: bool = False) -> Placement:
+def plan_placement(
+    model: ModelSpec, recipe: Recipe, gpu: GpuSpec, *, masked: bool = False, multiple: int = 1
+) -> Placement:
     """The cheapest placement that fits on one node; ValueError with the numbers and the way out where none does."""
-    possible = candidates(recipe, gpu)
+    possible = candidates(recipe, gpu, min(multiple, recipe.batch))
     for placement in possible:
         if misfit(model, recipe, placement, gpu, masked=masked) is None:
             return placement

@@ -22,7 +22,7 @@ from scaling.training import run_updates
 from tests.streams import one_stream
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
-RECIPE = Recipe(batch=8, epochs=6, learning_rate=5e-3, dropout=0.0, precision="fp32", weight_decay=0.01, pooling="mean")
+RECIPE = Recipe(batch=8, epochs=4, learning_rate=5e-3, dropout=0.0, precision="fp32", weight_decay=0.01, pooling="mean")
 
 
 def features() -> Features:
@@ -42,8 +42,9 @@ def main() -> None:
     found = {}
     for architecture in ("xlm-roberta", "xlm-roberta-xl"):
         weights = Weights(folder=Path(folder) / architecture, architecture=architecture, kept_rows=None)
-        for stage, micro in json.loads(layouts):
-            placement = Placement(workers=world.size, zero_stage=stage, micro_batch=micro)
+        for stage, micro, extra in json.loads(layouts):
+            more = {name: True for name in extra}
+            placement = Placement(workers=world.size, zero_stage=stage, micro_batch=micro, **more)
             engine = start_training(
                 weights, lambda hidden: kind.head(hidden, TASK, RECIPE), RECIPE, placement, world, seed=0
             )
@@ -51,7 +52,7 @@ def main() -> None:
                 engine, *one_stream(features(), kind, RECIPE), RECIPE, placement, world, 0, lambda done, total: None,
                 ResumePoint(found=None, save=lambda fill, update: None),
             )  # fmt: skip
-            found[f"{architecture}/{size}/{stage}/{micro}"] = list(losses.per_update)
+            found["/".join([architecture, size, str(stage), str(micro), *extra])] = list(losses.per_update)
             out = Path(folder) / f"out-{architecture}-{size}-{stage}"
             if stage in (0, 3) and not out.exists():
                 world.barrier()

@@ -19,10 +19,13 @@ from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch
 
+# By number of workers: ZeRO stage, micro-batch, what else the placement has.
 LAYOUTS = {
-    1: [(0, 8), (1, 8), (2, 4), (3, 8), (1, 2)],
-    2: [(0, 4), (1, 2), (2, 4), (3, 2)],
-}
+    1: [
+        (0, 8, []), (1, 8, []), (2, 4, ["offload_optimizer"]), (3, 8, []), (1, 2, ["checkpoint_activations"])
+    ],
+    2: [(0, 4, []), (1, 2, []), (2, 4, ["offload_optimizer"]), (3, 2, ["checkpoint_activations"])],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from scaling.calibration import Calibration, add_calibration, measured_on, read_calibrations
+from scaling.estimate import placements
 from scaling.forecast import Prices, forecast
 from scaling.hardware import GIB, GPUS, Placement
 from scaling.memory import USABLE, memory, misfit, plan_placement
@@ -25,6 +26,7 @@ STUDY = Study(name="s", models=("xlm-r-base", "xlm-r-xxl"), arms=("none", "mnli"
 
 @pytest.mark.parametrize("gpu", [GPUS["a100-40"], GPUS["h100-80"], GPUS["h200-141"]], ids=lambda gpu: gpu.name)
 @pytest.mark.parametrize("model", SIZES, ids=lambda model: model.name)
+@settings(max_examples=24, deadline=None)
 @given(length=st.sampled_from([64, 128, 384, 512]), batch=st.sampled_from([8, 16, 32]), masked=st.booleans())
 def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, masked: bool) -> None:  # type: ignore[no-untyped-def]
     recipe = Recipe(max_length=length, batch=batch)
@@ -38,6 +40,12 @@ def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, ma
     assert micro * steps * placement.workers == batch
     assert memory(model, recipe, placement, masked=masked).total <= USABLE * gpu.memory_gib * GIB
     assert placement.zero_stage >= 1
+
+
+def test_pairs_that_are_each_others_negatives_stay_in_one_pass() -> None:
+    study = STUDY.model_copy(update={"targets": ("lareqa",), "arms": STUDY.arms[:1], "models": ("xlm-r-xxl",)})
+    placement = placements(study, GPUS["h100-80"])["xlm-r-xxl"]
+    assert placement.accumulation(study.recipe("squad1_pairs").batch)[0] % 8 == 0
 
 
 def test_more_workers_higher_stages_and_recomputation_need_less() -> None:

@@ -11,7 +11,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from scaling.calibrate import calibrate
+from scaling.calibration import Calibration, measured_on, read_calibrations
 from scaling.engine import World, join_world
+from scaling.forecast import forecast
 from scaling.lease import claim, new_owner
 from scaling.plan import Plan, make_plan
 from scaling.queue import pending_steps
@@ -245,3 +248,12 @@ def test_a_sharded_step_leaves_nothing_behind(tiny_study: dict[str, Any], tmp_pa
     assert [plan.steps[step].model for step in pending_steps(plan, store.scan())] == ["tiny-1"] * 2 + ["tiny-2"] * 2
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert {step: store.record(step).science() for step in alone[0].steps} == science(*alone)
+
+
+def test_calibration_measures_what_later_plans_use(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    ((name, measured),) = calibrate(plan, store, None, 1)
+    assert name == "tiny-1" and isinstance(measured, Calibration)
+    assert measured.device == "cpu" and measured.tokens_per_second > 0 and measured.peak_bytes > 1e8
+    found = forecast(plan, store.read_sizes(), None, measured_on(read_calibrations(store), None))
+    assert "measured on cpu" in found.sizes[0].basis

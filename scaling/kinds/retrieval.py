@@ -19,6 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scaling.hardware import PAIRS_TOGETHER
 from scaling.kinds.heads import mean_pool, numpy_rows
 from scaling.kinds.kind import Kind, feature_table
 from scaling.kinds.ranking import SWEEP, chance, outcomes, share
@@ -26,7 +27,7 @@ from scaling.kinds.text import join_pair
 from scaling.recipes import Recipe
 from scaling.tasks import TaskSpec
 
-GROUP = 8
+GROUP = PAIRS_TOGETHER
 """Pairs that are each other's negatives: 7 a question, as in XTREME-R's Mewsli-X with XLM-R Large; its LAReQA has 3."""
 SCALE = 20.0
 """Of cosines in the softmax: a temperature of 0.05 (SimCSE, Gao et al. 2021)."""
