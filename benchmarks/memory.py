@@ -1,0 +1,111 @@
+"""`make bench-memory`: predicted against measured peak memory, and what rank 0 holds while a large model loads.
+
+Each measurement is a training of two updates in fresh processes (resident memory on CPU, the allocator's on a GPU).
+`python -m benchmarks.memory load` measures the loading alone, `... peaks` the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from benchmarks.random_models import shape, write_model
+from benchmarks.results_table import write_results
+from scaling.encoder import Weights
+from scaling.hardware import Placement
+from scaling.measuring import Request, measure
+from scaling.memory import memory
+from scaling.models import ModelSpec
+from scaling.recipes import Recipe
+
+MIB = 2**20
+SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))
+STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
+# XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in fp32.
+LARGE = shape("XL's shape, 574M", 24, 1280, vocab=80_000, xl=True)
+# Libraries, one layer while it is cut into slices, and what the allocator keeps.
+CONSTANT_BYTES = 0.75e9
+
+
+def peak(model: ModelSpec, weights: Weights, stage: int, workers: int) -> tuple[float, float]:
+    """(predicted, measured) bytes of the worst worker."""
+    gpu = torch.cuda.is_available()
+    recipe = Recipe(batch=2, max_length=64, precision="bf16" if gpu else "fp32")
+    placement = Placement(workers=workers, zero_stage=stage, micro_batch=2 // workers)
+    found = measure(
+        Request(
+            weights=str(weights.folder), architecture=weights.architecture, recipe=recipe.model_dump(), warm=1,
+            placement=placement.model_dump(), lengths=[recipe.max_length], updates=1,
+        )
+    )  # fmt: skip
+    return memory(model, recipe, placement, gpu=gpu).total, max(one.peak_bytes for one in found)
+
+
+def peaks() -> list[dict[str, object]]:
+    devices = torch.cuda.device_count() or 2
+    errors: dict[str, float] = {}
+    for size, model in enumerate(SIZES):
+        with tempfile.TemporaryDirectory() as folder:
+            weights = write_model(model, Path(folder) / "model")
+            for workers in (count for count in WORKERS if count <= devices):
+                # bf16 needs a stage of at least 1. The second size checks what the first one's stages say.
+                stages = [stage for stage in STAGES if stage or not torch.cuda.is_available()]
+                for stage in stages if size == 0 else (1, 3):
+                    predicted, measured = peak(model, weights, stage, workers)
+                    name = f"{model.name}, ZeRO-{stage}, {workers} worker" + "s" * (workers > 1)
+                    errors[name] = predicted / measured - 1
+                    print(f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True)
+    worst = max(errors, key=lambda name: abs(errors[name]))
+    text = ", ".join(f"{name} {error:+.0%}" for name, error in errors.items())
+    return [
+        {
+            "figure": f"planner: predicted against measured peak memory, {len(errors)} placements, the worst",
+            "target": "within 15 %",
+            "value": f"{errors[worst]:+.1%} ({worst}); {text}",
+            "met": abs(errors[worst]) <= 0.15,
+        }
+    ]
+
+
+def loading() -> list[dict[str, object]]:
+    with tempfile.TemporaryDirectory() as folder:
+        weights = write_model(LARGE, Path(folder) / "model")
+        placement = Placement(workers=2, zero_stage=3, micro_batch=1)
+        recipe = Recipe(batch=2, max_length=64, precision="bf16" if torch.cuda.is_available() else "fp32")
+        found = measure(
+            Request(
+                weights=str(weights.folder), architecture=weights.architecture, recipe=recipe.model_dump(), warm=0,
+                placement=placement.model_dump(), lengths=[64], updates=0, only_load=True,
+            )
+        )  # fmt: skip
+    size = 4.0 * LARGE.total_params
+    used = [one.load_bytes for one in found]
+    own = ", ".join(f"rank {rank} {(one - found[rank].start_bytes) / size:.2f}×" for rank, one in enumerate(used))
+    limit = 0.6 * size + CONSTANT_BYTES
+    text = (
+        f"{used[0] / 1e9:.2f} GB of {limit / 1e9:.2f} for {size / 1e9:.2f} GB of weights; without what a process has "
+        f"before, {own} the model's bytes; {found[0].load_seconds:.0f} s"
+    )
+    return [
+        {
+            "figure": "host memory of rank 0 while loading under ZeRO-3, 2 workers",
+            "target": "≤ 0.6 × the model + 0.75 GB", "value": text, "met": used[0] <= limit,
+        }
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parts = sys.argv[1:] or ["load", "peaks"]
+    rows = [row for part in parts for row in {"load": loading, "peaks": peaks}[part]()]
+    write_results("memory", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""`make bench-train`: real tokens per second against Hugging Face's Trainer and a bare loop; MFU of the matmul ceiling.
+
+All sides train the same shape on the same data, each in a process of its own, in short rounds that take turns. On CPU
+every side has one thread and is timed by the CPU time of its process: two such processes are what two cores do best
+with, better than one with two threads, for the peer as for us, and other load on the machine hardly moves it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from benchmarks.peers import Case, Side, bare, clock, made, ours, trainer
+from benchmarks.random_models import shape, write_model
+from benchmarks.results_table import write_results
+from scaling.engine import Engine, World, join_world
+from scaling.launch import quiet
+
+SMALL = shape("small", 4, 256, vocab=8_000)
+CASES = (
+    Case(name="short texts", kind="classification", median=22, longest=128),
+    Case(name="long texts", kind="classification", median=110, longest=384, batch=8),
+    Case(name="multiple choice", kind="multiple_choice", median=30, longest=128, batch=4),
+    Case(name="tagging", kind="tagging", median=24, longest=128),
+    Case(name="span QA", kind="span_qa", median=110, longest=384, batch=8),
+    Case(name="masked LM", kind="masked_lm", median=60, longest=128, batch=8),
+)
+# Only these have a list of token ids for an example, which Trainer's grouping by length needs.
+GROUPED = ("short texts", "long texts", "span QA")
+ROUNDS, UPDATES = 4, 8
+
+
+def serve(pipe: Connection, side: str) -> None:
+    """One side in a process of its own: neither DeepSpeed's patches nor our process group reach the peer."""
+    quiet()
+    torch.set_num_threads(1)
+    world = join_world() if side == "ours" else World(0, 1, device())
+    engine: Engine | None = None
+    run: Side | None = None
+    while True:
+        what, content = pipe.recv()
+        if what == "case":
+            if engine is not None:
+                engine.close()
+            case, weights = content
+            features = made(case, 600, SMALL.vocab_rows)
+            if side == "ours":
+                run, engine = ours(case, weights, features, world)
+            elif side == "bare":
+                run = bare(case, weights, features, world)
+            else:
+                run = trainer(case, weights, features, side, weights.folder.parent)
+            pipe.send(run(2))
+        elif what == "run" and run is not None:
+            pipe.send(run(content))
+        else:
+            return
+
+
+def compare(rounds: int) -> dict[str, dict[str, float]]:
+    """Case → side → real tokens per second over all rounds; the sides take turns."""
+    spawn = multiprocessing.get_context("spawn")
+    pipes = {}
+    for side in ("ours", "bare", "random", "group_by_length"):
+        pipes[side], far = spawn.Pipe()
+        spawn.Process(target=serve, args=(far, side), daemon=True).start()
+    found = {}
+    for case in CASES:
+        sides = [side for side in pipes if side != "group_by_length" or case.name in GROUPED]
+        with tempfile.TemporaryDirectory() as folder:
+            weights = write_model(SMALL, Path(folder) / "model")
+            total = {side: [0, 0.0] for side in sides}
+            for side in sides:
+                _ask(pipes[side], "case", (case, weights))
+            for _ in range(rounds):
+                for side in sides:
+                    tokens, seconds = _ask(pipes[side], "run", UPDATES)
+                    total[side][0] += tokens
+                    total[side][1] += seconds
+        found[case.name] = {side: tokens / seconds for side, (tokens, seconds) in total.items()}
+        text = "".join(f"  {side} {rate:>7,.0f}" for side, rate in found[case.name].items())
+        print(f"{case.name:<16}{text}", flush=True)
+    for pipe in pipes.values():
+        pipe.send(("end", None))
+    return found
+
+
+def _ask(pipe: Connection, what: str, content: object) -> tuple[int, float]:
+    pipe.send((what, content))
+    return pipe.recv()  # type: ignore[no-any-return]
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def ceiling(world: World) -> float:
+    """FLOP/s of large matrix products: the best of several."""
+    dtype = torch.bfloat16 if world.device.type == "cuda" else torch.float32
+    size = 8192 if world.device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=world.device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(8):
+        start = clock()
+        for _ in range(4):
+            a @ b
+        best = max(best, 4 * 2 * size**3 / (clock() - start))
+    return best
+
+
+def utilisation(folder: Path, world: World, updates: int) -> tuple[float, float]:
+    """(share of the matmul ceiling, the ceiling in GFLOP/s) of training XLM-R Base's shape on full sequences."""
+    model = shape("base", 12, 768, vocab=8_000)
+    case = Case(name="full sequences", kind="classification", median=10_000, longest=128, batch=8)
+    run, engine = ours(case, write_model(model, folder / "base"), made(case, 200, model.vocab_rows), world)
+    run(1)
+    shares = []
+    for _ in range(updates):
+        peak = ceiling(world)
+        tokens, seconds = run(1)
+        shares.append(model.train_flops_per_token(128) * tokens / seconds / peak)
+    engine.close()
+    return statistics.median(shares), peak / 1e9
+
+
+def main() -> None:
+    quiet()
+    torch.set_num_threads(1)
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    found = compare(rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        mfu, peak = utilisation(Path(folder), join_world(), 3)
+    against = {
+        name: {side: rate["ours"] / other for side, other in rate.items() if side != "ours"}
+        for name, rate in found.items()
+    }
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, one thread a side, CPU time"
+    rows = []
+    for side, wanted in (("random", 1.8), ("group_by_length", 1.15), ("bare", 0.95)):
+        label = {
+            "random": "Trainer, default sampling", "group_by_length": "Trainer, group_by_length", "bare": "bare PyTorch"
+        }  # fmt: skip
+        for name in ("short texts", "long texts"):
+            value = against[name][side]
+            rows.append(
+                (f"training, {name}, against {label[side]}", f"≥ {wanted:g}×", f"{value:.2f}×", value >= wanted)
+            )
+    worst = min(against, key=lambda name: against[name]["random"])
+    value = against[worst]["random"]
+    every = ", ".join(f"{name} {ratio['random']:.2f}×" for name, ratio in against.items())
+    rows.append(
+        ("training, the worst kind of task against Trainer", "≥ 1×", f"{value:.2f}× ({worst}); {every}", value >= 1)
+    )
+    low = min(ratio["bare"] for ratio in against.values())
+    rows.append(("training, the worst kind of task against bare PyTorch", "≥ 0.95×", f"{low:.2f}×", low >= 0.95))
+    text = f"{mfu:.0%} of {peak:.0f} GFLOP/s ({where})"
+    rows.append(("MFU of XLM-R Base's shape, 128 tokens, of the matmul ceiling", "≥ 60 %", text, mfu >= 0.6))
+    keys = ("figure", "target", "value", "met")
+    write_results("train", [dict(zip(keys, row, strict=True)) for row in rows])
+
+
+if __name__ == "__main__":
+    main()
