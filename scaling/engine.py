@@ -22,7 +22,7 @@ from scaling.adapters import add_adapters, merge_adapters
 from scaling.encoder import Encoder, Weights, config_of
 from scaling.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.kinds.heads import TiedHead
-from scaling.loading import differing, load_tensors, names_in_file
+from scaling.loading import differing, freed_at_once, load_tensors, names_in_file
 from scaling.method import Lora
 from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
@@ -203,6 +203,7 @@ def build_model(
         # Random weights are drawn whole on every rank: they are for small sizes.
         if sharded and weights.random_init is None:
             # Position ids would become floating point numbers; before Init, which wraps what it finds.
+            contexts.enter_context(freed_at_once())
             contexts.enter_context(prevent_arange_dtype_change())
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
         wanted = config_of(weights, dropout)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,25 @@ import torch
 from torch import Tensor, nn
 
 from scaling.shards import BadWeights, Stored, read_index
+
+
+@contextmanager
+def freed_at_once() -> Iterator[None]:
+    """What is freed here goes back to the system at once (glibc): layers that are cut into slices leave no holes.
+
+    glibc learns from large blocks that are freed to keep such blocks, up to 32 MiB, and then fills memory twice.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        yield
+        return
+    threshold = -3
+    libc.mallopt(threshold, 1 << 17)
+    try:
+        yield
+    finally:
+        libc.mallopt(threshold, 1 << 25)
+        libc.malloc_trim(0)
 
 
 def load_tensors(
