@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for rank in range(size)
         ]  # fmt: skip
         for process in processes:
-            output, _ = process.communicate(timeout=240)
+            output, _ = process.communicate(timeout=480)
             assert process.returncode == 0, output[-4000:]
     return folder
 
