@@ -63,9 +63,10 @@ def predict(
             batch = collate(distinct, kind, chosen)
             input_ids, mask = batch.input_ids.to(world.device), batch.mask.to(world.device)
             hidden = model(input_ids, mask, depth)
+            # The head too is a module whose weights are gathered: also who repeats a batch runs it.
+            found = kind.predict(module.head_of(member), hidden, mask, batch.targets.to(world.device))
             if at < len(batches):
-                targets = batch.targets.to(world.device)
-                mine.update(zip(chosen, kind.predict(module.head_of(member), hidden, mask, targets), strict=True))
+                mine.update(zip(chosen, found, strict=True))
             progress(turn + 1, rounds)
     module.train(training)
     merged: dict[int, np.ndarray] = {}
