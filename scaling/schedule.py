@@ -20,6 +20,7 @@ from scaling.deadline import Watchdog, limit_of
 from scaling.estimate import paces, placements, step_seconds
 from scaling.hardware import get_gpu
 from scaling.launch import Session, quiet, run_session
+from scaling.orphans import free_orphans
 from scaling.plan import Plan, make_plan
 from scaling.queue import ReadyQueue, pending_steps
 from scaling.status import failure_of
@@ -246,6 +247,7 @@ def make_search(
                 # A listing of a large store takes a while; it must not be what the driver does.
                 self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
             if now >= self.nodes_at:
+                free_orphans()
                 queue.resize(capacity.nodes())
                 self.nodes_at = now + NODES_SECONDS
 
