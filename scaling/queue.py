@@ -259,10 +259,16 @@ class ReadyQueue:
                 if total + seconds > window or (total >= share and steps) or total + self._shortest[step] > purse:
                     continue
                 children = [child for child in self.plan.children_of(step) if child in self._open]
-                scorings = [child for child in children if self.plan.steps[child].action == "eval"]
+                scorings = sorted(
+                    (child for child in children if self.plan.steps[child].action == "eval"),
+                    key=self.seconds.__getitem__,
+                )
                 unit = seconds + sum(self.seconds[child] for child in scorings)
                 if total + unit > window:
                     continue
+                while len(scorings) > 1 and total + unit > purse:
+                    # The shortest of them is affordable, as was asked above.
+                    unit -= self.seconds[scorings.pop()]
                 steps += [step, *scorings]
                 chosen.update((step, *scorings))
                 total += unit
