@@ -19,7 +19,9 @@ def free_orphans() -> int:
     for raw in state._connect_and_get_accessor().get_placement_group_table():
         group = PlacementGroupTableData.FromString(raw)
         gone = group.state == PlacementGroupTableData.PlacementGroupState.REMOVED
-        if group.creator_actor_dead and not gone and group.creator_job_id.hex() == job:
+        # What the driver made has no creating actor, which Ray counts as a dead one: Tune's own groups.
+        by_driver = group.creator_actor_id in (b"", ray.ActorID.nil().binary())
+        if group.creator_actor_dead and not by_driver and not gone and group.creator_job_id.hex() == job:
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
             removed += 1
     return removed

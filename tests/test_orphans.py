@@ -26,6 +26,8 @@ class Creator:
 
 creator = Creator.remote()
 pid = ray.get(creator.hold.remote())
+ours = ray.util.placement_group([{"driver_slot": 1}])
+ray.get(ours.ready())
 print("living", free_orphans())
 os.kill(pid, signal.SIGKILL)
 deadline = time.monotonic() + 60
@@ -36,6 +38,7 @@ while not freed and time.monotonic() < deadline:
 while ray.available_resources().get("CPU") != num_cpus and time.monotonic() < deadline:
     time.sleep(0.2)
 print("dead", freed, ray.available_resources().get("CPU") == num_cpus)
+print("driver", ray.util.placement_group_table(ours)["state"])
 """
 
 
@@ -43,5 +46,5 @@ print("dead", freed, ray.available_resources().get("CPU") == num_cpus)
 def test_a_dead_creator_gives_its_devices_back() -> None:
     ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=200, check=False)
     # Ray says on standard output that a worker died.
-    said = [line for line in ran.stdout.splitlines() if line.startswith(("living", "dead"))]
-    assert said == ["living 0", "dead 1 True"], ran.stdout + ran.stderr[-2000:]
+    said = [line for line in ran.stdout.splitlines() if line.startswith(("living", "dead", "driver"))]
+    assert said == ["living 0", "dead 1 True", "driver CREATED"], ran.stdout + ran.stderr[-2000:]
