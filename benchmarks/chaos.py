@@ -108,7 +108,7 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
             driver = Driver(study, path, nodes.address, folder / f"{name}.log")
             seconds = injector.run(driver, commits)
             left = nodes.orphans()
-        left += [f"process {pid}" for pid in nodes.alive()]
+        left += nodes.outlived()
         store = Store.open(path)
         left += [f"lease on {step}" for step in store.scan().leases]
         print(f"{name}: {seconds:.0f} s, {driver.starts} starts, {len(injector.done)} kills, left {left}", flush=True)

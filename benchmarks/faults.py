@@ -135,6 +135,13 @@ class Nodes:
         """Process ids of Ray's processes of a kind, oldest first."""
         return sorted(process.pid for process in self.look() if title(process).startswith(_TITLES[kind]))
 
+    def outlived(self, patience_seconds: float = 30.0) -> list[str]:
+        """Processes of the family that outlive their nodes for so long, by what they call themselves."""
+        deadline = time.monotonic() + patience_seconds
+        while (found := self.alive()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return [f"process {pid} {title(psutil.Process(pid))[:80]}" for pid in found if psutil.pid_exists(pid)]
+
     def alive(self) -> list[int]:
         """Those of the family that still run."""
         found = []
