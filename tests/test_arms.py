@@ -31,13 +31,13 @@ from scaling.resume import ResumePoint
 from scaling.runner import run_steps
 from scaling.staging import stage
 from scaling.store import Store
-from scaling.study import Study, load_study
+from scaling.study import Study
 from scaling.tasks import TaskSpec
 from scaling.tidy import tidy_rows
 from scaling.training import Stream, run_updates
-from scaling.yamlfile import BadFile
 from tests import layouts
-from tests.conftest import make_model, write_study
+from tests.armstudy import ARMS, arms_study
+from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch
 
@@ -65,47 +65,6 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-DEFINED = [
-    {
-        "name": "text", "kind": "masked_lm", "metric": "tag_f1", "train_languages": ["en", "sw"],
-        "data": [
-            {
-                "reader": "plain_text", "source": "dir:text",
-                "files": {"train": ["train.{lang}.txt"], "dev": ["dev.{lang}.txt"]},
-            }
-        ],
-    },
-    {
-        "name": "nli", "kind": "classification", "metric": "accuracy", "labels": ["yes", "no"],
-        "train_languages": ["en", "de"],
-        "data": [
-            {
-                "reader": "delimited", "source": "dir:nli",
-                "files": {"train": ["train.{lang}.tsv"], "dev": ["dev.{lang}.tsv"]},
-                "options": {"columns": ["id", "label", "text_a"], "id": "id", "label": "label", "text_a": "text_a"},
-            }
-        ],
-    },
-]  # fmt: skip
-
-ARMS: list[Any] = [
-    "none",
-    "word_order",
-    {"name": "multitask", "together": ["word_order", "nli", "name_types"], "sampling": {"cap": 22, "temperature": 2}},
-    {"name": "mlm-mix", "train_on": ["nli"], "mlm": {"task": "text", "ratio": 0.5}},
-    {"name": "mlm", "train_on": ["text"], "exponent": 0.3},
-    {"name": "translated", "train_on": ["nli"], "languages": ["en", "de"]},
-    {"name": "translated-alone", "train_on": ["nli"], "languages": ["de"]},
-    {"name": "pairwise", "train_on": ["word_order"], "with_target": True},
-    {"name": "longer", "control": "compute-matched", "like": "word_order"},
-    {"name": "shuffled", "control": "shuffled-labels", "train_on": ["word_order"]},
-    {"name": "random", "control": "random-init"},
-    {"name": "adapted", "adapt": [{"task": "text", "languages": ["sw"]}], "train_on": ["word_order"]},
-    {"name": "pieces", "adapt": [{"task": "text", "languages": ["sw"]}], "new_pieces": 3, "train_on": ["word_order"]},
-    {"name": "latin", "train_on": ["word_order"], "transliterate": {"uk": "latin"}},
-]  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     yield join_world()
@@ -113,19 +72,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def content(tiny_study: dict[str, Any]) -> dict[str, Any]:
-    recipe = {**tiny_study["recipes"]["default"], "epochs": 4, "dropout": 0.1}
-    return {
-        **tiny_study,
-        "models": ["tiny-1"],
-        "arms": ARMS,
-        # The tiny model's own weights are random ones of seed 0.
-        "seeds": [3],
-        "languages": ["uk"],
-        "limits": {"train": 24, "dev": 12, "test": 12},
-        "recipes": {"default": recipe},
-        "placement": {"default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 2}},
-        "define": {**tiny_study["define"], "tasks": DEFINED, "tables": {"latin": {"а": "a", "б": "b", "щ": "shch"}}},
-    }
+    return arms_study(tiny_study)
 
 
 def staged(content: dict[str, Any], store: Path, raw: Path) -> tuple[Plan, Store]:
@@ -353,44 +300,6 @@ def test_lora_trains_its_targets_and_the_head_alone(
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert after.keys() - before.keys() == {f"head.{x}.{y}" for x in ("dense", "out") for y in ("weight", "bias")}
     assert changed == {f"encoder.layer.0.{x}.weight" for x in ("attention.self.value", "intermediate.dense")}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"together": ["word_order", "text"]}, "arms.1.together: masked language modelling alternates by a ratio"),
-        ({"together": ["word_order", "nli"], "sampling": {"cap": 0}}, "arms.1.sampling.cap: Input should be greater"),
-        ({"train_on": ["nli"], "languages": ["fr"]}, "arms.1.languages.0: nli has no training data in 'fr'"),
-        ({"adapt": [{"task": "text", "languages": ["yo"]}]}, "arms.1.adapt.0.languages.0: text has no training data"),
-        ({"train_on": ["nli"], "mlm": "nli"}, "arms.1.mlm.task: nli is of kind classification"),
-        ({"control": "shuffled-labels", "train_on": ["text"]}, "arms.1.control: text is of kind masked_lm; labels are"),
-        ({"control": "compute-matched", "like": "nix"}, "arms.1.like: Unknown arm 'nix'"),
-        ({"control": "compute-matched"}, "arms.1.control: compute-matched needs like: ARM"),
-        ({"train_on": ["nli"], "new_pieces": 5}, "arms.1.new_pieces: needs text in adapt"),
-        ({"train_on": ["nli"], "recipe": {"max_length": 9}}, "arms.1.recipe.max_length: belongs to a task"),
-        (
-            {"train_on": ["nli"], "recipe": {"epoch": 9}},
-            "arms.1.recipe.epoch: is no field of a recipe. Did you mean 'e",
-        ),
-        ({}, "arms.1: the arm 'odd' does nothing"),
-    ],
-)
-def test_arms_that_cannot_be_are_refused_with_their_line(
-    content: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    path = write_study(tmp_path, {**content, "arms": ["none", {"name": "odd", **change}]})
-    with pytest.raises(BadFile) as error:
-        load_study(path)
-    line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "name: odd" in text)
-    place, _, text = str(error.value).partition(": ")
-    assert text.startswith(message)
-    assert abs(int(place.rpartition(":")[2]) - line) <= 12
-
-
-def test_lora_targets_that_match_nothing_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
-    path = write_study(tmp_path, {**content, "method": "lora", "lora": {"targets": ["query", "q_proj"]}})
-    with pytest.raises(BadFile, match=r"lora.targets.1: 'q_proj' matches no module. .*attention.self.query"):
-        load_study(path)
 
 
 @pytest.mark.parametrize("lora", [None, Lora(rank=2)])
