@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from scaling.cluster import DRIVER_RESOURCE
 from scaling.study import Study
 
 # An autoscaler without a limit of its own; more nodes than a study can fill.
@@ -48,7 +49,7 @@ def _addable(config: Any, kind: str) -> list[int]:
     for group in config.node_group_configs if config is not None else ():
         devices = int(group.resources.get(kind, 0))
         # A CPU beside GPUs serves its GPUs, and one beside the driver slots serves drivers.
-        if devices > 0 and not (kind == "CPU" and ("GPU" in group.resources or "driver_slot" in group.resources)):
+        if devices > 0 and not (kind == "CPU" and ("GPU" in group.resources or DRIVER_RESOURCE in group.resources)):
             nodes += [devices] * (UNLIMITED if group.max_count < 0 else group.max_count)
     return sorted(nodes, reverse=True)
 

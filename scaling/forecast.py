@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import Field
 
@@ -141,19 +140,14 @@ def _makespan(
     node = gpu.devices_per_node if gpu else devices
     nodes = [min(node, devices - start) for start in range(0, devices, node)]
 
-    def queue() -> ReadyQueue:
-        fields: dict[str, Any] = {
-            "pending": [step.id for step in plan.steps.values() if step.model in chosen],
-            "seconds": {
-                step.id: step_seconds(plan, step, sizes, chosen[step.model], gpu, measured)
-                for step in plan.steps.values()
-                if step.model in chosen
-            },
-            "workers": {name: placement.workers for name, placement in chosen.items()},
-        }
-        return ReadyQueue(plan=plan, nodes=nodes, **fields)
-
     largest = max(placement.workers for placement in chosen.values())
     if largest > devices:
         raise ValueError(f"--gpus {devices}: a gang of {largest} never starts; give at least as many")
-    return simulate(queue()).makespan, lower_bound(queue())
+    steps = [step for step in plan.steps.values() if step.model in chosen]
+    queue = ReadyQueue(
+        plan=plan, nodes=nodes, pending=[step.id for step in steps],
+        seconds={step.id: step_seconds(plan, step, sizes, chosen[step.model], gpu, measured) for step in steps},
+        workers={name: placement.workers for name, placement in chosen.items()},
+    )  # fmt: skip
+    bound = lower_bound(queue)
+    return simulate(queue).makespan, bound

@@ -66,7 +66,7 @@ def dead_here(owner: str) -> bool:
 
 @dataclass
 class Lease:
-    """A held claim on one step. Call `beat` with progress; call `release` in the end, whatever happened."""
+    """A held claim on one step. Note how far it is in `progress`; call `release` in the end, whatever happened."""
 
     store: Store
     step: str

@@ -99,4 +99,4 @@ def _pairs(parameter: Any, stored: Stored, rank: int) -> Iterator[tuple[Tensor, 
 
 def names_in_file(parameters: Sequence[tuple[str, nn.Parameter]]) -> dict[str, nn.Parameter]:
     """The encoder's tensors under their own names, the head's under `head.`."""
-    return {name.removeprefix("encoder.") if name.startswith("encoder.") else name: p for name, p in parameters}
+    return {name.removeprefix("encoder."): p for name, p in parameters}

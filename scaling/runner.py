@@ -19,9 +19,9 @@ from scaling.hardware import Placement
 from scaling.lease import Lease, LeaseLost, claim, new_owner
 from scaling.plan import Plan, Step
 from scaling.records import StepRecord
-from scaling.store import Store
+from scaling.store import Store, attempt_name
 from scaling.training import Preempted
-from scaling.work import Context, attempt_name, now, score, train
+from scaling.work import Context, now, score, train
 
 LOG = logging.getLogger(__name__)
 
@@ -114,11 +114,10 @@ def _run_step(step: Step, context: Context) -> Outcome:
             lease.still_ours()
             store.mark_collapse(record)
             ours = store.commit(record, replacing)
-            if not ours:
-                store.mark_collapse(store.record(step.id))
             if ours:
                 _clean_up(step, context)
             else:
+                store.mark_collapse(store.record(step.id))
                 store.delete(attempt_name(step.id, context.owner))
         return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:

@@ -25,7 +25,7 @@ from scaling.plan import Plan, make_plan
 from scaling.queue import ReadyQueue, pending_steps
 from scaling.status import failure_of
 from scaling.stopping import StopRequest
-from scaling.store import Scan, Store
+from scaling.store import Scan, Store, attempt_name
 
 # Seconds between looks at the store for steps that were committed in the middle of a session.
 LOOK_SECONDS = 5.0
@@ -177,7 +177,7 @@ def grow(
     if plan.study.keep_weights == "none":
         for step in fresh:
             if not any(child in pending for child in grown.children_of(step)):
-                store.delete(f"steps/{step}/attempts/{store.record(step).provenance.attempt}/weights")
+                store.delete(f"{attempt_name(step, store.record(step).provenance.attempt)}/weights")
 
 
 def _trial(config: dict[str, Any]) -> None:

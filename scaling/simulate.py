@@ -61,8 +61,6 @@ class _Session:
     steps: list[str]
     gang: int
     nodes: tuple[int, ...]
-    stamp: int
-    """An event of an earlier stamp is about a session that was lost since."""
     working_since: float = 0.0
 
 
@@ -97,7 +95,7 @@ class _World:
                 return
             name, steps = taken
             running = self.queue.running[name]
-            session = _Session(name, list(steps), running.gang, tuple(running.place), self.started)
+            session = _Session(name, list(steps), running.gang, tuple(running.place))
             self.sessions[name] = session
             self.started += 1
             self.starts += self.queue.start_seconds * running.gang

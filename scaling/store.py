@@ -31,7 +31,6 @@ from scaling.records import StepRecord
 
 # Says in a listing that the training above collapsed, so that a plan need not read every record.
 COLLAPSED = "collapsed.json"
-CHUNK = 1 << 22
 
 
 class StoreError(ValueError):
@@ -325,6 +324,11 @@ def _one_request_per_file(uri: str) -> str:
     if not uri.startswith("s3://") or "allow_delayed_open" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
+
+
+def attempt_name(step: str, attempt: str) -> str:
+    """Store name of the files of one try."""
+    return f"steps/{step}/attempts/{attempt}"
 
 
 def sha256(path: Path) -> str:

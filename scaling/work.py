@@ -32,6 +32,7 @@ from scaling.plan import Plan, Step
 from scaling.pretrained.staging import model_files
 from scaling.records import Cost, EvalRow, Provenance, StepRecord, Training
 from scaling.resume import resume_point
+from scaling.store import attempt_name
 from scaling.tasks import TaskSpec
 from scaling.training import run_updates
 
@@ -184,11 +185,6 @@ def _progress(context: Context, lease: Lease | None) -> Any:
             lease.progress = {"done": done, "total": total}
 
     return note
-
-
-def attempt_name(step: str, attempt: str) -> str:
-    """Store name of the files of one try."""
-    return f"steps/{step}/attempts/{attempt}"
 
 
 def _own_folder(step: Step, context: Context) -> Path:

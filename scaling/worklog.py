@@ -66,7 +66,7 @@ def kept_log(store: Store, session: str, rank: int) -> Iterator[None]:
 def log_lines(store: Store, step: str | None = None) -> list[str]:
     """All lines that the store has, oldest first; of one step if it is given."""
     names = [info.path for info in store.listing("logs", recursive=True) if info.base_name.endswith(".log")]
-    start = len(store.path("")) if names else 0
+    start = len(store.path(""))
     with ThreadPoolExecutor(16) as pool:
         texts = list(pool.map(lambda path: store.read(path[start:]).decode(errors="replace"), names))
     lines = [line for text in texts for line in text.splitlines()]

@@ -116,6 +116,11 @@ def sampled_order(
         drawn.append(start + np.concatenate([np.zeros(0, np.int64), *rounds])[:count].astype(np.int64))
     units = rng.permutation(np.concatenate(drawn))
     lengths = _unit_lengths(features)
+    return _by_length(units, lengths, batch, rng)
+
+
+def _by_length(units: np.ndarray, lengths: np.ndarray, batch: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Full batches of units: pools are sorted by length and cut, and the order of their batches is drawn."""
     order: list[np.ndarray] = []
     for start in range(0, len(units), _POOL * batch):
         pool = units[start : start + _POOL * batch]
@@ -157,10 +162,7 @@ def training_order(features: Features, recipe: Recipe, seed: int, updates: int |
                 continue
             order.append(first)
         full = len(epoch) // batch * batch
-        for start in range(0, full, _POOL * batch):
-            pool = epoch[start : min(start + _POOL * batch, full)]
-            pool = pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch)
-            order += list(pool[rng.permutation(len(pool))])
+        order += _by_length(epoch[:full], lengths, batch, rng)
         left = epoch[full:]
     return order[:updates]
 

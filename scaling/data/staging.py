@@ -83,7 +83,8 @@ def read_rows(
 
     `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the task's own.
     """
-    for index, ref in enumerate(refs_of(task, split, language)):
+    refs = refs_of(task, split, language)
+    for index, ref in enumerate(refs):
         root = roots[ref.origin]
         code = ref.codes.get(language, language)
         files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
@@ -94,7 +95,7 @@ def read_rows(
         )  # fmt: skip
         for row in READERS[known("reader", ref.reader, READERS)](request):
             # Several data sets in one task may use the same ids.
-            yield row if len(refs_of(task, split, language)) == 1 else {**row, "id": f"{index}/{row['id']}"}
+            yield row if len(refs) == 1 else {**row, "id": f"{index}/{row['id']}"}
 
 
 def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
