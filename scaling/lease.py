@@ -123,7 +123,7 @@ class Lease:
 
         None if our own lease is gone: somebody took us for dead and may be working by now.
         """
-        beats = _last_beats(self.store, self.step)
+        beats = last_beats(self.store, self.step)
         now = beats.pop(self.owner, None)
         if now is None:
             return None
@@ -155,7 +155,7 @@ class Lease:
                     return
 
 
-def _last_beats(store: Store, step: str) -> dict[str, datetime]:
+def last_beats(store: Store, step: str) -> dict[str, datetime]:
     """Owner → time of its last beat by the store's own clock."""
     return {
         info.base_name.removesuffix(".json"): info.mtime

@@ -192,11 +192,7 @@ def status_table(plan: Plan, status: Status) -> Table:
 
 def status_group(plan: Plan, status: Status) -> Group:
     """Everything that `scaling status` says."""
-    budget = plan.study.budget_dollars
-    lines = status_lines(status)
-    if budget is not None:
-        spent = f"${status.dollars or 0.0:,.2f} of ${budget:,.2f}"
-        lines = [*(line for line in lines if not line.startswith("spent ")), f"spent {spent}"]
+    lines = status_lines(status, plan.study.budget_dollars)
     return Group(status_table(plan, status), *(Text(f"· {line}") for line in lines))
 
 
@@ -219,7 +215,7 @@ def fresh_status(plan: Plan, store: Store, records: dict[str, StepRecord]) -> St
     return study_status(plan, store, records=records)
 
 
-def status_lines(status: Status) -> list[str]:
+def status_lines(status: Status, budget: float | None = None) -> list[str]:
     seconds = status.seconds
     lines = []
     for item in status.working:
@@ -233,8 +229,9 @@ def status_lines(status: Status) -> list[str]:
             f"work {duration(seconds.work)}, save {duration(seconds.save)}; "
             f"start-up and loading {seconds.start_share:.0%}"
         )
-    if status.dollars is not None:
-        lines.append(f"spent ${status.dollars:,.2f}")
+    if status.dollars is not None or budget is not None:
+        limit = "" if budget is None else f" of ${budget:,.2f}"
+        lines.append(f"spent ${status.dollars or 0.0:,.2f}{limit}")
     lines.append(f"store {status.num_bytes / 1e6:,.0f} MB")
     return lines
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyarrow import fs
 
+from scaling.budget import price_of, read_sessions, spent_device_seconds
 from scaling.estimate import placements, step_seconds
 from scaling.hardware import GPUS
-from scaling.lease import Working, working
+from scaling.lease import Working, last_beats, working
 from scaling.plan import Plan
 from scaling.queue import pending_steps
 from scaling.records import StepRecord
@@ -73,19 +75,17 @@ def study_status(plan: Plan, store: Store, *, records: Mapping[str, StepRecord] 
             collapsed[key] += bool(record.training and record.training.collapsed)
     busy = tuple(working(store, {step: owners for step, owners in scan.leases.items() if step in plan.steps}))
     pending = tuple(pending_steps(plan, scan))
+    sessions = read_sessions(store)
     return Status(
         total=total, done=done, collapsed=collapsed, pending=pending, working=busy,
         failures={step: count for step, count in scan.failures.items() if step in pending},
-        seconds=_seconds(store, records), eta_seconds=_eta(plan, store, records, pending, busy),
-        dollars=_dollars(plan, records), num_bytes=scan.num_bytes,
+        seconds=_seconds(sessions, records), eta_seconds=_eta(plan, store, records, pending, busy),
+        dollars=_dollars(plan, sessions, records), num_bytes=scan.num_bytes,
     )  # fmt: skip
 
 
-def _seconds(store: Store, records: Mapping[str, StepRecord]) -> Seconds:
-    start = 0.0
-    for info in store.listing("sessions"):
-        if info.base_name.endswith(".json"):
-            start += float(json.loads(store.read(f"sessions/{info.base_name}"))["start_seconds"])
+def _seconds(sessions: Sequence[Mapping[str, Any]], records: Mapping[str, StepRecord]) -> Seconds:
+    start = sum(float(session["start_seconds"]) for session in sessions)
     costs = [record.cost for record in records.values()]
     return Seconds(
         start=start, load=sum(cost.load_seconds for cost in costs), work=sum(cost.work_seconds for cost in costs),
@@ -117,12 +117,15 @@ def _eta(
     return max(0.0, left) * ratio / len(busy)
 
 
-def _dollars(plan: Plan, records: Mapping[str, StepRecord]) -> float | None:
-    gpu = GPUS.get(plan.study.gpu or "")
-    costs = [record.cost for record in records.values()]
-    if gpu is None or any(cost.device == "cpu" for cost in costs):
+def _dollars(
+    plan: Plan, sessions: list[dict[str, Any]], records: Mapping[str, StepRecord]
+) -> float | None:  # fmt: skip
+    """By the meter that the budget goes by; None without a price, and where a study for GPUs ran on CPUs."""
+    price = price_of(plan.study)
+    assumed = plan.study.dollars_per_device_hour is None
+    if price is None or (assumed and any(record.cost.device == "cpu" for record in records.values())):
         return None
-    return sum(cost.wall_seconds / 3600 * cost.num_devices for cost in costs) * gpu.dollars_per_hour
+    return price * spent_device_seconds(sessions, records)
 
 
 def failure_of(store: Store, step: str) -> list[str]:
@@ -148,11 +151,7 @@ def attempts_of(store: Store, step: str) -> list[Attempt]:
     for info in store.listing(f"steps/{step}/attempts", recursive=True):
         if info.type == fs.FileType.File:
             sizes[info.path[start:].partition("/")[0]] += info.size or 0
-    owners = tuple(
-        info.base_name.removesuffix(".json")
-        for info in store.listing(f"steps/{step}/leases")
-        if info.base_name.endswith(".json") and not info.base_name.startswith(".")
-    )
+    owners = tuple(last_beats(store, step))
     busy = {item.owner: item.progress for item in working(store, {step: owners})}
     counts = store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
     found = []

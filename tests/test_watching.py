@@ -18,7 +18,8 @@ from rich.console import Console
 from scaling.lease import claim, new_owner
 from scaling.plan import Plan, make_plan
 from scaling.records import Cost, Provenance, StepRecord
-from scaling.show import show_live
+from scaling.show import show_live, status_lines
+from scaling.status import study_status
 from scaling.stopping import LOOK_SECONDS, StopRequest, ask_to_stop
 from scaling.store import Store
 from scaling.study import Study
@@ -164,3 +165,13 @@ def test_cancel_refuses_another_studys_store(tmp_path: Path) -> None:
     store.check_study("other")
     assert scaling("cancel", str(path), "--store", store.uri).returncode == 2
     assert not store.exists("stop.json")
+
+
+def test_money_is_counted_as_the_budget_counts_it(small: tuple[Path, Plan, Store]) -> None:
+    """Starts and failed work cost too: two device hours of a session of which nothing was finished."""
+    _, plan, store = small
+    session = {"asked_at": 0.0, "start_seconds": 60.0, "workers": 2, "steps": list(plan.steps), "device_seconds": 7200}
+    store.write("sessions/session-1.json", json.dumps(session))
+    status = study_status(plan, store)
+    assert status.dollars == pytest.approx(2 * 1.9)
+    assert "spent $3.80 of $40.00" in status_lines(status, plan.study.budget_dollars)

@@ -76,7 +76,7 @@ def _check_records(plan: Plan, store: Store) -> None:
 
 def _run(plan: Plan, store: Store, address: str | None) -> None:
     from scaling.schedule import run_plan
-    from scaling.show import Watcher, status_lines, status_table
+    from scaling.show import Watcher, status_group
     from scaling.status import study_status
     from scaling.tidy import write_rows
 
@@ -89,9 +89,7 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
     ended = run_plan(plan, store, address=address, watch=watch)
     plan = ended.plan
     status = study_status(plan, store)
-    console.print(status_table(plan, status))
-    for line in status_lines(status):
-        console.print(f"· {line}", soft_wrap=True)
+    console.print(status_group(plan, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
