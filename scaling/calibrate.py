@@ -13,7 +13,7 @@ import torch
 from scaling.calibration import Calibration, add_calibration
 from scaling.data.tokens import features
 from scaling.estimate import placement_for
-from scaling.hardware import GpuSpec
+from scaling.hardware import GpuSpec, Placement
 from scaling.measuring import Request, measure
 from scaling.memory import memory
 from scaling.plan import Plan
@@ -31,6 +31,8 @@ def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> It
     devices = torch.cuda.device_count() if torch.cuda.is_available() else len(os.sched_getaffinity(0))
     if gpu is not None and not torch.cuda.is_available():
         raise ValueError(f"this machine has no GPU, and the plan is for {gpu.name}")
+    task = _longest_task(plan, store)
+    recipe = plan.study.recipe(task)
     for name in plan.study.models:
         try:
             placement = placement_for(plan.study, name, gpu)
@@ -41,12 +43,11 @@ def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> It
             yield name, f"needs {placement.workers} devices, this machine has {devices}"
             continue
         with tempfile.TemporaryDirectory() as cache:
-            request = _request(plan, store, name, Path(cache), gpu, updates)
+            request = _request(plan, store, name, task, placement, Path(cache), updates)
             found = measure(request)
         seconds, tokens = max(one.seconds for one in found), found[0].tokens
         length = tokens / (updates * request.recipe["batch"])
         flops = plan.study.model(name).train_flops_per_token(round(length)) * tokens
-        recipe = plan.study.recipe(_longest_task(plan, store))
         calibration = Calibration(
             model=name, device=found[0].device, device_gib=found[0].device_gib, placement=placement,
             flops_per_second=flops / seconds / placement.workers, tokens_per_second=tokens / seconds,
@@ -68,14 +69,16 @@ def _longest_task(plan: Plan, store: Store) -> str:
     return max(sorted(trained), key=lambda task: sizes.get(task, {}).get("train.en", (0, 0))[1])
 
 
-def _request(plan: Plan, store: Store, name: str, cache: Path, gpu: GpuSpec | None, updates: int) -> Request:
-    study, task = plan.study, _longest_task(plan, store)
+def _request(
+    plan: Plan, store: Store, name: str, task: str, placement: Placement, cache: Path, updates: int
+) -> Request:  # fmt: skip
+    study = plan.study
     folder = store.fetch(f"models/{name}", model_files(store, name), cache)
     recipe = study.recipe(task)
     data_hash = plan.lock.data[task]["train.en"]
     _, table = features(store, study.task(task), "train.en", data_hash, recipe, folder / "tokenizer.json")
     return Request(
         weights=str(folder.absolute()), architecture=study.model(name).architecture, recipe=recipe.model_dump(),
-        placement=placement_for(study, name, gpu).model_dump(), warm=2, updates=updates,
+        placement=placement.model_dump(), warm=2, updates=updates,
         lengths=[len(ids) for ids in table["input_ids"].to_pylist()],
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scaling.arms import Member
 from scaling.calibration import Calibration
 from scaling.hardware import CPU_FLOPS, PAIRS_TOGETHER, GpuSpec, Placement, mfu
 from scaling.memory import burden, plan_placement
@@ -41,6 +42,12 @@ def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, in
     return sequences, sequences * ASSUMED_TOKENS[task.kind]
 
 
+def member_sizes(plan: Plan, member: Member, sizes: Sizes) -> list[tuple[int, int]]:
+    """(sequences, tokens) of a member's training data, by language."""
+    task = plan.study.task(member.task)
+    return [split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages]
+
+
 def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
     """Model FLOPs of a step; scoring is a third of training per token."""
     study = plan.study
@@ -58,8 +65,7 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
     """Of all members: an epoch's tokens times the epochs, or the share of the updates that a mixture gives a member."""
     found = []
     for member in step.mixture.members:
-        task = plan.study.task(member.task)
-        parts = [split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages]
+        parts = member_sizes(plan, member, sizes)
         sequences, tokens = sum(part[0] for part in parts), sum(part[1] for part in parts)
         found.append((sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences))))
     if step.updates_like:
@@ -82,13 +88,7 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
 
 def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:
     """Sequences that a training draws, over all of its epochs."""
-    counts = [
-        sum(
-            split_size(plan.study.task(member.task), f"train.{code}", sizes, plan.study.limits)[0]
-            for code in member.languages
-        )
-        for member in step.mixture.members
-    ]
+    counts = [sum(count for count, _ in member_sizes(plan, member, sizes)) for member in step.mixture.members]
     updates = member_updates(counts, step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
     return float(sum(updates) * step.recipe.batch)
 

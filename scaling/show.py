@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.arms import arm_role
-from scaling.estimate import Sizes, split_size
+from scaling.estimate import Sizes, member_sizes
 from scaling.forecast import Forecast, SizeForecast
 from scaling.garbage import GROUPS, Garbage
 from scaling.hardware import GIB, GpuSpec
@@ -144,10 +144,7 @@ def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
 def _shares(plan: Plan, step: Step, sizes: Sizes) -> str:
     """`TASK` or `TASK 40% + TASK 60%` of the updates, with the languages and their sequences."""
     members = step.mixture.members
-    counts = [
-        [split_size(plan.study.task(one.task), f"train.{code}", sizes, plan.study.limits)[0] for code in one.languages]
-        for one in members
-    ]
+    counts = [[count for count, _ in member_sizes(plan, one, sizes)] for one in members]
     updates = member_updates([sum(one) for one in counts], step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
     shown = []
     for member, own, count in zip(members, updates, counts, strict=True):
