@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from scaling.arms import Member
 from scaling.calibration import Calibration
@@ -169,33 +168,3 @@ def placement_for(study: Study, name: str, gpu: GpuSpec | None) -> Placement:
 def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:
     """By model; ValueError if one does not fit."""
     return {name: placement_for(study, name, gpu) for name in study.models}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCost:
-    """One line of `scaling plan`."""
-
-    model: str
-    placement: Placement
-    steps: int
-    flops: float
-    device_hours: float
-    dollars: float | None
-
-
-def costs(plan: Plan, sizes: Sizes, gpu: GpuSpec | None) -> list[ModelCost]:
-    """Cost of the unique steps by model, in the study's order."""
-    chosen = placements(plan.study, gpu)
-    lines = []
-    for name in plan.study.models:
-        steps = [step for step in plan.steps.values() if step.model == name]
-        seconds = sum(step_seconds(plan, step, sizes, chosen[name], gpu) for step in steps)
-        hours = seconds * chosen[name].workers / 3600
-        lines.append(
-            ModelCost(
-                model=name, placement=chosen[name], steps=len(steps), device_hours=hours,
-                flops=sum(step_flops(plan, step, sizes) for step in steps),
-                dollars=hours * gpu.dollars_per_hour if gpu else None,
-            )
-        )  # fmt: skip
-    return lines

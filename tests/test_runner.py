@@ -91,6 +91,20 @@ def test_two_runs_agree_to_the_bit(tiny_study: dict[str, Any], tmp_path: Path, w
     assert science(*first) == science(*second)
 
 
+class Killed(Exception):
+    pass
+
+
+def dies_at_30(context: Any, lease: Any) -> Any:
+    """In the place of a training's progress: ends it after 30 updates."""
+
+    def note(done: int, total: int) -> None:
+        if done == 30:
+            raise Killed
+
+    return note
+
+
 def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,18 +119,8 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     plan, store = staged(content, tmp_path / "b")
     import scaling.work as work
 
-    class Killed(Exception):
-        pass
-
-    def dies(context: Any, lease: Any) -> Any:
-        def note(done: int, total: int) -> None:
-            if done == 30:
-                raise Killed
-
-        return note
-
     with monkeypatch.context() as patched:
-        patched.setattr(work, "_progress", dies)
+        patched.setattr(work, "_progress", dies_at_30)
         with pytest.raises(Killed):
             run_all(plan, store, world)
     interrupted = pending_steps(plan, store.scan())[0]
@@ -150,18 +154,8 @@ def test_a_harmed_resume_point_is_not_used(
     placements = {model: plan.study.placement_of(model) for model in plan.study.models}
     run_steps(*calm, [step], world, placements)
 
-    class Killed(Exception):
-        pass
-
-    def dies(context: Any, lease: Any) -> Any:
-        def note(done: int, total: int) -> None:
-            if done == 30:
-                raise Killed
-
-        return note
-
     with monkeypatch.context() as patched:
-        patched.setattr(work, "_progress", dies)
+        patched.setattr(work, "_progress", dies_at_30)
         with pytest.raises(Killed):
             run_steps(plan, store, [step], world, placements)
     if harm == "manifest":

@@ -85,14 +85,18 @@ def power(
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
     from analysis.results import analyse
-    from scaling.estimate import costs
+    from scaling.forecast import forecast
     from scaling.languages import get_language
     from scaling.show import power_table
 
     spec = load_study(study)
     whole = make_plan(spec)
     ledger = analyse(load_tidy([pilot]), spec.question).ledger if pilot is not None else Ledger()
-    lines = costs(whole, {}, gpu_of(spec, gpu))
+    found = forecast(whole, {}, gpu_of(spec, gpu), {})
+    lines = found.sizes
+    for line in lines:
+        if line.placement is None:
+            raise ValueError(line.problem)
     scale = {
         "total_params": lambda name: spec.model(name).total_params,
         "backbone_params": lambda name: spec.model(name).backbone_params,
@@ -115,9 +119,9 @@ def power(
     console.print(
         f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with power {wanted:g}."
     )
-    price = [line.dollars if line.dollars is not None else line.device_hours for line in lines]
-    per_seed = [cost / len(spec.seeds) for cost in price]
-    unit = "$" if lines[0].dollars is not None else "device hours"
+    hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
+    per_seed = [line.device_hours * hour / len(spec.seeds) for line in lines]
+    unit = "device hours" if found.gpu is None else "$"
     start = [len(spec.seeds)] * len(x)
     for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
         console.print(

@@ -10,7 +10,7 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
 from scaling.current import current_plan
-from scaling.plan import Plan
+from scaling.plan import Plan, make_plan
 from scaling.queue import ReadyQueue, pending_steps
 from scaling.store import Store
 from scaling.study import Study, load_study
@@ -60,18 +60,15 @@ def run(
     spec = load_study(study)
     place = open_store(spec, store)
     place.check_study(spec.name)
-    whole = current_plan(spec, place)
-    _check_records(whole, place)
+    scan = place.scan()
+    whole = make_plan(spec, place.read_lock(), scan.collapsed)
+    # CorruptRecord before anything starts, not in the middle of a report.
+    place.records(step for step in scan.done if step in whole.steps)
     place.check_writable()
-    if whole.provisional or pending_steps(whole, place.scan()):
+    if whole.provisional or pending_steps(whole, scan):
         _run(_stage(spec, place, source, accept or []), place, address)
     else:
         console.print(f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}", soft_wrap=True)
-
-
-def _check_records(plan: Plan, store: Store) -> None:
-    """CorruptRecord before anything starts, not in the middle of a report."""
-    store.records(step for step in store.scan().done if step in plan.steps)
 
 
 def _run(plan: Plan, store: Store, address: str | None) -> None:
