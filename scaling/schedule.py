@@ -163,9 +163,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     )  # fmt: skip
 
 
-def grow(
-    queue: ReadyQueue, store: Store, scan: Scan, estimated: Callable[[Plan, Iterable[str]], dict[str, float]]
-) -> None:
+def grow(queue: ReadyQueue, scan: Scan, estimated: Callable[[Plan, Iterable[str]], dict[str, float]]) -> None:
     """Add a re-run, and what starts from it, for every training that was seen to collapse since the last look."""
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
@@ -174,9 +172,16 @@ def grow(
     grown = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
     pending = pending_steps(grown, scan)
     queue.extend(grown, pending, estimated(grown, pending))
-    if plan.study.keep_weights == "none":
-        for step in fresh:
-            if not any(child in pending for child in grown.children_of(step)):
+
+
+def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
+    """Delete the weights of collapsed trainings that nothing planned still starts from, as the study says.
+
+    A worker deletes weights by the plan that its session began with, in which the collapsed one had more children.
+    """
+    if plan.study.reruns and plan.study.keep_weights == "none":
+        for step in plan.collapsed & scan.weights & plan.steps.keys():
+            if all(child in scan.done for child in plan.children_of(step)):
                 store.delete(f"{attempt_name(step, store.record(step).provenance.attempt)}/weights")
 
 
@@ -242,7 +247,8 @@ def make_search(
             now = time.monotonic()
             if queue.running and now >= self.look_at:
                 scan = store.scan()
-                grow(queue, store, scan, estimated)
+                grow(queue, scan, estimated)
+                drop_replaced(queue.plan, store, scan)
                 queue.look(queue.done_in(scan))
                 # A listing of a large store takes a while; it must not be what the driver does.
                 self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
@@ -256,7 +262,8 @@ def make_search(
                 return
             name, session = self.sessions.pop(trial_id)
             scan = store.scan()
-            grow(queue, store, scan, estimated)
+            grow(queue, scan, estimated)
+            drop_replaced(queue.plan, store, scan)
             done = queue.done_in(scan)
             left = [step for step in queue.running[name].steps if not done(step)]
             reason = None

@@ -9,9 +9,11 @@ import pytest
 
 from scaling.plan import Plan, make_plan
 from scaling.queue import ReadyQueue, pending_steps
-from scaling.store import Scan
+from scaling.schedule import drop_replaced, grow
+from scaling.store import COLLAPSED, Scan, Store, attempt_name
 from scaling.study import Study
 from tests.test_plan import BASE, LOCK
+from tests.test_watching import record_of
 
 STUDY = {**BASE, "seeds": [0], "targets": ["xnli", "panx", "tatoeba"]}
 
@@ -103,6 +105,23 @@ def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
     assert len(done) == len(set(done))
 
 
+def test_weights_of_a_replaced_training_go_when_its_scorings_are_done(tmp_path: Path) -> None:
+    bad = step_of(plan_of(set()), "iii.xlm-r-base.none-mnli.s0")
+    grown, store = plan_of({bad}), Store.open(tmp_path)
+    store.commit(record_of(grown, bad))
+    store.write(f"steps/{bad}/{COLLAPSED}", "{}")
+    store.write(f"{attempt_name(bad, record_of(grown, bad).provenance.attempt)}/weights/manifest.json", "{}")
+    scorings = grown.children_of(bad)
+    for scoring in scorings:
+        drop_replaced(grown, store, store.scan())
+        assert bad in store.scan().weights, "a scoring still starts from them"
+        store.commit(record_of(grown, scoring))
+    drop_replaced(plan_of({bad}, keep_weights="all"), store, store.scan())
+    assert bad in store.scan().weights
+    drop_replaced(grown, store, store.scan())
+    assert bad not in store.scan().weights
+
+
 @pytest.mark.torch
 def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> None:
     """Nothing learns at this rate, so that every training collapses, is run again twice, and the last one is used."""
@@ -111,9 +130,7 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     from scaling.engine import join_world
     from scaling.hardware import Placement
     from scaling.runner import run_steps
-    from scaling.schedule import grow
     from scaling.staging import stage
-    from scaling.store import Store
     from scaling.tidy import tidy_rows
 
     recipe = {**tiny_study["recipes"]["default"], "learning_rate": 1e-12, "epochs": 1}
@@ -138,7 +155,8 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
             if outcome == "done" and queue.plan.steps[step].action == "train" and queue.plan.steps[step].parent:
                 started_from.add(str(queue.plan.steps[step].parent))
         scan = store.scan()
-        grow(queue, store, scan, lambda plan, steps: dict.fromkeys(steps, 1.0))
+        grow(queue, scan, lambda plan, steps: dict.fromkeys(steps, 1.0))
+        drop_replaced(queue.plan, store, scan)
         queue.close(taken[0], queue.done_in(scan), now, None)
 
     plan = current_plan(study, store)
