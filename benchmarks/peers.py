@@ -13,7 +13,7 @@ import torch
 import transformers
 from torch import nn
 
-from scaling.data.batching import Features, collate, micro_batches, training_order
+from scaling.data.batching import Features, collate, micro_batches, sequences_of, training_order
 from scaling.encoder import Encoder, Weights, config_of
 from scaling.engine import Engine, World, start_training
 from scaling.hardware import Placement
@@ -94,14 +94,15 @@ Side = Callable[[int], tuple[int, float]]
 
 def real_tokens(case: Case, features: Features, units: Sequence[np.ndarray]) -> int:
     """Tokens of some updates; of a masked language model without what is stored behind the text."""
-    wanted = [index for update in units for block in micro_batches(update, features, 1, 0, 1) for index in block]
     spare = 17 if case.kind == "masked_lm" else 0
-    return sum(len(features.input_ids[index]) - spare for index in wanted)
+    return sum(len(features.input_ids[index]) - spare for update in units for index in sequences_of(update, features))
 
 
-def ours(case: Case, weights: Weights, features: Features, world: World) -> tuple[Side, Engine]:
+def ours(
+    case: Case, weights: Weights, features: Features, world: World, *, packed: bool = False
+) -> tuple[Side, Engine]:
     kind, recipe = KINDS[case.kind], case.recipe
-    placement = Placement(micro_batch=case.batch, zero_stage=0 if recipe.precision == "fp32" else 1)
+    placement = Placement(micro_batch=case.batch, zero_stage=0 if recipe.precision == "fp32" else 1, packed=packed)
     engine = start_training(weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0)
     order, at = training_order(features, recipe, 0), [0]
 
@@ -134,12 +135,14 @@ def bare(case: Case, weights: Weights, features: Features, world: World) -> Side
         at[0] += updates
         start = clock()
         for number, update in enumerate(part):
-            batch = collate(features, kind, micro_batches(update, features, case.batch, 0, 1)[0], draw=number)
-            mask, targets = batch.mask.to(world.device), batch.targets.to(world.device)
-            with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                hidden = model(batch.input_ids.to(world.device), mask)
-                loss = kind.loss(model.head, hidden, mask, targets, batch.units) / batch.weight
-            loss.backward()
+            passes = micro_batches(update, features, case.batch * case.longest, case.longest, 0, 1)
+            batches = [collate(features, kind, one, draw=number) for one in passes]
+            for batch in batches:
+                mask, targets = batch.mask.to(world.device), batch.targets.to(world.device)
+                with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                    hidden = model(batch.input_ids.to(world.device), mask)
+                    loss = kind.loss(model.head, hidden, mask, targets, batch.units)
+                (loss / sum(one.weight for one in batches)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(number, updates, recipe)

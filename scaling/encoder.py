@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scaling.kinds.heads import TiedHead
+from scaling.packing import PACKED, Packing, packing_of
 from scaling.pretrained.architecture import make_config
 
 
@@ -78,20 +79,29 @@ class Encoder(nn.Module):
 
         Several depths give D x B x L x H, from one pass.
         """
+        if self.encoder.config._attn_implementation == PACKED:  # type: ignore[union-attr]
+            pack = packing_of(mask)
+            return pack.spread(self._states(pack.ids(input_ids), None, depth, pack))
+        return self._states(input_ids, mask, depth, None)
+
+    def _states(
+        self, input_ids: Tensor, mask: Tensor | None, depth: float | Sequence[float] | None, pack: Packing | None
+    ) -> Tensor:
+        given = {"input_ids": input_ids, "attention_mask": mask, **(pack.arguments if pack else {})}
         layers = self.encoder.encoder.layer  # type: ignore[union-attr]
         count = len(layers)  # type: ignore[arg-type]
         if isinstance(depth, Sequence):
             wanted = [max(1, round(one * count)) for one in depth]
-            output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
+            output = self.encoder(**given, output_hidden_states=True)
             states = {index: self._normalised(output.hidden_states[index]) for index in wanted if index < count}
             return torch.stack([states.get(index, output.last_hidden_state) for index in wanted])
         index = count if depth is None else max(1, round(depth * count))
         if index == count:
-            return self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+            return self.encoder(**given).last_hidden_state  # type: ignore[no-any-return]
         # Layers above the wanted one are not computed at all.
         self.encoder.encoder.layer = layers[:index]  # type: ignore[union-attr, index]
         try:
-            output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
+            output = self.encoder(**given, output_hidden_states=True)
         finally:
             self.encoder.encoder.layer = layers  # type: ignore[union-attr]
         return self._normalised(output.hidden_states[index])
@@ -103,9 +113,10 @@ class Encoder(nn.Module):
         return hidden
 
 
-def config_of(weights: Weights, dropout: float) -> Any:
+def config_of(weights: Weights, dropout: float, *, packed: bool = False) -> Any:
     """The Hugging Face configuration of a directory, for the named architecture."""
-    return make_config(weights.architecture, json.loads((weights.folder / "config.json").read_text()), dropout)
+    fields = json.loads((weights.folder / "config.json").read_text())
+    return make_config(weights.architecture, fields, dropout, PACKED if packed else "sdpa")
 
 
 def row_lookup(weights: Weights) -> np.ndarray | None:

@@ -80,8 +80,12 @@ def join_world() -> World:
 
 
 def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
-    """DeepSpeed's configuration of a recipe on a placement; the three batch numbers multiply exactly."""
-    micro, steps = placement.accumulation(recipe.batch)
+    """DeepSpeed's configuration of a recipe on a placement.
+
+    Passes are cut by tokens, so their number differs between updates (`Engine.last_pass`). DeepSpeed is told of one
+    example a pass: the most that there can be.
+    """
+    share = placement.share(recipe.batch)
     zero: dict[str, Any] = {
         "stage": placement.zero_stage, "reduce_bucket_size": BUCKET_ELEMENTS, "allgather_bucket_size": BUCKET_ELEMENTS
     }  # fmt: skip
@@ -93,8 +97,8 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     return {
         "train_batch_size": recipe.batch,
-        "train_micro_batch_size_per_gpu": micro,
-        "gradient_accumulation_steps": steps,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": share,
         "gradient_clipping": recipe.grad_clip,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
@@ -121,11 +125,16 @@ class Engine:
     def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
         return self.core(input_ids, mask, depth)
 
+    def last_pass(self, last: bool) -> None:
+        """Before each pass: whether the update is made after it."""
+        self.core.set_gradient_accumulation_boundary(last)
+
     def backward(self, loss: Tensor) -> None:
-        self.core.backward(loss)
+        # Not scaled by the number of passes, which DeepSpeed does not know.
+        self.core.backward(loss, scale_wrt_gas=False)
 
     def step(self, learning_rate: float) -> None:
-        """One call per micro-batch, as DeepSpeed counts them; it updates on the last."""
+        """One call per pass, as DeepSpeed counts them; it updates on the last."""
         for group in self.core.optimizer.param_groups:
             group["lr"] = learning_rate
         self.core.step()
@@ -193,7 +202,13 @@ class Engine:
 
 
 def build_model(
-    weights: Weights, make_head: Callable[[int], nn.Module], dropout: float, seed: int, config: dict[str, Any]
+    weights: Weights,
+    make_head: Callable[[int], nn.Module],
+    dropout: float,
+    seed: int,
+    config: dict[str, Any],
+    *,
+    packed: bool = False,
 ) -> Encoder:
     """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has a whole encoder."""
     sharded = config["zero_optimization"]["stage"] == 3
@@ -206,7 +221,7 @@ def build_model(
             contexts.enter_context(freed_at_once())
             contexts.enter_context(prevent_arange_dtype_change())
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
-        wanted = config_of(weights, dropout)
+        wanted = config_of(weights, dropout, packed=packed)
         if weights.random_init is None:
             encoder = empty_encoder(weights.architecture, wanted)
         else:
@@ -306,7 +321,7 @@ def start_training(
 ) -> Engine:
     """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the head."""
     config = ds_config(recipe, placement)
-    model = build_model(weights, make_head, recipe.dropout, seed, config)
+    model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
     wanted = load(model, weights, world, head=False)
     for tied in _tied_heads(model)[1:]:
         tied.load_state_dict(_tied_heads(model)[0].state_dict())
@@ -340,7 +355,7 @@ def start_scoring(
 ) -> Encoder:
     """A model for scoring, its head filled from the weights where they have one."""
     config = ds_config(recipe, placement)
-    model = build_model(weights, make_head, 0.0, 0, config)
+    model = build_model(weights, make_head, 0.0, 0, config, packed=placement.packed)
     wanted = load(model, weights, world, head=True)
     if recipe.precision == "bf16":
         model = model.to(torch.bfloat16)

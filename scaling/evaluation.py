@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from scaling.data.batching import Features, collate, scoring_batches
+from scaling.data.batching import Batch, Features, ahead, collate, scoring_batches
 from scaling.engine import World
 from scaling.kinds.kind import Kind, Part, scores
 from scaling.recipes import Recipe
@@ -56,24 +57,56 @@ def predict(
     depth = (recipe.pool_depth, *kind.sweep) if swept else None
     training = module.training
     module.eval()
+
+    def prepare(turn: int) -> tuple[list[int], Batch]:
+        chosen = batches[min(turn * world.size + world.rank, len(batches) - 1)]
+        return chosen, collate(distinct, kind, chosen).pinned()
+
+    # One batch behind: a GPU has the next one to compute while this one is read.
+    behind: Callable[[], None] | None = None
     with torch.inference_mode() if world.size == 1 else torch.no_grad():
-        for turn in range(rounds):
-            at = turn * world.size + world.rank
-            chosen = batches[min(at, len(batches) - 1)]
-            batch = collate(distinct, kind, chosen)
-            input_ids, mask = batch.input_ids.to(world.device), batch.mask.to(world.device)
-            hidden = model(input_ids, mask, depth)
+        for turn, (chosen, prepared) in enumerate(ahead(prepare, rounds)):
+            batch = prepared.to(world.device)
+            hidden = model(batch.input_ids, batch.mask, depth)
             # The head too is a module whose weights are gathered: also who repeats a batch runs it.
-            found = kind.predict(module.head_of(member), hidden, mask, batch.targets.to(world.device))
-            if at < len(batches):
-                mine.update(zip(chosen, found, strict=True))
+            found = _on_host(kind.predict(module.head_of(member), hidden, batch.mask, batch.targets))
+            if behind is not None:
+                behind()
+            counts = turn * world.size + world.rank < len(batches)
+            behind = partial(_keep, mine if counts else {}, distinct, kind, chosen, found)
             progress(turn + 1, rounds)
+    if behind is not None:
+        behind()
     module.train(training)
     merged: dict[int, np.ndarray] = {}
     for part in world.gather(mine):
         merged.update(part)
     position = {key: index for index, key in enumerate(first)}
     return [merged[position[key]] for key in keys]
+
+
+def _on_host(found: torch.Tensor) -> Callable[[], np.ndarray]:
+    """A copy that has begun, and waits for its end when it is asked for."""
+    found = found.float() if found.dtype == torch.bfloat16 else found
+    if found.device.type != "cuda":
+        return found.numpy
+    host = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
+    host.copy_(found, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def read() -> np.ndarray:
+        done.synchronize()
+        return np.array(host.numpy())
+
+    return read
+
+
+def _keep(
+    into: dict[int, np.ndarray], features: Features, kind: Kind, chosen: Sequence[int], found: Callable[[], np.ndarray]
+) -> None:
+    for index, row in zip(chosen, found(), strict=True):
+        into[index] = row[: len(features.input_ids[index])] if kind.per_token else row
 
 
 def score_languages(

@@ -57,6 +57,18 @@ LIVE_ELEMENTS = 2_000_000_000
 PAIRS_TOGETHER = 8
 
 
+def check_pairs(task: str, batch: int, workers: int) -> None:
+    """ValueError unless a global batch of pairs is whole groups, and at least one for each worker."""
+    group = min(PAIRS_TOGETHER, batch)
+    if batch % group:
+        raise ValueError(f"{task} has a batch of {batch} pairs: give a multiple of {group}, or fewer than that")
+    if batch // group < workers:
+        raise ValueError(
+            f"{task} has a batch of {batch} pairs, which are {batch // group} groups of {group} that are each other's "
+            f"negatives and stay on one device: {workers} workers are too many"
+        )
+
+
 class Placement(Spec):
     """How a step is laid out. Never part of its identity."""
 
@@ -64,7 +76,9 @@ class Placement(Spec):
     """Devices, one process each."""
     zero_stage: Literal[0, 1, 2, 3] = 1
     micro_batch: int = Field(default=32, gt=0)
-    """Most examples per device and forward pass; the actual number divides the global batch exactly."""
+    """Examples of the longest kind per device and pass: a pass takes up to so many times `max_length` tokens."""
+    packed: bool = False
+    """Leave padding out of all layers. Needs a GPU with flash attention to be faster."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, a third more work."""
     offload_optimizer: bool = False
@@ -78,16 +92,18 @@ class Placement(Spec):
             raise ValueError("offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0")
         return self
 
-    def accumulation(self, batch: int) -> tuple[int, int]:
-        """(micro-batch, accumulation steps) with micro × workers × steps = batch exactly; ValueError otherwise."""
+    def share(self, batch: int) -> int:
+        """Examples of each worker in a global batch; ValueError if that is not a whole number."""
         if batch % self.workers:
             raise ValueError(
                 f"a global batch of {batch} does not divide over {self.workers} workers; "
                 f"choose workers among {[n for n in range(1, batch + 1) if batch % n == 0]}"
             )
-        share = batch // self.workers
-        micro = max(size for size in range(1, min(self.micro_batch, share) + 1) if share % size == 0)
-        return micro, share // micro
+        return batch // self.workers
+
+    def rows(self, batch: int) -> int:
+        """Examples of the longest kind in a pass."""
+        return min(self.micro_batch, self.share(batch))
 
 
 def mfu(model: ModelSpec) -> float:

@@ -44,8 +44,7 @@ class Memory:
 
 def memory(model: ModelSpec, recipe: Recipe, placement: Placement, *, gpu: bool = True, masked: bool = False) -> Memory:
     """Predicted peak of one worker. `masked`: whether a masked language model is trained."""
-    micro, _ = placement.accumulation(recipe.batch)
-    tokens = micro * recipe.max_length
+    tokens = placement.rows(recipe.batch) * recipe.max_length
     size = 2.0 if recipe.precision == "bf16" else 4.0
     params, embedding, workers = float(model.total_params), float(model.embedding_params), placement.workers
     stage = placement.zero_stage
@@ -92,8 +91,7 @@ def burden(placement: Placement) -> float:
 
 def _cost(recipe: Recipe, placement: Placement) -> float:
     """`burden`, with an overhead of about 500 tokens' work for every pass."""
-    micro, _ = placement.accumulation(recipe.batch)
-    return burden(placement) * (1 + 500 / (micro * recipe.max_length))
+    return burden(placement) * (1 + 500 / (placement.rows(recipe.batch) * recipe.max_length))
 
 
 def candidates(recipe: Recipe, gpu: GpuSpec, multiple: int = 1) -> list[Placement]:

@@ -84,7 +84,7 @@ class Provenance:
     versions: dict[str, str]
     commit: str
     execution: dict[str, Any]
-    """Workers, ZeRO stage, micro-batch, accumulation."""
+    """Workers, ZeRO stage, micro-batch, whether packed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from scaling.arms import Arm, check_arm
-from scaling.hardware import Placement
+from scaling.hardware import Placement, check_pairs
 from scaling.languages import get_language
 from scaling.method import Lora, Method, check_targets
 from scaling.models import MODELS, ModelSpec
@@ -130,9 +130,10 @@ class Study(Spec):
             raise ValueError("budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour")
         # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than stages 1 to 3.
         stage_zero = [model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0]
-        recipes = {self.recipe(name) for target in self.targets for name in (target, *tasks[target].trains_on)}
-        recipes |= {self.arm_recipe(arm, name) for arm in self.arms for name in arm.tasks}
-        for recipe in sorted(recipes, key=lambda recipe: recipe.batch):
+        trained = {(name, self.recipe(name)) for target in self.targets for name in tasks[target].trains_on}
+        trained |= {(name, self.arm_recipe(arm, name)) for arm in self.arms for name in arm.tasks}
+        scored = {(target, self.recipe(target)) for target in self.targets}
+        for name, recipe in sorted(trained | scored, key=lambda one: (one[1].batch, one[0])):
             if stage_zero and recipe.precision == "bf16":
                 raise ValueError(
                     f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1, 2 or 3"
@@ -140,7 +141,9 @@ class Study(Spec):
             for model in self.models:
                 placement = self.placement_of(model)
                 if placement is not None:
-                    placement.accumulation(recipe.batch)
+                    placement.share(recipe.batch)
+                if tasks[name].kind == "retrieval" and (name, recipe) in trained:
+                    check_pairs(name, recipe.batch, placement.workers if placement else 1)
         return self
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scaling.data.batching import Features, collate, micro_batches
+from scaling.data.batching import Batch, Features, ahead, collate, micro_batches, sequences_of
 from scaling.engine import Engine, World
 from scaling.hardware import Placement
 from scaling.kinds.kind import Kind
@@ -93,8 +93,23 @@ def run_updates(
     own_update = np.zeros(len(which), dtype=np.int64)
     for member in range(len(streams)):
         own_update[which == member] = np.arange((which == member).sum())
-    micro, accumulation = placement.accumulation(recipe.batch)
-    shares = world.size * accumulation
+    longest = max(stream.recipe.max_length for stream in streams)
+
+    def prepare(update: int) -> tuple[float, list[Batch]]:
+        """(terms of the loss in the whole update, this rank's passes)."""
+        stream, own = streams[int(which[update])], int(own_update[update])
+        units = stream.order[own]
+        draw = own if stream.new_draws else own * recipe.batch // stream.features.num_units
+        passes = micro_batches(
+            units, stream.features, placement.rows(recipe.batch) * longest, longest, world.rank, world.size,
+            stream.kind.together,
+        )  # fmt: skip
+        batches = [
+            collate(stream.features, stream.kind, chosen, draw=seed * 1_000_003 + draw).pinned() for chosen in passes
+        ]
+        targets = [stream.features.targets[index] for index in sequences_of(units, stream.features)]
+        return stream.kind.loss_weight(targets), batches
+
     losses: list[float] = []
     tokens = 0
     if resume.found is not None:
@@ -102,27 +117,21 @@ def run_updates(
         # DeepSpeed keeps one state for all ranks below ZeRO-3: the sum over ranks, which one of them goes on from.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
     pending: list[torch.Tensor] = []
-    for update in range(len(losses), len(turns)):
+    begun = len(losses)
+    for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
         # Dropout depends on the update, not on how many a process has made: a resumed run draws the same masks.
         torch.manual_seed((seed * 1_000_003 + update) * 1_009 + world.rank)
-        turn, own = int(which[update]), int(own_update[update])
+        turn = int(which[update])
         stream = streams[turn]
-        features, kind, units_drawn = stream.features, stream.kind, stream.order[own]
-        number = own if stream.new_draws else own * recipe.batch // features.num_units
-        batches = [
-            collate(features, kind, chosen, draw=seed * 1_000_003 + number)
-            for chosen in micro_batches(units_drawn, features, micro, world.rank, world.size)
-        ]
-        weight = _global_weight(features, kind, units_drawn)
+        depth = stream.recipe.pool_depth if stream.kind.mid_depth else None
         total = torch.zeros((), device=world.device)
-        for batch in batches:
-            mask = batch.mask.to(world.device, non_blocking=True)
-            depth = stream.recipe.pool_depth if kind.mid_depth else None
-            hidden = engine.hidden(batch.input_ids.to(world.device, non_blocking=True), mask, depth)
-            targets, units = batch.targets.to(world.device), batch.units.to(world.device)
-            summed = kind.loss(engine.model.head_of(turn), hidden, mask, targets, units)
-            # DeepSpeed averages over ranks and accumulation steps; this makes it the mean over the global batch.
-            loss = summed * (shares / weight)
+        for number, prepared in enumerate(batches, 1):
+            batch = prepared.to(world.device)
+            engine.last_pass(number == len(batches))
+            hidden = engine.hidden(batch.input_ids, batch.mask, depth)
+            summed = stream.kind.loss(engine.model.head_of(turn), hidden, batch.mask, batch.targets, batch.units)
+            # The engine takes the mean over the ranks; this makes it the mean over the global batch.
+            loss = summed * (world.size / weight)
             engine.backward(loss if len(streams) == 1 else loss + engine.model.idle(turn, hidden))
             engine.step(learning_rate(update, len(turns), recipe))
             total += summed.detach() / weight
@@ -161,11 +170,6 @@ def _state(losses: list[float], tokens: int, world: World) -> dict[str, Any]:
 
 def _due(update: int, placement: Placement) -> bool:
     return placement.resume_every > 0 and update % placement.resume_every == 0
-
-
-def _global_weight(features: Features, kind: Kind, units: object) -> float:
-    chosen = [index for block in micro_batches(units, features, 1, 0, 1) for index in block]  # type: ignore[arg-type]
-    return kind.loss_weight([features.targets[index] for index in chosen])
 
 
 def _sum_over_ranks(pending: list[torch.Tensor], world: World) -> list[float]:

@@ -221,7 +221,6 @@ def _record(
 ) -> StepRecord:
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
-    micro, accumulation = placement.accumulation(step.recipe.batch)
     return StepRecord(
         step=step.id, fingerprint=step.fingerprint, identity=dict(step.identity), training=training, rows=rows,
         files=files,
@@ -233,8 +232,8 @@ def _record(
         provenance=Provenance(
             attempt=context.owner, finished_at=now(), versions=versions(), commit=_commit(),
             execution={
-                "workers": world.size, "zero_stage": placement.zero_stage, "micro_batch": micro,
-                "accumulation": accumulation,
+                "workers": world.size, "zero_stage": placement.zero_stage, "micro_batch": placement.micro_batch,
+                "packed": placement.packed,
             },
         ),
     )  # fmt: skip

@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other by spinning make tiny models many times slower on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TEXT = (
     "the password of this user was changed please enter the old and the new one "

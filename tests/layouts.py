@@ -22,7 +22,11 @@ from scaling.training import run_updates
 from tests.streams import one_stream
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
-RECIPE = Recipe(batch=8, epochs=4, learning_rate=5e-3, dropout=0.0, precision="fp32", weight_decay=0.01, pooling="mean")
+RECIPE = Recipe(
+    batch=8, epochs=4, learning_rate=5e-3, dropout=0.0, precision="fp32", weight_decay=0.01, pooling="mean",
+    # The longest there is: a micro-batch of 2 has more than one pass.
+    max_length=18,
+)  # fmt: skip
 
 
 def features() -> Features:

@@ -22,9 +22,10 @@ pytestmark = pytest.mark.torch
 # By number of workers: ZeRO stage, micro-batch, what else the placement has.
 LAYOUTS = {
     1: [
-        (0, 8, []), (1, 8, []), (2, 4, ["offload_optimizer"]), (3, 8, []), (1, 2, ["checkpoint_activations"])
+        (0, 8, []), (1, 8, []), (2, 4, ["offload_optimizer"]), (3, 8, []), (1, 2, ["checkpoint_activations"]),
+        (0, 8, ["packed"]), (1, 2, ["packed", "checkpoint_activations"]),
     ],
-    2: [(0, 4, []), (1, 2, []), (2, 4, ["offload_optimizer"]), (3, 2, ["checkpoint_activations"])],
+    2: [(0, 4, []), (1, 2, []), (2, 4, ["offload_optimizer"]), (3, 2, ["checkpoint_activations"]), (3, 2, ["packed"])],
 }  # fmt: skip
 
 

@@ -36,8 +36,7 @@ def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, ma
         # Only the largest on the smallest, and only with what is longest.
         assert (model.name, gpu.name) == ("xlm-r-xxl", "a100-40")
         return
-    micro, steps = placement.accumulation(batch)
-    assert micro * steps * placement.workers == batch
+    assert placement.share(batch) * placement.workers == batch and placement.micro_batch <= placement.share(batch)
     assert memory(model, recipe, placement, masked=masked).total <= USABLE * gpu.memory_gib * GIB
     assert placement.zero_stage >= 1
 
@@ -45,7 +44,7 @@ def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, ma
 def test_pairs_that_are_each_others_negatives_stay_in_one_pass() -> None:
     study = STUDY.model_copy(update={"targets": ("lareqa",), "arms": STUDY.arms[:1], "models": ("xlm-r-xxl",)})
     placement = placements(study, GPUS["h100-80"])["xlm-r-xxl"]
-    assert placement.accumulation(study.recipe("squad1_pairs").batch)[0] % 8 == 0
+    assert placement.share(study.recipe("squad1_pairs").batch) % 8 == 0
 
 
 def test_more_workers_higher_stages_and_recomputation_need_less() -> None:

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.kinds.heads import TextHead, numpy_rows
+from scaling.kinds.heads import TextHead
 from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
 from scaling.kinds.text import join_pair
 from scaling.metrics import METRICS
@@ -60,7 +60,7 @@ CLASSIFICATION = Kind(
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),
-    predict=lambda head, hidden, mask, targets: numpy_rows(head(hidden, mask)),
+    predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
     shuffled=shuffled,

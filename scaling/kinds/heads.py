@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +18,6 @@ def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
     """… x B x L x H, B x L → … x B x H: the mean over real tokens."""
     weights = mask.to(hidden.dtype).unsqueeze(-1)
     return (hidden * weights).sum(-2) / weights.sum(-2).clamp(min=1)
-
-
-def numpy_rows(tensor: Tensor) -> list[np.ndarray]:
-    return list(tensor.detach().to(torch.float32).cpu().numpy())
 
 
 class TextHead(nn.Module):

@@ -82,8 +82,8 @@ class LossWeight(Protocol):
 
 
 class Predict(Protocol):
-    def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
-        """One array per sequence of the batch. hidden: B x L x H, or D x B x L x H for a kind with depths."""
+    def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+        """B x …, left where it was computed. hidden: B x L x H, or D x B x L x H for a kind with depths."""
 
 
 class Outcomes(Protocol):
@@ -121,6 +121,10 @@ class Kind:
     predict: Predict
     outcomes: Outcomes
     chance: Chance
+    per_token: bool = False
+    """Whether a prediction is B x L x …: padding is cut off."""
+    together: int = 1
+    """Training units in a row that one pass must hold."""
     mid_depth: bool = False
     """Whether hidden states come from the layer at recipe.pool_depth instead of the last one."""
     sweep: tuple[float, ...] = ()

@@ -75,17 +75,18 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     return nn.functional.cross_entropy(head(hidden[masked]).float(), targets[masked], reduction="sum")
 
 
-def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
-    """Of each masked token of a sequence, whether it was found."""
+def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+    """Of each masked token, whether it was found: 1 or 0; IGNORED elsewhere."""
     masked = targets != IGNORED
-    found = (head(hidden[masked]).argmax(-1) == targets[masked]).float().cpu().numpy()
-    return np.split(found, masked.sum(1).cumsum(0).cpu().numpy()[:-1])
+    found = torch.full_like(targets, IGNORED, dtype=torch.int16)
+    found[masked] = (head(hidden[masked]).argmax(-1) == targets[masked]).to(torch.int16)
+    return found
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     found: list[list[bool]] = [[] for _ in range(part.rows.num_rows)]
     for row, tokens in zip(part.features["row"].to_pylist(), part.predictions, strict=True):
-        found[row] += [bool(token) for token in tokens]
+        found[row] += [bool(token) for token in tokens if token != IGNORED]
     outcomes = METRICS[task.metric](found, [[True] * len(row) for row in found], part.language)
     return outcome_table(part.rows["id"].to_pylist(), [f"{sum(row)} of {len(row)}" for row in found], outcomes)
 
@@ -104,6 +105,7 @@ MASKED_LM = Kind(
     loss=_loss,
     loss_weight=lambda targets: float(sum(_num_masked(target["length"]) for target in targets)),
     predict=_predict,
+    per_token=True,
     outcomes=_outcomes,
     chance=lambda part, task: 0.0,
     corrupt=corrupt,

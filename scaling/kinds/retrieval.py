@@ -5,7 +5,7 @@ inner states are raw residuals; scaling.encoder normalises them, so that no dime
 layer other depths are scored as well (accuracy@0.33 …), shown beside the main score and never chosen by it.
 
 Training is a dual encoder: a question and its passage are one unit, and a question's softmax is over the passages of
-its group of GROUP pairs. Groups follow the order of the update, so that micro-batches change nothing.
+its group of GROUP pairs. Groups follow the order of the update and stay in one pass, so that hardware changes nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from scaling.hardware import PAIRS_TOGETHER
-from scaling.kinds.heads import mean_pool, numpy_rows
+from scaling.kinds.heads import mean_pool
 from scaling.kinds.kind import Kind, feature_table
 from scaling.kinds.ranking import SWEEP, chance, outcomes, share
 from scaling.kinds.text import join_pair
@@ -79,8 +78,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     group, pairs = int(head.group), int(asked.sum())  # type: ignore[arg-type]
     if pairs % group:
         raise ValueError(
-            f"a micro-batch of {pairs} pairs cannot be cut into groups of {group}, whose members are each other's "
-            f"negatives: give retrieval a micro_batch that is a multiple of {group}"
+            f"a pass of {pairs} pairs cannot be cut into groups of {group}, whose members are each other's negatives"
         )
     queries, candidates = (vectors[side].view(-1, group, vectors.shape[-1]) for side in (asked, ~asked))
     scores = SCALE * queries @ candidates.transpose(1, 2)
@@ -93,10 +91,10 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     )
 
 
-def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
-    """D x H for each sequence: one vector for every depth."""
+def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+    """B x D x H: one vector for every depth."""
     vectors = head(hidden, mask)
-    return numpy_rows(vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1))
+    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)  # type: ignore[no-any-return]
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:
@@ -113,6 +111,7 @@ RETRIEVAL = Kind(
     outcomes=outcomes,
     chance=chance,
     mid_depth=True,
+    together=GROUP,
     sweep=SWEEP,
     share=share,
 )

@@ -75,9 +75,8 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> list[np.ndarray]:
-    best = head(hidden).argmax(-1).to(torch.int16).cpu().numpy()
-    return [row[:length] for row, length in zip(best, mask.sum(1).tolist(), strict=True)]
+def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+    return head(hidden).argmax(-1).to(torch.int16)  # type: ignore[no-any-return]
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -117,6 +116,7 @@ TAGGING = Kind(
     loss=_loss,
     loss_weight=lambda targets: float(sum(label != IGNORED for target in targets for label in target)),
     predict=_predict,
+    per_token=True,
     outcomes=_outcomes,
     chance=_chance,
     shuffled=shuffled,

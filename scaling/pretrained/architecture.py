@@ -16,12 +16,12 @@ CLASSES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def make_config(architecture: str, fields: Mapping[str, Any], dropout: float) -> Any:
+def make_config(architecture: str, fields: Mapping[str, Any], dropout: float, attention: str = "sdpa") -> Any:
     """The Hugging Face configuration of a `config.json`, for the named architecture."""
     config_class, _ = CLASSES[architecture]
     raw = {key: value for key, value in fields.items() if key not in ("model_type", "architectures", "dtype")}
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    return config_class(**{**raw, **rates, "attn_implementation": "sdpa"})
+    return config_class(**{**raw, **rates, "attn_implementation": attention})
 
 
 def empty_encoder(architecture: str, config: Any) -> nn.Module:

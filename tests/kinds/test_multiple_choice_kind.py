@@ -31,7 +31,7 @@ def test_micro_batches_never_part_the_choices_of_a_question() -> None:
     for update in training_order(features, given, 0):
         seen = []
         for rank in (0, 1):
-            for chosen in micro_batches(update, features, 1, rank, 2):
+            for chosen in micro_batches(update, features, 1, 64, rank, 2):
                 units = features.units[chosen]
                 assert len(set(units)) == 1 and len(chosen) == 2 + int(units[0]) % 3
                 seen.append(int(units[0]))

@@ -61,8 +61,8 @@ def test_micro_batches_do_not_change_the_negatives() -> None:
     assert loss(vectors, targets) == pytest.approx(parts, rel=1e-6)
 
 
-def test_a_micro_batch_that_would_change_them_is_refused() -> None:
-    with pytest.raises(ValueError, match="micro_batch that is a multiple of 8"):
+def test_a_pass_that_would_change_them_is_refused() -> None:
+    with pytest.raises(ValueError, match="a pass of 6 pairs cannot be cut into groups of 8"):
         loss(*paired(6))
     assert loss(*paired(4), batch=4) > 0
 

@@ -1,0 +1,95 @@
+"""Sequences behind each other instead of padded beside each other: the same numbers, no padding in any layer.
+
+The encoder sees one row of all real tokens, with positions that start anew in every sequence, and attention stays
+inside a sequence. Hidden states come back as a padded batch (zero at padding), so that heads know nothing of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from scaling.kinds.kind import PAD
+
+PACKED = "packed"
+"""Name of the attention among those of transformers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """How a batch of B sequences, padded to L, lies as one row of T real tokens."""
+
+    shape: tuple[int, int]
+    lengths: tuple[int, ...]
+    places: Tensor
+    """T: where each token is in the flattened batch."""
+    positions: Tensor
+    """1 x T: positions in a sequence, from 0."""
+
+    def ids(self, input_ids: Tensor) -> Tensor:
+        """B x L → 1 x T."""
+        return input_ids.flatten()[self.places][None]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the encoder has to be told."""
+        # XLM-R's positions start after the padding id.
+        return {
+            "position_ids": self.positions + PAD + 1, "token_type_ids": torch.zeros_like(self.positions),
+            "lengths": self.lengths,
+        }  # fmt: skip
+
+    def spread(self, hidden: Tensor) -> Tensor:
+        """… x 1 x T x H → … x B x L x H."""
+        spread = hidden.new_zeros(*hidden.shape[:-3], self.shape[0] * self.shape[1], hidden.shape[-1])
+        return spread.index_copy(-2, self.places, hidden.squeeze(-3)).unflatten(-2, self.shape)
+
+
+def packing_of(mask: Tensor) -> Packing:
+    """mask: B x L, 1 at real tokens, which come first."""
+    lengths = tuple(mask.sum(1).tolist())
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    starts = torch.arange(len(lengths)) * mask.shape[1]
+    places = positions + starts.repeat_interleave(torch.tensor(lengths))
+    return Packing(
+        shape=(mask.shape[0], mask.shape[1]), lengths=lengths, places=places.to(mask.device, non_blocking=True),
+        positions=positions[None].to(mask.device, non_blocking=True),
+    )  # fmt: skip
+
+
+def each_alone(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any) -> Tensor:
+    """1 x heads x T x D → the same: one call per sequence. On a CPU as fast as one call for all."""
+    parts = zip(*(one.split(list(lengths), dim=2) for one in (query, key, value)), strict=True)
+    return torch.cat([nn.functional.scaled_dot_product_attention(q, k, v, **how) for q, k, v in parts], dim=2)
+
+
+def jagged(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any) -> Tensor:
+    """1 x heads x T x D → the same: one call for all sequences; on a GPU in half precision flash attention."""
+    offsets = torch.tensor([0, *lengths]).cumsum(0).to(query.device, non_blocking=True)
+    q, k, v = (
+        torch.nested.nested_tensor_from_jagged(
+            one[0].transpose(0, 1).contiguous(), offsets, min_seqlen=min(lengths), max_seqlen=max(lengths)
+        ).transpose(1, 2)
+        for one in (query, key, value)
+    )
+    found = nn.functional.scaled_dot_product_attention(q, k, v, **how)
+    return found.transpose(1, 2).values().transpose(0, 1)[None]  # type: ignore[no-any-return]
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *,
+    lengths: tuple[int, ...], dropout: float = 0.0, scaling: float | None = None, **_: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """As transformers calls it: 1 x heads x T x D each → 1 x T x heads x D."""
+    attend = jagged if query.is_cuda else each_alone
+    found = attend(query, key, value, lengths, dropout_p=dropout, scale=scaling)
+    return found.transpose(1, 2), None
+
+
+AttentionInterface.register(PACKED, _attention)
+# No mask at all: sequences are kept apart by their lengths.
+AttentionMaskInterface.register(PACKED, lambda *args, **kwargs: None)
