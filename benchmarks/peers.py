@@ -206,10 +206,9 @@ def trainer(case: Case, weights: Weights, features: Features, sampling: str, fol
 def peer_model(case: Case, weights: Weights) -> Any:
     """Hugging Face's own class for the kind, in the same shape."""
     fields = {
-        **config_of(weights, case.recipe.dropout).to_dict(), "num_labels": len(LABELS), "attn_implementation": "sdpa"
+        **config_of(weights, case.recipe.dropout).to_dict(), "attn_implementation": "sdpa"
     }  # fmt: skip
-    if case.kind == "multiple_choice":
-        fields["num_labels"] = 1
+    fields["num_labels"] = {"multiple_choice": 1, "span_qa": 2}.get(case.kind, len(LABELS))
     for name in ("id2label", "label2id", "architectures"):
         fields.pop(name, None)
     return getattr(transformers, CLASSES[case.kind])(transformers.XLMRobertaConfig(**fields))
