@@ -29,6 +29,11 @@ class Weights:
     random_init: int | None = None
     """Seed of random weights: only the configuration is read then."""
 
+    def beside(self) -> dict[str, bytes]:
+        """What belongs to the tensors, by file name: an export goes into a directory of the same form."""
+        files = [self.folder / "config.json", *([] if self.kept_rows is None else [self.kept_rows])]
+        return {file.name: file.read_bytes() for file in files}
+
 
 _OTHER_HEAD = re.compile(r"head\.[1-9]")
 

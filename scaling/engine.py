@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -151,8 +150,10 @@ class Engine:
             raise RuntimeError(f"{folder}: no resume point that DeepSpeed can read")
         return dict(state)
 
-    def export(self, folder: Path, config: Path, kept_rows: Path | None) -> None:
+    def export(self, folder: Path, beside: Mapping[str, bytes]) -> None:
         """The weights as a Hugging Face directory, in the precision of the computation: every rank writes its shard.
+
+        `beside`: the other files of the directory.
 
         A shard holds whole tensors; which ones depends on their sizes and the number of ranks alone.
         """
@@ -179,9 +180,8 @@ class Engine:
             merged.update(part)
         if self.world.rank == 0:
             write_index(folder, files, merged)
-            shutil.copyfile(config, folder / "config.json")
-            if kept_rows is not None:
-                shutil.copyfile(kept_rows, folder / "kept_rows.npy")
+            for name, content in beside.items():
+                (folder / name).write_bytes(content)
         self.world.barrier()
 
     def _values(self, parameters: Mapping[str, Tensor], mine: set[str]) -> Iterator[Tensor]:

@@ -203,7 +203,17 @@ def _clean_up(step: Step, context: Context) -> None:
         above = context.plan.steps[parent]
         if keep == "all" or (keep == "intermediate" and above.phase == "ii"):
             return
-        if not all(_is_done(child, store) for child in context.plan.children_of(parent)):
+        if any(_needs_parent(child, context) for child in context.plan.children_of(parent)):
             return
         store.delete(f"{attempt_name(parent, store.record(parent).provenance.attempt)}/weights")
         parent = above.parent
+
+
+def _needs_parent(step: str, context: Context) -> bool:
+    """Whether a step has yet to start from its parent: it is not done, or its weights are gone and needed again."""
+    store = context.store
+    if not _is_done(step, store):
+        return True
+    if context.plan.steps[step].action == "eval" or _weights_there(store.record(step), store):
+        return False
+    return any(_needs_parent(child, context) for child in context.plan.children_of(step))

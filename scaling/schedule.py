@@ -180,8 +180,10 @@ def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
     A worker deletes weights by the plan that its session began with, in which the collapsed one had more children.
     """
     if plan.study.reruns and plan.study.keep_weights == "none":
+        pending = set(pending_steps(plan, scan))
         for step in plan.collapsed & scan.weights & plan.steps.keys():
-            if all(child in scan.done for child in plan.children_of(step)):
+            # Also a child that is done starts from them, if its own weights are gone and needed again.
+            if pending.isdisjoint(plan.children_of(step)):
                 store.delete(f"{attempt_name(step, store.record(step).provenance.attempt)}/weights")
 
 

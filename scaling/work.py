@@ -76,7 +76,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     seed = step.training_seed
     with clock.part("load"):
         weights = _weights(step, context)
-        lookup = row_lookup(weights)
+        # Read now: once they are loaded nothing holds the parent's files any more.
+        lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
         streams, drawn = streams_of(step, materials, updates)
@@ -93,7 +94,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         scored = [_dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)]
     with clock.part("save"):
         folder = _own_folder(step, context)
-        engine.export(folder / "weights", weights.folder / "config.json", weights.kept_rows)
+        engine.export(folder / "weights", beside)
         engine.close()
         gc.collect()
         files = _publish(step, context, folder)

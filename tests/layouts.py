@@ -60,7 +60,7 @@ def main() -> None:
             out = Path(folder) / f"out-{architecture}-{size}-{stage}"
             if stage in (0, 3) and not out.exists():
                 world.barrier()
-                engine.export(out, weights.folder / "config.json", None)
+                engine.export(out, weights.beside())
             engine.close()
             # What one layout wrote, another one reads; start_scoring compares every value with the file.
             if size == "2" and stage in (0, 3):

@@ -122,6 +122,28 @@ def test_weights_of_a_replaced_training_go_when_its_scorings_are_done(tmp_path: 
     assert bad not in store.scan().weights
 
 
+def test_weights_of_the_last_rerun_stay_for_a_child_that_is_made_again(tmp_path: Path) -> None:
+    bad: set[str] = set()
+    for rerun in range(3):
+        bad.add(step_of(plan_of(bad), "iii.xlm-r-base.none-mnli.s0", rerun))
+    plan, store = plan_of(bad), Store.open(tmp_path)
+    last = step_of(plan, "iii.xlm-r-base.none-mnli.s0", 2)
+    store.write(f"{attempt_name(last, record_of(plan, last).provenance.attempt)}/weights/manifest.json", "{}")
+    # Everything has its record but one scoring of a training whose own weights are gone.
+    child = next(step for step in plan.children_of(last) if plan.steps[step].action == "train")
+    below = plan.children_of(child)[0]
+    for step in plan.steps:
+        if step != below:
+            store.commit(record_of(plan, step))
+    for step in bad:
+        store.write(f"steps/{step}/{COLLAPSED}", "{}")
+    drop_replaced(plan, store, store.scan())
+    assert last in store.scan().weights
+    store.commit(record_of(plan, below))
+    drop_replaced(plan, store, store.scan())
+    assert last not in store.scan().weights
+
+
 @pytest.mark.torch
 def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> None:
     """Nothing learns at this rate, so that every training collapses, is run again twice, and the last one is used."""

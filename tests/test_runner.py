@@ -91,6 +91,25 @@ def test_two_runs_agree_to_the_bit(tiny_study: dict[str, Any], tmp_path: Path, w
     assert science(*first) == science(*second)
 
 
+def test_weights_that_are_made_again_stay_until_all_who_need_them_had_them(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    run_all(plan, store, world)
+    (parent,) = [step.id for step in plan.steps.values() if step.phase == "ii"]
+    trained, scoring = sorted(plan.children_of(parent), key=lambda step: plan.steps[step].action, reverse=True)
+    (below,) = plan.children_of(trained)
+    assert not store.scan().weights
+    for step in (scoring, below):
+        store.delete(f"steps/{step}")
+    # By its record the training is done when the first scoring ends; it has yet to start from the parent again.
+    order = [parent, scoring, trained, below]
+    assert set(pending_steps(plan, store.scan())) == set(order)
+    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
+    assert set(run_steps(plan, store, order, world, placements).values()) == {"done"}  # type: ignore[arg-type]
+    assert not store.scan().weights
+
+
 class Killed(Exception):
     pass
 

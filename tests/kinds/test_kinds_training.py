@@ -99,7 +99,7 @@ def test_a_short_training_lowers_the_loss(kind: str, weights: Weights, world: Wo
     found, outcomes = score_languages({"dev.en": (data, features)}, predictions, KINDS[kind], spec)
     assert found[0].main and found[0].value > found[0].chance
     assert outcomes.num_rows == found[0].n
-    engine.export(tmp_path / "out", weights.folder / "config.json", None)
+    engine.export(tmp_path / "out", weights.beside())
     engine.close()
     # What was saved is what is scored.
     saved = Weights(folder=tmp_path / "out", architecture="xlm-roberta", kept_rows=None)

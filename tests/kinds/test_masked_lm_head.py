@@ -131,7 +131,7 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
         ResumePoint(found=None, save=lambda fill, update: None),
     )  # fmt: skip
     before = predict(engine.core, features, KIND, RECIPE, world)
-    engine.export(out, weights.folder / "config.json", None)
+    engine.export(out, weights.beside())
     engine.close()
     again = Weights(folder=out, architecture=weights.architecture, kept_rows=None)
     model = start_scoring(again, head, RECIPE, placement, world)
@@ -173,7 +173,7 @@ def test_a_training_of_another_kind_hands_the_head_on(world: World, tmp_path: Pa
     engine = start_training(
         weights, lambda hidden: kind.head(hidden, spec_of, given), given, Placement(micro_batch=8), world, seed=0
     )
-    engine.export(tmp_path / "out", weights.folder / "config.json", None)
+    engine.export(tmp_path / "out", weights.beside())
     engine.close()
     handed = lm_head(tmp_path / "out")
     assert all(torch.equal(handed[name], tensor) for name, tensor in lm_head(weights.folder).items())
