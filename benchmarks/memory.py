@@ -21,7 +21,7 @@ from benchmarks.results_table import write_results
 from scaling.encoder import Weights
 from scaling.hardware import Placement
 from scaling.measuring import Request, measure
-from scaling.memory import memory
+from scaling.memory import demand_of, memory
 from scaling.models import ModelSpec
 from scaling.recipes import Recipe
 
@@ -45,7 +45,7 @@ def peak(model: ModelSpec, weights: Weights, stage: int, workers: int) -> tuple[
             placement=placement.model_dump(), lengths=[recipe.max_length], updates=1,
         )
     )  # fmt: skip
-    return memory(model, recipe, placement, gpu=gpu).total, max(one.peak_bytes for one in found)
+    return memory(model, demand_of(recipe), placement, gpu=gpu).total, max(one.peak_bytes for one in found)
 
 
 def peaks() -> list[dict[str, object]]:

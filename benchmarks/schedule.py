@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.results_table import write_results
-from scaling.estimate import placements, step_seconds
-from scaling.hardware import get_gpu
+from scaling.estimate import step_seconds
+from scaling.hardware import Placement, get_gpu
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.plan import Plan, make_plan
-from scaling.queue import ReadyQueue, pending_steps
+from scaling.queue import ReadyQueue
 from scaling.room import free_devices, nodes_for
 from scaling.simulate import Simulated, SpotLosses, lower_bound, simulate
 from scaling.store import Scan
@@ -61,7 +63,7 @@ class Case:
     """A study on a cluster."""
 
     plan: Plan
-    workers: Mapping[str, int]
+    placements: Mapping[str, Placement]
     seconds: Mapping[str, float]
     actual: Mapping[str, float]
     devices: int
@@ -69,22 +71,23 @@ class Case:
     def queue(self, kind: type[ReadyQueue] = ReadyQueue, pending: Sequence[str] | None = None) -> ReadyQueue:
         return kind(
             plan=self.plan, pending=list(self.plan.steps) if pending is None else list(pending), seconds=self.seconds,
-            workers=self.workers, nodes=[8] * (self.devices // 8), start_seconds=START_SECONDS,
+            placements=self.placements, nodes=[8] * (self.devices // 8), start_seconds=START_SECONDS,
         )  # fmt: skip
 
 
 def case_of(plan: Plan, workers: Mapping[str, int] | None, devices: int) -> Case:
     gpu = get_gpu(plan.study.gpu or "h100-80")
-    chosen = placements(plan.study, gpu)
-    own = {model: placement.workers for model, placement in chosen.items()}
-    workers = own if workers is None else workers
+    own = placements(plan, gpu)
+    chosen = own if workers is None else {
+        step.id: Placement(workers=workers[step.model]) for step in plan.steps.values()
+    }  # fmt: skip
     rng = random.Random(0)
     seconds, actual = {}, {}
     for step in plan.steps.values():
-        planned = step_seconds(plan, step, {}, chosen[step.model], gpu) * own[step.model]
-        seconds[step.id] = planned / workers[step.model]
+        planned = step_seconds(plan, step, {}, own[step.id], gpu) * own[step.id].workers
+        seconds[step.id] = planned / chosen[step.id].workers
         actual[step.id] = seconds[step.id] * rng.lognormvariate(0.0, SIGMA)
-    return Case(plan, workers, seconds, actual, devices)
+    return Case(plan, chosen, seconds, actual, devices)
 
 
 def waves(case: Case) -> float:

@@ -12,10 +12,10 @@ import torch
 
 from scaling.calibration import Calibration, add_calibration
 from scaling.data.tokens import features
-from scaling.estimate import placement_for
 from scaling.hardware import GpuSpec, Placement
 from scaling.measuring import Request, measure
-from scaling.memory import memory
+from scaling.memory import demand_of, memory
+from scaling.placing import model_placements
 from scaling.plan import Plan
 from scaling.pretrained.staging import model_files
 from scaling.store import Store
@@ -32,13 +32,14 @@ def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> It
     if gpu is not None and not torch.cuda.is_available():
         raise ValueError(f"this machine has no GPU, and the plan is for {gpu.name}")
     task = _longest_task(plan, store)
-    recipe = plan.study.recipe(task)
+    recipe, kind = plan.study.recipe(task), plan.study.task(task).kind
     for name in plan.study.models:
         try:
-            placement = placement_for(plan.study, name, gpu)
+            chosen = model_placements(plan, name, gpu)
         except ValueError as error:
             yield name, str(error)
             continue
+        placement = chosen[_training(plan, name, task)]
         if placement.workers > devices:
             yield name, f"needs {placement.workers} devices, this machine has {devices}"
             continue
@@ -47,12 +48,13 @@ def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> It
             found = measure(request)
         seconds, tokens = max(one.seconds for one in found), found[0].tokens
         length = tokens / (updates * request.recipe["batch"])
-        flops = plan.study.model(name).train_flops_per_token(round(length)) * tokens
+        model = plan.study.model(name)
+        flops = model.train_flops_per_token(round(length)) * tokens
         calibration = Calibration(
             model=name, device=found[0].device, device_gib=found[0].device_gib, placement=placement,
             flops_per_second=flops / seconds / placement.workers, tokens_per_second=tokens / seconds,
             peak_bytes=max(one.peak_bytes for one in found), measured_at=_now(),
-            predicted_bytes=int(memory(plan.study.model(name), recipe, placement, gpu=gpu is not None).total),
+            predicted_bytes=int(memory(model, demand_of(recipe, {kind}), placement, gpu=gpu is not None).total),
         )  # fmt: skip
         add_calibration(store, calibration)
         yield name, calibration
@@ -67,6 +69,13 @@ def _longest_task(plan: Plan, store: Store) -> str:
     sizes = store.read_sizes()
     trained = {step.task for step in plan.steps.values() if step.action == "train"}
     return max(sorted(trained), key=lambda task: sizes.get(task, {}).get("train.en", (0, 0))[1])
+
+
+def _training(plan: Plan, name: str, task: str) -> str:
+    """The first training of a model on a task."""
+    return next(
+        step.id for step in plan.steps.values() if (step.action, step.model, step.task) == ("train", name, task)
+    )  # fmt: skip
 
 
 def _request(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaling.cluster import DRIVER_RESOURCE
+from scaling.hardware import Placement
+from scaling.placing import largest_gangs
+from scaling.plan import Plan
 from scaling.study import Study
 
 # An autoscaler without a limit of its own; more nodes than a study can fill.
@@ -62,10 +65,10 @@ def capacity_of(study: Study, resources: Mapping[str, float]) -> Capacity:
     return Capacity("GPU" if gpus else "CPU", study.max_devices)
 
 
-def check_gangs(workers: Mapping[str, int], nodes: list[int], capacity: Capacity) -> None:
+def check_gangs(plan: Plan, chosen: Mapping[str, Placement], nodes: list[int], capacity: Capacity) -> None:
     """ValueError if the cluster can never hold a gang of the plan."""
     total = min(sum(nodes), capacity.most) if capacity.most else sum(nodes)
-    for model, gang in workers.items():
+    for model, gang in largest_gangs(plan, chosen).items():
         if gang > total:
             raise ValueError(
                 f"{model} needs {gang} {capacity.kind}s at once; the cluster has {total}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.estimate import placements
 from scaling.hardware import get_gpu
+from scaling.placing import check_fit, largest_gangs, placements
+from scaling.plan import make_plan
 from scaling.study import Study
 
 # What a trial holds of the cluster: its worker group brings its own resources. A share of the custom resource
@@ -136,17 +137,22 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     have = ", ".join(f"{kind.count} × {kind.name} {_devices(kind)}" for kind in room) or "nothing"
     if study.gpu and not has_gpus:
         return [f"the study is planned for {study.gpu} and no node type has a GPU; there is {have}"]
-    chosen = placements(study, get_gpu(study.gpu) if study.gpu else None)
+    plan, gpu = make_plan(study), get_gpu(study.gpu) if study.gpu else None
+    try:
+        chosen = placements(plan, gpu)
+        check_fit(plan, chosen, gpu)
+    except ValueError as error:
+        return [str(error)]
     bundle = {"GPU": 1.0, "CPU": 1.0} if has_gpus else {"CPU": 1.0}
     what = "GPUs" if has_gpus else "CPUs"
     places = sum(kind.holds(bundle) for kind in room)
     most = min(places, study.max_devices) if study.max_devices else places
     return [
-        f"{model} needs {placement.workers} {what} at once and the cluster can hold {most}"
+        f"{model} needs {gang} {what} at once and the cluster can hold {most}"
         + (f" (max_devices is {study.max_devices})" if study.max_devices and study.max_devices < places else "")
         + f"; there is {have}"
-        for model, placement in chosen.items()
-        if placement.workers > most
+        for model, gang in largest_gangs(plan, chosen).items()
+        if gang > most
     ]
 
 

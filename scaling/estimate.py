@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from scaling.arms import Member
 from scaling.calibration import Calibration
-from scaling.hardware import CPU_FLOPS, PAIRS_TOGETHER, GpuSpec, Placement, mfu
-from scaling.memory import burden, plan_placement
+from scaling.hardware import CPU_FLOPS, GpuSpec, Placement, mfu
+from scaling.memory import ASSUMED_CHOICES, burden
 from scaling.mixture import member_updates
 from scaling.models import ModelSpec
 from scaling.plan import Plan, Step
-from scaling.recipes import Recipe
 from scaling.records import StepRecord
-from scaling.study import Study
 from scaling.tasks import Split, TaskSpec
 
 # `SPLIT.LANGUAGE` → (sequences, real tokens), by task; written by staging.
@@ -26,7 +24,6 @@ Measured = Mapping[str, Calibration]
 ASSUMED_TOKENS = {
     "classification": 45, "multiple_choice": 50, "tagging": 30, "span_qa": 200, "retrieval": 30, "masked_lm": 250
 }  # fmt: skip
-ASSUMED_CHOICES = 4
 
 
 def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]) -> tuple[int, int]:
@@ -93,16 +90,16 @@ def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:
 
 
 def flops_per_second(
-    study: Study, model: str, placement: Placement, gpu: GpuSpec | None, measured: Measured | None = None
+    plan: Plan, step: Step, placement: Placement, gpu: GpuSpec | None, measured: Measured | None = None
 ) -> float:
     """Model FLOPs of the whole gang: measured on this device, else the GPU's peak times the assumed utilisation."""
-    known = (measured or {}).get(model)
+    known, load = (measured or {}).get(step.model), burden(placement, scoring=step.action == "eval")
     if known is not None:
         # Another placement than the measured one is faster or slower by what is assumed of both.
-        return known.flops_per_second * placement.workers * burden(known.placement) / burden(placement)
+        return known.flops_per_second * placement.workers * burden(known.placement) / load
     if gpu is None:
         return CPU_FLOPS * placement.workers
-    return gpu.bf16_tflops * 1e12 * mfu(study.model(model)) * placement.workers / burden(placement)
+    return gpu.bf16_tflops * 1e12 * mfu(plan.study.model(step.model)) * placement.workers / load
 
 
 def step_seconds(
@@ -114,21 +111,26 @@ def step_seconds(
     measured: Measured | None = None,
 ) -> float:
     """Estimated seconds of a step in a warm worker group; half a second for loading and committing."""
-    return step_flops(plan, step, sizes) / flops_per_second(plan.study, step.model, placement, gpu, measured) + 0.5
+    return step_flops(plan, step, sizes) / flops_per_second(plan, step, placement, gpu, measured) + 0.5
 
 
 def paces(
-    plan: Plan, records: Mapping[str, StepRecord], sizes: Sizes, chosen: Mapping[str, Placement], gpu: GpuSpec | None
+    plan: Plan,
+    records: Mapping[str, StepRecord],
+    sizes: Sizes,
+    chosen: Mapping[str, Placement],
+    gpu: GpuSpec | None,
+    measured: Measured | None = None,
 ) -> dict[str, float]:
     """Model → how many times longer its finished steps took than was estimated; the study's, then 1, where none did.
 
-    Steps that ran on other devices than are planned for do not count.
+    `chosen`: by step. Steps that ran on other devices than are planned for do not count.
     """
     took: dict[str, list[tuple[float, float]]] = {}
     for name, record in records.items():
         if (record.cost.device == "cpu") == (gpu is None):
             step = plan.steps[name]
-            estimated = step_seconds(plan, step, sizes, chosen[step.model], gpu)
+            estimated = step_seconds(plan, step, sizes, chosen[name], gpu, measured)
             took.setdefault(step.model, []).append((record.cost.wall_seconds, estimated))
 
     def ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
@@ -137,34 +139,3 @@ def paces(
 
     whole = ratio(pair for pairs in took.values() for pair in pairs) or 1.0
     return {model: ratio(took.get(model, ())) or whole for model in plan.study.models}
-
-
-def hungriest(study: Study) -> tuple[Recipe, bool]:
-    """(the longest sequences with the smallest global batch, whether a masked language model is trained)."""
-    recipes = [study.recipe(task) for task in study.used_tasks]
-    longest = max(recipes, key=lambda recipe: recipe.max_length)
-    masked = any(study.task(task).kind == "masked_lm" for task in study.used_tasks)
-    return longest.model_copy(update={"batch": min(recipe.batch for recipe in recipes)}), masked
-
-
-def placement_for(study: Study, name: str, gpu: GpuSpec | None) -> Placement:
-    """What the study says, else the planner's choice for the most demanding task; one worker on CPU.
-
-    ValueError if a model fits nowhere.
-    """
-    given = study.placement_of(name)
-    if given is not None:
-        return given
-    recipe, masked = hungriest(study)
-    if gpu is None:
-        # Sharding over one worker is copying for nothing; under bf16 it brings the master weights.
-        plain = all(study.recipe(task).precision == "fp32" for task in study.used_tasks)
-        return Placement(zero_stage=0 if plain else 1)
-    # Pairs of one group are each other's negatives, and stay in one pass.
-    group = PAIRS_TOGETHER if any(study.task(task).kind == "retrieval" for task in study.used_tasks) else 1
-    return plan_placement(study.model(name), recipe, gpu, masked=masked, multiple=group)
-
-
-def placements(study: Study, gpu: GpuSpec | None) -> dict[str, Placement]:
-    """By model; ValueError if one does not fit."""
-    return {name: placement_for(study, name, gpu) for name in study.models}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from scaling.calibration import Calibration
-from scaling.estimate import Sizes, hungriest, placement_for, step_flops, step_seconds
+from scaling.estimate import Sizes, step_flops, step_seconds
 from scaling.hardware import PRICES_DATED, GpuSpec, Placement, mfu
-from scaling.memory import Memory, memory, misfit
+from scaling.memory import Memory, memory
+from scaling.placing import fullest, given_misfit, layouts, model_placements
 from scaling.plan import Plan
 from scaling.queue import ReadyQueue
 from scaling.simulate import lower_bound, simulate
@@ -34,12 +35,13 @@ class SizeForecast:
     """One size of a study."""
 
     model: str
-    placement: Placement | None
-    """None: it fits nowhere."""
+    layouts: Mapping[str, tuple[str, ...]]
+    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits nowhere."""
     problem: str
-    """Why it does not fit and what would help; '' if it does."""
+    """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
     peak: Memory | None
-    """Of the most demanding training."""
+    """Of the training that fills a device most."""
+    peak_task: str
     cells: int
     steps: int
     flops: float
@@ -80,8 +82,8 @@ def forecast(
     if gpu is not None and prices is not None:
         gpu = prices.of(gpu)
     found = tuple(_size(plan, name, sizes, gpu, measured) for name in plan.study.models)
-    chosen = {one.model: one.placement for one in found if one.placement is not None}
-    makespan, bound = _makespan(plan, sizes, gpu, measured, chosen, devices) if devices and chosen else (0.0, 0.0)
+    fits = [one.model for one in found if not one.problem]
+    makespan, bound = _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
     return Forecast(
         sizes=found, gpu=gpu, prices_dated=prices.dated if prices else PRICES_DATED, devices=devices,
         makespan_seconds=makespan, bound_seconds=bound,
@@ -91,29 +93,29 @@ def forecast(
 def _size(
     plan: Plan, name: str, sizes: Sizes, gpu: GpuSpec | None, measured: Mapping[str, Calibration]
 ) -> SizeForecast:
-    study, model = plan.study, plan.study.model(name)
+    model = plan.study.model(name)
     steps = {step.id: step for step in plan.steps.values() if step.model == name}
     cells = [cell for cell in plan.cells if cell.model == name]
-    recipe, masked = hungriest(study)
-    placement, problem = None, ""
+    chosen: dict[str, Placement] = {}
     try:
-        placement = placement_for(study, name, gpu)
-        if gpu is not None and (wrong := misfit(model, recipe, placement, gpu, masked=masked)):
-            problem = f"{name}, placed as the study says, {wrong}"
+        chosen = model_placements(plan, name, gpu)
+        problem = given_misfit(plan, name, chosen, gpu)
     except ValueError as error:
         problem = str(error)
-    seconds = (
-        {step.id: step_seconds(plan, step, sizes, placement, gpu, measured) for step in steps.values()}
-        if placement is not None else dict.fromkeys(steps, 0.0)
-    )  # fmt: skip
-    workers = placement.workers if placement is not None else 0
-    alone = sum(seconds[step] for cell in cells for step in (*cell.intermediate, *cell.trained, cell.scored))
-    width = 2 if recipe.precision == "bf16" else 4
+    # Devices and seconds of each step.
+    device_seconds = {
+        step.id: 0.0 if problem else
+        chosen[step.id].workers * step_seconds(plan, step, sizes, chosen[step.id], gpu, measured)
+        for step in steps.values()
+    }  # fmt: skip
+    alone = sum(device_seconds[step] for cell in cells for step in (*cell.intermediate, *cell.trained, cell.scored))
+    most = fullest(plan, name, chosen, gpu=gpu is not None) if chosen else None
+    width = 2 if any(step.recipe.precision == "bf16" for step in steps.values()) else 4
     return SizeForecast(
-        model=name, placement=placement, problem=problem, cells=len(cells), steps=len(steps),
-        peak=memory(model, recipe, placement, gpu=gpu is not None, masked=masked) if placement else None,
-        flops=sum(step_flops(plan, step, sizes) for step in steps.values()),
-        device_hours=sum(seconds.values()) * workers / 3600, alone_device_hours=alone * workers / 3600,
+        model=name, layouts=layouts(plan, name, chosen) if chosen else {}, problem=problem, cells=len(cells),
+        steps=len(steps), peak=memory(model, *most[1:], gpu=gpu is not None) if most else None,
+        peak_task=most[0] if most else "", flops=sum(step_flops(plan, step, sizes) for step in steps.values()),
+        device_hours=sum(device_seconds.values()) / 3600, alone_device_hours=alone / 3600,
         checkpoint_bytes=float(width * model.total_params), resume_bytes=(12.0 + width) * model.total_params,
         basis=_basis(plan, name, gpu, measured),
     )  # fmt: skip
@@ -130,24 +132,23 @@ def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Ca
 
 def _makespan(
     plan: Plan,
+    models: Sequence[str],
     sizes: Sizes,
     gpu: GpuSpec | None,
     measured: Mapping[str, Calibration],
-    chosen: Mapping[str, Placement],
     devices: int,
 ) -> tuple[float, float]:
     """(makespan, lower bound) of all steps of the sizes that fit, on whole nodes."""
     node = gpu.devices_per_node if gpu else devices
     nodes = [min(node, devices - start) for start in range(0, devices, node)]
-
+    chosen = {step: one for name in models for step, one in model_placements(plan, name, gpu).items()}
     largest = max(placement.workers for placement in chosen.values())
     if largest > devices:
         raise ValueError(f"--gpus {devices}: a gang of {largest} never starts; give at least as many")
-    steps = [step for step in plan.steps.values() if step.model in chosen]
+    pending = [step for step in plan.steps if step in chosen]
     queue = ReadyQueue(
-        plan=plan, nodes=nodes, pending=[step.id for step in steps],
-        seconds={step.id: step_seconds(plan, step, sizes, chosen[step.model], gpu, measured) for step in steps},
-        workers={name: placement.workers for name, placement in chosen.items()},
+        plan=plan, nodes=nodes, pending=pending, placements=chosen,
+        seconds={step: step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured) for step in pending},
     )  # fmt: skip
     bound = lower_bound(queue)
     return simulate(queue).makespan, bound

@@ -10,8 +10,8 @@ from pyarrow import fs
 
 from scaling.lease import EXPIRY_SECONDS, dead_here, store_time
 from scaling.lock import token_cache_name
+from scaling.pending import pending_steps
 from scaling.plan import Plan
-from scaling.queue import pending_steps
 from scaling.store import Store, StoreError
 
 GROUPS = {

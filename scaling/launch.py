@@ -33,6 +33,7 @@ class Session:
     store: str
     steps: tuple[str, ...]
     placements: Mapping[str, Placement]
+    """By step; all have as many workers as the session."""
     workers: int
     use_gpu: bool
     one_node: bool
@@ -45,7 +46,7 @@ class Session:
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id, "study": self.study, "store": self.store, "steps": list(self.steps),
-            "placements": {model: placement.model_dump() for model, placement in self.placements.items()},
+            "placements": {step: placement.model_dump() for step, placement in self.placements.items()},
             "workers": self.workers, "use_gpu": self.use_gpu, "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
@@ -53,7 +54,7 @@ class Session:
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Session:
-        placements = {model: Placement(**fields) for model, fields in raw["placements"].items()}
+        placements = {step: Placement(**fields) for step, fields in raw["placements"].items()}
         limits = {step: Limit(**fields) for step, fields in raw["limits"].items()}
         plain = {"steps": tuple(raw["steps"]), "collapsed": frozenset(raw["collapsed"])}
         return Session(**{**raw, **plain, "placements": placements, "limits": limits})

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scaling.hardware import START_SECONDS
+from scaling.hardware import START_SECONDS, Placement
 from scaling.plan import Plan
 from scaling.room import Reservation, Running, free_devices, nodes_for, reserve, spread
 from scaling.store import Scan
@@ -28,34 +28,6 @@ RETRY_SECONDS = 10.0
 GAP_LOOKS = 32
 
 
-def pending_steps(plan: Plan, scan: Scan) -> list[str]:
-    """Steps that must run, parents first: unscored cells, and the trainings whose weights they need."""
-    wanted: set[str] = set()
-    for step in reversed(list(plan.steps.values())):
-        children = [child for child in plan.children_of(step.id) if child in wanted]
-        done = step.id in scan.done
-        if step.action == "eval":
-            if not done:
-                wanted.add(step.id)
-        # A training below which nothing is planned is wanted for its record (a check of learning rates).
-        elif (not done and not (plan.children_of(step.id) and _scored_below(plan, step.id, scan))) or (
-            children and step.id not in scan.weights
-        ):
-            wanted.add(step.id)
-    return [step for step in plan.steps if step in wanted]
-
-
-def _scored_below(plan: Plan, step: str, scan: Scan) -> bool:
-    """Whether every scoring that descends from a training is done, which makes the training itself unnecessary."""
-    below = [step]
-    while below:
-        for child in plan.children_of(below.pop()):
-            if plan.steps[child].action == "eval" and child not in scan.done:
-                return False
-            below.append(child)
-    return True
-
-
 @dataclass(kw_only=True)
 class ReadyQueue:
     """State of one run. `take` hands out sessions, `commit` notes steps that are done, `close` ends a session."""
@@ -64,8 +36,8 @@ class ReadyQueue:
     pending: list[str]
     seconds: Mapping[str, float]
     """Estimate by step."""
-    workers: Mapping[str, int]
-    """Devices of a step's gang, by model."""
+    placements: Mapping[str, Placement]
+    """By step: its workers are the gang that the step needs."""
     nodes: Sequence[int]
     """Devices of each node. A gang runs on one node unless no node is large enough."""
     most: int = 0
@@ -101,11 +73,14 @@ class ReadyQueue:
         self._open = set(steps)
         self._order = {step: index for index, step in enumerate(self.plan.steps)}
         self._path: dict[str, float] = {}
+        # Device seconds to the nearest scoring.
         self._shortest: dict[str, float] = {}
         for step in sorted(self._open, key=self._order.__getitem__, reverse=True):
             below = [child for child in self.plan.children_of(step) if child in self._path]
             self._path[step] = self.seconds[step] + max((self._path[child] for child in below), default=0.0)
-            self._shortest[step] = self.seconds[step] + min((self._shortest[child] for child in below), default=0.0)
+            self._shortest[step] = self.seconds[step] * self._gang(step) + min(
+                (self._shortest[child] + self._start_of(child, step) for child in below), default=0.0
+            )
         waiting = {step for _, step in self._later}
         self._ready, self._left = {}, {}
         for step in self._open - self._busy:
@@ -118,12 +93,16 @@ class ReadyQueue:
         """The devices of each node changed: one was lost, or came. What runs is not touched."""
         self.nodes = nodes
 
-    def extend(self, plan: Plan, pending: Iterable[str], seconds: Mapping[str, float]) -> None:
+    def extend(
+        self, plan: Plan, pending: Iterable[str], seconds: Mapping[str, float], placements: Mapping[str, Placement]
+    ) -> None:
         """Go on with a plan that has grown: new steps join, steps that it no longer has leave."""
         # Also what was done before, if its weights are gone and a new step starts from them.
         fresh = {step for step in pending if step not in self._open and step not in self.failed}
         self.pending += sorted(fresh - {*self.pending})
         self.plan, self.seconds = plan, {**self.seconds, **seconds}
+        # A step keeps the gang that it is counted in.
+        self.placements = {**placements, **self.placements}
         self._reload(step for step in self._open | fresh if step in plan.steps)
 
     # what is there
@@ -155,7 +134,12 @@ class ReadyQueue:
         return took / estimated if estimated > 0 else 1.0
 
     def _gang(self, step: str) -> int:
-        return self.workers[self.plan.steps[step].model]
+        return self.placements[step].workers
+
+    def _start_of(self, child: str, parent: str) -> float:
+        """Device seconds until a child can run: it needs a worker group of its own if its gang is another one."""
+        gang = self._gang(child)
+        return 0.0 if gang == self._gang(parent) else self.start_seconds * gang
 
     def _key(self, step: str) -> tuple[float, int, str]:
         return -self._path[step], self._order[step], step
@@ -232,7 +216,7 @@ class ReadyQueue:
 
         Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half of what is
         left, so that sessions are long at first and short in the end. Descendants follow their parent at once,
-        since its weights are at hand; scorings do so always.
+        since its weights are at hand; scorings do so always. A descendant of another gang size waits for its own line.
         """
         if window <= 0:
             return ()
@@ -256,9 +240,15 @@ class ReadyQueue:
             while stack:
                 step = stack.pop()
                 seconds = self.seconds[step]
-                if total + seconds > window or (total >= share and steps) or total + self._shortest[step] > purse:
+                if (
+                    total + seconds > window
+                    or (total >= share and steps)
+                    or total + self._shortest[step] / gang > purse
+                ):
                     continue
-                children = [child for child in self.plan.children_of(step) if child in self._open]
+                children = [
+                    child for child in self.plan.children_of(step) if child in self._open and self._gang(child) == gang
+                ]
                 scorings = sorted(
                     (child for child in children if self.plan.steps[child].action == "eval"),
                     key=self.seconds.__getitem__,
@@ -266,8 +256,8 @@ class ReadyQueue:
                 unit = seconds + sum(self.seconds[child] for child in scorings)
                 if total + unit > window:
                     continue
-                while len(scorings) > 1 and total + unit > purse:
-                    # The shortest of them is affordable, as was asked above.
+                while scorings and total + unit > purse:
+                    # The way to some scoring is affordable, as was asked above.
                     unit -= self.seconds[scorings.pop()]
                 steps += [step, *scorings]
                 chosen.update((step, *scorings))
@@ -285,7 +275,7 @@ class ReadyQueue:
     def _too_dear(self, gang: int) -> bool:
         """Whether the budget reaches to no scoring below any step in this line."""
         purse = self._purse(gang)
-        return purse < float("inf") and min(self._shortest[step] for _, _, step in self._ready[gang]) > purse
+        return purse < float("inf") and min(self._shortest[step] for _, _, step in self._ready[gang]) / gang > purse
 
     def _dollars(self, gang: int, seconds: float) -> float:
         return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price

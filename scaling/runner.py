@@ -44,6 +44,7 @@ def run_steps(
     `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not there.
     `preempted`: a machine goes away, as `notice` told all ranks (seconds left, or None). An exception of a step is
     noted in the store and then ends this process group's work, so that all ranks agree.
+    `placements` are by step.
     """
     outcomes: dict[str, Outcome] = {}
     owner = world.from_first(new_owner())
@@ -56,7 +57,7 @@ def run_steps(
                 outcomes[name] = "preempted"
                 continue
             context = Context(
-                plan=plan, store=store, world=world, placement=placements[step.model], cache=Path(cache), owner=owner,
+                plan=plan, store=store, world=world, placement=placements[name], cache=Path(cache), owner=owner,
                 alive=watchdog.alive, notice=notice,
             )  # fmt: skip
             began = time.monotonic()

@@ -14,18 +14,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.budget import price_of, read_sessions, settle, spent_device_seconds
+from scaling.calibration import measured_on, read_calibrations
 from scaling.capacity import Capacity, capacity_of, check_gangs
 from scaling.cluster import DRIVER_RESOURCE
 from scaling.deadline import Watchdog, limit_of
-from scaling.estimate import paces, placements, step_seconds
-from scaling.hardware import get_gpu
+from scaling.estimate import paces, step_seconds
+from scaling.hardware import Placement, get_gpu
 from scaling.launch import Session, quiet, run_session
 from scaling.orphans import free_orphans
+from scaling.pending import pending_steps
+from scaling.placing import check_fit, placements
 from scaling.plan import Plan, make_plan
-from scaling.queue import ReadyQueue, pending_steps
+from scaling.queue import ReadyQueue
 from scaling.status import failure_of
 from scaling.stopping import StopRequest
 from scaling.store import Scan, Store, attempt_name
+
+# Of steps of a plan: estimated seconds, and placements.
+Expected = tuple[Mapping[str, float], Mapping[str, Placement]]
 
 # Seconds between looks at the store for steps that were committed in the middle of a session.
 LOOK_SECONDS = 5.0
@@ -85,7 +91,7 @@ def _ensure_token() -> None:
 def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]) -> Run:
     """Run everything that is missing. `watch` gets the queue once, to show it while it works.
 
-    ValueError if the cluster can never hold a gang of the plan.
+    ValueError if the cluster can never hold a gang of the plan, or a step does not fit on the study's GPU.
     """
     scan = store.scan()
     pending = pending_steps(plan, scan)
@@ -99,23 +105,23 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     gpu = get_gpu(plan.study.gpu) if plan.study.gpu and use_gpu else None
-    chosen = placements(plan.study, gpu)
-    workers = {model: placement.workers for model, placement in chosen.items()}
-    check_gangs(workers, nodes, capacity)
+    chosen = placements(plan, gpu)
+    check_fit(plan, chosen, gpu)
+    check_gangs(plan, chosen, nodes, capacity)
     sizes = store.read_sizes()
     records = store.records(step for step in scan.done if step in plan.steps)
-    pace = paces(plan, records, sizes, chosen, gpu)
+    measured = measured_on(read_calibrations(store), gpu)
+    pace = paces(plan, records, sizes, chosen, gpu, measured)
 
-    def estimated(whole: Plan, steps: Iterable[str]) -> dict[str, float]:
-        models = {step: whole.steps[step].model for step in steps}
-        return {
-            step: pace[model] * step_seconds(whole, whole.steps[step], sizes, chosen[model], gpu)
-            for step, model in models.items()
-        }
+    def expected(whole: Plan, steps: Iterable[str]) -> Expected:
+        placed = placements(whole, gpu)
+        took = {step: step_seconds(whole, whole.steps[step], sizes, placed[step], gpu, measured) for step in steps}
+        return {step: pace[whole.steps[step].model] * seconds for step, seconds in took.items()}, placed
 
     price = price_of(plan.study)
+    seconds, _ = expected(plan, pending)
     queue = ReadyQueue(
-        plan=plan, pending=pending, nodes=nodes, most=capacity.most, seconds=estimated(plan, pending), workers=workers,
+        plan=plan, pending=pending, nodes=nodes, most=capacity.most, seconds=seconds, placements=chosen,
         price=price or 0.0, budget=plan.study.budget_dollars,
         spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
     )  # fmt: skip
@@ -129,8 +135,8 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         gang = queue.running[name].gang
         return Session(
             id=f"{name}-{os.getpid()}-{int(time.time())}", study=study, store=store.uri, steps=steps,
-            placements=chosen, workers=gang, use_gpu=use_gpu, one_node=use_gpu and gang <= max(queue.nodes),
-            collapsed=queue.plan.collapsed,
+            placements={step: queue.placements[step] for step in steps}, workers=gang, use_gpu=use_gpu,
+            one_node=use_gpu and gang <= max(queue.nodes), collapsed=queue.plan.collapsed,
             limits={step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step)) for step in steps},
         )  # fmt: skip
 
@@ -140,7 +146,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
-                    search_alg=make_search(queue, store, make_session, estimated, capacity, scratch, asked),
+                    search_alg=make_search(queue, store, make_session, expected, capacity, scratch, asked),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
@@ -163,7 +169,7 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
     )  # fmt: skip
 
 
-def grow(queue: ReadyQueue, scan: Scan, estimated: Callable[[Plan, Iterable[str]], dict[str, float]]) -> None:
+def grow(queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]) -> None:
     """Add a re-run, and what starts from it, for every training that was seen to collapse since the last look."""
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
@@ -171,7 +177,7 @@ def grow(queue: ReadyQueue, scan: Scan, estimated: Callable[[Plan, Iterable[str]
         return
     grown = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
     pending = pending_steps(grown, scan)
-    queue.extend(grown, pending, estimated(grown, pending))
+    queue.extend(grown, pending, *expected(grown, pending))
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
@@ -218,7 +224,7 @@ def make_search(
     queue: ReadyQueue,
     store: Store,
     make_session: Callable[[str, tuple[str, ...]], Session],
-    estimated: Callable[[Plan, Iterable[str]], dict[str, float]],
+    expected: Callable[[Plan, Iterable[str]], Expected],
     capacity: Capacity,
     scratch: str,
     asked: StopRequest,
@@ -249,7 +255,7 @@ def make_search(
             now = time.monotonic()
             if queue.running and now >= self.look_at:
                 scan = store.scan()
-                grow(queue, scan, estimated)
+                grow(queue, scan, expected)
                 drop_replaced(queue.plan, store, scan)
                 queue.look(queue.done_in(scan))
                 # A listing of a large store takes a while; it must not be what the driver does.
@@ -264,7 +270,7 @@ def make_search(
                 return
             name, session = self.sessions.pop(trial_id)
             scan = store.scan()
-            grow(queue, scan, estimated)
+            grow(queue, scan, expected)
             drop_replaced(queue.plan, store, scan)
             done = queue.done_in(scan)
             left = [step for step in queue.running[name].steps if not done(step)]

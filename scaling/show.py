@@ -18,7 +18,7 @@ from scaling.estimate import Sizes, member_sizes
 from scaling.forecast import Forecast, SizeForecast
 from scaling.garbage import GROUPS, Garbage
 from scaling.hardware import GIB, GpuSpec
-from scaling.memory import USABLE, describe
+from scaling.memory import USABLE
 from scaling.mixture import member_updates
 from scaling.plan import Plan, Step
 from scaling.queue import ReadyQueue
@@ -46,7 +46,7 @@ def plan_table(plan: Plan, found: Forecast) -> Table:
         fits, dollars = not line.problem, found.dollars(line.device_hours)
         table.add_row(
             line.model, f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
-            f"{describe(line.placement)}" if line.placement else "[red]does not fit[/red]",
+            next(iter(line.layouts), "[red]does not fit[/red]"),
             _peak(line, found.gpu), f"{line.flops / 1e15:,.0f}",
             f"{line.device_hours:,.1f}" if fits else "-", f"{dollars:,.0f}" if fits and dollars is not None else "-",
         )  # fmt: skip
@@ -72,6 +72,9 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
     notes = [
         f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}" for line in found.sizes if line.problem
     ]  # fmt: skip
+    for line in found.sizes:
+        others = [f"{layout} for {', '.join(tasks)}" for layout, tasks in list(line.layouts.items())[1:]]
+        notes += [f"{line.model} is placed otherwise for some tasks: {'; '.join(others)}."] if others else []
     if found.devices:
         longer = found.makespan_seconds / max(1.0, found.bound_seconds) - 1
         notes.append(
@@ -106,7 +109,9 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
     notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
     if found.gpu:
         notes.append(f"Prices dated {found.prices_dated}: {found.gpu.name} ${found.gpu.dollars_per_hour:g}/h.")
-    notes.append("GiB: predicted peak of one device in the longest recipe, of what may be used. Hours: of all devices.")
+    peaks = ", ".join(f"{line.model} {line.peak_task}" for line in found.sizes if line.peak_task)
+    notes.append(f"GiB: predicted peak of one device in the training that needs most ({peaks}), of what may be used.")
+    notes.append("Hours: of all devices. Placement: of most tasks.")
     notes.append(
         "Files of one training, weights and resume point, GB: "
         + ", ".join(f"{x.model} {x.checkpoint_bytes / 1e9:.3g} and {x.resume_bytes / 1e9:.3g}" for x in found.sizes)

@@ -200,7 +200,7 @@ def lower_bound(queue: ReadyQueue, actual: Mapping[str, float] | None = None) ->
     for step in reversed(queue.pending):
         below = [path[child] for child in queue.plan.children_of(step) if child in path]
         path[step] = seconds[step] + max(below, default=0.0)
-        gang = queue.workers[queue.plan.steps[step].model]
+        gang = queue.placements[step].workers
         work[gang] = work.get(gang, 0.0) + seconds[step]
     bounds = [max(path.values(), default=0.0), sum(gang * total for gang, total in work.items()) / queue.slots]
     for gang, total in work.items():

@@ -11,11 +11,13 @@ from typing import Any
 from pyarrow import fs
 
 from scaling.budget import price_of, read_sessions, spent_device_seconds
-from scaling.estimate import placements, step_seconds
+from scaling.calibration import measured_on, read_calibrations
+from scaling.estimate import step_seconds
 from scaling.hardware import GPUS
 from scaling.lease import Working, last_beats, working
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.plan import Plan
-from scaling.queue import pending_steps
 from scaling.records import StepRecord
 from scaling.store import Scan, Store
 
@@ -103,10 +105,10 @@ def _eta(
     gpu = GPUS.get(plan.study.gpu or "")
     if gpu is not None and any(record.cost.device == "cpu" for record in records.values()):
         gpu = None
-    chosen = placements(plan.study, gpu)
+    chosen, measured = placements(plan, gpu), measured_on(read_calibrations(store), gpu)
 
     def estimated(step: str) -> float:
-        return step_seconds(plan, plan.steps[step], sizes, chosen[plan.steps[step].model], gpu)
+        return step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured)
 
     spent = sum(records[step].cost.wall_seconds for step in records)
     ratio = spent / max(1e-9, sum(estimated(step) for step in records))

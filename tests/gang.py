@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from scaling.engine import join_world
+from scaling.placing import placements
 from scaling.plan import make_plan
 from scaling.runner import run_steps
 from scaling.store import Store
@@ -26,8 +27,7 @@ def main() -> None:
     plan = make_plan(Study(**json.loads(Path(study_file).read_text())), store.read_lock())
     if how == ["die-before-commit"]:
         Store.commit = lambda *_: os._exit(9)  # type: ignore[assignment]
-    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
-    print(json.dumps(run_steps(plan, store, steps.split(","), join_world(), placements)), flush=True)  # type: ignore[arg-type]
+    print(json.dumps(run_steps(plan, store, steps.split(","), join_world(), placements(plan, None))), flush=True)
 
 
 if __name__ == "__main__":

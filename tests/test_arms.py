@@ -25,8 +25,9 @@ from scaling.hardware import Placement
 from scaling.kinds import KINDS
 from scaling.method import Lora
 from scaling.mixture import schedule
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.plan import Plan, make_plan
-from scaling.queue import pending_steps
 from scaling.resume import ResumePoint
 from scaling.runner import run_steps
 from scaling.staging import stage
@@ -81,8 +82,7 @@ def staged(content: dict[str, Any], store: Path, raw: Path) -> tuple[Plan, Store
 
 
 def run_all(plan: Plan, store: Store, world: World) -> None:
-    placements = {model: plan.study.placement["default"] for model in plan.study.models}
-    run_steps(plan, store, pending_steps(plan, store.scan()), world, placements)
+    run_steps(plan, store, pending_steps(plan, store.scan()), world, placements(plan, None))
 
 
 def cell(plan: Plan, arm: str, target: str = "applications") -> Any:
@@ -142,13 +142,12 @@ def test_a_killed_arm_resumes_with_the_same_record(
         return original(*args[:at], fatal, *args[at + 1 :])
 
     monkeypatch.setattr(work, "run_updates", dies)
-    placements = {model: plan.study.placement["default"] for model in plan.study.models}
     found = [cell(plan, arm) for arm in arms]
     for step in dict.fromkeys((*one.intermediate, *one.trained)[0] for one in found):
         with pytest.raises(Killed):
-            run_steps(plan, store, [step], world, placements)
+            run_steps(plan, store, [step], world, placements(plan, None))
         assert store.exists(f"steps/{step}/resume/manifest.json")
-        assert run_steps(plan, store, [step], world, placements) == {step: "done"}
+        assert run_steps(plan, store, [step], world, placements(plan, None)) == {step: "done"}
         assert store.record(step).science() == study[1].record(step).science(), step
 
 

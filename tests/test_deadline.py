@@ -32,7 +32,8 @@ import json, sys
 from scaling.deadline import Limit
 from scaling.engine import join_world
 from scaling.plan import make_plan
-from scaling.queue import pending_steps
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.runner import run_steps
 from scaling.store import Store
 from scaling.study import Study
@@ -41,7 +42,7 @@ study, store = Study(**content), Store.open(folder)
 plan = make_plan(study, store.read_lock())
 pending = pending_steps(plan, store.scan())
 limits = {step: Limit(total_seconds=seconds) for step in pending}
-run_steps(plan, store, pending[:2], join_world(), {m: study.placement_of(m) for m in study.models}, limits)
+run_steps(plan, store, pending[:2], join_world(), placements(plan, None), limits)
 """
 
 

@@ -20,8 +20,10 @@ pytest.importorskip("torch")
 from scaling.engine import World, join_world
 from scaling.garbage import find_garbage
 from scaling.lease import claim, new_owner
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.plan import Plan
-from scaling.queue import ReadyQueue, pending_steps
+from scaling.queue import ReadyQueue
 from scaling.runner import Outcome, run_steps
 from scaling.status import failure_of
 from scaling.store import Store
@@ -54,9 +56,8 @@ def small(tiny_study: dict[str, Any], **placement: int) -> dict[str, Any]:
 
 
 def run(plan: Plan, store: Store, world: World, notice: Callable[[], float | None] = lambda: None) -> list[Outcome]:
-    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
     steps = pending_steps(plan, store.scan())
-    return list(run_steps(plan, store, steps, world, placements, notice=notice).values())  # type: ignore[arg-type]
+    return list(run_steps(plan, store, steps, world, placements(plan, None), notice=notice).values())
 
 
 @pytest.mark.parametrize(("left", "saved"), [(100.0, True), (5.0, False)])
@@ -95,8 +96,9 @@ def test_a_loss_that_diverges_names_its_update_and_its_descendants(
     training, scoring = pending_steps(plan, store.scan())
     reason = failure_of(store, training)[-1]
     queue = ReadyQueue(
-        plan=plan, pending=[training, scoring], nodes=[1], seconds={training: 1.0, scoring: 1.0}, workers={"tiny-1": 1}
-    )
+        plan=plan, pending=[training, scoring], nodes=[1], seconds={training: 1.0, scoring: 1.0},
+        placements=placements(plan, None),
+    )  # fmt: skip
     for turn in range(3):
         taken = queue.take(turn * 1e3)
         assert taken is not None

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from scaling.calibration import Calibration, add_calibration, measured_on, read_calibrations
-from scaling.estimate import placements
+from scaling.estimate import step_seconds
 from scaling.forecast import Prices, forecast
 from scaling.hardware import GIB, GPUS, Placement
-from scaling.memory import USABLE, memory, misfit, plan_placement
+from scaling.memory import USABLE, demand_of, fitting, memory, misfit
 from scaling.models import MODELS
+from scaling.placing import check_fit, demands, layouts, model_placements, placements
 from scaling.plan import make_plan
 from scaling.recipes import Recipe
 from scaling.store import Store
-from scaling.study import Study
+from scaling.study import Study, load_study
 
 SIZES = [MODELS[name] for name in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")]
 STUDY = Study(name="s", models=("xlm-r-base", "xlm-r-xxl"), arms=("none", "mnli"), targets=("xnli",), seeds=(0,))  # type: ignore[arg-type]
@@ -29,29 +30,98 @@ STUDY = Study(name="s", models=("xlm-r-base", "xlm-r-xxl"), arms=("none", "mnli"
 @settings(max_examples=24, deadline=None)
 @given(length=st.sampled_from([64, 128, 384, 512]), batch=st.sampled_from([8, 16, 32]), masked=st.booleans())
 def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, masked: bool) -> None:  # type: ignore[no-untyped-def]
-    recipe = Recipe(max_length=length, batch=batch)
+    demand = demand_of(Recipe(max_length=length, batch=batch), {"masked_lm"} if masked else {"tagging"})
     try:
-        placement = plan_placement(model, recipe, gpu, masked=masked)
+        found = fitting(model, demand, gpu)
     except ValueError:
         # Only the largest on the smallest, and only with what is longest.
         assert (model.name, gpu.name) == ("xlm-r-xxl", "a100-40")
         return
-    assert placement.share(batch) * placement.workers == batch and placement.micro_batch <= placement.share(batch)
-    assert memory(model, recipe, placement, masked=masked).total <= USABLE * gpu.memory_gib * GIB
-    assert placement.zero_stage >= 1
+    for workers, placement in found.items():
+        assert placement.workers == workers and batch % workers == 0
+        assert memory(model, demand, placement).total <= USABLE * gpu.memory_gib * GIB
+        assert placement.zero_stage >= 1
 
 
 def test_pairs_that_are_each_others_negatives_stay_in_one_pass() -> None:
-    study = STUDY.model_copy(update={"targets": ("lareqa",), "arms": STUDY.arms[:1], "models": ("xlm-r-xxl",)})
-    placement = placements(study, GPUS["h100-80"])["xlm-r-xxl"]
-    assert placement.share(study.recipe("squad1_pairs").batch) % 8 == 0
+    pairs, xxl = demand_of(STUDY.recipe("squad1_pairs"), {"retrieval"}), MODELS["xlm-r-xxl"]
+    # 16 pairs are two groups of eight: two texts each, in one pass, on two workers at most.
+    assert (pairs.least, [workers for workers in (1, 2, 4, 8) if pairs.divides(workers)]) == (16, [1, 2])
+    for placement in fitting(xxl, pairs, GPUS["h100-80"]).values():
+        assert placement.micro_batch >= 16
+    assert memory(xxl, pairs, Placement(micro_batch=1)) == memory(xxl, pairs, Placement(micro_batch=16))
+
+
+def test_one_demanding_task_does_not_place_all_others() -> None:
+    plan, gpu = make_plan(load_study("xtreme_r")), GPUS["h100-80"]
+    usual, *others = layouts(plan, "xlm-r-xxl", model_placements(plan, "xlm-r-xxl", gpu)).items()
+    assert usual[0].startswith("4 × ZeRO-3") and "offloaded" not in usual[0] and len(usual[1]) >= 14
+    assert [tasks for _, tasks in others] == [("squad1_pairs",)]
+    chosen = placements(plan, gpu)
+    by_demand: dict[object, set[Placement]] = {}
+    for step, demand in demands(plan, plan.steps.values()).items():
+        if plan.steps[step].action == "train":
+            by_demand.setdefault((plan.steps[step].model, demand), set()).add(chosen[step])
+            assert misfit(MODELS[plan.steps[step].model], demand, chosen[step], gpu) is None
+    assert all(len(alike) == 1 for alike in by_demand.values()), "equal demands, equal placements"
+    for one in plan.steps.values():
+        if one.action == "eval" and one.parent is not None:
+            assert chosen[one.id] == chosen[one.parent], "a scoring runs in its training's session"
+
+
+def test_a_model_keeps_one_gang_size_where_it_fits_and_divides() -> None:
+    study = STUDY.model_copy(update={"models": ("xlm-r-xxl",), "targets": ("panx", "udpos", "xnli")})
+    # A batch of 4 does not divide over eight workers, where the largest model fits GPUs of 40 GB.
+    odd = study.model_copy(update={"recipes": {"udpos": {"batch": 4, "max_length": 64}}})
+    for one, gangs in ((study, {8}), (odd, {8, 2})):
+        plan = make_plan(one)
+        chosen = placements(plan, GPUS["a100-40"])
+        assert {placement.workers for placement in chosen.values()} == gangs
+        for step in plan.steps.values():
+            assert chosen[step.id].workers == (2 if step.recipe.batch == 4 else 8)
+    narrow = study.model_copy(update={"max_devices": 2})
+    with pytest.raises(ValueError, match=r"does not fit on a node of 2 × a100-40.* This is for training mnli"):
+        placements(make_plan(narrow), GPUS["a100-40"])
+
+
+def test_a_rerun_moves_no_other_step() -> None:
+    plan = make_plan(load_study("xtreme_r"))
+    trained = [step.id for step in plan.steps.values() if step.action == "train" and step.model == "xlm-r-xxl"]
+    grown = make_plan(plan.study, plan.lock, frozenset(trained[:40]))
+    before, after = placements(plan, GPUS["a100-40"]), placements(grown, GPUS["a100-40"])
+    assert len(after.keys() - before.keys()) > 40
+    assert all(after[step] == before[step] for step in after.keys() & before.keys())
+
+
+def test_a_given_placement_that_does_not_fit_is_refused_with_a_way_out() -> None:
+    study = STUDY.model_copy(update={"placement": {"default": Placement(workers=2, zero_stage=3)}})
+    plan = make_plan(study)
+    with pytest.raises(ValueError, match=r"xlm-r-xxl, placed as the study says, needs .* for mnli\. 4 × ZeRO-3, micro"):
+        check_fit(plan, placements(plan, GPUS["h100-80"]), GPUS["h100-80"])
+    # No memory is checked on CPUs.
+    check_fit(plan, placements(plan, None), None)
+    line = forecast(plan, {}, GPUS["h100-80"], {}).sizes[1]
+    assert line.peak is not None and line.peak_task == "mnli" and line.device_hours == 0
+    pairs = study.model_copy(
+        update={"targets": ("lareqa",), "arms": STUDY.arms[:1], "placement": {"default": Placement(workers=8)}}
+    )
+    with pytest.raises(ValueError, match="16 pairs in groups of 8 do not divide over 8 workers"):
+        check_fit(make_plan(pairs), placements(make_plan(pairs), None), None)
+
+
+def test_scoring_is_not_slowed_by_what_training_needs() -> None:
+    plan, gpu = make_plan(STUDY), GPUS["h100-80"]
+    heavy = Placement(checkpoint_activations=True, offload_optimizer=True)
+    for step in plan.steps.values():
+        factor = step_seconds(plan, step, {}, heavy, gpu) / step_seconds(plan, step, {}, Placement(), gpu)
+        assert factor == (1 if step.action == "eval" else pytest.approx(8 / 3, rel=0.1))
 
 
 def test_more_workers_higher_stages_and_recomputation_need_less() -> None:
-    recipe, xxl = Recipe(), MODELS["xlm-r-xxl"]
+    demand, xxl = demand_of(Recipe()), MODELS["xlm-r-xxl"]
 
     def total(**fields: object) -> float:
-        return memory(xxl, recipe, Placement(**{"workers": 8, "micro_batch": 4, **fields})).total  # type: ignore[arg-type]
+        return memory(xxl, demand, Placement(**{"workers": 8, "micro_batch": 4, **fields})).total  # type: ignore[arg-type]
 
     assert total(zero_stage=1) > total(zero_stage=2) > total(zero_stage=3)
     assert total(zero_stage=3) > total(zero_stage=3, checkpoint_activations=True)
@@ -61,19 +131,20 @@ def test_more_workers_higher_stages_and_recomputation_need_less() -> None:
 
 def test_logits_of_a_quarter_million_pieces_count() -> None:
     recipe, base = Recipe(max_length=256), MODELS["xlm-r-base"]
-    extra = memory(base, recipe, Placement(), masked=True).total - memory(base, recipe, Placement()).total
+    masked, plain = demand_of(recipe, {"masked_lm"}), demand_of(recipe)
+    extra = memory(base, masked, Placement()).total - memory(base, plain, Placement()).total
     # 32 x 256 tokens, 15 % masked, 250,002 logits of 16 bytes with their gradients.
     assert extra / GIB == pytest.approx(0.15 * 32 * 256 * 250_002 * 16 / GIB)
 
 
 def test_a_size_that_does_not_fit_says_what_would_help() -> None:
     with pytest.raises(ValueError, match=r"xlm-r-xxl does not fit on a node of 1 × l4-24: at best .* needs 203\."):
-        plan_placement(MODELS["xlm-r-xxl"], Recipe(), GPUS["l4-24"])
+        fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), GPUS["l4-24"])
     roomy = GPUS["a100-80"].model_copy(update={"devices_per_node": 1})
-    assert plan_placement(MODELS["xlm-r-xxl"], Recipe(), roomy).offload_optimizer
+    assert fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy)[1].offload_optimizer
     # Offloading needs memory on the host.
     with pytest.raises(ValueError, match=r"with an offloaded optimizer it offloads 159 GiB to the host, 92 of a node"):
-        plan_placement(MODELS["xlm-r-xxl"], Recipe(), roomy.model_copy(update={"host_gib": 100}))
+        fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy.model_copy(update={"host_gib": 100}))
 
 
 def test_a_plan_shows_what_does_not_fit_and_counts_the_rest() -> None:
@@ -129,6 +200,6 @@ def test_a_gang_that_never_starts_and_bad_placements_are_refused() -> None:
         forecast(make_plan(study), {}, GPUS["h100-80"], {}, devices=4)
     with pytest.raises(ValidationError, match="offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0"):
         Placement(zero_stage=0, offload_optimizer=True)
-    assert misfit(MODELS["xlm-r-xl"], Recipe(), Placement(), GPUS["a10g-24"])
+    assert misfit(MODELS["xlm-r-xl"], demand_of(Recipe()), Placement(), GPUS["a10g-24"])
     with pytest.raises(ValidationError, match="fp16"):
         Recipe(precision="fp16")  # type: ignore[arg-type]

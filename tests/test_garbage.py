@@ -15,8 +15,9 @@ pytest.importorskip("torch")
 from scaling.engine import join_world
 from scaling.garbage import find_garbage, free
 from scaling.lease import claim, new_owner
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.plan import Plan, make_plan
-from scaling.queue import pending_steps
 from scaling.runner import run_steps
 from scaling.staging import stage
 from scaling.store import Store, StoreError
@@ -38,7 +39,7 @@ def finished(
     if not ran.exists():
         study, store = Study(**small, keep_weights="all"), Store.open(ran)
         plan = make_plan(study, stage(study, store, None, lambda what: None))
-        run_steps(plan, store, list(plan.steps), join_world(), {"tiny-1": study.placement["default"]})
+        run_steps(plan, store, list(plan.steps), join_world(), placements(plan, None))
     shutil.copytree(ran, tmp_path / "store")
     store = Store.open(tmp_path / "store")
     return make_plan(Study(**small), store.read_lock()), store

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from scaling.hardware import Placement
+from scaling.pending import pending_steps
 from scaling.plan import Plan, make_plan
-from scaling.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, ReadyQueue, pending_steps
+from scaling.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, ReadyQueue
 from scaling.simulate import SpotLosses, lower_bound, simulate
 from scaling.store import Scan
 from scaling.study import Study, load_study
@@ -28,13 +30,23 @@ SMALL = make_plan(Study(**STUDY))
 
 
 def queue_of(
-    plan: Plan, nodes: list[int], gangs: dict[str, int] | None = None, seconds: float = 60.0, **fields: Any
+    plan: Plan,
+    nodes: list[int],
+    gangs: dict[str, int] | None = None,
+    seconds: float = 60.0,
+    by_task: Mapping[str, int] | None = None,
+    **fields: Any,
 ) -> ReadyQueue:
+    """Gangs by model; some tasks' steps have another one."""
+    gangs, by_task = gangs or dict.fromkeys(plan.study.models, 1), by_task or {}
+    placements = {
+        step.id: Placement(workers=by_task.get(step.task, gangs[step.model])) for step in plan.steps.values()
+    }  # fmt: skip
     pending = pending_steps(plan, NOTHING)
     cost = {"train": seconds, "eval": seconds / 4}
     return ReadyQueue(
         plan=plan, pending=pending, seconds={step: cost[plan.steps[step].action] for step in pending},
-        workers=gangs or dict.fromkeys(plan.study.models, 1), nodes=nodes, **fields,
+        placements=placements, nodes=nodes, **fields,
     )  # fmt: skip
 
 
@@ -49,6 +61,7 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
             assert not set(steps) & {step for _, busy in clocks.values() for step in busy}
             assert not set(steps) & set(ended)
             clocks[name] = now + queue.start_seconds + actual[steps[0]], list(steps)
+            assert {queue.placements[step].workers for step in steps} == {queue.running[name].gang}
             used = [0] * len(queue.nodes)
             for session in queue.running.values():
                 assert sum(session.place.values()) == session.gang
@@ -83,43 +96,51 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
 @given(
     sizes=st.lists(st.integers(1, 8), min_size=1, max_size=4),
     base=st.integers(1, 4), large=st.integers(1, 8), seed=st.integers(0, 9), start=st.sampled_from([0.0, 25.0, 90.0]),
-    most=st.sampled_from([0, 8]),
+    most=st.sampled_from([0, 8]), panx=st.integers(1, 4), mnli=st.integers(1, 4),
 )  # fmt: skip
 def test_everything_runs_once_parents_first_on_devices_that_exist(
-    sizes: list[int], base: int, large: int, seed: int, start: float, most: int
+    sizes: list[int], base: int, large: int, seed: int, start: float, most: int, panx: int, mnli: int
 ) -> None:
-    gangs = {"xlm-r-base": base, "xlm-r-large": large}
-    if max(gangs.values()) > min(sum(sizes), most or 99):
+    gangs, by_task = {"xlm-r-base": base, "xlm-r-large": large}, {"panx": panx, "mnli": mnli}
+    if max(*gangs.values(), panx, mnli) > min(sum(sizes), most or 99):
         return
     rng = random.Random(seed)
-    queue = queue_of(SMALL, sizes, gangs, start_seconds=start, most=most)
+    queue = queue_of(SMALL, sizes, gangs, by_task=by_task, start_seconds=start, most=most)
     actual = {step: seconds * rng.lognormvariate(0, 1) for step, seconds in queue.seconds.items()}
     ended = everything_of(queue, actual, rng)
     assert sorted(ended) == sorted(queue.pending)
 
 
 @settings(max_examples=40, deadline=None)
-@given(budget=st.floats(0.01, 12.0), seed=st.integers(0, 9), large=st.sampled_from([1, 4]))
+@given(
+    budget=st.floats(0.01, 12.0), seed=st.integers(0, 9), large=st.sampled_from([1, 4]), panx=st.sampled_from([1, 2, 4])
+)  # fmt: skip
 # Pays for a training and one of its scorings, not for all of them.
-@example(budget=0.1328125, seed=0, large=1)
-def test_a_budget_admits_what_it_can_pay_and_names_the_rest(budget: float, seed: int, large: int) -> None:
+@example(budget=0.1328125, seed=0, large=1, panx=1)
+def test_a_budget_admits_what_it_can_pay_and_names_the_rest(budget: float, seed: int, large: int, panx: int) -> None:
     rng = random.Random(seed)
-    queue = queue_of(SMALL, [4], {"xlm-r-base": 1, "xlm-r-large": large}, price=1 / 3600, budget=budget)
+    queue = queue_of(
+        SMALL, [4], {"xlm-r-base": 1, "xlm-r-large": large}, by_task={"panx": panx}, price=1 / 3600, budget=budget
+    )
     ended = everything_of(queue, queue.seconds, rng)
     assert queue.spent <= budget * 1.0001
     assert sorted([*ended, *queue.unfunded]) == sorted(queue.pending)
     if queue.unfunded:
         # What was left out could not be paid: not even the cheapest way to one more score.
         ready = [step for step in queue.unfunded if SMALL.steps[step].parent not in queue.unfunded]
-        gangs = {"xlm-r-base": 1, "xlm-r-large": large}
-        cheapest = min((25 + to_a_score(step, queue)) * gangs[SMALL.steps[step].model] for step in ready)
+        cheapest = min(25 * queue.placements[step].workers + to_a_score(step, queue) for step in ready)
         assert queue.spent + cheapest / 3600 > budget * 0.9999
 
 
 def to_a_score(step: str, queue: ReadyQueue) -> float:
-    """Seconds of a step and of the shortest way below it that is still open."""
-    below = [to_a_score(child, queue) for child in SMALL.children_of(step) if child in queue.unfunded]
-    return queue.seconds[step] + min(below, default=0.0)
+    """Device seconds of a step and of the cheapest way below it that is still open."""
+    gang = queue.placements[step].workers
+    below = [
+        to_a_score(child, queue) + (25 * own if own != gang else 0)
+        for child in SMALL.children_of(step) if child in queue.unfunded
+        for own in (queue.placements[child].workers,)
+    ]  # fmt: skip
+    return queue.seconds[step] * gang + min(below, default=0.0)
 
 
 def test_a_budget_counts_what_was_spent_before() -> None:
@@ -165,7 +186,7 @@ def test_a_large_gang_is_not_starved_by_small_ones() -> None:
     # The large model comes first in line, but the node is never free at once: its sessions end at different times.
     for step, seconds in queue.seconds.items():
         queue.seconds[step] = seconds * (3 if plan.steps[step].model == "xlm-r-large" else 1)  # type: ignore[index]
-    queue.extend(plan, [], {})
+    queue.extend(plan, [], {}, {})
     rng = random.Random(1)
     actual = {step: seconds * rng.uniform(0.8, 1.2) for step, seconds in queue.seconds.items()}
     ended = everything_of(queue, actual, rng)
@@ -177,7 +198,7 @@ def test_small_work_fills_the_gap_before_a_reservation_and_no_more() -> None:
     plan = make_plan(Study(**STUDY))
     queue = queue_of(plan, [4], {"xlm-r-base": 1, "xlm-r-large": 4}, start_seconds=0.0)
     seconds = {step: 200.0 if "base" in step else 1000.0 for step in queue.seconds}
-    queue.extend(plan, [], seconds)
+    queue.extend(plan, [], seconds, {})
     # Hold one device for long, so that the large gang, which is first in line, has no room.
     queue._ready, kept = {1: queue._ready[1]}, {4: queue._ready[4]}
     held = queue.take(0.0)
@@ -345,3 +366,14 @@ def test_a_budget_of_nothing_is_refused(budget: float) -> None:
 def test_a_budget_needs_a_price() -> None:
     with pytest.raises(ValueError, match="needs a price"):
         Study(**{**STUDY, "budget_dollars": 5.0})
+
+
+def test_a_child_of_another_gang_size_waits_for_a_session_of_its_own() -> None:
+    queue = queue_of(SMALL, [4], by_task={"panx": 2})
+    parents = {step.parent for step in SMALL.steps.values() if step.task == "panx" and step.action == "train"} - {None}
+    steps = [one for _ in range(4) for _, one in [queue.take(0.0) or ("", ())]]
+    assert any(parents & set(one) for one in steps)
+    for one in steps:
+        assert len({queue.placements[step].workers for step in one}) <= 1
+    ended = everything_of(queue_of(SMALL, [4], by_task={"panx": 2}), queue.seconds, random.Random(0))
+    assert sorted(ended) == sorted(queue.pending)

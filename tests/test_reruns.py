@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from scaling.hardware import Placement
+from scaling.pending import pending_steps
 from scaling.plan import Plan, make_plan
-from scaling.queue import ReadyQueue, pending_steps
+from scaling.queue import ReadyQueue
 from scaling.schedule import drop_replaced, grow
 from scaling.store import COLLAPSED, Scan, Store, attempt_name
 from scaling.study import Study
@@ -82,7 +84,8 @@ def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
     nothing = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
     pending = pending_steps(plan, nothing)
     queue = ReadyQueue(
-        plan=plan, pending=pending, seconds=dict.fromkeys(pending, 3000.0), workers={"xlm-r-base": 1}, nodes=[1]
+        plan=plan, pending=pending, seconds=dict.fromkeys(pending, 3000.0), nodes=[1],
+        placements=dict.fromkeys(pending, Placement()),
     )  # fmt: skip
     bad = step_of(plan, "iii.xlm-r-base.none-mnli.s0")
     done: list[str] = []
@@ -150,7 +153,6 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     pytest.importorskip("torch")
     from scaling.current import current_plan
     from scaling.engine import join_world
-    from scaling.hardware import Placement
     from scaling.runner import run_steps
     from scaling.staging import stage
     from scaling.tidy import tidy_rows
@@ -164,7 +166,8 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     first = current_plan(study, store, stage(study, store, None, lambda what: None))
     pending = pending_steps(first, store.scan())
     queue = ReadyQueue(
-        plan=first, pending=pending, seconds=dict.fromkeys(pending, 1.0), workers={"tiny-1": 1}, nodes=[1]
+        plan=first, pending=pending, seconds=dict.fromkeys(pending, 1.0), nodes=[1],
+        placements=dict.fromkeys(pending, Placement()),
     )  # fmt: skip
     now = 0.0
     started_from: set[str] = set()
@@ -172,12 +175,12 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
         now += 20
         taken = queue.take(now)
         assert taken is not None
-        ran = run_steps(queue.plan, store, taken[1], world, {"tiny-1": Placement(micro_batch=8)})
+        ran = run_steps(queue.plan, store, taken[1], world, dict.fromkeys(taken[1], Placement(micro_batch=8)))
         for step, outcome in ran.items():
             if outcome == "done" and queue.plan.steps[step].action == "train" and queue.plan.steps[step].parent:
                 started_from.add(str(queue.plan.steps[step].parent))
         scan = store.scan()
-        grow(queue, scan, lambda plan, steps: dict.fromkeys(steps, 1.0))
+        grow(queue, scan, lambda plan, steps: (dict.fromkeys(steps, 1.0), dict.fromkeys(plan.steps, Placement())))
         drop_replaced(queue.plan, store, scan)
         queue.close(taken[0], queue.done_in(scan), now, None)
 

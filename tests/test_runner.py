@@ -16,8 +16,9 @@ from scaling.calibration import Calibration, measured_on, read_calibrations
 from scaling.engine import World, join_world
 from scaling.forecast import forecast
 from scaling.lease import claim, new_owner
+from scaling.pending import pending_steps
+from scaling.placing import placements
 from scaling.plan import Plan, make_plan
-from scaling.queue import pending_steps
 from scaling.rates import choose, rate_scores
 from scaling.records import CorruptRecord
 from scaling.resume import ResumePoint
@@ -42,8 +43,7 @@ def staged(content: dict[str, Any], folder: Path) -> tuple[Plan, Store]:
 
 
 def run_all(plan: Plan, store: Store, world: World) -> dict[str, str]:
-    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
-    return dict(run_steps(plan, store, pending_steps(plan, store.scan()), world, placements))  # type: ignore[arg-type]
+    return dict(run_steps(plan, store, pending_steps(plan, store.scan()), world, placements(plan, None)))
 
 
 def science(plan: Plan, store: Store) -> dict[str, Any]:
@@ -170,20 +170,19 @@ def test_a_harmed_resume_point_is_not_used(
     calm = staged(content, tmp_path / "calm")
     plan, store = staged(content, tmp_path / "harmed")
     step = next(iter(plan.steps))
-    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
-    run_steps(*calm, [step], world, placements)
+    run_steps(*calm, [step], world, placements(plan, None))
 
     with monkeypatch.context() as patched:
         patched.setattr(work, "_progress", dies_at_30)
         with pytest.raises(Killed):
-            run_steps(plan, store, [step], world, placements)
+            run_steps(plan, store, [step], world, placements(plan, None))
     if harm == "manifest":
         store.write(f"steps/{step}/resume/manifest.json", '{"at": 28, "by_r')
     else:
         shards = list((tmp_path / "harmed").glob(f"steps/{step}/resume/28/**/*.pt"))
         assert shards
         os.truncate(shards[0], shards[0].stat().st_size // 2)
-    assert run_steps(plan, store, [step], world, placements) == {step: "done"}
+    assert run_steps(plan, store, [step], world, placements(plan, None)) == {step: "done"}
     assert store.record(step).science() == calm[1].record(step).science()
     assert not store.listing(f"steps/{step}/resume")
 
@@ -193,10 +192,9 @@ def test_a_step_with_a_live_lease_is_left_alone(tiny_study: dict[str, Any], tmp_
     step = next(iter(plan.steps))
     lease = claim(store, step, new_owner())
     assert lease is not None
-    placements = {model: plan.study.placement["default"] for model in plan.study.models}
     child = plan.children_of(step)[0]
     try:
-        assert run_steps(plan, store, [step, child], world, placements) == {step: "taken", child: "blocked"}
+        assert run_steps(plan, store, [step, child], world, placements(plan, None)) == {step: "taken", child: "blocked"}
     finally:
         lease.release()
 

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from scaling.cluster import DRIVER_RESOURCE, Findings, Node, NodeType, complaints, wanted_versions
+from scaling.placing import placements
 from scaling.plan import make_plan
 from scaling.store import Store
 from scaling.study import Study
@@ -246,6 +247,5 @@ def undisturbed(tiny_study: dict[str, Any], folder: Path) -> tuple[Any, dict[str
     torch.set_num_threads(1)
     study, store = Study(**{**tiny_study, "languages": ["de", "sw"]}), Store.open(folder)
     plan = make_plan(study, stage(study, store, None, lambda what: None))
-    placement = study.placement["default"]
-    run_steps(plan, store, list(plan.steps), join_world(), {model: placement for model in study.models})
+    run_steps(plan, store, list(plan.steps), join_world(), placements(plan, None))
     return plan, {step: store.record(step).science() for step in plan.steps}

@@ -28,7 +28,7 @@ def plan(
     """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts nothing."""
     from scaling.calibration import measured_on, read_calibrations
     from scaling.forecast import Prices, forecast
-    from scaling.queue import pending_steps
+    from scaling.pending import pending_steps
     from scaling.show import plan_notes, plan_table
     from scaling.staged import defect_notes, staged_tasks
 
@@ -95,7 +95,7 @@ def power(
     found = forecast(whole, {}, gpu_of(spec, gpu), {})
     lines = found.sizes
     for line in lines:
-        if line.placement is None:
+        if line.problem:
             raise ValueError(line.problem)
     scale = {
         "total_params": lambda name: spec.model(name).total_params,

@@ -10,8 +10,9 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
 from scaling.current import current_plan
+from scaling.pending import pending_steps
 from scaling.plan import Plan, make_plan
-from scaling.queue import ReadyQueue, pending_steps
+from scaling.queue import ReadyQueue
 from scaling.store import Store
 from scaling.study import Study, load_study
 
