@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from scaling.cluster import DRIVER_RESOURCE, Findings, Node, NodeType, complaints, wanted_versions
+from scaling.hardware import Placement
 from scaling.placing import placements
 from scaling.plan import make_plan
 from scaling.store import Store
@@ -47,6 +48,13 @@ def spoken(nodes: list[Node], types: list[NodeType], study: Study = STUDY, store
 def test_a_cluster_that_fits_is_not_refused() -> None:
     assert spoken([HEAD, WORKER], []) == ""
     assert spoken([HEAD], [NodeType(name="h100x8", resources={"CPU": 192, "GPU": 8}, count=1)]) == ""
+
+
+def test_what_fits_on_no_device_is_refused_before_a_job_is_sent() -> None:
+    given = STUDY.model_copy(update={"placement": {"default": Placement(workers=2, zero_stage=3)}})
+    assert "xlm-r-xxl, placed as the study says, needs" in spoken([HEAD, WORKER], [], given)
+    small = STUDY.model_copy(update={"gpu": "a10g-24"})
+    assert "xlm-r-xxl does not fit on a node of 1 × a10g-24" in spoken([HEAD, WORKER], [], small)
 
 
 def test_node_types_that_nobody_looked_at_are_named() -> None:
