@@ -101,7 +101,7 @@ def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
             )  # fmt: skip
             grown = plan_of({bad})
             fresh = pending_steps(grown, scan)
-            queue.extend(grown, fresh, dict.fromkeys(fresh, 3000.0))
+            queue.extend(grown, fresh, dict.fromkeys(fresh, 3000.0), dict.fromkeys(fresh, Placement()))
         now += 1
         queue.close(taken[0], done.__contains__, now, None)
     assert set(done) == set(queue.plan.steps)
