@@ -49,8 +49,7 @@ class Demand:
 
     def sequences(self, placement: Placement) -> int:
         """Sequences of the largest pass, each of `max_length` tokens at most."""
-        share = self.batch // placement.workers
-        return max(self.least, min(placement.micro_batch, share * self.texts))
+        return max(self.least, placement.rows(self.batch))
 
 
 def demand_of(recipe: Recipe, kinds: Iterable[str] = ()) -> Demand:
@@ -159,8 +158,8 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
 
 
 def _micro_batches(demand: Demand, workers: int) -> list[int]:
-    """Powers of two up to 32 between the smallest pass and the largest, largest first; one pass at least."""
-    most = demand.batch // workers * demand.texts
+    """Powers of two up to 32 between the smallest pass and a worker's share, largest first; one at least."""
+    most = demand.batch // workers
     wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if demand.least <= micro <= most}
     return sorted(wanted | {max(demand.least, min(32, most))}, reverse=True)
 

@@ -152,16 +152,7 @@ def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) 
 def given_misfit(plan: Plan, name: str, chosen: Mapping[str, Placement], gpu: GpuSpec | None) -> str:
     """What is wrong with the placement that the study file gives a model; '' if nothing is, or it gives none."""
     given, model = plan.study.placement_of(name), plan.study.model(name)
-    if given is None:
-        return ""
-    steps = _deciding(step for step in plan.steps.values() if step.model == name)
-    for demand, label in {demand: _label(plan.steps[step]) for step, demand in demands(plan, steps).items()}.items():
-        if not demand.divides(given.workers):
-            return (
-                f"{name}, placed as the study says, cannot train {label}: {demand.batch} pairs in groups of "
-                f"{demand.together} do not divide over {given.workers} workers"
-            )
-    most = fullest(plan, name, chosen)
+    most = fullest(plan, name, chosen) if given is not None and gpu is not None else None
     if most is None or gpu is None:
         return ""
     label, demand, placement = most

@@ -103,11 +103,6 @@ def test_a_given_placement_that_does_not_fit_is_refused_with_a_way_out() -> None
     check_fit(plan, placements(plan, None), None)
     line = forecast(plan, {}, GPUS["h100-80"], {}).sizes[1]
     assert line.peak is not None and line.peak_task == "mnli" and line.device_hours == 0
-    pairs = study.model_copy(
-        update={"targets": ("lareqa",), "arms": STUDY.arms[:1], "placement": {"default": Placement(workers=8)}}
-    )
-    with pytest.raises(ValueError, match="16 pairs in groups of 8 do not divide over 8 workers"):
-        check_fit(make_plan(pairs), placements(make_plan(pairs), None), None)
 
 
 def test_scoring_is_not_slowed_by_what_training_needs() -> None:
