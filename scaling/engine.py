@@ -21,7 +21,7 @@ from scaling.adapters import add_adapters, merge_adapters
 from scaling.encoder import Encoder, Weights, config_of
 from scaling.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.kinds.heads import TiedHead
-from scaling.loading import differing, freed_at_once, load_tensors, names_in_file
+from scaling.loading import Filled, Loaded, differing, freed_at_once, load_tensors, names_in_file
 from scaling.method import Lora
 from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
@@ -269,6 +269,16 @@ def _share_embeddings(model: Encoder, stage: int) -> None:
         deepspeed.zero.register_external_parameter(tied, tied.embeddings.weight)
 
 
+def _round_whole(model: Encoder, dtype: torch.dtype) -> None:
+    """Give what is not sharded yet, new heads and adapters, the precision of the sharded encoder.
+
+    DeepSpeed does so itself at other stages; stage 3 refuses two precisions in one model.
+    """
+    for parameter in model.parameters():
+        if not hasattr(parameter, "ds_tensor"):
+            parameter.data = parameter.data.to(dtype)
+
+
 def _plain_linear() -> None:
     """Undo what an earlier step under ZeRO-3 left in torch: another product, whose sums come out in another order."""
     plain = getattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", None)
@@ -276,30 +286,32 @@ def _plain_linear() -> None:
         torch.nn.functional.linear = plain
 
 
-def load(model: Encoder, weights: Weights, world: World, *, head: bool) -> dict[str, nn.Parameter]:
-    """Fill the encoder, and the head where it is stored; the parameters that were filled. BadWeights on every rank.
+def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head: bool) -> Loaded:
+    """Fill the encoder, and the head where it is stored. BadWeights on every rank.
 
     Nothing is filled where the weights are random.
     """
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else None
     if weights.random_init is not None:
-        return {}
+        return Loaded(parameters={}, filled={}, dtype=dtype)
     named = _named(model, list(model.named_parameters()))
     stored_head = head and any(name.startswith("head.") for name in named)
     wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
     # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along; nothing else is.
     ignored = (LM_HEAD,) if stored_head else (LM_HEAD, "head.")
+    filled: dict[str, Filled] = {}
     problem = ""
     try:
-        load_tensors(wanted, weights.folder, world.rank, world.size, ignored)
+        filled = load_tensors(wanted, weights.folder, world.rank, world.size, ignored, dtype)
     except BadWeights as error:
         problem = str(error)
     _agree(world, problem)
-    return wanted
+    return Loaded(parameters=wanted, filled=filled, dtype=dtype)
 
 
-def _check_loaded(wanted: Mapping[str, nn.Parameter], weights: Weights, world: World) -> None:
+def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
     """BadWeights if what is about to compute is not what the folder has."""
-    wrong = differing(wanted, weights.folder, world.rank)
+    wrong = differing(loaded.parameters, loaded.filled, weights.folder, world.rank, loaded.dtype)
     _agree(world, f"{weights.folder}: loaded, but with other values: {', '.join(wrong)}" if wrong else "")
 
 
@@ -322,7 +334,7 @@ def start_training(
     """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the head."""
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
-    wanted = load(model, weights, world, head=False)
+    loaded = load(model, weights, world, recipe, head=False)
     for tied in _tied_heads(model)[1:]:
         tied.load_state_dict(_tied_heads(model)[0].state_dict())
     if lora is not None:
@@ -336,8 +348,10 @@ def start_training(
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
     _share_embeddings(model, placement.zero_stage)
+    if loaded.dtype is not None and placement.zero_stage == 3:
+        _round_whole(model, loaded.dtype)
     core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
-    _check_loaded(wanted, weights, world)
+    _check_loaded(loaded, weights, world)
     core.train()
     lm_head = {} if _tied_heads(model) else _lm_head(weights)
     return Engine(
@@ -356,7 +370,7 @@ def start_scoring(
     """A model for scoring, its head filled from the weights where they have one."""
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, 0.0, 0, config, packed=placement.packed)
-    wanted = load(model, weights, world, head=True)
+    loaded = load(model, weights, world, recipe, head=True)
     if recipe.precision == "bf16":
         model = model.to(torch.bfloat16)
     if placement.zero_stage == 3:
@@ -365,7 +379,7 @@ def start_scoring(
         core.eval()
     else:
         core = model.to(world.device).eval()
-    _check_loaded(wanted, weights, world)
+    _check_loaded(loaded, weights, world)
     return core  # type: ignore[no-any-return]
 
 

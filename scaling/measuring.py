@@ -125,7 +125,7 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
     start, before = host_peak(reset=True), time.perf_counter()
     if request.only_load:
         model = build_model(weights, head, recipe.dropout, 0, ds_config(recipe, placement))
-        load(model, weights, world, head=False)
+        load(model, weights, world, recipe, head=False)
         loaded, load_seconds, seconds, tokens = host_peak(), time.perf_counter() - before, 0.0, 0
         peak = loaded
     else:

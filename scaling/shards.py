@@ -1,7 +1,8 @@
 """Folders of safetensors files with an index of tensors and hashes: read in slices, written tensor by tensor.
 
 The format is Hugging Face's (`model.safetensors`, or `model-00001-of-00004.safetensors` with
-`model.safetensors.index.json`); the index also holds the SHA-256 of every tensor's bytes. Files are read and not
+`model.safetensors.index.json`); the index also holds the SHA-256 of every tensor's bytes and of every file's header.
+Together these are all bytes of a file, so whoever trusts the index need not hash whole files. Files are read and not
 mapped, so that a process's memory never counts a checkpoint that it only passes through.
 """
 
@@ -34,6 +35,7 @@ class BadWeights(ValueError):
 class Stored:
     """Where a tensor lies."""
 
+    name: str
     path: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -59,25 +61,35 @@ class Stored:
                     raise BadWeights(f"{self.path}: the file ends early")
                 yield torch.frombuffer(raw, dtype=self.dtype)
 
+    def checked(self) -> Iterator[Tensor]:
+        """All elements, 16 MiB at a time; BadWeights after the last if the bytes are not those of the index."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks():
+            if self.sha256 is not None:
+                digest.update(as_bytes(chunk))
+            yield chunk
+        if self.sha256 is not None and digest.hexdigest() != self.sha256:
+            raise BadWeights(
+                f"{self.path}: tensor {self.name!r} has SHA-256 {digest.hexdigest()}, the index {self.sha256}"
+            )
+
     def read(self) -> Tensor:
-        """The whole tensor."""
+        """The whole tensor; BadWeights if its bytes are not those of the index."""
         whole = torch.empty(self.numel, dtype=self.dtype)
         at = 0
-        for chunk in self.chunks():
+        for chunk in self.checked():
             whole[at : at + len(chunk)] = chunk
             at += len(chunk)
         return whole.view(self.shape)
 
-    def check(self, name: str) -> None:
+    def check(self) -> None:
         """BadWeights if the bytes are not those of the index."""
-        digest = hashlib.sha256()
-        for chunk in self.chunks():
-            digest.update(_bytes(chunk))
-        if self.sha256 is not None and digest.hexdigest() != self.sha256:
-            raise BadWeights(f"{self.path}: tensor {name!r} has SHA-256 {digest.hexdigest()}, the index {self.sha256}")
+        for _ in self.checked() if self.sha256 is not None else ():
+            pass
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def as_bytes(tensor: Tensor) -> memoryview:
+    """What a tensor of this machine's memory holds."""
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
@@ -86,15 +98,17 @@ def read_index(folder: Path) -> dict[str, Stored]:
     path = folder / INDEX
     listed: dict[str, str] | None = None
     hashes: dict[str, str] = {}
+    headers: dict[str, str] = {}
     if path.is_file():
         raw = json.loads(path.read_text())
-        listed, hashes = raw["weight_map"], raw.get("metadata", {}).get("sha256", {})
+        listed, metadata = raw["weight_map"], raw.get("metadata", {})
+        hashes, headers = metadata.get("sha256", {}), metadata.get("headers", {})
     files = sorted({folder / file for file in listed.values()} if listed else folder.glob("*.safetensors"))
     if not files:
         raise BadWeights(f"{folder}: no *.safetensors")
     found: dict[str, Stored] = {}
     for file in files:
-        for name, stored in _header(file, hashes).items():
+        for name, stored in _header(file, hashes, headers.get(file.name)).items():
             if name in found:
                 raise BadWeights(f"{file}: tensor {name!r} is also in {found[name].path.name}")
             found[name] = stored
@@ -104,7 +118,22 @@ def read_index(folder: Path) -> dict[str, Stored]:
     return found
 
 
-def _header(path: Path, hashes: Mapping[str, str]) -> dict[str, Stored]:
+def hashed_files(folder: Path) -> frozenset[str]:
+    """Names of the files of which the folder's index holds a hash of every byte; none of folders without an index.
+
+    Indexes of other programs have no hashes, and those of older versions none of the headers.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        return frozenset()
+    raw = json.loads(path.read_text())
+    metadata = raw.get("metadata", {})
+    files = set(metadata.get("headers", {}))
+    files -= {file for name, file in raw["weight_map"].items() if name not in metadata.get("sha256", {})}
+    return frozenset(files)
+
+
+def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:
     if not path.is_file():
         raise BadWeights(f"{path}: missing, although the index names it")
     size = path.stat().st_size
@@ -114,8 +143,11 @@ def _header(path: Path, hashes: Mapping[str, str]) -> dict[str, Stored]:
             raise BadWeights(
                 f"{path}: {size:,} bytes, its header says {length + 8:,} or more: cut short or no safetensors"
             )
+        raw = stream.read(length)
+        if expected is not None and _header_hash(raw) != expected:
+            raise BadWeights(f"{path}: its header has SHA-256 {_header_hash(raw)}, the index {expected}")
         try:
-            header = json.loads(stream.read(length))
+            header = json.loads(raw)
         except ValueError as error:
             raise BadWeights(f"{path}: not a safetensors file: {error}") from error
     header.pop("__metadata__", None)
@@ -125,7 +157,7 @@ def _header(path: Path, hashes: Mapping[str, str]) -> dict[str, Stored]:
         if entry["dtype"] not in DTYPES:
             raise BadWeights(f"{path}: tensor {name!r} is {entry['dtype']}; readable are {', '.join(DTYPES)}")
         stored = Stored(
-            path=path, dtype=DTYPES[entry["dtype"]], shape=tuple(entry["shape"]), at=8 + length + start,
+            name=name, path=path, dtype=DTYPES[entry["dtype"]], shape=tuple(entry["shape"]), at=8 + length + start,
             sha256=hashes.get(name),
         )  # fmt: skip
         if end - start != stored.numel * stored.dtype.itemsize or stored.at + end - start > size:
@@ -149,8 +181,8 @@ class Spec:
         return int(torch.Size(self.shape).numel()) * self.dtype.itemsize
 
 
-def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) -> dict[str, str]:
-    """A safetensors file from tensors that come one at a time, in the order of `specs`; their SHA-256 by name."""
+def _header_of(specs: Sequence[Spec]) -> bytes:
+    """The header of a file that has these tensors, one after another."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     at = 0
     for spec in specs:
@@ -159,14 +191,28 @@ def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) ->
         }  # fmt: skip
         at += spec.num_bytes
     raw = json.dumps(header).encode()
-    raw += b" " * (-len(raw) % 8)
+    return raw + b" " * (-len(raw) % 8)
+
+
+def _header_hash(raw: bytes) -> str:
+    """SHA-256 of a header and of its length, with which the file begins."""
+    return hashlib.sha256(_with_length(raw)).hexdigest()
+
+
+def _with_length(raw: bytes) -> bytes:
+    return len(raw).to_bytes(8, "little") + raw
+
+
+def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) -> dict[str, str]:
+    """A safetensors file from tensors that come one at a time, in the order of `specs`; their SHA-256 by name."""
+    raw = _header_of(specs)
     hashes: dict[str, str] = {}
     with path.open("wb") as stream:
-        stream.write(len(raw).to_bytes(8, "little") + raw)
+        stream.write(_with_length(raw))
         for spec, tensor in zip(specs, tensors, strict=True):
             if tensor.dtype != spec.dtype or tuple(tensor.shape) != spec.shape:
                 raise BadWeights(f"{spec.name}: {tensor.dtype} {tuple(tensor.shape)}, declared was {spec}")
-            content = _bytes(tensor)
+            content = as_bytes(tensor)
             hashes[spec.name] = hashlib.sha256(content).hexdigest()
             stream.write(content)
     return hashes
@@ -190,11 +236,12 @@ def shard_names(num: int) -> list[str]:
 
 
 def write_index(folder: Path, files: Mapping[str, Sequence[Spec]], hashes: Mapping[str, str]) -> None:
-    """The index of shards that are already written."""
+    """The index of shards that are already written, each with its tensors in this order."""
     content = {
         "metadata": {
             "total_size": sum(spec.num_bytes for specs in files.values() for spec in specs),
             "sha256": dict(sorted(hashes.items())),
+            "headers": {file: _header_hash(_header_of(specs)) for file, specs in files.items()},
         },
         "weight_map": {spec.name: file for file, specs in files.items() for spec in specs},
     }

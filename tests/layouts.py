@@ -62,7 +62,7 @@ def main() -> None:
                 world.barrier()
                 engine.export(out, weights.beside())
             engine.close()
-            # What one layout wrote, another one reads; start_scoring compares every value with the file.
+            # What one layout wrote, another one reads; start_scoring checks that it holds what it read.
             if size == "2" and stage in (0, 3):
                 other = Weights(
                     folder=Path(folder) / f"out-{architecture}-1-{3 - stage}", architecture=architecture, kept_rows=None

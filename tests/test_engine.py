@@ -14,7 +14,14 @@ pytest.importorskip("torch")
 
 import torch
 
+from scaling.encoder import Weights
+from scaling.engine import join_world, start_training
+from scaling.hardware import Placement
+from scaling.kinds import KINDS
+from scaling.method import Lora
+from scaling.recipes import Recipe
 from scaling.shards import read_index
+from scaling.tasks import TaskSpec
 from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch
@@ -83,5 +90,25 @@ def test_every_rank_exports_its_share_of_the_same_weights(folder: Path, architec
         assert len({stored.path for stored in other.values()}) == files
         assert other.keys() == first.keys() and "head.out.weight" in first
         for name, stored in other.items():
-            stored.check(name)
+            stored.check()
             assert torch.allclose(stored.read(), first[name].read(), atol=1e-4), name
+
+
+@pytest.mark.parametrize("lora", [None, Lora()])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_training_in_bf16_starts_with_what_the_folder_has(tmp_path: Path, stage: int, lora: Lora | None) -> None:
+    make_model(tmp_path / "m", "xlm-roberta", 1)
+    weights = Weights(folder=tmp_path / "m", architecture="xlm-roberta", kept_rows=None)
+    task = TaskSpec(name="made-up", kind="classification", labels=("a", "b"), metric="accuracy")
+    recipe = Recipe(batch=2, precision="bf16")
+    placement = Placement(workers=1, zero_stage=stage, micro_batch=2)
+    # Compares what DeepSpeed holds with what was read.
+    engine = start_training(
+        weights, lambda hidden: KINDS["classification"].head(hidden, task, recipe), recipe, placement, join_world(),
+        seed=0, lora=lora,
+    )  # fmt: skip
+    assert {parameter.dtype for parameter in engine.model.parameters()} == {torch.bfloat16}
+    ids = torch.tensor([[0, 10, 11, 2], [0, 12, 2, 1]])
+    engine.backward(engine.hidden(ids, (ids != 1).long()).float().square().mean())
+    engine.step(1e-3)
+    engine.close()

@@ -20,7 +20,7 @@ from scaling.loading import differing, load_tensors, names_in_file
 from scaling.models import ModelSpec
 from scaling.pretrained.architecture import CLASSES, empty_encoder
 from scaling.pretrained.staging import stage_model, tokenizer_file
-from scaling.shards import INDEX, BadWeights, read_index
+from scaling.shards import INDEX, BadWeights, hashed_files, read_index
 from scaling.store import Store
 from tests.conftest import make_model
 
@@ -86,8 +86,7 @@ def test_half_precision_is_kept_and_noted(source: Any, tmp_path: Path) -> None:
     lock, folder = staged(variant(source, tmp_path / "a", halved), tmp_path / "store")
     assert lock["dtype"] == "float16"
     model = encoder(folder)
-    load_tensors(model, folder, 0, 1)
-    assert differing(model, folder, 0) == []
+    assert differing(model, load_tensors(model, folder, 0, 1), folder, 0) == []
     assert all(parameter.dtype == torch.float32 for parameter in model.values())
 
 
@@ -142,6 +141,13 @@ def test_tampered_and_cut_files_do_not_load(source: Any, tmp_path: Path) -> None
     stored.path.write_bytes(content)
     with pytest.raises(BadWeights, match=rf"tensor '{name}' has SHA-256"):
         load_tensors(encoder(folder), folder, 0, 1)
+    content[stored.at + 5] ^= 1
+    # Another name for the same bytes: what no hash of a tensor can tell.
+    swapped = content[: stored.at].replace(b'"dtype": "F32"', b'"dtype": "I32"', 1)
+    assert len(hashed_files(folder)) == 1 and swapped != content[: stored.at]
+    stored.path.write_bytes(swapped + content[stored.at :])
+    with pytest.raises(BadWeights, match=r"model\.safetensors: its header has SHA-256"):
+        load_tensors(encoder(folder), folder, 0, 1)
     stored.path.write_bytes(content[:-3])
     with pytest.raises(BadWeights, match=r"model\.safetensors: .* bytes, but tensor .* cut short"):
         load_tensors(encoder(folder), folder, 0, 1)
@@ -170,10 +176,59 @@ def test_every_wrong_tensor_is_named_at_loading(source: Any, tmp_path: Path) -> 
 def test_a_value_that_changed_after_loading_is_named(source: Any, tmp_path: Path) -> None:
     _, folder = staged(variant(source, tmp_path / "a", as_hub_bin), tmp_path / "store")
     model = encoder(folder)
-    load_tensors(model, folder, 0, 1)
+    filled = load_tensors(model, folder, 0, 1)
+    assert differing(model, filled, folder, 0) == []
     with torch.no_grad():
         model["encoder.layer.1.output.dense.bias"][3] += 1e-4
-    assert differing(model, folder, 0) == ["encoder.layer.1.output.dense.bias"]
+    assert differing(model, filled, folder, 0) == ["encoder.layer.1.output.dense.bias"]
+
+
+def test_two_values_that_changed_places_are_named(source: Any, tmp_path: Path) -> None:
+    _, folder = staged(variant(source, tmp_path / "a", as_hub_bin), tmp_path / "store")
+    model, name = encoder(folder), "encoder.layer.0.output.dense.weight"
+    filled = load_tensors(model, folder, 0, 1)
+    with torch.no_grad():
+        model[name].copy_(model[name].flip(0))
+    assert differing(model, filled, folder, 0) == [name]
+
+
+def test_values_are_compared_in_the_precision_in_which_they_compute(source: Any, tmp_path: Path) -> None:
+    _, folder = staged(variant(source, tmp_path / "a", as_hub_bin), tmp_path / "store")
+    model, name = encoder(folder), "encoder.layer.1.output.dense.weight"
+    filled = load_tensors(model, folder, 0, 1, dtype=torch.bfloat16)
+    rounded = {key: torch.nn.Parameter(value.detach().bfloat16()) for key, value in model.items()}
+    assert differing(rounded, filled, folder, 0, torch.bfloat16) == []
+    with torch.no_grad():
+        rounded[name][2, 3] *= 1.01
+    assert differing(rounded, filled, folder, 0, torch.bfloat16) == [name]
+
+
+@pytest.mark.parametrize("num", [2, 3])
+def test_slices_are_compared_whenever_they_were_cut(source: Any, tmp_path: Path, num: int) -> None:
+    _, folder = staged(variant(source, tmp_path / "a", as_hub_bin), tmp_path / "store")
+    whole = encoder(folder)
+    load_tensors(whole, folder, 0, 1)
+    late, name = "encoder.layer.0.output.dense.bias", "encoder.layer.1.output.dense.bias"
+    for rank in range(num):
+        model = encoder(folder)
+        # As DeepSpeed holds them under ZeRO-3: equal slices, the last one padded.
+        slices = {key: torch.zeros(-(-parameter.numel() // num)) for key, parameter in model.items()}
+        for key, parameter in model.items():
+            parameter.ds_shape = parameter.shape
+            if key != late:
+                parameter.ds_tensor = slices[key]
+        filled = load_tensors(model, folder, rank, num)
+        # Heads are filled whole, and cut when DeepSpeed takes them over.
+        cut = model[late].detach()[rank * len(slices[late]) :][: len(slices[late])]
+        slices[late][: len(cut)] = cut
+        model[late].ds_tensor = slices[late]
+        assert differing(model, filled, folder, rank) == []
+        for key, part in slices.items():
+            expected = whole[key].detach().view(-1)[rank * len(part) : (rank + 1) * len(part)]
+            assert torch.equal(part[: len(expected)], expected), key
+        for wrong in (late, name):
+            slices[wrong][0] += 1
+        assert differing(model, filled, folder, rank) == sorted([late, name])
 
 
 @pytest.mark.parametrize("architecture", ["xlm-roberta", "xlm-roberta-xl"])
