@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 
 from scaling.calibration import Calibration, add_calibration
 from scaling.data.tokens import features
+from scaling.fetching import Cache, fetch, open_cache
 from scaling.hardware import GpuSpec, Placement
 from scaling.measuring import Request, measure
 from scaling.memory import demand_of, memory
@@ -43,8 +42,8 @@ def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> It
         if placement.workers > devices:
             yield name, f"needs {placement.workers} devices, this machine has {devices}"
             continue
-        with tempfile.TemporaryDirectory() as cache:
-            request = _request(plan, store, name, task, placement, Path(cache), updates)
+        with open_cache() as cache:
+            request = _request(plan, store, name, task, placement, cache, updates)
             found = measure(request)
         seconds, tokens = max(one.seconds for one in found), found[0].tokens
         length = tokens / (updates * request.recipe["batch"])
@@ -79,10 +78,10 @@ def _training(plan: Plan, name: str, task: str) -> str:
 
 
 def _request(
-    plan: Plan, store: Store, name: str, task: str, placement: Placement, cache: Path, updates: int
+    plan: Plan, store: Store, name: str, task: str, placement: Placement, cache: Cache, updates: int
 ) -> Request:  # fmt: skip
     study = plan.study
-    folder = store.fetch(f"models/{name}", model_files(store, name), cache)
+    folder = fetch(store, f"models/{name}", model_files(store, name), cache)
     recipe = study.recipe(task)
     data_hash = plan.lock.data[task]["train.en"]
     _, table = features(store, study.task(task), "train.en", data_hash, recipe, folder / "tokenizer.json")

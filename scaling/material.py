@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from torch import nn
 from scaling.data.batching import Features, as_features, joined, sampled_order, training_order
 from scaling.data.tokens import features
 from scaling.engine import World
+from scaling.fetching import Cache, fetch
 from scaling.hardware import Placement
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Kind
@@ -31,7 +31,7 @@ class Context:
     store: Store
     world: World
     placement: Placement
-    cache: Path
+    cache: Cache
     owner: str
     alive: Callable[[], None] = lambda: None
     """Called on every rank whenever the step makes progress."""
@@ -45,7 +45,7 @@ def tables_of(
     """(rows, token features) by `SPLIT.LANGUAGE`."""
     study = context.plan.study
     files = {"tokenizer.json": model_files(context.store, step.staged)["tokenizer.json"]}
-    tokenizer = context.store.fetch(f"models/{step.staged}", files, context.cache) / "tokenizer.json"
+    tokenizer = fetch(context.store, f"models/{step.staged}", files, context.cache) / "tokenizer.json"
     hashes = context.plan.lock.data[task.name]
     tables = {code: study.table(name) for code, name in step.transliterate.items()}
     return {

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from scaling.engine import World
+from scaling.fetching import Cache, fetch
 from scaling.hardware import Placement
 from scaling.store import Store, StoreError
 
@@ -38,7 +39,7 @@ class ResumePoint:
 
 
 def resume_point(
-    step: str, store: Store, world: World, placement: Placement, cache: Path, total_params: int
+    step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
 ) -> ResumePoint:
     """The resume point of a step on this process group."""
     name = f"steps/{step}/resume"
@@ -49,7 +50,7 @@ def resume_point(
         target = f"{name}/{update}"
         # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody else's: a rank of a
         # try that was given up may live for some seconds more.
-        folder = (store.local / name if store.local else cache / "resume") / f".rank-{world.rank}-{uuid4().hex[:8]}"
+        folder = (store.local / name if store.local else cache.own / "resume") / f".rank-{world.rank}-{uuid4().hex[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
         fill(folder)
         by_rank = world.gather(store.upload(folder, target, move=True))
@@ -74,7 +75,7 @@ def _layout(world: World, placement: Placement) -> dict[str, int]:
     return {"workers": world.size, "zero_stage": placement.zero_stage}
 
 
-def _find(name: str, store: Store, world: World, placement: Placement, cache: Path) -> Path | None:
+def _find(name: str, store: Store, world: World, placement: Placement, cache: Cache) -> Path | None:
     manifest = None
     if world.rank == 0 and store.exists(f"{name}/manifest.json"):
         # Whatever is wrong with it: a resume point that cannot be read is none.
@@ -88,7 +89,7 @@ def _find(name: str, store: Store, world: World, placement: Placement, cache: Pa
     try:
         # DeepSpeed reads what this rank wrote and what rank 0 wrote for all.
         files = {**manifest["by_rank"][0], **manifest["by_rank"][world.rank]}
-        folder = store.fetch(f"{name}/{manifest['at']}", files, cache)
+        folder = fetch(store, f"{name}/{manifest['at']}", files, cache)
     except (StoreError, OSError):
         folder = None
     # All or none: half a process group cannot resume.

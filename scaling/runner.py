@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from scaling.deadline import Limit, Watchdog
 from scaling.engine import World
+from scaling.fetching import forget_steps, open_cache
 from scaling.hardware import Placement
 from scaling.lease import Lease, LeaseLost, claim, new_owner
 from scaling.plan import Plan, Step
@@ -50,21 +48,21 @@ def run_steps(
     owner = world.from_first(new_owner())
     watchdog = Watchdog()
     notice = _now_and_then(notice, world)
-    with tempfile.TemporaryDirectory() as cache:
+    with open_cache() as cache:
         for name in steps:
             step = plan.steps[name]
             if notice() is not None:
                 outcomes[name] = "preempted"
                 continue
             context = Context(
-                plan=plan, store=store, world=world, placement=placements[name], cache=Path(cache), owner=owner,
+                plan=plan, store=store, world=world, placement=placements[name], cache=cache, owner=owner,
                 alive=watchdog.alive, notice=notice,
             )  # fmt: skip
             began = time.monotonic()
             with watchdog.watch((limits or {}).get(name), partial(_give_up, step, context)):
                 outcomes[name] = _run_step(step, context)
             LOG.info("%s after %.1f s", outcomes[name], time.monotonic() - began, extra={"step": name})
-            _forget(context, [plan.steps[later] for later in steps[len(outcomes) :]])
+            forget_steps(cache, {plan.steps[later].parent for later in steps[len(outcomes) :]})
     return outcomes
 
 
@@ -79,15 +77,6 @@ def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[
         return told
 
     return ask
-
-
-def _forget(context: Context, later: Sequence[Step]) -> None:
-    """Free this machine's disk of fetched weights that no later step of the session starts from."""
-    needed = {step.parent for step in later}
-    fetched = context.cache / "store" / "steps"
-    for folder in fetched.iterdir() if fetched.is_dir() else ():
-        if folder.name not in needed:
-            shutil.rmtree(folder)
 
 
 def _run_step(step: Step, context: Context) -> Outcome:

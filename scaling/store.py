@@ -166,28 +166,6 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
         return hashes
 
-    def fetch(self, name: str, files: Mapping[str, str], cache: Path) -> Path:
-        """A local folder with these files, hashes verified; the store's own folder if the store is local.
-
-        StoreError names the first file whose SHA-256 is not the recorded one.
-        """
-        if self.local is not None:
-            folder = self.local / name
-        else:
-            folder = cache / "store" / name
-            for relative in files:
-                target = folder / relative
-                if not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    part = target.with_name(f".part-{target.name}")
-                    fs.copy_files(self.path(f"{name}/{relative}"), str(part), source_filesystem=self.filesystem)
-                    os.replace(part, target)
-        for relative, expected in files.items():
-            found = sha256(folder / relative) if (folder / relative).exists() else "missing"
-            if found != expected:
-                raise StoreError(f"{self.uri}/{name}/{relative}: SHA-256 is {found}, recorded was {expected}")
-        return folder
-
     # the study
 
     def check_study(self, name: str) -> None:

@@ -24,6 +24,7 @@ from scaling.data.batching import Features, as_features
 from scaling.encoder import Weights, row_lookup
 from scaling.engine import Engine, start_scoring, start_training, versions
 from scaling.evaluation import predict, score_languages
+from scaling.fetching import fetch
 from scaling.kinds import KINDS
 from scaling.lease import Lease
 from scaling.material import Context, Material, head_of, materials_of, streams_of, tables_of, updates_of
@@ -61,7 +62,7 @@ def _weights(step: Step, context: Context) -> Weights:
         folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
         prefix = "weights/"
         files = {name.removeprefix(prefix): digest for name, digest in record.files.items() if name.startswith(prefix)}
-    local = store.fetch(folder, files, context.cache)
+    local = fetch(store, folder, files, context.cache)
     kept = local / "kept_rows.npy"
     return Weights(
         folder=local,
@@ -192,7 +193,7 @@ def _own_folder(step: Step, context: Context) -> Path:
     """Where this rank makes its files: a folder of its own, inside the store if that is local, to be moved."""
     if context.store.local is not None:
         return context.store.local / attempt_name(step.id, context.owner) / f".rank-{context.world.rank}"
-    return context.cache / "made" / step.id
+    return context.cache.own / "made" / step.id
 
 
 def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:

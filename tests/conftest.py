@@ -67,6 +67,12 @@ def make_model(folder: Path, architecture: str, layers: int, seed: int = 0) -> d
     }  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests fetch is not left on this machine."""
+    os.environ["SCALING_CACHE"] = str(tmp_path_factory.mktemp("cache") / "shared")
+
+
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Two sizes of one family: one layer and two."""

@@ -47,22 +47,6 @@ def test_one_listing_tells_everything(objects: Objects) -> None:
     assert len(requests) == 1, "a small file is one request, not a multipart upload"
 
 
-def test_files_come_back(objects: Objects, tmp_path: Path) -> None:
-    store = Store.open(objects.uri("files"))
-    folder = tmp_path / "made" / "weights"
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(os.urandom(6_000_000))
-    files = store.upload(tmp_path / "made", "a", move=True)
-    assert not folder.exists()
-    fetched = store.fetch("a", files, tmp_path / "cache")
-    assert (fetched / "weights" / "model.safetensors").stat().st_size == 6_000_000
-    store.write("a/weights/model.safetensors", b"evil")
-    with pytest.raises(StoreError, match=r"model\.safetensors: SHA-256 is"):
-        store.fetch("a", files, tmp_path / "cache-2")
-    store.delete("a")
-    assert store.listing("a", recursive=True) == []
-
-
 @pytest.mark.parametrize("broken", [answer("503 Slow Down", SLOW_DOWN), answer("500 Internal Server Error", b""), b""])
 def test_passing_trouble_is_waited_out(objects: Objects, broken: bytes) -> None:
     store = Store.open(objects.uri("flaky"))
