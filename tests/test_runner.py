@@ -105,8 +105,7 @@ def test_weights_that_are_made_again_stay_until_all_who_need_them_had_them(
     # By its record the training is done when the first scoring ends; it has yet to start from the parent again.
     order = [parent, scoring, trained, below]
     assert set(pending_steps(plan, store.scan())) == set(order)
-    placements = {model: plan.study.placement_of(model) for model in plan.study.models}
-    assert set(run_steps(plan, store, order, world, placements).values()) == {"done"}  # type: ignore[arg-type]
+    assert set(run_steps(plan, store, order, world, placements(plan, None)).values()) == {"done"}
     assert not store.scan().weights
 
 
