@@ -28,17 +28,24 @@ from scaling.recipes import Recipe
 MIB = 2**20
 SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))
 STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
+# Where activations weigh most: examples, their tokens, whether recomputed.
+ACTIVATIONS = ((16, 128, False), (16, 128, True), (4, 512, False))
 # XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in fp32.
 LARGE = shape("XL's shape, 574M", 24, 1280, vocab=80_000, xl=True)
 # Libraries, one layer while it is cut into slices, and what the allocator keeps.
 CONSTANT_BYTES = 0.75e9
 
 
-def peak(model: ModelSpec, weights: Weights, stage: int, workers: int) -> tuple[float, float]:
+def peak(
+    model: ModelSpec, weights: Weights, stage: int, workers: int, batch: int = 2, length: int = 64, *,
+    recompute: bool = False,
+) -> tuple[float, float]:  # fmt: skip
     """(predicted, measured) bytes of the worst worker."""
     gpu = torch.cuda.is_available()
-    recipe = Recipe(batch=2, max_length=64, precision="bf16" if gpu else "fp32")
-    placement = Placement(workers=workers, zero_stage=stage, micro_batch=2 // workers)
+    recipe = Recipe(batch=batch, max_length=length, precision="bf16" if gpu else "fp32")
+    placement = Placement(
+        workers=workers, zero_stage=stage, micro_batch=batch // workers, checkpoint_activations=recompute
+    )
     found = measure(
         Request(
             weights=str(weights.folder), architecture=weights.architecture, recipe=recipe.model_dump(), warm=1,
@@ -58,10 +65,11 @@ def peaks() -> list[dict[str, object]]:
                 # bf16 needs a stage of at least 1. The second size checks what the first one's stages say.
                 stages = [stage for stage in STAGES if stage or not torch.cuda.is_available()]
                 for stage in stages if size == 0 else (1, 3):
-                    predicted, measured = peak(model, weights, stage, workers)
                     name = f"{model.name}, ZeRO-{stage}, {workers} worker" + "s" * (workers > 1)
-                    errors[name] = predicted / measured - 1
-                    print(f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True)
+                    errors[name] = _error(name, *peak(model, weights, stage, workers))
+            for batch, length, recompute in ACTIVATIONS if size == 0 else ():
+                name = f"{model.name}, {batch} × {length} tokens" + ", recomputed" * recompute
+                errors[name] = _error(name, *peak(model, weights, 1, 1, batch, length, recompute=recompute))
     worst = max(errors, key=lambda name: abs(errors[name]))
     text = ", ".join(f"{name} {error:+.0%}" for name, error in errors.items())
     return [
@@ -72,6 +80,11 @@ def peaks() -> list[dict[str, object]]:
             "met": abs(errors[worst]) <= 0.15,
         }
     ]
+
+
+def _error(name: str, predicted: float, measured: float) -> float:
+    print(f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True)
+    return predicted / measured - 1
 
 
 def loading() -> list[dict[str, object]]:

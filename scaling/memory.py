@@ -1,9 +1,9 @@
 """What one device holds in training, part by part, and the placement that fits and costs least.
 
 Model states: Rajbhandari et al. 2020 (arXiv 1910.02054). Activations: Korthikanti et al. 2022 (arXiv 2205.05198), eq.
-2, with attention never materialised: 32·h bytes of bf16 and 2·h of dropout masks per token and layer; recomputed, one
-input per layer and one layer at a time. What DeepSpeed holds beyond that was measured, on CPU in fp32 only
-(`make bench-memory`).
+2, with attention never materialised on a GPU: 32·h bytes of bf16 and 2·h of dropout masks per token and layer;
+recomputed, one input per layer and one layer at a time. What DeepSpeed holds beyond that was measured, on CPU in fp32
+only (`make bench-memory`).
 """
 
 from __future__ import annotations
@@ -102,9 +102,11 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     # Master weights and two moments in fp32, and the step's gradients; stage 0 in fp32 needs no master copy.
     states = 8.0 * params if stage == 0 else 16.0 * share
     optimizer, host = (0.0, states) if placement.offload_optimizer else (states, 0.0)
+    # A CPU has no fused attention with dropout: the probabilities of every head are kept.
+    attention = 0.0 if gpu else size * model.num_heads * demand.max_length
     return Memory(
         weights=weights, gradients=gradients, optimizer=optimizer, buffers=size * embedding + bucket + live,
-        activations=_activations(model, tokens, size, recompute=placement.checkpoint_activations),
+        activations=_activations(model, tokens, size, attention, recompute=placement.checkpoint_activations),
         logits=MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0,
         fixed=(1.5 if gpu else CPU_FIXED_GIB) * GIB, host=host,
     )  # fmt: skip
@@ -114,8 +116,8 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
 CPU_FIXED_GIB = 0.45
 
 
-def _activations(model: ModelSpec, tokens: int, size: float, *, recompute: bool) -> float:
-    layer = (16.0 * size + 2.0) * model.hidden * tokens
+def _activations(model: ModelSpec, tokens: int, size: float, attention: float, *, recompute: bool) -> float:
+    layer = ((16.0 * size + 2.0) * model.hidden + attention) * tokens
     if recompute:
         return size * model.hidden * model.depth * tokens + layer
     return layer * model.depth
