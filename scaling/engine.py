@@ -353,6 +353,9 @@ def start_training(
     core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
     _check_loaded(loaded, weights, world)
     core.train()
+    if world.size == 1 and placement.zero_stage == 0:
+        # There is nobody to add gradients up with; DeepSpeed would copy all of them into a buffer and back.
+        core.enable_backward_allreduce = False
     lm_head = {} if _tied_heads(model) else _lm_head(weights)
     return Engine(
         core=core, model=model, stage=placement.zero_stage, world=world,

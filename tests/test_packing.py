@@ -17,7 +17,7 @@ from scaling.loading import load_tensors
 from scaling.pretrained.architecture import empty_encoder
 from tests.conftest import make_model
 
-LENGTHS = (5, 9, 1, 12, 3)
+LENGTHS = (5, 9, 9, 1, 12, 3, 3)
 HOW = {"dropout_p": 0.0, "scale": 0.3}
 
 
@@ -58,7 +58,7 @@ def test_hidden_states_and_gradients_are_those_of_the_padded_batch(
         assert torch.allclose(own[name], slope, rtol=1e-4, atol=1e-5 * largest), name
 
 
-@pytest.mark.parametrize("attend", [packing.each_alone, packing.jagged])
+@pytest.mark.parametrize("attend", [packing.by_length, packing.jagged])
 def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:  # type: ignore[no-untyped-def]
     torch.manual_seed(1)
     total = sum(LENGTHS)

@@ -19,8 +19,9 @@ from scaling.recipes import Recipe
 
 T = TypeVar("T")
 
-# Batches are cut from pools of so many: long enough to sort lengths well, short enough to stay a random order.
-_POOL = 32
+# Batches are cut from pools of so many, as Hugging Face's grouping by length does: long enough to sort lengths well,
+# short enough to stay a random order.
+_POOL = 50
 
 
 @dataclass(frozen=True, kw_only=True)
