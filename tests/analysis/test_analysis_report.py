@@ -15,7 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.claims import PHANG2020
-from analysis.load import BadInput
+from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
 from analysis.synthetic import study
 from scaling.question import Question
@@ -175,6 +175,22 @@ def test_two_families_never_share_a_curve(tmp_path: Path) -> None:
     index = write_report(pl.concat(parts), question=Question(resamples=50), title="Two", out=tmp_path)
     assert (tmp_path / "xlm-r-full" / "index.html").is_file()
     assert "e5-depth-ladder-full/index.html" in index.read_text()
+
+
+@pytest.mark.usefixtures("drawn_once")
+def test_two_methods_never_share_a_curve(tmp_path: Path) -> None:
+    full = study(models=("xlm-r-base", "xlm-r-xl"), targets={"panx": ("sw", "de")})
+    lora = full.with_columns(
+        method=pl.lit("lora-r8"), step=pl.col("step") + "-lora", value=pl.col("value") * 0.9
+    ).filter(pl.col("seed") == 0)
+    stores = [tmp_path / "full.parquet", tmp_path / "lora.parquet"]
+    for frame, file in zip((full, lora), stores, strict=True):
+        frame.write_parquet(file)
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    write_report(load_tidy(stores[:1]), question=Question(resamples=50), title="One", out=alone)
+    page = write_report(load_tidy(stores), question=Question(resamples=50), title="Two", out=both)
+    assert "xlm-r-full/index.html" in page.read_text() and "xlm-r-lora-r8/index.html" in page.read_text()
+    assert (both / "xlm-r-full" / "verdict.json").read_text() == (alone / "verdict.json").read_text()
 
 
 def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.DataFrame) -> None:
