@@ -8,7 +8,7 @@ from typing import Any
 
 from scaling.cluster import DRIVER_RESOURCE
 from scaling.hardware import Placement
-from scaling.placing import largest_gangs
+from scaling.placing import fewer, largest_gangs
 from scaling.plan import Plan
 from scaling.study import Study
 
@@ -73,4 +73,5 @@ def check_gangs(plan: Plan, chosen: Mapping[str, Placement], nodes: list[int], c
             raise ValueError(
                 f"{model} needs {gang} {capacity.kind}s at once; the cluster has {total}"
                 + (f" (max_devices is {capacity.most})" if capacity.most and capacity.most < sum(nodes) else "")
+                + f"; {fewer(total)}"
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.hardware import get_gpu
-from scaling.placing import check_fit, largest_gangs, placements
+from scaling.placing import check_fit, fewer, largest_gangs, placements
 from scaling.plan import make_plan
 from scaling.study import Study
 
@@ -150,7 +150,7 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     return [
         f"{model} needs {gang} {what} at once and the cluster can hold {most}"
         + (f" (max_devices is {study.max_devices})" if study.max_devices and study.max_devices < places else "")
-        + f"; there is {have}"
+        + f"; there is {have}; {fewer(most)}"
         for model, gang in largest_gangs(plan, chosen).items()
         if gang > most
     ]

@@ -142,6 +142,11 @@ def largest_gangs(plan: Plan, chosen: Mapping[str, Placement]) -> dict[str, int]
     return found
 
 
+def fewer(most: int) -> str:
+    """What to do where a gang is larger than the cluster."""
+    return f"give `max_devices: {most}`, and the planner stays within it, or a `placement` with fewer workers"
+
+
 def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) -> None:
     """ValueError with the numbers and the way out if a placement of the study file does not fit."""
     wrong = [problem for name in plan.study.models if (problem := given_misfit(plan, name, chosen, gpu))]
