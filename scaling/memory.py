@@ -94,7 +94,8 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     share = params / workers
     weights = size * (share if stage == 3 else params)
     gradients = size * (share if stage >= 2 else params)
-    bucket = size * min(params, BUCKET_ELEMENTS)
+    # One worker of stage 0 adds its gradients up with nobody's.
+    bucket = size * min(params, BUCKET_ELEMENTS) if stage or workers > 1 else 0.0
     live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
     if not gpu and workers > 1:
         # gloo gathers into copies; measured.
