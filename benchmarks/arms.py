@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.results_table import write_results
+from scaling.arms import arm_role
 from scaling.plan import Plan, Step, make_plan
 from scaling.records import StepRecord
 from scaling.status import study_status
@@ -44,7 +45,7 @@ def main() -> None:
     starts = [end - record.cost.wall_seconds for end, record in zip(ends, records.values(), strict=True)]
     minutes = (max(ends) - min(starts)) / 60
     scored = {cell.arm for cell in plan.cells if cell.scored in records}
-    roles = sorted({arm.role for arm in plan.study.arms})
+    roles = sorted({arm_role(arm, plan.study.all_tasks) for arm in plan.study.arms})
     states = {name: {one["status"] for one in claims if one["name"] == name} for name in (c["name"] for c in claims)}
     off, mixtures = worst_share(plan, records, sizes)
     matched, others = matched_updates(plan, records)
