@@ -44,6 +44,8 @@ def make_checkout(folder: Path) -> Path:
     write_study(folder, {
         "name": "tiny", "models": ["tiny-1", "tiny-2"], "arms": ["none", "word_order"],
         "targets": ["applications", "messages"], "languages": ["de", "sw"], "seeds": [0],
+        # Three examples teach nothing: everything would be run again.
+        "reruns": 0,
         "limits": {"train": 48, "dev": 30, "test": 12},
         "recipes": {"default": {"batch": 8, "epochs": 8, "learning_rate": 1e-3, "max_length": 32, "precision": "fp32"}},
         "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}}, "define": {"models": models},
