@@ -17,6 +17,8 @@ from scaling.tasks import KIND_VERSIONS, TaskSpec
 
 Phase = Literal["ii", "iii", "eval"]
 RERUN_SEEDS = 1_000_000
+# Raised when the same recipe, data and seed come to draw other batches (scaling/data/batching.py). 2: pools of 50.
+ORDER_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +226,7 @@ class _Builder:
         recipe = self.study.recipe(first) if phase == "iii" or like else self.study.arm_recipe(arm, first)
         identity = {
             "action": "train",
+            "order": ORDER_VERSION,
             "parent": self._parent_identity(model, arm, seed, parent),
             **self._mixture_identity(mixture, arm, recipe),
             **({"updates_like": [self.steps[step].fingerprint for step in like]} if like else {}),

@@ -115,10 +115,10 @@ def test_golden_fingerprints() -> None:
 
 
 GOLDEN = [
-    "iii.xlm-r-base.none-mnli.s0.989a9abcb2f9",
-    "eval.xlm-r-base.none-xnli.s0.a4510e04d51c",
-    "iii.xlm-r-base.none-squad1.s0.74f41f7813bc",
-    "eval.xlm-r-base.none-xquad.s0.e730d07bbeed",
-    "eval.xlm-r-base.none-mlqa.s0.8c30e1804c8b",
+    "iii.xlm-r-base.none-mnli.s0.f36bb9219d65",
+    "eval.xlm-r-base.none-xnli.s0.3e1ef6d1db34",
+    "iii.xlm-r-base.none-squad1.s0.7596114805de",
+    "eval.xlm-r-base.none-xquad.s0.c8a2d242fef7",
+    "eval.xlm-r-base.none-mlqa.s0.eaa27a56ee2f",
     "eval.xlm-r-base.none-tatoeba.afeb0c4bfeb8",
 ]

@@ -20,7 +20,7 @@ from scaling.recipes import Recipe
 T = TypeVar("T")
 
 # Batches are cut from pools of so many, as Hugging Face's grouping by length does: long enough to sort lengths well,
-# short enough to stay a random order.
+# short enough to stay a random order. Whoever changes what is drawn raises ORDER_VERSION in scaling/plan.py.
 _POOL = 50
 
 
