@@ -98,11 +98,15 @@ def real_tokens(case: Case, features: Features, units: Sequence[np.ndarray]) -> 
     return sum(len(features.input_ids[index]) - spare for update in units for index in sequences_of(update, features))
 
 
+def whole(case: Case, *, packed: bool = False) -> Placement:
+    """One device that computes a batch of the longest texts at once."""
+    return Placement(micro_batch=case.batch, zero_stage=0 if case.recipe.precision == "fp32" else 1, packed=packed)
+
+
 def ours(
-    case: Case, weights: Weights, features: Features, world: World, *, packed: bool = False
-) -> tuple[Side, Engine]:
+    case: Case, weights: Weights, features: Features, world: World, placement: Placement
+) -> tuple[Side, Engine]:  # fmt: skip
     kind, recipe = KINDS[case.kind], case.recipe
-    placement = Placement(micro_batch=case.batch, zero_stage=0 if recipe.precision == "fp32" else 1, packed=packed)
     engine = start_training(weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0)
     order, at = training_order(features, recipe, 0), [0]
 

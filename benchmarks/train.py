@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from benchmarks.peers import Case, Side, bare, clock, made, ours, trainer
+from benchmarks.peers import Case, Side, bare, clock, made, ours, trainer, whole
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
 from scaling.engine import Engine, World, join_world
@@ -56,7 +56,7 @@ def serve(pipe: Connection, side: str) -> None:
             case, weights = content
             features = made(case, EXAMPLES, SMALL.vocab_rows)
             if side in ("ours", "packed"):
-                run, engine = ours(case, weights, features, world, packed=side == "packed")
+                run, engine = ours(case, weights, features, world, whole(case, packed=side == "packed"))
             elif side == "bare":
                 run = bare(case, weights, features, world)
             else:
@@ -123,7 +123,8 @@ def utilisation(folder: Path, world: World, updates: int) -> tuple[float, float]
     """(share of the matmul ceiling, the ceiling in GFLOP/s) of training XLM-R Base's shape on full sequences."""
     model = shape("base", 12, 768, vocab=8_000)
     case = Case(name="full sequences", kind="classification", median=10_000, longest=128, batch=8)
-    run, engine = ours(case, write_model(model, folder / "base"), made(case, 200, model.vocab_rows), world)
+    weights = write_model(model, folder / "base")
+    run, engine = ours(case, weights, made(case, 200, model.vocab_rows), world, whole(case))
     run(1)
     shares = []
     for _ in range(updates):
