@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -81,8 +81,9 @@ def forecast(
     """Every size of the plan, and the study's makespan on so many devices. ValueError for a GPU without a price."""
     if gpu is not None and prices is not None:
         gpu = prices.of(gpu)
-    found = tuple(_size(plan, name, sizes, gpu, measured) for name in plan.study.models)
-    fits = [one.model for one in found if not one.problem]
+    placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
+    found = tuple(_size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models)
+    fits = {step: one for chosen, problem in placed.values() if not problem for step, one in chosen.items()}
     makespan, bound = _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
     return Forecast(
         sizes=found, gpu=gpu, prices_dated=prices.dated if prices else PRICES_DATED, devices=devices,
@@ -90,18 +91,27 @@ def forecast(
     )  # fmt: skip
 
 
+def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Placement], str]:
+    """(placements of a size's steps, why it does not fit); no placements where nothing fits."""
+    try:
+        chosen = model_placements(plan, name, gpu)
+    except ValueError as error:
+        return {}, str(error)
+    return chosen, given_misfit(plan, name, chosen, gpu)
+
+
 def _size(
-    plan: Plan, name: str, sizes: Sizes, gpu: GpuSpec | None, measured: Mapping[str, Calibration]
+    plan: Plan,
+    name: str,
+    chosen: Mapping[str, Placement],
+    problem: str,
+    sizes: Sizes,
+    gpu: GpuSpec | None,
+    measured: Mapping[str, Calibration],
 ) -> SizeForecast:
     model = plan.study.model(name)
     steps = {step.id: step for step in plan.steps.values() if step.model == name}
     cells = [cell for cell in plan.cells if cell.model == name]
-    chosen: dict[str, Placement] = {}
-    try:
-        chosen = model_placements(plan, name, gpu)
-        problem = given_misfit(plan, name, chosen, gpu)
-    except ValueError as error:
-        problem = str(error)
     # Devices and seconds of each step.
     device_seconds = {
         step.id: 0.0 if problem else
@@ -132,16 +142,15 @@ def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Ca
 
 def _makespan(
     plan: Plan,
-    models: Sequence[str],
+    chosen: Mapping[str, Placement],
     sizes: Sizes,
     gpu: GpuSpec | None,
     measured: Mapping[str, Calibration],
     devices: int,
 ) -> tuple[float, float]:
-    """(makespan, lower bound) of all steps of the sizes that fit, on whole nodes."""
+    """(makespan, lower bound) of all steps that have a placement, on whole nodes."""
     node = gpu.devices_per_node if gpu else devices
     nodes = [min(node, devices - start) for start in range(0, devices, node)]
-    chosen = {step: one for name in models for step, one in model_placements(plan, name, gpu).items()}
     largest = max(placement.workers for placement in chosen.values())
     if largest > devices:
         raise ValueError(f"--gpus {devices}: a gang of {largest} never starts; give at least as many")

@@ -136,8 +136,7 @@ def _step_garbage(
 
 def _needed(step: str, plan: Plan, pending: frozenset[str]) -> bool:
     """Whether somebody still starts from this step's weights, or the study keeps them."""
-    keep, phase = plan.study.keep_weights, step.partition(".")[0]
-    if keep == "all" or (keep == "intermediate" and phase == "ii"):
+    if plan.study.keeps_weights(step.partition(".")[0]):
         return True
     return step in plan.steps and any(child in pending for child in plan.children_of(step))
 

@@ -78,7 +78,7 @@ class Placement(Spec):
     micro_batch: int = Field(default=32, gt=0)
     """Examples of the longest kind per device and pass: a pass takes up to so many times `max_length` tokens."""
     packed: bool = False
-    """Leave padding out of all layers. Needs a GPU with flash attention to be faster."""
+    """Leave padding out of all layers: fewer products where texts of one pass differ in length."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, a third more work."""
     offload_optimizer: bool = False

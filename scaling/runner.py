@@ -187,11 +187,10 @@ def _clean_up(step: Step, context: Context) -> None:
     if step.action == "train":
         store.delete(f"steps/{step.id}/resume")
         return
-    keep = context.plan.study.keep_weights
     parent = step.parent
     while parent is not None:
         above = context.plan.steps[parent]
-        if keep == "all" or (keep == "intermediate" and above.phase == "ii"):
+        if context.plan.study.keeps_weights(above.phase):
             return
         if any(_needs_parent(child, context) for child in context.plan.children_of(parent)):
             return

@@ -215,6 +215,10 @@ class Study(Spec):
         recipes = {name: {**self.recipes.get(name, {}), "learning_rate": rate} for name in self.trained_tasks}
         return self.model_copy(update={"recipes": {**self.recipes, **recipes}})
 
+    def keeps_weights(self, phase: str) -> bool:
+        """Whether trained weights of a phase stay when nothing starts from them any more."""
+        return self.keep_weights == "all" or (self.keep_weights == "intermediate" and phase == "ii")
+
     def placement_of(self, model: str) -> Placement | None:
         """What the file says for this model; None leaves it to the planner."""
         return self.placement.get(model, self.placement.get("default"))
