@@ -1,7 +1,7 @@
 """Seed bootstrap of every series' slope at once, for display only.
 
-Three to five seeds make a percentile interval too narrow (83 % coverage at three, statistics §0.5), so draws are
-rescaled by sqrt(S/(S−1)) around the estimate and by t/1.96, which restores 92 to 94 %.
+Three to five seeds make a percentile interval too narrow (83 % coverage at three, statistics §0.5),
+so draws are rescaled by sqrt(S/(S−1)) around the estimate and by t/1.96, which restores 92 to 94 %.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ _CHUNK = 256
 
 
 def slope_bands(y: Array, x: Array, draws: int, seed: int) -> tuple[Array, Array]:
-    """95 % bands of the slope of each series of y[size, seed, series], resampling seeds inside each size.
+    """95 % bands of the slope of each series of y[size, seed, series], resampling seeds inside each
+    size.
 
-    All series of a replica are drawn together. Series that lack a gain at any (size, seed), or studies of one
-    seed, get NaN: their t interval stands alone.
+    All series of a replica are drawn together. Series that lack a gain at any (size, seed), or
+    studies of one seed, get NaN: their t interval stands alone.
     """
     num_sizes, num_seeds, num_series = y.shape
     low, high = np.full(num_series, np.nan), np.full(num_series, np.nan)
@@ -29,7 +30,10 @@ def slope_bands(y: Array, x: Array, draws: int, seed: int) -> tuple[Array, Array
         return low, high
     rng = np.random.default_rng(seed)
     # Sufficient statistics: how often each replica is drawn. One small matrix serves all series.
-    drawn = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=(draws, num_sizes)) / num_seeds
+    drawn = (
+        rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=(draws, num_sizes))
+        / num_seeds
+    )
     weights = (drawn * slope_weights(x)[:, None]).reshape(draws, -1).astype(np.float32)
     flat = y.reshape(num_sizes * num_seeds, num_series)
     df = num_sizes * (num_seeds - 1)

@@ -1,4 +1,6 @@
-"""Claims of papers, as data: contrasts of gains with an expected direction or size, checked at every model size."""
+"""Claims of papers, as data: contrasts of gains with an expected direction or size, checked at
+every model size.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Selection(Spec):
     """Which gains a side of a claim averages: inside targets first, then targets equally."""
 
     arms: tuple[str, ...] | Literal["pooled", "others"] = "pooled"
-    """Names; `pooled`: every English intermediate arm; `others`: those of them that the claim does not name."""
+    """Names; `pooled`: every English intermediate arm; `others`: those of them that the claim does
+    not name.
+    """
     roles: tuple[str, ...] | None = None
     """Instead of `arms`: every arm of these roles (`multitask`, `mlm-mix`, `translated`, …)."""
     targets: tuple[str, ...] | None = None
@@ -34,7 +38,9 @@ class Selection(Spec):
     """Kinds of target task, as `retrieval` or `span_qa`."""
     not_kinds: tuple[str, ...] | None = None
     best_per_target: bool = False
-    """Only the arm that is best on English dev for the size and target, chosen by the other seeds."""
+    """Only the arm that is best on English dev for the size and target, chosen by the other
+    seeds.
+    """
 
 
 class Expectation(Spec):
@@ -50,9 +56,15 @@ class Expectation(Spec):
 
     @model_validator(mode="after")
     def _one(self) -> Expectation:
-        given = [n for n in ("direction", "at_least", "about", "not_above") if getattr(self, n) is not None]
+        given = [
+            n
+            for n in ("direction", "at_least", "about", "not_above")
+            if getattr(self, n) is not None
+        ]
         if len(given) != 1:
-            raise ValueError(f"expect needs exactly one of direction, at_least, about, not_above; it has {given}")
+            raise ValueError(
+                f"expect needs exactly one of direction, at_least, about, not_above; it has {given}"
+            )
         return self
 
 
@@ -65,7 +77,9 @@ class Claim(Spec):
     against: Selection | None = None
     """Subtracted from `of`; None: against no intermediate training."""
     each_arm: bool = False
-    """Check every arm of `of` alone: supported if more than half are, contradicted if at least half are."""
+    """Check every arm of `of` alone: supported if more than half are, contradicted if at least half
+    are.
+    """
     expect: Expectation
     languages: Literal["zero-shot", "all"] = "zero-shot"
     same_data: bool = False
@@ -121,9 +135,14 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def check_claims(
-    claims: tuple[Claim, ...], gains: pl.DataFrame, sizes: pl.DataFrame, expected: pl.DataFrame | None = None
+    claims: tuple[Claim, ...],
+    gains: pl.DataFrame,
+    sizes: pl.DataFrame,
+    expected: pl.DataFrame | None = None,
 ) -> list[Checked]:
-    """Every claim at every size. Collapsed runs are left out; intervals are over replicas (size, seed)."""
+    """Every claim at every size. Collapsed runs are left out; intervals are over replicas (size,
+    seed).
+    """
     out: list[Checked] = []
     for claim in claims:
         rule = ~pl.col("collapsed")
@@ -137,9 +156,15 @@ def check_claims(
 
 def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Checked]:
     named = _named_arms(claim)
-    absent = [*sorted(named - set(gains["arm"].unique())), *sorted(_roles(claim) - set(gains["role"].unique()))]
+    absent = [
+        *sorted(named - set(gains["arm"].unique())),
+        *sorted(_roles(claim) - set(gains["role"].unique())),
+    ]
     if absent:
-        return [_not_run(claim, row, f"no gain of {', '.join(absent)} in the data") for row in _sizes(sizes)]
+        return [
+            _not_run(claim, row, f"no gain of {', '.join(absent)} in the data")
+            for row in _sizes(sizes)
+        ]
     named |= set(gains.filter(pl.col("role").is_in(sorted(_roles(claim))))["arm"].unique())
     if claim.each_arm:
         return _check_each(claim, gains, sizes, named)
@@ -149,9 +174,14 @@ def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Check
     return [_judged(claim, row, difference, i) for i, row in enumerate(_sizes(sizes))]
 
 
-def _check_each(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]) -> list[Checked]:
+def _check_each(
+    claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]
+) -> list[Checked]:
     arms = sorted(_select(claim.of, gains, named)["arm"].unique())
-    alone = {arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named) for arm in arms}
+    alone = {
+        arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named)
+        for arm in arms
+    }
     out = []
     for i, row in enumerate(_sizes(sizes)):
         each = {arm: _judged(claim, row, r, i) for arm, r in alone.items()}
@@ -159,25 +189,41 @@ def _check_each(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame, named: s
         if not run:
             out.append(_not_run(claim, row, "no such gain at this size"))
             continue
-        num = {status: sum(item.status == status for item in run.values()) for status in ("supported", "contradicted")}
+        num = {
+            status: sum(item.status == status for item in run.values())
+            for status in ("supported", "contradicted")
+        }
         status: Status = "undecided"
         if 2 * num["supported"] > len(run):
             status = "supported"
         elif 2 * num["contradicted"] >= len(run):
             status = "contradicted"
         estimates = [item.estimate for item in run.values()]
-        detail = f"{num['supported']} of {len(run)} arms as claimed, {num['contradicted']} against it"
-        out.append(_result(claim, row, status, float(np.mean(estimates)), float("nan"), float("nan"), detail))
+        detail = (
+            f"{num['supported']} of {len(run)} arms as claimed, {num['contradicted']} against it"
+        )
+        out.append(
+            _result(
+                claim, row, status, float(np.mean(estimates)), float("nan"), float("nan"), detail
+            )
+        )
     return out
 
 
 def _roles(claim: Claim) -> set[str]:
-    return {role for side in (claim.of, claim.against) if side is not None for role in side.roles or ()}
+    return {
+        role for side in (claim.of, claim.against) if side is not None for role in side.roles or ()
+    }
 
 
 def _named_arms(claim: Claim) -> set[str]:
     sides = [claim.of, claim.against]
-    return {arm for side in sides if side is not None and not isinstance(side.arms, str) for arm in side.arms}
+    return {
+        arm
+        for side in sides
+        if side is not None and not isinstance(side.arms, str)
+        for arm in side.arms
+    }
 
 
 def _select(side: Selection, gains: pl.DataFrame, named: set[str]) -> pl.DataFrame:
@@ -199,7 +245,9 @@ def _select(side: Selection, gains: pl.DataFrame, named: set[str]) -> pl.DataFra
 
 
 def _side(side: Selection, gains: pl.DataFrame, sizes: pl.DataFrame, named: set[str]) -> Array:
-    """Replica values [size, seed]; seeds in the order of all seeds in `gains`, NaN where nothing was run."""
+    """Replica values [size, seed]; seeds in the order of all seeds in `gains`, NaN where nothing
+    was run.
+    """
     seeds = gains["seed"].unique().sort().to_list()
     r = np.full((len(sizes), len(seeds)), np.nan)
     chosen = _select(side, gains, named)
@@ -224,15 +272,21 @@ def _found(panel: Panel) -> Array:
 
 
 def _best_per_target(gains: pl.DataFrame) -> pl.DataFrame:
-    """Per (model, target, seed) the arm with the best English dev score over the other seeds, as arm `best`.
+    """Per (model, target, seed) the arm with the best English dev score over the other seeds, as
+    arm `best`.
 
-    With one seed its own dev score selects, and the selection bias is part of the result. Gains without an
-    English dev score cannot be selected.
+    With one seed its own dev score selects, and the selection bias is part of the result. Gains
+    without an English dev score cannot be selected.
     """
     keys = ["model", "target"]
-    dev = gains.filter(pl.col("english_dev").is_not_null()).select(*keys, "arm", "seed", "english_dev").unique()
+    dev = (
+        gains.filter(pl.col("english_dev").is_not_null())
+        .select(*keys, "arm", "seed", "english_dev")
+        .unique()
+    )
     total = dev.with_columns(
-        pl.col("english_dev").sum().over(*keys, "arm").alias("sum"), pl.len().over(*keys, "arm").alias("num")
+        pl.col("english_dev").sum().over(*keys, "arm").alias("sum"),
+        pl.len().over(*keys, "arm").alias("num"),
     )
     others = total.with_columns(
         pl.when(pl.col("num") > 1)
@@ -255,22 +309,33 @@ def _judged(claim: Claim, row: dict[str, str], r: Array, i: int) -> Checked:
     low, high = (float(v) for v in result.interval())
     seeds = int(moments(r)[0][i])
     detail = f"{seeds} seed{'s' if seeds != 1 else ''}"
-    return _result(claim, row, judge(claim.expect, low, high), float(result.estimate), low, high, detail)
+    return _result(
+        claim, row, judge(claim.expect, low, high), float(result.estimate), low, high, detail
+    )
 
 
 def judge(expect: Expectation, low: float, high: float) -> Status:
-    """A 95 % interval against an expectation: inside what is claimed, outside it, or across its edge."""
+    """A 95 % interval against an expectation: inside what is claimed, outside it, or across its
+    edge.
+    """
     if not np.isfinite(low) or not np.isfinite(high):
         return "undecided"
     bounds = {
-        "positive": (0.0, np.inf), "negative": (-np.inf, 0.0),
+        "positive": (0.0, np.inf),
+        "negative": (-np.inf, 0.0),
         None: (
-            expect.at_least if expect.at_least is not None
-            else expect.about - expect.within if expect.about is not None else -np.inf,
-            expect.not_above if expect.not_above is not None
-            else expect.about + expect.within if expect.about is not None else np.inf,
+            expect.at_least
+            if expect.at_least is not None
+            else expect.about - expect.within
+            if expect.about is not None
+            else -np.inf,
+            expect.not_above
+            if expect.not_above is not None
+            else expect.about + expect.within
+            if expect.about is not None
+            else np.inf,
         ),
-    }[expect.direction]  # fmt: skip
+    }[expect.direction]
     if low > bounds[0] and high < bounds[1]:
         return "supported"
     return "contradicted" if high < bounds[0] or low > bounds[1] else "undecided"
@@ -285,9 +350,21 @@ def _not_run(claim: Claim, row: dict[str, str], why: str) -> Checked:
 
 
 def _result(
-    claim: Claim, row: dict[str, str], status: Status, estimate: float, low: float, high: float, detail: str
+    claim: Claim,
+    row: dict[str, str],
+    status: Status,
+    estimate: float,
+    low: float,
+    high: float,
+    detail: str,
 ) -> Checked:
     return Checked(
-        claim=claim, model=row["model"], label=row["label"], status=status, estimate=estimate, low=low, high=high,
+        claim=claim,
+        model=row["model"],
+        label=row["label"],
+        status=status,
+        estimate=estimate,
+        low=low,
+        high=high,
         detail=detail,
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""Collapsed runs as an outcome of their own: rates per size and arm, and whether they change with scale."""
+"""Collapsed runs as an outcome of their own: rates per size and arm, and whether they change with
+scale.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +14,31 @@ from analysis.gains import NONE
 
 
 def collapse_table(frame: pl.DataFrame, sizes: pl.DataFrame) -> pl.DataFrame:
-    """Columns arm, model, label, runs, collapsed, rate, low, high (Wilson 95 %), one row per size and arm.
+    """Columns arm, model, label, runs, collapsed, rate, low, high (Wilson 95 %), one row per size
+    and arm.
 
-    A run is the first one of an (arm, target, seed), whatever became of its re-runs; a phase-ii collapse counts in
-    every target that starts from it, also where only the re-run was scored.
+    A run is the first one of an (arm, target, seed), whatever became of its re-runs; a phase-ii
+    collapse counts in every target that starts from it, also where only the re-run was scored.
     """
     first = pl.col("collapsed").any() | (pl.col("rerun").min() > 0)
     runs = frame.group_by("model", "arm", "target", "seed").agg(first.alias("collapsed"))
     table = runs.group_by("arm", "model").agg(pl.len().alias("runs"), pl.col("collapsed").sum())
     low, high = wilson(table["collapsed"].to_numpy(), table["runs"].to_numpy())
     table = table.with_columns(
-        (pl.col("collapsed") / pl.col("runs")).alias("rate"), pl.Series("low", low), pl.Series("high", high)
+        (pl.col("collapsed") / pl.col("runs")).alias("rate"),
+        pl.Series("low", low),
+        pl.Series("high", high),
     )
     order = sizes.select("model", "label").with_row_index("order")
     return table.join(order, on="model").sort(pl.col("arm") != NONE, "arm", "order").drop("order")
 
 
 def wilson(
-    successes: np.ndarray[tuple[int], np.dtype[np.int64]], total: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    successes: np.ndarray[tuple[int], np.dtype[np.int64]],
+    total: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> tuple[
+    np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]
+]:
     """95 % interval of a proportion (Wilson 1927)."""
     z = float(norm.ppf(0.975))
     p = successes / total
@@ -40,10 +48,11 @@ def wilson(
 
 
 def trend_p(collapsed: list[int], runs: list[int]) -> float:
-    """Two-sided exact p of a trend of collapse over sizes: Cochran–Armitage given the total, with scores 0, 1, 2, ….
+    """Two-sided exact p of a trend of collapse over sizes: Cochran–Armitage given the total, with
+    scores 0, 1, 2, ….
 
-    The null distribution of Σ score·collapsed is built by convolution of hypergeometric weights. 1 where nothing
-    or everything collapsed.
+    The null distribution of Σ score·collapsed is built by convolution of hypergeometric weights. 1
+    where nothing or everything collapsed.
     """
     total, size = sum(collapsed), sum(runs)
     if total in (0, size):
@@ -60,4 +69,6 @@ def trend_p(collapsed: list[int], runs: list[int]) -> float:
     everything = sum(final.values())
     centre = sum(value * w for value, w in final.items()) / everything
     seen = abs(sum(score * k for score, k in enumerate(collapsed)) - centre)
-    return min(1.0, sum(w for value, w in final.items() if abs(value - centre) >= seen - 1e-9) / everything)
+    return min(
+        1.0, sum(w for value, w in final.items() if abs(value - centre) >= seen - 1e-9) / everything
+    )

@@ -10,18 +10,23 @@ from analysis.load import BadInput
 CELL = ["model", "arm", "target", "language", "seed"]
 
 
-def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFrame | None) -> pl.DataFrame:
+def coverage_table(
+    frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFrame | None
+) -> pl.DataFrame:
     """One row per (model, arm, target): scores expected and found, and why some do not count.
 
-    Counts are (language, seed) pairs. `expected` (columns model, arm, target, language, seed) is the study's
-    whole grid; without it every score that exists anywhere in the frame's own grid of languages and seeds of
-    that target is expected. `unpaired`: found, but the baseline of the same seed is not.
+    Counts are (language, seed) pairs. `expected` (columns model, arm, target, language, seed) is
+    the study's whole grid; without it every score that exists anywhere in the frame's own grid of
+    languages and seeds of that target is expected. `unpaired`: found, but the baseline of the same
+    seed is not.
     """
     rows = scored(frame)
     if expected is None:
         seeds = rows.filter(pl.col("arm") != NONE).select("target", "seed").unique()
         languages = rows.select("target", "language").unique()
-        cells = rows.select("model").unique().join(rows.select("arm", "target").unique(), how="cross")
+        cells = (
+            rows.select("model").unique().join(rows.select("arm", "target").unique(), how="cross")
+        )
         expected = cells.join(languages, on="target").join(seeds, on="target")
     grid = expected.select(CELL).unique()
     found = rows.select(*CELL, "collapsed", "same_data", "floor", pl.lit(True).alias("found"))
@@ -32,7 +37,10 @@ def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFr
         .join(paired, on=CELL, how="left")
     )
     yes = [pl.col(name).fill_null(False) for name in ("expected", "found", "paired")]
-    flags = [pl.col(name).fill_null(False).sum().alias(name) for name in ("collapsed", "same_data", "floor")]
+    flags = [
+        pl.col(name).fill_null(False).sum().alias(name)
+        for name in ("collapsed", "same_data", "floor")
+    ]
     wanted, got, has_pair = yes
     sizes = frame.select("model", "total_params").unique()
     return (
@@ -54,30 +62,46 @@ def coverage_table(frame: pl.DataFrame, gains: pl.DataFrame, expected: pl.DataFr
 
 
 def missing_cells(frame: pl.DataFrame, expected: pl.DataFrame | None) -> pl.DataFrame:
-    """The expected (model, arm, target, seed) cells that lack some score, with how many languages lack."""
+    """The expected (model, arm, target, seed) cells that lack some score, with how many languages
+    lack.
+    """
     columns = ["model", "arm", "target", "seed"]
     if expected is None:
-        return pl.DataFrame(schema={**{name: frame.schema[name] for name in columns}, "languages": pl.UInt32})
+        return pl.DataFrame(
+            schema={**{name: frame.schema[name] for name in columns}, "languages": pl.UInt32}
+        )
     lacking = expected.select(CELL).unique().join(scored(frame).select(CELL), on=CELL, how="anti")
     return lacking.group_by(columns).agg(pl.len().cast(pl.UInt32).alias("languages")).sort(columns)
 
 
 def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
-    """(model, arm) pairs whose seeds are not runs of their own: one phase ii, or one scored checkpoint, for several.
+    """(model, arm) pairs whose seeds are not runs of their own: one phase ii, or one scored
+    checkpoint, for several.
 
-    Columns: model, arm, seeds, independent. Such an arm has one replicate, however many seeds follow it. A baseline
-    that was not trained (no English dev score) has the same scores for all seeds by nature and is not meant.
+    Columns: model, arm, seeds, independent. Such an arm has one replicate, however many seeds
+    follow it. A baseline that was not trained (no English dev score) has the same scores for all
+    seeds by nature and is not meant.
     """
-    trained = last_runs(frame).filter((pl.col("intermediate_seed") >= 0) | pl.col("english_dev").is_not_null())
+    trained = last_runs(frame).filter(
+        (pl.col("intermediate_seed") >= 0) | pl.col("english_dev").is_not_null()
+    )
     seeds = pl.col("seed").n_unique().alias("seeds")
     by_checkpoint = (
         trained.filter(pl.col("intermediate_seed") >= 0)
         .group_by("model", "arm")
         .agg(seeds, pl.col("intermediate_seed").n_unique().alias("independent"))
     )
-    by_step = trained.group_by("model", "arm", "target").agg(seeds, pl.col("step").n_unique().alias("independent"))
-    found = pl.concat([by_checkpoint, by_step.drop("target")]).filter(pl.col("independent") < pl.col("seeds"))
-    return found.group_by("model", "arm").agg(pl.col("seeds").max(), pl.col("independent").min()).sort("model", "arm")
+    by_step = trained.group_by("model", "arm", "target").agg(
+        seeds, pl.col("step").n_unique().alias("independent")
+    )
+    found = pl.concat([by_checkpoint, by_step.drop("target")]).filter(
+        pl.col("independent") < pl.col("seeds")
+    )
+    return (
+        found.group_by("model", "arm")
+        .agg(pl.col("seeds").max(), pl.col("independent").min())
+        .sort("model", "arm")
+    )
 
 
 def check_expected(expected: pl.DataFrame | None) -> None:

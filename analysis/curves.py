@@ -1,4 +1,6 @@
-"""Curve families over scale: the saturating power by variable projection, isotonic for display, prediction checks."""
+"""Curve families over scale: the saturating power by variable projection, isotonic for display,
+prediction checks.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from analysis.panel import Array, Panel, TooFewScales, mean_weights
 from analysis.slope import slope_weights
 
 EXPONENTS = np.geomspace(0.02, 3.0, 32)
-"""Grid of the shared exponent. The best point is the global optimum on the grid: no starts, no failures."""
+"""Grid of the shared exponent. The best point is the global optimum on the grid: no starts, no
+failures.
+"""
 EXPONENTS.flags.writeable = False
 
 
@@ -30,7 +34,9 @@ class Saturating:
     """[..., exponent]: profile of the residual sum of squares over the grid."""
 
     def weights(self, num_points: int) -> Array:
-        """[..., exponent]: profile likelihood, normalised; for averaging predictions instead of quoting b."""
+        """[..., exponent]: profile likelihood, normalised; for averaging predictions instead of
+        quoting b.
+        """
         floor = np.maximum(self.rss.min(axis=-1, keepdims=True), 1e-12)
         log = -0.5 * num_points * np.log(np.maximum(self.rss, 1e-12) / floor)
         weight = np.exp(log)
@@ -38,7 +44,9 @@ class Saturating:
 
 
 def _basis(x: Array) -> tuple[Array, Array, Array]:
-    """Shapes (N/N₀)^−b [exponent, size], their means [exponent], and centred unit vectors [exponent, size]."""
+    """Shapes (N/N₀)^−b [exponent, size], their means [exponent], and centred unit vectors
+    [exponent, size].
+    """
     shapes = 10.0 ** (-EXPONENTS[:, None] * (x - x[0]))
     means = shapes.mean(axis=1)
     centred = shapes - means[:, None]
@@ -46,13 +54,16 @@ def _basis(x: Array) -> tuple[Array, Array, Array]:
 
 
 def fit_saturating(y: Array, x: Array) -> Saturating:
-    """Least squares of y[..., series, size] by variable projection: closed form in (limit, amplitude), grid in b.
+    """Least squares of y[..., series, size] by variable projection: closed form in (limit,
+    amplitude), grid in b.
 
-    b is shared by the series of one leading index. TooFewScales below four sizes: three parameters would run
-    through three points and look like knowledge.
+    b is shared by the series of one leading index. TooFewScales below four sizes: three parameters
+    would run through three points and look like knowledge.
     """
     if len(x) < 4:
-        raise TooFewScales(f"The saturating curve has three parameters and needs four sizes; there are {len(x)}.")
+        raise TooFewScales(
+            f"The saturating curve has three parameters and needs four sizes; there are {len(x)}."
+        )
     return _project(y, x)
 
 
@@ -68,11 +79,15 @@ def _project(y: Array, x: Array) -> Saturating:
     picked = np.take_along_axis(along, best[..., None, None], axis=-1)[..., 0]
     amplitude = picked / norms[best][..., None]
     limit = level[..., 0] - amplitude * means[best][..., None]
-    return Saturating(exponent=EXPONENTS[best], limit=limit, amplitude=amplitude, rss=np.maximum(rss, 0.0))
+    return Saturating(
+        exponent=EXPONENTS[best], limit=limit, amplitude=amplitude, rss=np.maximum(rss, 0.0)
+    )
 
 
 def predict_saturating(y: Array, x: Array, at: Array) -> Array:
-    """Predictions [..., series, at] of the curve fitted to y, averaged over b by profile likelihood."""
+    """Predictions [..., series, at] of the curve fitted to y, averaged over b by profile
+    likelihood.
+    """
     shapes, means, unit = _basis(x)
     fit = _project(y, x)
     weight = fit.weights(y.shape[-1] * y.shape[-2])
@@ -83,8 +98,11 @@ def predict_saturating(y: Array, x: Array, at: Array) -> Array:
     return np.asarray(level + np.einsum("...se,...e,ea->...sa", amplitude, weight, new))
 
 
-def exponent_interval(fit: Saturating, num_points: int, num_parameters: int) -> tuple[float, float, bool]:
-    """95 % profile interval of b for one fit, and whether it is identified (the interval stays off the grid's edges).
+def exponent_interval(
+    fit: Saturating, num_points: int, num_parameters: int
+) -> tuple[float, float, bool]:
+    """95 % profile interval of b for one fit, and whether it is identified (the interval stays off
+    the grid's edges).
 
     F-profile: rss(b) ≤ rss(b̂)·(1 + F₀.₉₅(1, df)/df).
     """
@@ -97,7 +115,9 @@ def exponent_interval(fit: Saturating, num_points: int, num_parameters: int) -> 
 
 
 def isotonic(y: Array, weight: Array | None = None, falling: bool = True) -> Array:
-    """The monotone sequence nearest to y[size] (pool adjacent violators); for display and order-restricted checks."""
+    """The monotone sequence nearest to y[size] (pool adjacent violators); for display and
+    order-restricted checks.
+    """
     sign = -1.0 if falling else 1.0
     blocks: list[tuple[float, float, int]] = []
     for value, w in zip(sign * y, np.ones_like(y) if weight is None else weight, strict=True):
@@ -109,7 +129,8 @@ def isotonic(y: Array, weight: Array | None = None, falling: bool = True) -> Arr
 
 
 def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
-    """Mean absolute error at the largest size of curves fitted to the others, per family; y[series, size].
+    """Mean absolute error at the largest size of curves fitted to the others, per family; y[series,
+    size].
 
     A family that the remaining sizes cannot carry is left out. TooFewScales below three sizes.
     """
@@ -117,7 +138,9 @@ def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
         raise TooFewScales(f"Leaving the largest size out needs three sizes; there are {len(x)}.")
     seen, new, truth = x[:-1], x[-1:], y[:, -1]
     slope = (
-        (y[:, :-1] - y[:, :-1].mean(axis=1, keepdims=True)) @ (seen - seen.mean()) / ((seen - seen.mean()) ** 2).sum()
+        (y[:, :-1] - y[:, :-1].mean(axis=1, keepdims=True))
+        @ (seen - seen.mean())
+        / ((seen - seen.mean()) ** 2).sum()
     )
     guesses = {
         "last size": y[:, -2],
@@ -125,7 +148,8 @@ def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
         "linear in log scale": y[:, :-1].mean(axis=1) + slope * (new[0] - seen.mean()),
     }
     if len(seen) >= 3 and len(y) >= 3:
-        # Three sizes cannot fix three parameters of one series; a shared exponent over series leaves freedom.
+        # Three sizes cannot fix three parameters of one series; a shared exponent over series
+        # leaves freedom.
         guesses["saturating, shared exponent"] = predict_saturating(y[:, :-1], seen, new)[:, 0]
     return {name: float(np.abs(guess - truth).mean()) for name, guess in guesses.items()}
 
@@ -133,8 +157,8 @@ def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
 def fitted_curves(panel: Panel) -> pl.DataFrame:
     """Mean gain of a balanced panel at each size beside the families fitted to it; points.
 
-    Columns label, observed, linear, isotonic (in the direction of the slope), and, with four sizes or more,
-    saturating (one exponent for all series, predictions averaged over it).
+    Columns label, observed, linear, isotonic (in the direction of the slope), and, with four sizes
+    or more, saturating (one exponent for all series, predictions averaged over it).
     """
     weights = mean_weights(panel.series)
     series = np.nanmean(panel.y, axis=1)

@@ -1,4 +1,6 @@
-"""The quantities of the study, each a weighted mean over series and a contrast over sizes (statistics §1)."""
+"""The quantities of the study, each a weighted mean over series and a contrast over sizes
+(statistics §1).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,22 @@ import numpy as np
 import polars as pl
 
 from analysis.gains import ENGLISH
-from analysis.panel import Array, Panel, TooFewScales, balance, covariate_weights, mean_weights, replicas
+from analysis.panel import (
+    Array,
+    Panel,
+    TooFewScales,
+    balance,
+    covariate_weights,
+    mean_weights,
+    replicas,
+)
 from analysis.slope import Contrast, contrast, moments, slope_weights
 
-PRIMARY = pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed") & (pl.col("language") != ENGLISH)
-"""The gains that estimates are made of: English intermediate tasks, other data than the target's, runs that did
-not collapse, zero-shot languages."""
+PRIMARY = (
+    pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed") & (pl.col("language") != ENGLISH)
+)
+"""The gains that estimates are made of: English intermediate tasks, other data than the target's,
+runs that did not collapse, zero-shot languages."""
 
 TIERS = ("unseen", "low", "mid", "high")
 
@@ -25,7 +37,9 @@ class Estimate:
 
     name: str
     quantity: str
-    """`slope` per tenfold scale, `largest` (gain at the largest size), `end` (largest − smallest), `mean`."""
+    """`slope` per tenfold scale, `largest` (gain at the largest size), `end` (largest − smallest),
+    `mean`.
+    """
     scale: str
     estimate: float
     se: float
@@ -53,28 +67,47 @@ class Estimate:
         return -1 if self.high < 0 else 1 if self.low > 0 else 0
 
 
-def scalar(result: Contrast, panel: Panel, r: Array, name: str, quantity: str, scale: str) -> Estimate:
+def scalar(
+    result: Contrast, panel: Panel, r: Array, name: str, quantity: str, scale: str
+) -> Estimate:
     """`result` (of one study) as an Estimate, with what it was made of."""
     low, high = result.interval(0.95)
     low90, high90 = result.interval(0.90)
     welch = bool(result.welch)
     other = replace(
-        result, se=result.se_pooled if welch else result.se_welch, df=result.df_pooled if welch else result.df_welch
+        result,
+        se=result.se_pooled if welch else result.se_welch,
+        df=result.df_pooled if welch else result.df_welch,
     )
     other_low, other_high = other.interval(0.95)
     series = panel.series
     return Estimate(
-        name=name, quantity=quantity, scale=scale, estimate=float(result.estimate), se=float(result.se),
-        df=float(result.df), low=float(low), high=float(high), low90=float(low90), high90=float(high90),
-        p=float(result.p), method=("welch" if welch else "pooled") if np.isfinite(result.se) else "none",
-        other_low=float(other_low), other_high=float(other_high), num_series=len(series),
-        num_languages=series["language"].n_unique(), num_targets=series["target"].n_unique(),
-        sizes=", ".join(panel.labels), seeds=" ".join(str(int(c)) for c in moments(r)[0]),
-    )  # fmt: skip
+        name=name,
+        quantity=quantity,
+        scale=scale,
+        estimate=float(result.estimate),
+        se=float(result.se),
+        df=float(result.df),
+        low=float(low),
+        high=float(high),
+        low90=float(low90),
+        high90=float(high90),
+        p=float(result.p),
+        method=("welch" if welch else "pooled") if np.isfinite(result.se) else "none",
+        other_low=float(other_low),
+        other_high=float(other_high),
+        num_series=len(series),
+        num_languages=series["language"].n_unique(),
+        num_targets=series["target"].n_unique(),
+        sizes=", ".join(panel.labels),
+        seeds=" ".join(str(int(c)) for c in moments(r)[0]),
+    )
 
 
 def balanced(panel: Panel, condition: pl.Expr | None = None) -> Panel:
-    """The balanced panel of the series that meet `condition`. TooFewScales if it has no two sizes or no series."""
+    """The balanced panel of the series that meet `condition`. TooFewScales if it has no two sizes
+    or no series.
+    """
     chosen = balance(panel if condition is None else panel.where(condition))
     if chosen.num_sizes < 2 or chosen.series.is_empty():
         raise TooFewScales("No series has a gain at two sizes, so no slope exists.")
@@ -85,12 +118,20 @@ def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Esti
     """Slope, gain at the largest size, and end contrast of one weighting of a balanced panel."""
     r = replicas(panel.y, weights)
     last = np.eye(panel.num_sizes)[-1]
-    asked = {"slope": slope_weights(panel.x), "largest": last, "end": last - np.eye(panel.num_sizes)[0]}
-    return [scalar(contrast(r, w), panel, r, name, quantity, scale) for quantity, w in asked.items()]
+    asked = {
+        "slope": slope_weights(panel.x),
+        "largest": last,
+        "end": last - np.eye(panel.num_sizes)[0],
+    }
+    return [
+        scalar(contrast(r, w), panel, r, name, quantity, scale) for quantity, w in asked.items()
+    ]
 
 
 def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> list[Estimate]:
-    """Slope, largest and end contrast of the equally weighted mean over the series that meet `condition`."""
+    """Slope, largest and end contrast of the equally weighted mean over the series that meet
+    `condition`.
+    """
     chosen = balanced(panel, condition)
     return quantities(chosen, mean_weights(chosen.series), name, scale)
 
@@ -115,10 +156,12 @@ def pooled_table(panel: Panel, scale: str) -> list[Estimate]:
 
 
 def interaction(panel: Panel, scale: str) -> Estimate | None:
-    """γ: how the slope changes per standard deviation of log10 CC-100 GiB, over languages the model has seen.
+    """γ: how the slope changes per standard deviation of log10 CC-100 GiB, over languages the model
+    has seen.
 
-    A contrast between languages of one run, so that the noise they share cancels; then the slope of that over
-    replicas (statistics §4.3, the run-level one). None where no target has three seen languages.
+    A contrast between languages of one run, so that the noise they share cancels; then the slope of
+    that over replicas (statistics §4.3, the run-level one). None where no target has three seen
+    languages.
     """
     try:
         chosen = balanced(panel, pl.col("cc100_gib") > 0)
@@ -128,24 +171,35 @@ def interaction(panel: Panel, scale: str) -> Estimate | None:
     if not weights.any():
         return None
     r = replicas(chosen.y, weights)
-    return scalar(contrast(r, slope_weights(chosen.x)), chosen, r, "resource interaction", "slope", scale)
+    return scalar(
+        contrast(r, slope_weights(chosen.x)), chosen, r, "resource interaction", "slope", scale
+    )
 
 
 def standardised_resources(series: pl.DataFrame) -> Array:
-    """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen; NaN for the others."""
+    """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen; NaN for
+    the others.
+    """
     size = series["cc100_gib"].to_numpy().astype(float)
     seen = size > 0
     log = np.where(seen, np.log10(np.where(seen, size, 1.0)), np.nan)
-    each = series.with_columns(pl.Series("log", log)).filter(pl.Series(seen)).unique("language")["log"].to_numpy()
+    each = (
+        series.with_columns(pl.Series("log", log))
+        .filter(pl.Series(seen))
+        .unique("language")["log"]
+        .to_numpy()
+    )
     if len(each) < 2 or each.std() == 0:
         return np.full(len(series), np.nan)
     return np.asarray((log - each.mean()) / each.std())
 
 
 def retention(panel: Panel, condition: pl.Expr | None) -> tuple[float, float, float]:
-    """Share of the smallest size's gain that is left at the largest: estimate and 95 % interval by Fieller.
+    """Share of the smallest size's gain that is left at the largest: estimate and 95 % interval by
+    Fieller.
 
-    (NaN, NaN) where the interval is unbounded, as it is whenever the smallest size's gain may be zero.
+    (NaN, NaN) where the interval is unbounded, as it is whenever the smallest size's gain may be
+    zero.
     """
     chosen = balanced(panel, condition)
     r = replicas(chosen.y, mean_weights(chosen.series))
@@ -154,7 +208,8 @@ def retention(panel: Panel, condition: pl.Expr | None) -> tuple[float, float, fl
     ratio = a / b if b else float("nan")
     half_b = float(first.interval()[1] - first.estimate)
     half_a = float(last.interval()[1] - last.estimate)
-    # The two sizes are independent, so Fieller's quadratic has no cross term: (b² − hb²)ρ² − 2abρ + a² − ha² = 0.
+    # The two sizes are independent, so Fieller's quadratic has no cross term: (b² − hb²)ρ² − 2abρ +
+    # a² − ha² = 0.
     lead = b * b - half_b * half_b
     root = (a * b) ** 2 - lead * (a * a - half_a * half_a)
     if not np.isfinite(lead) or lead <= 0 or root < 0:

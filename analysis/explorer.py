@@ -1,4 +1,6 @@
-"""The data behind the page's explorer: every gain with its two steps, small enough to live inside the page."""
+"""The data behind the page's explorer: every gain with its two steps, small enough to live inside
+the page.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from analysis.results import Results
 def explorer_data(results: Results) -> str:
     """JSON for a <script type="application/json"> element.
 
-    `series[arm|target|language]` = [size][seed] pairs [score without, score with] in 0..100, null where missing;
-    `runs[arm|target]` = [size][seed] of [step, step without phase ii, collapsed]; `slopes[...]` = [slope, low, high].
+    `series[arm|target|language]` = [size][seed] pairs [score without, score with] in 0..100, null
+    where missing; `runs[arm|target]` = [size][seed] of [step, step without phase ii, collapsed];
+    `slopes[...]` = [slope, low, high].
     """
     gains = results.gains
     models = results.sizes["model"].to_list()
@@ -27,25 +30,47 @@ def explorer_data(results: Results) -> str:
 
     steps: dict[str, int] = {}
     for row in gains.select(
-        "arm", "target", "language", "model", "seed", "value", "baseline", "step", "step_none", "collapsed"
+        "arm",
+        "target",
+        "language",
+        "model",
+        "seed",
+        "value",
+        "baseline",
+        "step",
+        "step_none",
+        "collapsed",
     ).iter_rows():
         arm, target, language, model, seed, value, baseline, step, step_none, collapsed = row
         i, j = size_at[model], seed_at[seed]
         cell = [round(100 * baseline, 2), round(100 * value, 2)]
         series.setdefault(f"{arm}|{target}|{language}", grid())[i][j] = cell
-        run = [steps.setdefault(step, len(steps)), steps.setdefault(step_none, len(steps)), int(collapsed)]
+        run = [
+            steps.setdefault(step, len(steps)),
+            steps.setdefault(step_none, len(steps)),
+            int(collapsed),
+        ]
         runs.setdefault(f"{arm}|{target}", grid())[i][j] = run
     slopes = {
         "|".join(row[:3]): [None if v != v else round(v, 3) for v in row[3:]]
-        for row in results.series.select("arm", "target", "language", "slope", "slope_low", "slope_high")
+        for row in results.series.select(
+            "arm", "target", "language", "slope", "slope_low", "slope_high"
+        )
         .fill_null(float("nan"))
         .iter_rows()
     }
     names = dict(gains.select("language", "language_name").unique().sort("language").iter_rows())
     tiers = dict(gains.select("language", "tier").unique().sort("language").iter_rows())
     data = {
-        "labels": results.sizes["label"].to_list(), "x": [round(v, 4) for v in results.sizes["x"]], "seeds": seeds,
-        "series": series, "runs": runs, "slopes": slopes, "steps": list(steps), "names": names, "tiers": tiers,
-    }  # fmt: skip
+        "labels": results.sizes["label"].to_list(),
+        "x": [round(v, 4) for v in results.sizes["x"]],
+        "seeds": seeds,
+        "series": series,
+        "runs": runs,
+        "slopes": slopes,
+        "steps": list(steps),
+        "names": names,
+        "tiers": tiers,
+    }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.replace("</", "<\\/")

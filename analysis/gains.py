@@ -1,4 +1,6 @@
-"""Tidy rows → paired gains: the score with phase ii minus the score without it, everything else equal."""
+"""Tidy rows → paired gains: the score with phase ii minus the score without it, everything else
+equal.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ NOT_POOLED = {
     "adapted": "adapted to target languages first",
     "control": "a control",
 }
-"""Roles of arms that are no plain English intermediate training: shown and compared, never part of the pooled gain."""
+"""Roles of arms that are no plain English intermediate training: shown and compared, never part of
+the pooled gain.
+"""
 
 SCALES = {
     "points": "points",
@@ -33,21 +37,24 @@ SCALES = {
 
 
 def last_runs(frame: pl.DataFrame) -> pl.DataFrame:
-    """Of a cell that was run again because it collapsed, the last run: results given that training converged."""
+    """Of a cell that was run again because it collapsed, the last run: results given that training
+    converged.
+    """
     return frame.filter(pl.col("rerun") == pl.col("rerun").max().over(CELL))
 
 
 def first_runs(frame: pl.DataFrame) -> pl.DataFrame:
-    """First runs alone, whatever became of them. A cell whose phase ii was run again has none: nothing was paid to
-    score what starts from a collapsed phase ii."""
+    """First runs alone, whatever became of them. A cell whose phase ii was run again has none:
+    nothing was paid to score what starts from a collapsed phase ii."""
     return frame.filter(pl.col("rerun") == 0)
 
 
 def scored(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows that a report may use: the main metric on test data, of every cell's last run, with a `floor` flag.
+    """The rows that a report may use: the main metric on test data, of every cell's last run, with
+    a `floor` flag.
 
-    `floor`: within two standard errors of guessing, the larger of the binomial errors at the score and at
-    chance. A gain on such a cell says nothing about transfer.
+    `floor`: within two standard errors of guessing, the larger of the binomial errors at the score
+    and at chance. A gain on such a cell says nothing about transfer.
     """
     value, chance, n = pl.col("value"), pl.col("chance"), pl.col("n")
     error = pl.max_horizontal(value * (1 - value), chance * (1 - chance)).truediv(n).sqrt()
@@ -61,11 +68,12 @@ def scored(frame: pl.DataFrame) -> pl.DataFrame:
 def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
     """One row per (model, arm, target, language, seed) for which both scores exist.
 
-    Columns: the keys; `value` and `baseline` (0..1); `points` = 100·(value − baseline); `logit` on the scale of
-    log odds, with p = (k + ½)/(n + 1) so that 0 and 1 stay finite; `error` = 100·(value − baseline)/(1 − baseline),
-    the share of errors removed; `chance` = 100·(value − baseline)/(1 − chance); flags `collapsed`, `same_data`,
-    `floor` (either side), `deterministic` (the baseline needed no training); `step` and `step_none`.
-    A score of 100 without phase ii leaves no error to remove: `error` is null there.
+    Columns: the keys; `value` and `baseline` (0..1); `points` = 100·(value − baseline); `logit` on
+    the scale of log odds, with p = (k + ½)/(n + 1) so that 0 and 1 stay finite; `error` =
+    100·(value − baseline)/(1 − baseline), the share of errors removed; `chance` = 100·(value −
+    baseline)/(1 − chance); flags `collapsed`, `same_data`, `floor` (either side), `deterministic`
+    (the baseline needed no training); `step` and `step_none`. A score of 100 without phase ii
+    leaves no error to remove: `error` is null there.
     """
     rows = scored(frame)
     baseline = rows.filter(pl.col("arm") == NONE).select(
@@ -79,16 +87,21 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
     )
     pairs = rows.filter(pl.col("arm") != NONE).join(baseline, on=PAIR, how="inner")
     value, before = pl.col("value"), pl.col("baseline")
-    return pairs.with_columns(
-        (100 * (value - before)).alias("points"),
-        (_log_odds("value", "n") - _log_odds("baseline", "n_none")).alias("logit"),
-        pl.when(before < 1).then(100 * (value - before) / (1 - before)).alias("error"),
-        (100 * (value - before) / (1 - pl.col("chance"))).alias("chance_gain"),
-        pl.col("chance").alias("chance_level"),
-        (pl.col("collapsed") | pl.col("collapsed_none")).alias("collapsed"),
-        (pl.col("floor") | pl.col("floor_none")).alias("floor"),
-        pl.col("role").is_in(POOLED_ROLES).alias("pooled"),
-    ).drop("chance").rename({"chance_gain": "chance"}).sort("model", "arm", "target", "language", "seed")  # fmt: skip
+    return (
+        pairs.with_columns(
+            (100 * (value - before)).alias("points"),
+            (_log_odds("value", "n") - _log_odds("baseline", "n_none")).alias("logit"),
+            pl.when(before < 1).then(100 * (value - before) / (1 - before)).alias("error"),
+            (100 * (value - before) / (1 - pl.col("chance"))).alias("chance_gain"),
+            pl.col("chance").alias("chance_level"),
+            (pl.col("collapsed") | pl.col("collapsed_none")).alias("collapsed"),
+            (pl.col("floor") | pl.col("floor_none")).alias("floor"),
+            pl.col("role").is_in(POOLED_ROLES).alias("pooled"),
+        )
+        .drop("chance")
+        .rename({"chance_gain": "chance"})
+        .sort("model", "arm", "target", "language", "seed")
+    )
 
 
 def _log_odds(value: str, n: str) -> pl.Expr:
@@ -97,7 +110,9 @@ def _log_odds(value: str, n: str) -> pl.Expr:
 
 
 def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
-    """`frame` with facts about its languages: name, cc100_gib, joshi, tier, and `low` by the question's definition."""
+    """`frame` with facts about its languages: name, cc100_gib, joshi, tier, and `low` by the
+    question's definition.
+    """
     codes = frame["language"].unique().sort().to_list()
     facts = [get_language(code) for code in codes]
     table = pl.DataFrame(
@@ -110,10 +125,14 @@ def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
             "low": [code in low_languages(codes, question) for code in codes],
         },
         schema={
-            "language": pl.String, "language_name": pl.String, "cc100_gib": pl.Float64, "joshi": pl.Int64,
-            "tier": pl.String, "low": pl.Boolean,
+            "language": pl.String,
+            "language_name": pl.String,
+            "cc100_gib": pl.Float64,
+            "joshi": pl.Int64,
+            "tier": pl.String,
+            "low": pl.Boolean,
         },
-    )  # fmt: skip
+    )
     return frame.join(table, on="language", how="left")
 
 
@@ -129,4 +148,6 @@ def low_by(codes: list[str], definition: str) -> frozenset[str]:
     facts = {code: get_language(code) for code in codes}
     if definition == "cc100":
         return frozenset(code for code, fact in facts.items() if fact.cc100_gib < LOW_CC100_GIB)
-    return frozenset(code for code, fact in facts.items() if fact.joshi is not None and fact.joshi <= 2)
+    return frozenset(
+        code for code, fact in facts.items() if fact.joshi is not None and fact.joshi <= 2
+    )

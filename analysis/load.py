@@ -1,4 +1,6 @@
-"""Parquet of tidy rows → one checked frame. Everything else in this package trusts what comes out of here."""
+"""Parquet of tidy rows → one checked frame. Everything else in this package trusts what comes out
+of here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,12 @@ from scaling.records import TIDY_COLUMNS, TidyRow
 KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
 """What one row is about. Two rows with equal keys must be the same record."""
 
-_DTYPES: dict[str, pl.DataType] = {"str": pl.String(), "int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
+_DTYPES: dict[str, pl.DataType] = {
+    "str": pl.String(),
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "bool": pl.Boolean(),
+}
 SCHEMA: dict[str, pl.DataType] = {
     item.name: _DTYPES[str(item.type).removesuffix(" | None")] for item in fields(TidyRow)
 }
@@ -49,12 +56,15 @@ def load_tidy(paths: Sequence[Path]) -> pl.DataFrame:
 def check_tidy(frame: pl.DataFrame, place: str = "the rows") -> pl.DataFrame:
     """`frame` with the columns of TidyRow in a canonical order of rows, or BadInput.
 
-    Checks columns, types, nulls, NaN, the 0..1 scale, languages, and keys: equal keys are allowed only where
-    they are the same record seen twice (same step and value).
+    Checks columns, types, nulls, NaN, the 0..1 scale, languages, and keys: equal keys are allowed
+    only where they are the same record seen twice (same step and value).
     """
     frame = _typed(frame, place)
     if frame.is_empty():
-        raise BadInput(f"{place.capitalize()} hold no score: no step has finished yet, so there is nothing to report.")
+        raise BadInput(
+            f"{place.capitalize()} hold no score: no step has finished yet, so there is nothing to"
+            " report."
+        )
     for name in TIDY_COLUMNS:
         missing = frame[name].is_null() if name not in NULLABLE else pl.Series([False])
         if missing.any():
@@ -62,21 +72,34 @@ def check_tidy(frame: pl.DataFrame, place: str = "the rows") -> pl.DataFrame:
     for name in ("value", "chance", "english_dev"):
         bad = frame.filter(pl.col(name).is_nan() | pl.col(name).is_infinite())
         if len(bad):
-            raise BadInput(f"Column {name!r} is NaN or infinite in {_rows(bad)}. A missing score is a missing row.")
+            raise BadInput(
+                f"Column {name!r} is NaN or infinite in {_rows(bad)}. A missing score is a missing"
+                " row."
+            )
         bad = frame.filter(~pl.col(name).is_between(0.0, 1.0))
         if len(bad):
-            raise BadInput(f"Column {name!r} must lie in 0..1, but is {bad[name][0]:g} in {_rows(bad)}.")
+            raise BadInput(
+                f"Column {name!r} must lie in 0..1, but is {bad[name][0]:g} in {_rows(bad)}."
+            )
     for name in ("n", "total_params", "backbone_params"):
         bad = frame.filter(pl.col(name) <= 0)
         if len(bad):
-            raise BadInput(f"Column {name!r} must be positive, but is {bad[name][0]} in {_rows(bad)}.")
+            raise BadInput(
+                f"Column {name!r} must be positive, but is {bad[name][0]} in {_rows(bad)}."
+            )
     roles = (NONE, *POOLED_ROLES, *NOT_POOLED)
-    bad = frame.filter(~pl.col("role").is_in(roles) | ((pl.col("role") == NONE) != (pl.col("arm") == NONE)))
+    bad = frame.filter(
+        ~pl.col("role").is_in(roles) | ((pl.col("role") == NONE) != (pl.col("arm") == NONE))
+    )
     if len(bad):
-        raise BadInput(f"Column 'role' is {bad['role'][0]!r} in {_rows(bad)}. Valid roles: {', '.join(roles)}.")
+        raise BadInput(
+            f"Column 'role' is {bad['role'][0]!r} in {_rows(bad)}. Valid roles: {', '.join(roles)}."
+        )
     bad = frame.filter(~pl.col("split").is_in(["dev", "test"]))
     if len(bad):
-        raise BadInput(f"Column 'split' must be 'dev' or 'test', but is {bad['split'][0]!r} in {_rows(bad)}.")
+        raise BadInput(
+            f"Column 'split' must be 'dev' or 'test', but is {bad['split'][0]!r} in {_rows(bad)}."
+        )
     _check_languages(frame)
     frame = frame.unique(subset=[*KEY, "step", "value"], keep="first", maintain_order=True)
     _check_keys(frame)
@@ -88,8 +111,14 @@ def _typed(frame: pl.DataFrame, place: str) -> pl.DataFrame:
     missing = [name for name in TIDY_COLUMNS if name not in frame.columns]
     unknown = sorted(set(frame.columns) - set(TIDY_COLUMNS))
     if missing or unknown:
-        parts = [f"lacks {missing}" if missing else "", f"has unknown columns {unknown}" if unknown else ""]
-        raise BadInput(f"{place} {' and '.join(filter(None, parts))}. Valid columns: {', '.join(TIDY_COLUMNS)}.")
+        parts = [
+            f"lacks {missing}" if missing else "",
+            f"has unknown columns {unknown}" if unknown else "",
+        ]
+        raise BadInput(
+            f"{place} {' and '.join(filter(None, parts))}. Valid columns:"
+            f" {', '.join(TIDY_COLUMNS)}."
+        )
     for name, want in SCHEMA.items():
         have = frame.schema[name]
         fits = have == want or have == pl.Null or (want.is_numeric() and have.is_numeric())
@@ -103,24 +132,39 @@ def _check_languages(frame: pl.DataFrame) -> None:
         try:
             get_language(code)
         except ValueError as error:
-            raise BadInput(f"{error} It is in {_rows(frame.filter(pl.col('language') == code))}.") from error
+            raise BadInput(
+                f"{error} It is in {_rows(frame.filter(pl.col('language') == code))}."
+            ) from error
 
 
 def _check_keys(frame: pl.DataFrame) -> None:
     twice = frame.filter(pl.struct(KEY).is_duplicated()).sort(*KEY, "step")
     if len(twice):
         steps = twice["step"].unique().sort().to_list()[:4]
-        raise BadInput(f"{len(twice)} rows share a key but are not the same record: {_rows(twice)}; steps {steps}.")
-    mains = frame.filter(pl.col("main") & (pl.col("split") == "test")).group_by("target").agg(pl.col("metric").unique())
+        raise BadInput(
+            f"{len(twice)} rows share a key but are not the same record: {_rows(twice)}; steps"
+            f" {steps}."
+        )
+    mains = (
+        frame.filter(pl.col("main") & (pl.col("split") == "test"))
+        .group_by("target")
+        .agg(pl.col("metric").unique())
+    )
     many = mains.filter(pl.col("metric").list.len() > 1).sort("target")
     if len(many):
         names = sorted(many["metric"][0])
-        raise BadInput(f"Target {many['target'][0]!r} has {len(names)} main metrics {names}; one must be main.")
+        raise BadInput(
+            f"Target {many['target'][0]!r} has {len(names)} main metrics {names}; one must be main."
+        )
 
 
 def _check_models(frame: pl.DataFrame) -> None:
     facts = ["family", "model_label", "total_params", "backbone_params"]
-    sizes = frame.group_by("model").agg(pl.struct(facts).n_unique().alias("num")).filter(pl.col("num") > 1)
+    sizes = (
+        frame.group_by("model")
+        .agg(pl.struct(facts).n_unique().alias("num"))
+        .filter(pl.col("num") > 1)
+    )
     if len(sizes):
         name = sizes["model"].sort()[0]
         raise BadInput(f"Model {name!r} has rows that disagree about {', '.join(facts)}.")

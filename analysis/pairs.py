@@ -1,4 +1,6 @@
-"""Gains by (arm, target) at each size and their slopes: the transfer matrix of Phang et al., once per size."""
+"""Gains by (arm, target) at each size and their slopes: the transfer matrix of Phang et al., once
+per size.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +13,41 @@ from analysis.slope import contrast, moments, slope
 
 
 def pair_table(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") -> pl.DataFrame:
-    """One row per (arm, target, size), plus rows with model `slope`; zero-shot languages, collapsed runs left out.
+    """One row per (arm, target, size), plus rows with model `slope`; zero-shot languages, collapsed
+    runs left out.
 
-    Columns: arm, target, model, label, estimate, low, high, num_languages, seeds, same_data, english (the gain in
-    English, null if unknown). Gains at a size are means over the languages that exist there; the slope is of the
-    balanced panel.
+    Columns: arm, target, model, label, estimate, low, high, num_languages, seeds, same_data,
+    english (the gain in English, null if unknown). Gains at a size are means over the languages
+    that exist there; the slope is of the balanced panel.
     """
     kept = gains.filter(~pl.col("collapsed"))
     rows: list[dict[str, object]] = []
     for (arm, target), part in kept.group_by(["arm", "target"], maintain_order=True):
         same = bool(part["same_data"].any())
         english = dict(
-            part.filter(pl.col("language") == ENGLISH).group_by("model").agg(pl.col(scale).mean()).iter_rows()
+            part.filter(pl.col("language") == ENGLISH)
+            .group_by("model")
+            .agg(pl.col(scale).mean())
+            .iter_rows()
         )
         zero_shot = part.filter(pl.col("language") != ENGLISH)
         if zero_shot.is_empty():
             continue
         panel = make_panel(zero_shot, sizes, scale)
         rows += [
-            {"arm": arm, "target": target, "same_data": same, "english": english.get(row["model"]), **row}
+            {
+                "arm": arm,
+                "target": target,
+                "same_data": same,
+                "english": english.get(row["model"]),
+                **row,
+            }
             for row in [*by_size(panel), _slope_row(panel)]
         ]
     schema = {"english": pl.Float64, "low": pl.Float64, "high": pl.Float64, "estimate": pl.Float64}
-    return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None).sort("arm", "target")
+    return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None).sort(
+        "arm", "target"
+    )
 
 
 def as_found(panel: Panel) -> Array:
@@ -48,7 +62,9 @@ def as_found(panel: Panel) -> Array:
 
 
 def by_size(panel: Panel) -> list[dict[str, object]]:
-    """Mean gain at each size with its 95 % interval (variance pooled over sizes unless they differ)."""
+    """Mean gain at each size with its 95 % interval (variance pooled over sizes unless they
+    differ).
+    """
     r = as_found(panel)
     count, _, _ = moments(r)
     out: list[dict[str, object]] = []
@@ -57,19 +73,33 @@ def by_size(panel: Panel) -> list[dict[str, object]]:
             continue
         result = contrast(r, np.eye(panel.num_sizes)[i])
         low, high = result.interval()
-        languages = panel.series.filter(pl.Series(np.isfinite(panel.y[i]).any(axis=0)))["language"].n_unique()
-        out.append({
-            "model": model, "label": panel.labels[i], "estimate": float(result.estimate), "low": float(low),
-            "high": float(high), "num_languages": languages, "seeds": int(count[i]),
-        })  # fmt: skip
+        languages = panel.series.filter(pl.Series(np.isfinite(panel.y[i]).any(axis=0)))[
+            "language"
+        ].n_unique()
+        out.append(
+            {
+                "model": model,
+                "label": panel.labels[i],
+                "estimate": float(result.estimate),
+                "low": float(low),
+                "high": float(high),
+                "num_languages": languages,
+                "seeds": int(count[i]),
+            }
+        )
     return out
 
 
 def _slope_row(panel: Panel) -> dict[str, object]:
     row: dict[str, object] = {
-        "model": "slope", "label": "slope", "estimate": float("nan"), "low": float("nan"), "high": float("nan"),
-        "num_languages": 0, "seeds": 0,
-    }  # fmt: skip
+        "model": "slope",
+        "label": "slope",
+        "estimate": float("nan"),
+        "low": float("nan"),
+        "high": float("nan"),
+        "num_languages": 0,
+        "seeds": 0,
+    }
     chosen = balance(panel)
     if chosen.num_sizes < 2 or chosen.series.is_empty():
         return row
@@ -77,19 +107,27 @@ def _slope_row(panel: Panel) -> dict[str, object]:
     result = slope(r, chosen.x)
     low, high = result.interval()
     return row | {
-        "estimate": float(result.estimate), "low": float(low), "high": float(high),
-        "num_languages": chosen.series["language"].n_unique(), "seeds": int(moments(r)[0].min()),
-    }  # fmt: skip
+        "estimate": float(result.estimate),
+        "low": float(low),
+        "high": float(high),
+        "num_languages": chosen.series["language"].n_unique(),
+        "seeds": int(moments(r)[0].min()),
+    }
 
 
 def size_means(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") -> pl.DataFrame:
-    """Mean gain per size of several populations: low-resource, other, all zero-shot, English, English included."""
+    """Mean gain per size of several populations: low-resource, other, all zero-shot, English,
+    English included.
+    """
     kept = gains.filter(pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed"))
     english = pl.col("language") == ENGLISH
     populations = {
-        "low-resource": ~english & pl.col("low"), "other languages": ~english & ~pl.col("low"),
-        "all zero-shot": ~english, "English": english, "official mean, English included": pl.lit(True),
-    }  # fmt: skip
+        "low-resource": ~english & pl.col("low"),
+        "other languages": ~english & ~pl.col("low"),
+        "all zero-shot": ~english,
+        "English": english,
+        "official mean, English included": pl.lit(True),
+    }
     rows: list[dict[str, object]] = []
     for name, rule in populations.items():
         part = kept.filter(rule)

@@ -1,8 +1,10 @@
-"""Gains as one array over sizes, seeds and series, and the weights that turn series into one number per run.
+"""Gains as one array over sizes, seeds and series, and the weights that turn series into one number
+per run.
 
-The independent unit of this design is the replica: one (size, seed) run of the whole pipeline. Languages of one
-checkpoint share its noise, arms share the baseline run, targets share the phase-ii checkpoint. So a statement
-about many series is first averaged inside each replica, and only replicas are counted (statistics §0.1).
+The independent unit of this design is the replica: one (size, seed) run of the whole pipeline.
+Languages of one checkpoint share its noise, arms share the baseline run, targets share the phase-ii
+checkpoint. So a statement about many series is first averaged inside each replica, and only
+replicas are counted (statistics §0.1).
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ Mask = NDArray[np.bool_]
 
 SERIES = ["arm", "target", "language"]
 MIN_SHARE = 0.5
-"""A size with less than this share of the series of the fullest size is shown, but is not in the panel."""
+"""A size with less than this share of the series of the fullest size is shown, but is not in the
+panel.
+"""
 
 
 class TooFewScales(ValueError):
@@ -28,7 +32,9 @@ class TooFewScales(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Gains y[size, seed, series] with NaN where there is no gain, sizes in ascending order of x."""
+    """Gains y[size, seed, series] with NaN where there is no gain, sizes in ascending order of
+    x.
+    """
 
     models: tuple[str, ...]
     labels: tuple[str, ...]
@@ -36,7 +42,9 @@ class Panel:
     """log10 of the scale, [size]."""
     seeds: tuple[int, ...]
     series: pl.DataFrame
-    """One row per series, in the order of the last axis of y: arm, target, language and its facts."""
+    """One row per series, in the order of the last axis of y: arm, target, language and its
+    facts.
+    """
     y: Array
     """[size, seed, series]."""
 
@@ -73,12 +81,17 @@ def size_table(frame: pl.DataFrame, axis: str) -> pl.DataFrame:
     cells = rows.select("model", "model_label", "arm", "target", "seed", axis).unique()
     table = (
         cells.group_by("model")
-        .agg(pl.col("model_label").sort().first().alias("label"), pl.col(axis).cast(pl.Float64).sort().mean())
+        .agg(
+            pl.col("model_label").sort().first().alias("label"),
+            pl.col(axis).cast(pl.Float64).sort().mean(),
+        )
         .rename({axis: "scale"})
         .sort("scale", "model")
     )
     if len(table) < 2:
-        raise TooFewScales(f"A curve over scale needs two sizes; the records hold {table['model'].to_list()}.")
+        raise TooFewScales(
+            f"A curve over scale needs two sizes; the records hold {table['model'].to_list()}."
+        )
     if table["scale"].min() <= 0 or table["scale"].n_unique() < len(table):  # type: ignore[operator]
         raise TooFewScales(f"The sizes {table['model'].to_list()} do not differ in {axis}.")
     return table.with_columns(pl.col("scale").log10().alias("x"), _label(table))
@@ -92,7 +105,11 @@ def _label(table: pl.DataFrame) -> pl.Expr:
 
 def make_panel(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str) -> Panel:
     """The panel of all series in `gains` on one of the gain scales (a column of `gains`)."""
-    facts = [name for name in ("language_name", "cc100_gib", "joshi", "tier", "low") if name in gains.columns]
+    facts = [
+        name
+        for name in ("language_name", "cc100_gib", "joshi", "tier", "low")
+        if name in gains.columns
+    ]
     series = gains.select([*SERIES, *facts]).unique(subset=SERIES).sort(SERIES).with_row_index("k")
     models = sizes["model"].to_list()
     seeds = gains["seed"].unique().sort().to_list()
@@ -101,52 +118,75 @@ def make_panel(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str) -> Panel:
         gains.select([*SERIES, "model", "seed", scale])
         .join(series.select([*SERIES, "k"]), on=SERIES)
         .join(pl.DataFrame({"model": models, "i": range(len(models))}), on="model")
-        .join(pl.DataFrame({"seed": seeds, "j": range(len(seeds))}, schema_overrides={"seed": pl.Int64}), on="seed")
+        .join(
+            pl.DataFrame(
+                {"seed": seeds, "j": range(len(seeds))}, schema_overrides={"seed": pl.Int64}
+            ),
+            on="seed",
+        )
     )
     y[keyed["i"].to_numpy(), keyed["j"].to_numpy(), keyed["k"].to_numpy()] = (
         keyed[scale].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     )
     return Panel(
-        models=tuple(models), labels=tuple(sizes["label"]), x=sizes["x"].to_numpy(), seeds=tuple(seeds),
-        series=series.drop("k"), y=y,
-    )  # fmt: skip
+        models=tuple(models),
+        labels=tuple(sizes["label"]),
+        x=sizes["x"].to_numpy(),
+        seeds=tuple(seeds),
+        series=series.drop("k"),
+        y=y,
+    )
 
 
 def balance(panel: Panel) -> Panel:
-    """The series that exist at every size that counts; the same series at each size, so that the mix is constant.
+    """The series that exist at every size that counts; the same series at each size, so that the
+    mix is constant.
 
-    Averaging whatever exists per size can invent a slope: with the largest size run only where gains are big, a
-    true slope of 0 showed as +1.39 points per decade (statistics §2.7). A size counts if it has half of
-    the series of the fullest size; sizes that share no series with the others are dropped, scarcest first.
+    Averaging whatever exists per size can invent a slope: with the largest size run only where
+    gains are big, a true slope of 0 showed as +1.39 points per decade (statistics §2.7). A size
+    counts if it has half of the series of the fullest size; sizes that share no series with the
+    others are dropped, scarcest first.
 
-    A series with one surviving seed at a size where others have more says nothing about noise there, and leaves
-    the panel too (with 10 % collapse, coverage is 90 % with such series and 95 % without them).
+    A series with one surviving seed at a size where others have more says nothing about noise
+    there, and leaves the panel too (with 10 % collapse, coverage is 90 % with such series and 95 %
+    without them).
     """
     seeds = np.isfinite(panel.y).sum(axis=1)
     # Where most series of a size have one seed, the size itself has one: nothing to ask of them.
     twice = (seeds >= 2).sum(axis=1) >= 0.5 * np.maximum((seeds >= 1).sum(axis=1), 1)
     present = seeds >= np.where(twice, 2, 1)[:, None]
     counts = present.sum(axis=1)
-    keep = [i for i in range(panel.num_sizes) if counts[i] > 0 and counts[i] >= MIN_SHARE * counts.max()]
+    keep = [
+        i for i in range(panel.num_sizes) if counts[i] > 0 and counts[i] >= MIN_SHARE * counts.max()
+    ]
     while keep and not present[keep].all(axis=0).any():
         keep.remove(min(keep, key=lambda i: (counts[i], i)))
     chosen = panel.sizes(keep)
-    return chosen.only(present[keep].all(axis=0)) if keep else chosen.only(np.zeros(len(panel.series), dtype=bool))
+    return (
+        chosen.only(present[keep].all(axis=0))
+        if keep
+        else chosen.only(np.zeros(len(panel.series), dtype=bool))
+    )
 
 
 def mean_weights(series: pl.DataFrame) -> Array:
-    """Weights [series] that average series inside a task, then tasks equally (XTREME's convention); sum 1."""
+    """Weights [series] that average series inside a task, then tasks equally (XTREME's convention);
+    sum 1.
+    """
     if series.is_empty():
         return np.zeros(0)
-    counts = series.select(pl.len().over("target").alias("n"), pl.col("target").n_unique().alias("targets"))
+    counts = series.select(
+        pl.len().over("target").alias("n"), pl.col("target").n_unique().alias("targets")
+    )
     return np.asarray(1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float)))
 
 
 def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) -> Array:
-    """Weights [series] whose sum against gains is the slope of the gain on z (per language), targets equal.
+    """Weights [series] whose sum against gains is the slope of the gain on z (per language),
+    targets equal.
 
-    Inside each target the least-squares slope over its series; targets with fewer than three languages, or no
-    spread in z, have no slope and weigh nothing. All zero where no target has one.
+    Inside each target the least-squares slope over its series; targets with fewer than three
+    languages, or no spread in z, have no slope and weigh nothing. All zero where no target has one.
     """
     weights = np.zeros(len(series))
     targets = series["target"].to_numpy()
@@ -163,12 +203,14 @@ def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) ->
 
 
 def replicas(y: Array, weights: Array) -> Array:
-    """Weighted sums of gains inside each replica: y[..., size, seed, series], weights[series] → [..., size, seed].
+    """Weighted sums of gains inside each replica: y[..., size, seed, series], weights[series] →
+    [..., size, seed].
 
-    With all gains present this is the plain weighted sum. Where a series lacks some seeds, the size's value is
-    still the weighted sum of series means, and a replica's value is that plus S times its influence on it; a
-    residual of a series with c of S seeds is scaled by sqrt(c(S−1)/(S(c−1))), so that the variance between
-    replicas over S estimates the variance of the size's value. NaN: a replica without any gain.
+    With all gains present this is the plain weighted sum. Where a series lacks some seeds, the
+    size's value is still the weighted sum of series means, and a replica's value is that plus S
+    times its influence on it; a residual of a series with c of S seeds is scaled by
+    sqrt(c(S−1)/(S(c−1))), so that the variance between replicas over S estimates the variance of
+    the size's value. NaN: a replica without any gain.
     """
     used = weights != 0
     y, weights = y[..., used], weights[used]

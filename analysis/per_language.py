@@ -1,4 +1,6 @@
-"""One slope per language: least squares, moderated, shrunk, with q-values inside the low-resource family."""
+"""One slope per language: least squares, moderated, shrunk, with q-values inside the low-resource
+family.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from analysis.slope import moments, p_value, t_quantile
 
 
 def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
-    """Languages (facts, one row each, by CC-100 size) and their replica values r[language, size, seed].
+    """Languages (facts, one row each, by CC-100 size) and their replica values r[language, size,
+    seed].
 
-    A language's value is the mean over its arms inside a target, then over its targets, on the series that exist
-    at all of the sizes it has. A language that lacks a size keeps the others.
+    A language's value is the mean over its arms inside a target, then over its targets, on the
+    series that exist at all of the sizes it has. A language that lacks a size keeps the others.
     """
     facts = [name for name in panel.series.columns if name not in ("arm", "target")]
     table = panel.series.select(facts).unique("language").sort("cc100_gib", "language")
@@ -30,10 +33,10 @@ def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
 def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
     """One row per language, and the arrays behind it.
 
-    Columns: facts; gain_<i> at each size; slope, se, df, low, high, p (least squares, residual mean square);
-    pure_low, pure_high (spread between runs only); moderated_low, moderated_high; eb, eb_low, eb_high, false_sign;
-    q (Benjamini–Hochberg within the low-resource languages, plain t); direction `falls`, `rises` or `undecided`
-    by q ≤ .05 in the low-resource family.
+    Columns: facts; gain_<i> at each size; slope, se, df, low, high, p (least squares, residual mean
+    square); pure_low, pure_high (spread between runs only); moderated_low, moderated_high; eb,
+    eb_low, eb_high, false_sign; q (Benjamini–Hochberg within the low-resource languages, plain t);
+    direction `falls`, `rises` or `undecided` by q ≤ .05 in the low-resource family.
     """
     table, r = language_replicas(panel)
     fit = languages(r, panel.x)
@@ -46,19 +49,35 @@ def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
     p = np.asarray(p_value(fit.slope, fit.se, fit.df))
     q = benjamini_hochberg(np.where(low, p, np.nan))
     columns = {
-        "slope": fit.slope, "se": fit.se, "df": fit.df, "low_": fit.slope - half, "high": fit.slope + half, "p": p,
-        "pure_low": fit.slope - pure, "pure_high": fit.slope + pure,
-        "moderated_low": fit.slope - moderated, "moderated_high": fit.slope + moderated,
-        "eb": fit.eb, "eb_low": fit.eb - shrunk, "eb_high": fit.eb + shrunk, "false_sign": fit.false_sign, "q": q,
-    }  # fmt: skip
+        "slope": fit.slope,
+        "se": fit.se,
+        "df": fit.df,
+        "low_": fit.slope - half,
+        "high": fit.slope + half,
+        "p": p,
+        "pure_low": fit.slope - pure,
+        "pure_high": fit.slope + pure,
+        "moderated_low": fit.slope - moderated,
+        "moderated_high": fit.slope + moderated,
+        "eb": fit.eb,
+        "eb_low": fit.eb - shrunk,
+        "eb_high": fit.eb + shrunk,
+        "false_sign": fit.false_sign,
+        "q": q,
+    }
     gains = [pl.Series(f"gain_{i}", mean[:, i]) for i in range(panel.num_sizes)]
-    out = table.rename({"low": "low_resource"}).with_columns(*gains, *(pl.Series(n, v) for n, v in columns.items()))
+    out = table.rename({"low": "low_resource"}).with_columns(
+        *gains, *(pl.Series(n, v) for n, v in columns.items())
+    )
     verdict = (
-        pl.when(pl.col("q").is_nan()).then(pl.lit(""))
-        .when((pl.col("q") <= 0.05) & (pl.col("slope") < 0)).then(pl.lit("falls"))
-        .when((pl.col("q") <= 0.05) & (pl.col("slope") > 0)).then(pl.lit("rises"))
+        pl.when(pl.col("q").is_nan())
+        .then(pl.lit(""))
+        .when((pl.col("q") <= 0.05) & (pl.col("slope") < 0))
+        .then(pl.lit("falls"))
+        .when((pl.col("q") <= 0.05) & (pl.col("slope") > 0))
+        .then(pl.lit("rises"))
         .otherwise(pl.lit("undecided"))
-    )  # fmt: skip
+    )
     return out.rename({"low_": "low"}).with_columns(verdict.alias("direction")), fit
 
 

@@ -1,4 +1,6 @@
-"""What a design can see: the smallest detectable slope, the seeds for a wanted power, and where the next seed pays."""
+"""What a design can see: the smallest detectable slope, the seeds for a wanted power, and where the
+next seed pays.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MAX_SEEDS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Where the noise of a gain comes from: variances, in points². See analysis/variance.py for estimates."""
+    """Where the noise of a gain comes from: variances, in points². See analysis/variance.py for
+    estimates.
+    """
 
     replica: float = 0.0
     """Shared by everything in a (size, seed) replica."""
@@ -35,12 +39,16 @@ class Ledger:
     def pooled_variance(self, *, arms: int, targets: int, languages: int) -> float:
         """Variance between replicas of the mean over arms × targets × languages (statistics §2.1).
 
-        The baseline's part does not fall with the number of arms: seeds and targets buy precision, arms do not.
+        The baseline's part does not fall with the number of arms: seeds and targets buy precision,
+        arms do not.
         """
         return (
-            self.replica + self.checkpoint / arms + self.baseline / targets
-            + self.run / (arms * targets) + self.language / (arms * targets * languages)
-        )  # fmt: skip
+            self.replica
+            + self.checkpoint / arms
+            + self.baseline / targets
+            + self.run / (arms * targets)
+            + self.language / (arms * targets * languages)
+        )
 
 
 def standard_error(sd: float, x: Array, seeds: Sequence[int]) -> tuple[float, int]:
@@ -50,7 +58,9 @@ def standard_error(sd: float, x: Array, seeds: Sequence[int]) -> tuple[float, in
     return float(sd * np.sqrt((weights**2 / counts).sum())), int((counts - 1).sum())
 
 
-def power_of(effect: float, sd: float, x: Array, seeds: Sequence[int], level: float = 0.05) -> float:
+def power_of(
+    effect: float, sd: float, x: Array, seeds: Sequence[int], level: float = 0.05
+) -> float:
     """Power of the two-sided t test of a slope of `effect` (noncentral t)."""
     se, df = standard_error(sd, x, seeds)
     if df < 1:
@@ -62,7 +72,8 @@ def power_of(effect: float, sd: float, x: Array, seeds: Sequence[int], level: fl
 
 @lru_cache(maxsize=4096)
 def _power(ratio: float, df: int, level: float) -> float:
-    # Averaging the normal probability over the spread's distribution is stable where scipy's noncentral t is NaN.
+    # Averaging the normal probability over the spread's distribution is stable where scipy's
+    # noncentral t is NaN.
     cut = t.ppf(1 - level / 2, df) * _spread(df)
     return float((ndtr(ratio - cut) + ndtr(-ratio - cut)).mean())
 
@@ -73,7 +84,9 @@ def _spread(df: int, points: int = 2000) -> Array:
     return np.asarray(np.sqrt(chi2.ppf((np.arange(points) + 0.5) / points, df) / df))
 
 
-def detectable(sd: float, x: Array, seeds: Sequence[int], power: float = 0.8, level: float = 0.05) -> float:
+def detectable(
+    sd: float, x: Array, seeds: Sequence[int], power: float = 0.8, level: float = 0.05
+) -> float:
     """The smallest slope that is detected with this power; NaN without replication."""
     se, df = standard_error(sd, x, seeds)
     if df < 1:
@@ -86,7 +99,9 @@ def _noncentrality(df: int, power: float, level: float) -> float:
     return float(brentq(lambda ratio: _power(ratio, df, level) - power, 1e-6, 1e4))
 
 
-def seeds_needed(effect: float, sd: float, x: Array, power: float = 0.8, most: int = MAX_SEEDS) -> int | None:
+def seeds_needed(
+    effect: float, sd: float, x: Array, power: float = 0.8, most: int = MAX_SEEDS
+) -> int | None:
     """Seeds per size to detect a slope of `effect` with this power; None if more than `most`."""
     for seeds in range(2, most + 1):
         if power_of(effect, sd, x, [seeds] * len(x)) >= power:
@@ -105,8 +120,12 @@ def equivalence_power(margin: float, sd: float, x: Array, seeds: Sequence[int]) 
     return float((2 * ndtr(room) - 1).mean())
 
 
-def seeds_to_affirm(margin: float, sd: float, x: Array, power: float = 0.8, most: int = MAX_SEEDS) -> int | None:
-    """Seeds per size to affirm equivalence within ±margin when nothing changes; None if more than `most`."""
+def seeds_to_affirm(
+    margin: float, sd: float, x: Array, power: float = 0.8, most: int = MAX_SEEDS
+) -> int | None:
+    """Seeds per size to affirm equivalence within ±margin when nothing changes; None if more than
+    `most`.
+    """
     for seeds in range(2, most + 1):
         if equivalence_power(margin, sd, x, [seeds] * len(x)) >= power:
             return seeds
@@ -131,10 +150,16 @@ class Advice:
 
 
 def next_seeds(
-    sd: Sequence[float], x: Array, seeds: Sequence[int], cost: Sequence[float], labels: Sequence[str], unit: str,
+    sd: Sequence[float],
+    x: Array,
+    seeds: Sequence[int],
+    cost: Sequence[float],
+    labels: Sequence[str],
+    unit: str,
     rounds: int = 4,
-) -> list[Advice]:  # fmt: skip
-    """The greedy best extra seeds: each the largest cut of Var(slope) per cost, given those before it.
+) -> list[Advice]:
+    """The greedy best extra seeds: each the largest cut of Var(slope) per cost, given those before
+    it.
 
     `sd` per size: the replica SD there (the pooled one for all where they are alike).
     """
@@ -147,7 +172,13 @@ def next_seeds(
             break
         cuts = weights * (1 / counts - 1 / (counts + 1)) / total
         options = [
-            Advice(size=label, seeds_before=int(count), variance_cut=float(cut), cost=float(price), unit=unit)
+            Advice(
+                size=label,
+                seeds_before=int(count),
+                variance_cut=float(cut),
+                cost=float(price),
+                unit=unit,
+            )
             for label, count, cut, price in zip(labels, counts, cuts, cost, strict=True)
         ]
         best = max(range(len(options)), key=lambda i: options[i].cut_per_cost)
@@ -157,14 +188,24 @@ def next_seeds(
 
 
 def planned_grid(
-    ledger: Ledger, x: Array, *, arms: int, targets: int, languages: int, seeds: Sequence[int] = (2, 3, 4, 5, 8, 10),
-) -> list[dict[str, float]]:  # fmt: skip
-    """Per number of seeds: replica SD of the pooled gain, detectable slope, chance to affirm ±0.5."""
+    ledger: Ledger,
+    x: Array,
+    *,
+    arms: int,
+    targets: int,
+    languages: int,
+    seeds: Sequence[int] = (2, 3, 4, 5, 8, 10),
+) -> list[dict[str, float]]:
+    """Per number of seeds: replica SD of the pooled gain, detectable slope, chance to affirm
+    ±0.5.
+    """
     sd = float(np.sqrt(ledger.pooled_variance(arms=arms, targets=targets, languages=languages)))
     return [
         {
-            "seeds": s, "replica_sd": sd, "detectable": detectable(sd, x, [s] * len(x)),
+            "seeds": s,
+            "replica_sd": sd,
+            "detectable": detectable(sd, x, [s] * len(x)),
             "affirm_half_point": equivalence_power(0.5, sd, x, [s] * len(x)),
         }
         for s in seeds
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,6 @@
-"""The report: one directory that answers the question offline, with every number traced to its records."""
+"""The report: one directory that answers the question offline, with every number traced to its
+records.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +50,15 @@ def write_report(
     claims: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Writes index.html, figures/, tables/, verdict.json and analysis.lock into `out`; returns index.html.
+    """Writes index.html, figures/, tables/, verdict.json and analysis.lock into `out`; returns
+    index.html.
 
-    `frame`: rows of TidyRow. `expected`: the study's grid (model, arm, target, language, seed) for the coverage
-    table. `notes`: caveats printed at the top. `claims`: a YAML file (analysis.claims). Two families, or two
-    methods, never share a curve: each then gets a report of its own below `out`, and index.html lists them.
-    Records that carry no slope yet get a partial report: coverage, and why there is no verdict. BadInput
-    (a ValueError) for records or claims that cannot be read.
+    `frame`: rows of TidyRow. `expected`: the study's grid (model, arm, target, language, seed) for
+    the coverage table. `notes`: caveats printed at the top. `claims`: a YAML file
+    (analysis.claims). Two families, or two methods, never share a curve: each then gets a report of
+    its own below `out`, and index.html lists them. Records that carry no slope yet get a partial
+    report: coverage, and why there is no verdict. BadInput (a ValueError) for records or claims
+    that cannot be read.
     """
     say = progress or (lambda text: None)
     say("checking rows")
@@ -70,18 +74,30 @@ def write_report(
     for family, method in groups:
         name = f"{family}-{method}"
         part = frame.filter((pl.col("family") == family) & (pl.col("method") == method))
-        grid = None if expected is None else expected.filter(pl.col("model").is_in(part["model"].unique().to_list()))
+        grid = (
+            None
+            if expected is None
+            else expected.filter(pl.col("model").is_in(part["model"].unique().to_list()))
+        )
         say(f"report of {name}")
         _one(part, question, f"{title}: {family}, {method}", out / name, grid, notes, claims, say)
-        parts.append({"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))})
+        parts.append(
+            {"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))}
+        )
     _write_json(out / "verdict.json", {"reports": parts})
     return _render(out, "contents.html", title=title, parts=parts, notes=notes)
 
 
 def _one(
-    frame: pl.DataFrame, question: Question, title: str, out: Path, expected: pl.DataFrame | None,
-    notes: Sequence[str], claims: Path | None, say: Callable[[str], None],
-) -> Path:  # fmt: skip
+    frame: pl.DataFrame,
+    question: Question,
+    title: str,
+    out: Path,
+    expected: pl.DataFrame | None,
+    notes: Sequence[str],
+    claims: Path | None,
+    say: Callable[[str], None],
+) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     lock = _lock(frame, question, claims)
     _write_json(out / "analysis.lock", lock)
@@ -96,27 +112,56 @@ def _one(
     figures = _draw(results, out / "figures")
     say("writing index.html")
     return _render(
-        out, "report.html", title=title, notes=notes, r=results, s=sentences, figures=figures, tables=tables,
-        lock=lock, explorer=Markup(explorer_data(results)), not_pooled=NOT_POOLED, studies=_studies(frame),
-        overlay=overlay(frame), depths=depth_table(frame), totals=_totals(results.coverage), js=_read("explorer.js"),
-    )  # fmt: skip
+        out,
+        "report.html",
+        title=title,
+        notes=notes,
+        r=results,
+        s=sentences,
+        figures=figures,
+        tables=tables,
+        lock=lock,
+        explorer=Markup(explorer_data(results)),
+        not_pooled=NOT_POOLED,
+        studies=_studies(frame),
+        overlay=overlay(frame),
+        depths=depth_table(frame),
+        totals=_totals(results.coverage),
+        js=_read("explorer.js"),
+    )
 
 
 def _partial(
-    frame: pl.DataFrame, title: str, out: Path, expected: pl.DataFrame | None, notes: Sequence[str], why: str,
+    frame: pl.DataFrame,
+    title: str,
+    out: Path,
+    expected: pl.DataFrame | None,
+    notes: Sequence[str],
+    why: str,
     lock: dict[str, Any],
-) -> Path:  # fmt: skip
+) -> Path:
     """What can be said before there is a slope: which scores exist, and what is missing."""
     coverage = coverage_table(frame, pair_gains(frame), expected)
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
     coverage.write_csv(folder / "t6_design.csv")
     missing_cells(frame, expected).write_csv(folder / "missing_cells.csv")
-    _write_json(out / "verdict.json", {"schema": 1, "verdict": None, "form": "no verdict yet", "reasons": [why]})
+    _write_json(
+        out / "verdict.json",
+        {"schema": 1, "verdict": None, "form": "no verdict yet", "reasons": [why]},
+    )
     return _render(
-        out, "partial.html", title=title, notes=notes, why=why, coverage=coverage, totals=_totals(coverage),
-        s=sentences, studies=_studies(frame), lock=lock,
-    )  # fmt: skip
+        out,
+        "partial.html",
+        title=title,
+        notes=notes,
+        why=why,
+        coverage=coverage,
+        totals=_totals(coverage),
+        s=sentences,
+        studies=_studies(frame),
+        lock=lock,
+    )
 
 
 def _draw(results: Results, folder: Path) -> list[dict[str, Any]]:
@@ -128,15 +173,22 @@ def _draw(results: Results, folder: Path) -> list[dict[str, Any]]:
             if drawn is None:
                 continue
             svg = save(drawn, folder, item.name)
-            figures.append({
-                "name": item.name, "title": item.title, "svg": Markup(svg), "wide": item.wide,
-                "caption": caption(item.name, results),
-            })  # fmt: skip
+            figures.append(
+                {
+                    "name": item.name,
+                    "title": item.title,
+                    "svg": Markup(svg),
+                    "wide": item.wide,
+                    "caption": caption(item.name, results),
+                }
+            )
     return figures
 
 
 def verdict_json(results: Results) -> dict[str, Any]:
-    """The verdict for machines; numbers are points unless named otherwise, null where there is no interval."""
+    """The verdict for machines; numbers are points unless named otherwise, null where there is no
+    interval.
+    """
     v = results.verdict
     return {
         "schema": 1,
@@ -164,11 +216,17 @@ def verdict_json(results: Results) -> dict[str, Any]:
             for word in ("falls", "rises", "undecided")
         },
         "claims": [
-            {"name": c.claim.name, "model": c.model, "status": c.status, "estimate": c.estimate, "low": c.low,
-             "high": c.high}
+            {
+                "name": c.claim.name,
+                "model": c.model,
+                "status": c.status,
+                "estimate": c.estimate,
+                "low": c.low,
+                "high": c.high,
+            }
             for c in results.claims
         ],
-    }  # fmt: skip
+    }
 
 
 def _plain(e: Estimate) -> dict[str, Any]:
@@ -180,7 +238,9 @@ def _plain(e: Estimate) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def _finite(value: Any) -> Any:
@@ -202,9 +262,14 @@ def _lock(frame: pl.DataFrame, question: Question, claims: Path | None) -> dict[
         "question": question.model_dump(mode="json"),
         "rows": len(frame),
         "data_sha256": hashlib.sha256(frame.write_csv().encode()).hexdigest(),
-        "claims_sha256": None if claims is None else hashlib.sha256(claims.read_bytes()).hexdigest(),
+        "claims_sha256": None
+        if claims is None
+        else hashlib.sha256(claims.read_bytes()).hexdigest(),
         "analysis_sha256": sources.hexdigest(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
     }
 
 
@@ -223,9 +288,12 @@ def _read(name: str) -> Markup:
 
 def _render(out: Path, template: str, **values: Any) -> Path:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     page = environment.get_template(template).render(css=_read("report.css"), **values)
     path = out / "index.html"
     path.write_text(page, encoding="utf-8")

@@ -1,4 +1,6 @@
-"""The same question asked in other defensible ways: the specification curve, and other treatments of the runs."""
+"""The same question asked in other defensible ways: the specification curve, and other treatments
+of the runs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ import polars as pl
 
 from analysis.estimands import PRIMARY, Estimate, balanced, pooled, scalar
 from analysis.gains import low_by, low_languages
-from analysis.panel import Array, Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
+from analysis.panel import (
+    Array,
+    Panel,
+    TooFewScales,
+    make_panel,
+    mean_weights,
+    replicas,
+    size_table,
+)
 from analysis.slope import contrast, p_value, slope_weights, t_quantile
 from scaling.question import Question
 
@@ -18,12 +28,15 @@ SCALES = ("points", "logit")
 INTENDED = "intention to treat (first runs, collapsed ones in)"
 
 
-def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question, population: str) -> pl.DataFrame:
+def specifications(
+    frame: pl.DataFrame, gains: pl.DataFrame, question: Question, population: str
+) -> pl.DataFrame:
     """Slope of the low-resource mean under every axis × low-resource definition × scale.
 
-    Columns axis, definition, scale, estimate, low, high, sign, primary. A specification that the data cannot
-    carry (an axis on which sizes coincide, no language in a definition) has nulls. A study without low-resource
-    languages (`population` is not `low-resource`) has the one definition `everyone`.
+    Columns axis, definition, scale, estimate, low, high, sign, primary. A specification that the
+    data cannot carry (an axis on which sizes coincide, no language in a definition) has nulls. A
+    study without low-resource languages (`population` is not `low-resource`) has the one definition
+    `everyone`.
     """
     codes = gains["language"].unique().sort().to_list()
     definitions = {name: low_by(codes, name) for name in ("cc100", "joshi")}
@@ -35,13 +48,21 @@ def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question,
     rows = []
     for axis, (definition, members), scale in product(AXES, definitions.items(), SCALES):
         row: dict[str, object] = {
-            "axis": axis, "definition": definition, "scale": scale, "languages": len(members),
+            "axis": axis,
+            "definition": definition,
+            "scale": scale,
+            "languages": len(members),
             "primary": axis == question.x_axis and definition == first and scale == "points",
-        }  # fmt: skip
+        }
         try:
             panel = make_panel(gains.filter(PRIMARY), size_table(frame, axis), scale)
             found = pooled(panel, pl.col("language").is_in(sorted(members)), definition, scale)[0]
-            row |= {"estimate": found.estimate, "low": found.low, "high": found.high, "sign": found.sign}
+            row |= {
+                "estimate": found.estimate,
+                "low": found.low,
+                "high": found.high,
+                "sign": found.sign,
+            }
         except TooFewScales:
             row |= {"estimate": None, "low": None, "high": None, "sign": None}
         rows.append(row)
@@ -50,11 +71,17 @@ def specifications(frame: pl.DataFrame, gains: pl.DataFrame, question: Question,
 
 
 def treatments(
-    gains: pl.DataFrame, first: pl.DataFrame, sizes: pl.DataFrame, condition: pl.Expr, question: Question
+    gains: pl.DataFrame,
+    first: pl.DataFrame,
+    sizes: pl.DataFrame,
+    condition: pl.Expr,
+    question: Question,
 ) -> list[Estimate]:
-    """Slopes of the same languages when runs, series or replicates are treated in other ways; points.
+    """Slopes of the same languages when runs, series or replicates are treated in other ways;
+    points.
 
-    `first`: gains between first runs alone, for the intention to treat: what a single try of each training gives.
+    `first`: gains between first runs alone, for the intention to treat: what a single try of each
+    training gives.
     """
     english = pl.col("language") == "en"
     samples = {
@@ -67,7 +94,14 @@ def treatments(
     for name, rule in samples.items():
         try:
             chosen_gains = first if name == INTENDED else gains
-            out.append(pooled(make_panel(chosen_gains.filter(rule), sizes, "points"), condition, name, "points")[0])
+            out.append(
+                pooled(
+                    make_panel(chosen_gains.filter(rule), sizes, "points"),
+                    condition,
+                    name,
+                    "points",
+                )[0]
+            )
         except TooFewScales:
             continue
     panel = make_panel(gains.filter(PRIMARY), sizes, "points").where(condition)
@@ -79,16 +113,21 @@ def treatments(
     w = slope_weights(chosen.x)
     out.append(_from_t("all series, slope within series", chosen, r, *within_series(panel)))
     if chosen.num_sizes > 2:
-        out.append(_from_t("sizes as replicates (other checkpoints)", chosen, r, *size_means_slope(r, chosen.x)))
+        out.append(
+            _from_t(
+                "sizes as replicates (other checkpoints)", chosen, r, *size_means_slope(r, chosen.x)
+            )
+        )
     out.append(_permuted(chosen, r, w, question))
     return out
 
 
 def within_series(panel: Panel) -> tuple[float, float, float]:
-    """Slope, se and df of gain ~ x | series over all series of two or more sizes, clustered by (size, seed).
+    """Slope, se and df of gain ~ x | series over all series of two or more sizes, clustered by
+    (size, seed).
 
-    Deviations from each series' own mean carry the slope, so that a series that lacks a size cannot tilt it
-    (statistics §2.7). Cluster-robust with the factor G/(G − 1); df = clusters − sizes.
+    Deviations from each series' own mean carry the slope, so that a series that lacks a size cannot
+    tilt it (statistics §2.7). Cluster-robust with the factor G/(G − 1); df = clusters − sizes.
     """
     y = panel.y
     present = np.isfinite(y)
@@ -101,7 +140,8 @@ def within_series(panel: Panel) -> tuple[float, float, float]:
     if total <= 0:
         return float("nan"), float("nan"), 0.0
     beta = (weights * dx * dy).sum() / total
-    # Lack of fit shared by the seeds of a size is not noise: residuals are taken around each (size, series) mean.
+    # Lack of fit shared by the seeds of a size is not noise: residuals are taken around each (size,
+    # series) mean.
     seeds = np.maximum(present.sum(axis=1, keepdims=True), 1)
     inner = np.where(present, y - np.where(present, y, 0).sum(axis=1, keepdims=True) / seeds, 0.0)
     inner = inner * np.sqrt(seeds / np.maximum(seeds - 1, 1))
@@ -111,7 +151,9 @@ def within_series(panel: Panel) -> tuple[float, float, float]:
 
 
 def size_means_slope(r: Array, x: Array) -> tuple[float, float, float]:
-    """Slope over size means with the spread around the line as error, N − 2 df: generalises to other checkpoints."""
+    """Slope over size means with the spread around the line as error, N − 2 df: generalises to
+    other checkpoints.
+    """
     mean = np.nanmean(r, axis=1)
     w = slope_weights(x)
     beta = float(w @ mean)
@@ -121,7 +163,9 @@ def size_means_slope(r: Array, x: Array) -> tuple[float, float, float]:
 
 
 def permutation_p(r: Array, x: Array, draws: int, seed: int) -> float:
-    """Two-sided p of the slope when size labels are shuffled over replicas; needs no distribution."""
+    """Two-sided p of the slope when size labels are shuffled over replicas; needs no
+    distribution.
+    """
     present = np.isfinite(r)
     values = r[present]
     size = np.nonzero(present)[0]
@@ -135,7 +179,9 @@ def _permuted(panel: Panel, r: Array, w: Array, question: Question) -> Estimate:
     base = scalar(contrast(r, w), panel, r, "permutation of size labels", "slope", "points")
     nan = float("nan")
     p = permutation_p(r, panel.x, 2000, question.seed)
-    return Estimate(**{**base.__dict__, "p": p, "low": nan, "high": nan, "se": nan, "method": "permutation"})
+    return Estimate(
+        **{**base.__dict__, "p": p, "low": nan, "high": nan, "se": nan, "method": "permutation"}
+    )
 
 
 def _from_t(name: str, panel: Panel, r: Array, beta: float, se: float, df: float) -> Estimate:
@@ -144,7 +190,14 @@ def _from_t(name: str, panel: Panel, r: Array, beta: float, se: float, df: float
     half = float(t_quantile(0.975, degrees)) * se
     half90 = float(t_quantile(0.95, degrees)) * se
     changed = {
-        "estimate": beta, "se": se, "df": df, "low": beta - half, "high": beta + half, "low90": beta - half90,
-        "high90": beta + half90, "p": float(p_value(np.asarray(beta), np.asarray(se), degrees)), "method": "t",
-    }  # fmt: skip
+        "estimate": beta,
+        "se": se,
+        "df": df,
+        "low": beta - half,
+        "high": beta + half,
+        "low90": beta - half90,
+        "high90": beta + half90,
+        "p": float(p_value(np.asarray(beta), np.asarray(se), degrees)),
+        "method": "t",
+    }
     return Estimate(**{**base.__dict__, **changed})

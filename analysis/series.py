@@ -11,9 +11,11 @@ from analysis.slope import moments, residual_slope, t_quantile
 
 
 def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
-    """Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope and its two intervals.
+    """Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope and its
+    two intervals.
 
-    Intervals of single series are wide and there are many of them: they are for looking up, not for counting.
+    Intervals of single series are wide and there are many of them: they are for looking up, not for
+    counting.
     """
     r = np.moveaxis(panel.y, -1, 0)
     estimate, variance, df, k = residual_slope(r, panel.x)
@@ -23,7 +25,10 @@ def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
     columns = {f"gain_{i}": mean[:, i] for i in range(panel.num_sizes)}
     columns |= {f"sd_{i}": np.sqrt(spread[:, i]) for i in range(panel.num_sizes)}
     columns |= {
-        "slope": estimate, "slope_low": estimate - half, "slope_high": estimate + half,
-        "boot_low": boot_low, "boot_high": boot_high,
-    }  # fmt: skip
+        "slope": estimate,
+        "slope_low": estimate - half,
+        "slope_high": estimate + half,
+        "boot_low": boot_low,
+        "boot_high": boot_high,
+    }
     return panel.series.with_columns(*(pl.Series(name, values) for name, values in columns.items()))

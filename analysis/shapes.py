@@ -1,7 +1,7 @@
 """MCP-Mod: does the gain change with scale in a straight line, or in any other shape on the list?
 
-Bretz, Pinheiro & Branson 2005. Each candidate shape gives one optimal contrast of the size means; the largest
-|t| is compared with the distribution of the maximum of correlated t statistics.
+Bretz, Pinheiro & Branson 2005. Each candidate shape gives one optimal contrast of the size means;
+the largest |t| is compared with the distribution of the maximum of correlated t statistics.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class ShapeTest:
 
 
 def candidates(x: Array) -> dict[str, Array]:
-    """Shapes over sizes, each 0 at the smallest and 1 at the largest: linear, two powers, steps in the upper half.
+    """Shapes over sizes, each 0 at the smallest and 1 at the largest: linear, two powers, steps in
+    the upper half.
 
     Duplicates (all shapes are one with two sizes) are left out.
     """
@@ -52,37 +53,50 @@ def candidates(x: Array) -> dict[str, Array]:
 def shape_test(r: Array, x: Array) -> ShapeTest:
     """The test over replica values r[..., size, seed]; every size must have a replica.
 
-    Contrast of shape μ: c_n ∝ S_n(μ_n − μ̄), pooled variance. TooFewScales below three sizes, where every shape
-    is the same; ValueError where no size has two replicas.
+    Contrast of shape μ: c_n ∝ S_n(μ_n − μ̄), pooled variance. TooFewScales below three sizes, where
+    every shape is the same; ValueError where no size has two replicas.
     """
     if len(x) < 3:
         raise TooFewScales(f"Shapes of change need three sizes; there are {len(x)}.")
     count, mean, variance = moments(r)
     seeds = count.reshape(-1, len(x))[0]
     if not (count == seeds).all():
-        # Contrasts and their null distribution are cached by the counts: one study at a time where they differ.
+        # Contrasts and their null distribution are cached by the counts: one study at a time where
+        # they differ.
         parts = [shape_test(row, x) for row in r.reshape(-1, *r.shape[-2:])]
         lead = r.shape[:-2]
         return ShapeTest(
-            names=parts[0].names, statistics=np.array([p.statistics for p in parts]).reshape(*lead, -1),
-            p=np.array([p.p for p in parts]).reshape(lead), best=np.array([p.best for p in parts]).reshape(lead),
-            critical=float("nan"), df=-1,
-        )  # fmt: skip
+            names=parts[0].names,
+            statistics=np.array([p.statistics for p in parts]).reshape(*lead, -1),
+            p=np.array([p.p for p in parts]).reshape(lead),
+            best=np.array([p.best for p in parts]).reshape(lead),
+            critical=float("nan"),
+            df=-1,
+        )
     df = int((seeds - 1).sum())
     if df < 1 or (seeds < 1).any():
-        raise ValueError(f"The shape test needs replicas at every size; the counts are {seeds.astype(int).tolist()}.")
+        raise ValueError(
+            "The shape test needs replicas at every size; the counts are"
+            f" {seeds.astype(int).tolist()}."
+        )
     shapes = candidates(x)
     contrasts = _contrasts(np.array(list(shapes.values())), seeds)
     pooled = np.where(seeds > 1, variance * (seeds - 1), 0.0).sum(axis=-1) / df
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistics = mean @ contrasts.T / np.sqrt(pooled[..., None] * (contrasts**2 / seeds).sum(axis=1))
+        statistics = (
+            mean @ contrasts.T / np.sqrt(pooled[..., None] * (contrasts**2 / seeds).sum(axis=1))
+        )
     largest = np.abs(statistics).max(axis=-1)
     null = _null(tuple(map(tuple, contrasts.tolist())), tuple(seeds.tolist()), df)
     p = 1 - np.searchsorted(null, largest, side="left") / len(null)
     return ShapeTest(
-        names=tuple(shapes), statistics=statistics, p=np.asarray(p), best=np.abs(statistics).argmax(axis=-1),
-        critical=float(np.quantile(null, 0.95)), df=df,
-    )  # fmt: skip
+        names=tuple(shapes),
+        statistics=statistics,
+        p=np.asarray(p),
+        best=np.abs(statistics).argmax(axis=-1),
+        critical=float(np.quantile(null, 0.95)),
+        df=df,
+    )
 
 
 def _contrasts(shapes: Array, seeds: Array) -> Array:

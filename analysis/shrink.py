@@ -1,4 +1,6 @@
-"""Per-language slopes: moderated variances, and empirical-Bayes shrinkage that knows the noise languages share."""
+"""Per-language slopes: moderated variances, and empirical-Bayes shrinkage that knows the noise
+languages share.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _ITERATIONS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Languages:
-    """Slopes per language, arrays [..., language]; `eb_*` are shrunk, NaN where there are too few languages."""
+    """Slopes per language, arrays [..., language]; `eb_*` are shrunk, NaN where there are too few
+    languages.
+    """
 
     slope: Array
     variance: Array
@@ -46,8 +50,10 @@ class Languages:
 def languages(r: Array, x: Array) -> Languages:
     """From replica values per language, r[..., language, size, seed].
 
-    Moderation: `squeeze`. Shrinkage (statistics §2.3; Morris 1983 for the variance): with k_l = Σ w²/S,
-      c   = max(v̄ − (mean ṽ − v̄)/(L − 1), 0), the part of the variance that all languages of a run share,
+    Moderation: `squeeze`. Shrinkage (statistics §2.3; Morris 1983 for the variance): with k_l = Σ
+    w²/S,
+      c   = max(v̄ − (mean ṽ − v̄)/(L − 1), 0), the part of the variance that all languages of a run
+      share,
             v̄ the variance between replicas of the mean over languages;
       d_l = max(ṽ_l − c, 0.1 ṽ_l);  τ² by Paule–Mandel: Σ (b_l − m)²/(τ² + d_l k_l) = L − 1;
       β̃_l = m + w_M (b_l − m), w_l = τ²/(τ² + d_l k_l), w_M = 1 − (L − 3)/(L − 1)·(1 − w_l);
@@ -62,44 +68,77 @@ def languages(r: Array, x: Array) -> Languages:
     if shape[-1] < MIN_LANGUAGES:
         flat = np.full(shape[:-1], np.nan)
         return Languages(
-            slope=slope, variance=variance, df=df, k=k, moderated=moderated, moderated_df=moderated_df,
-            eb=nan, eb_se=nan, eb_df=nan, false_sign=nan, tau=flat, centre=flat,
-        )  # fmt: skip
+            slope=slope,
+            variance=variance,
+            df=df,
+            k=k,
+            moderated=moderated,
+            moderated_df=moderated_df,
+            eb=nan,
+            eb_se=nan,
+            eb_df=nan,
+            false_sign=nan,
+            tau=flat,
+            centre=flat,
+        )
     shared, shared_df = _shared_variance(r, moderated, num)
     usable = np.isfinite(slope) & np.isfinite(moderated)
-    # Constant scores have no spread at all; the floor keeps weights finite and is far below any real one.
-    own = np.where(usable, np.maximum(np.maximum(moderated - shared, 0.1 * moderated) * k, 1e-18), np.nan)
+    # Constant scores have no spread at all; the floor keeps weights finite and is far below any
+    # real one.
+    own = np.where(
+        usable, np.maximum(np.maximum(moderated - shared, 0.1 * moderated) * k, 1e-18), np.nan
+    )
     tau2 = _paule_mandel(slope, own, num)
     precision = np.where(usable, 1 / (tau2 + own), 0.0)
     total = precision.sum(axis=-1, keepdims=True)
-    weighted = np.where(usable, precision * np.where(usable, slope, 0.0), 0.0).sum(axis=-1, keepdims=True)
+    weighted = np.where(usable, precision * np.where(usable, slope, 0.0), 0.0).sum(
+        axis=-1, keepdims=True
+    )
     # One seed gives no variance of any language, and so no centre.
     centre = np.divide(weighted, total, out=np.full_like(total, np.nan), where=total > 0)
     weight = tau2 / (tau2 + own)
     many = np.maximum(num, 4)
     morris = 1 - (many - 3) / (many - 1) * (1 - weight)
     shift = slope - centre
-    parts = morris * own, (1 - morris) ** 2 / total, shared * k, 2 / (many - 3) * (1 - weight) ** 2 * shift**2
+    parts = (
+        morris * own,
+        (1 - morris) ** 2 / total,
+        shared * k,
+        2 / (many - 3) * (1 - weight) ** 2 * shift**2,
+    )
     spread = parts[0] + parts[1] + parts[2] + parts[3]
     with np.errstate(divide="ignore", invalid="ignore"):
         eb_df = spread**2 / (
-            parts[0] ** 2 / moderated_df + parts[1] ** 2 / (many - 1) + parts[2] ** 2 / shared_df
+            parts[0] ** 2 / moderated_df
+            + parts[1] ** 2 / (many - 1)
+            + parts[2] ** 2 / shared_df
             + parts[3] ** 2 / (many - 3)
-        )  # fmt: skip
+        )
     eb, eb_se = centre + morris * shift, np.sqrt(spread)
     enough = usable & (num >= MIN_LANGUAGES)
     keep = [np.where(enough, value, np.nan) for value in (eb, eb_se, eb_df)]
     with np.errstate(divide="ignore", invalid="ignore"):
         wrong = stdtr(np.where(keep[2] > 0, keep[2], 1.0), -np.abs(keep[0]) / keep[1])
     return Languages(
-        slope=slope, variance=variance, df=df, k=k, moderated=moderated, moderated_df=moderated_df,
-        eb=keep[0], eb_se=keep[1], eb_df=keep[2], false_sign=np.where(enough, wrong, np.nan),
-        tau=np.sqrt(tau2[..., 0]), centre=centre[..., 0],
-    )  # fmt: skip
+        slope=slope,
+        variance=variance,
+        df=df,
+        k=k,
+        moderated=moderated,
+        moderated_df=moderated_df,
+        eb=keep[0],
+        eb_se=keep[1],
+        eb_df=keep[2],
+        false_sign=np.where(enough, wrong, np.nan),
+        tau=np.sqrt(tau2[..., 0]),
+        centre=centre[..., 0],
+    )
 
 
 def _shared_variance(r: Array, moderated: Array, num: Array) -> tuple[Array, Array]:
-    """The variance that all languages of a replica share, and its degrees of freedom, both [..., 1]."""
+    """The variance that all languages of a replica share, and its degrees of freedom, both [...,
+    1].
+    """
     _, mean, _ = moments(r)
     residual = np.where(np.isfinite(r), r - mean[..., None], np.nan)
     count = np.isfinite(residual).sum(axis=-3)
@@ -118,7 +157,9 @@ def _shared_variance(r: Array, moderated: Array, num: Array) -> tuple[Array, Arr
 
 
 def _paule_mandel(slope: Array, own: Array, num: Array) -> Array:
-    """τ² [..., 1] by bisection of Σ (b − m)²/(τ² + d·k) = L − 1; 0 where even τ² = 0 leaves less than L − 1."""
+    """τ² [..., 1] by bisection of Σ (b − m)²/(τ² + d·k) = L − 1; 0 where even τ² = 0 leaves less
+    than L − 1.
+    """
     usable = np.isfinite(own)
     b, d = np.where(usable, slope, 0.0), np.where(usable, np.maximum(own, 1e-300), 1.0)
 
@@ -139,18 +180,24 @@ def _paule_mandel(slope: Array, own: Array, num: Array) -> Array:
 
 
 def squeeze(variance: Array, df: Array) -> tuple[Array, Array]:
-    """Moderated variances and their degrees of freedom over the last axis (Smyth 2004, the moments of log variance).
+    """Moderated variances and their degrees of freedom over the last axis (Smyth 2004, the moments
+    of log variance).
 
-    ṽ = (d₀ s₀² + d v)/(d₀ + d), with the prior d₀, s₀² from the mean and variance of log v. Fewer than three
-    variances are left as they are.
+    ṽ = (d₀ s₀² + d v)/(d₀ + d), with the prior d₀, s₀² from the mean and variance of log v. Fewer
+    than three variances are left as they are.
     """
     known = np.isfinite(variance) & (variance > 0) & (df > 0)
     num = known.sum(axis=-1, keepdims=True)
     d = np.where(known, df, 1.0)
     e = np.where(known, np.log(np.where(known, variance, 1.0)) - psi(d / 2) + np.log(d / 2), 0.0)
     mean = e.sum(axis=-1, keepdims=True) / np.maximum(num, 1)
-    noise = np.where(known, polygamma(1, d / 2), 0.0).sum(axis=-1, keepdims=True) / np.maximum(num, 1)
-    spread = np.where(known, (e - mean) ** 2, 0.0).sum(axis=-1, keepdims=True) / np.maximum(num - 1, 1) - noise
+    noise = np.where(known, polygamma(1, d / 2), 0.0).sum(axis=-1, keepdims=True) / np.maximum(
+        num, 1
+    )
+    spread = (
+        np.where(known, (e - mean) ** 2, 0.0).sum(axis=-1, keepdims=True) / np.maximum(num - 1, 1)
+        - noise
+    )
     scattered = spread > 0
     prior = np.where(scattered, 2 * _trigamma_inverse(np.where(scattered, spread, 1.0)), 1e6)
     prior = np.minimum(prior, 1e6)
@@ -175,7 +222,11 @@ def benjamini_hochberg(p: Array) -> Array:
     num = known.sum(axis=-1, keepdims=True)
     order = np.argsort(np.where(known, p, np.inf), axis=-1, kind="stable")
     ranked = np.take_along_axis(np.where(known, p, np.inf), order, axis=-1)
-    scaled = np.where(np.isfinite(ranked), ranked, 1.0) * np.maximum(num, 1) / np.arange(1, p.shape[-1] + 1)
+    scaled = (
+        np.where(np.isfinite(ranked), ranked, 1.0)
+        * np.maximum(num, 1)
+        / np.arange(1, p.shape[-1] + 1)
+    )
     scaled = np.where(np.isfinite(ranked), scaled, np.inf)
     scaled = np.minimum(np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1], 1.0)
     q = np.empty_like(scaled)

@@ -1,7 +1,8 @@
-"""Linear contrasts of size means with honest intervals, from replica values. All closed form, all vectorised.
+"""Linear contrasts of size means with honest intervals, from replica values. All closed form, all
+vectorised.
 
-Every function takes replica values r[..., size, seed] with NaN for missing, and returns arrays over the leading
-axes, so that one study and ten thousand synthetic ones run through the same code.
+Every function takes replica values r[..., size, seed] with NaN for missing, and returns arrays over
+the leading axes, so that one study and ten thousand synthetic ones run through the same code.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ WELCH_SEEDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """An estimate with its t interval. Arrays over studies or series; use `item` for one of them."""
+    """An estimate with its t interval. Arrays over studies or series; use `item` for one of
+    them.
+    """
 
     estimate: Array
     se: Array
@@ -54,7 +57,9 @@ def t_quantile(probability: float, df: Array) -> Array:
 
 
 def p_value(estimate: Array, se: Array, df: Array) -> Array:
-    """Two-sided p-value of a t statistic. NaN without replication; a zero standard error gives 0 or 1."""
+    """Two-sided p-value of a t statistic. NaN without replication; a zero standard error gives 0 or
+    1.
+    """
     df = np.asarray(df, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.where(se > 0, np.abs(estimate) / se, np.where(estimate == 0, 0.0, np.inf))
@@ -63,9 +68,11 @@ def p_value(estimate: Array, se: Array, df: Array) -> Array:
 
 
 def slope_weights(x: Array, present: Array | Mask | None = None) -> Array:
-    """w[..., size] with Σ w·g = least-squares slope of the size means g on x; sizes absent from `present` weigh 0.
+    """w[..., size] with Σ w·g = least-squares slope of the size means g on x; sizes absent from
+    `present` weigh 0.
 
-    w = (x − x̄)/S_xx (statistics §1). A linear contrast of the true gains: defined whether or not they are linear.
+    w = (x − x̄)/S_xx (statistics §1). A linear contrast of the true gains: defined whether or not
+    they are linear.
     """
     x = np.asarray(x, dtype=float)
     here = np.ones_like(x) if present is None else np.asarray(present, dtype=float)
@@ -76,7 +83,9 @@ def slope_weights(x: Array, present: Array | Mask | None = None) -> Array:
 
 
 def moments(r: Array) -> tuple[Array, Array, Array]:
-    """Counts, means and variances (n − 1) of each size over its replicas: three [..., size]; NaN where undefined."""
+    """Counts, means and variances (n − 1) of each size over its replicas: three [..., size]; NaN
+    where undefined.
+    """
     present = np.isfinite(r)
     count = present.sum(axis=-1).astype(float)
     filled = np.where(present, r, 0.0)
@@ -89,10 +98,11 @@ def moments(r: Array) -> tuple[Array, Array, Array]:
 def contrast(r: Array, weights: Array) -> Contrast:
     """Σ w_n · mean_n with a pooled-variance and a Welch–Satterthwaite interval.
 
-    Pooled: se² = s² Σ w²/S, df = Σ(S − 1). Welch: se² = Σ w² s_n²/S_n, df by Satterthwaite. Welch is used from
-    five seeds on, or where the variances of the sizes differ beyond chance (Hartley's F_max at 5 %); with three
-    seeds the largest SD exceeds twice the smallest in most studies with equal variances, so that ratio alone
-    would give up most of the power for nothing (measured in benchmarks/calibration.py).
+    Pooled: se² = s² Σ w²/S, df = Σ(S − 1). Welch: se² = Σ w² s_n²/S_n, df by Satterthwaite. Welch
+    is used from five seeds on, or where the variances of the sizes differ beyond chance (Hartley's
+    F_max at 5 %); with three seeds the largest SD exceeds twice the smallest in most studies with
+    equal variances, so that ratio alone would give up most of the power for nothing (measured in
+    benchmarks/calibration.py).
     """
     weights = np.broadcast_to(weights, r.shape[:-1])
     used = weights != 0
@@ -116,10 +126,14 @@ def contrast(r: Array, weights: Array) -> Contrast:
     welch = possible & (enough | _unequal(variance, count))
     return Contrast(
         estimate=estimate,
-        se=np.where(welch, se_welch, se_pooled), df=np.where(welch, df_welch, df_pooled),
-        se_pooled=se_pooled, df_pooled=df_pooled, se_welch=se_welch, df_welch=df_welch,
+        se=np.where(welch, se_welch, se_pooled),
+        df=np.where(welch, df_welch, df_pooled),
+        se_pooled=se_pooled,
+        df_pooled=df_pooled,
+        se_welch=se_welch,
+        df_welch=df_welch,
         welch=welch.astype(float),
-    )  # fmt: skip
+    )
 
 
 def slope(r: Array, x: Array) -> Contrast:
@@ -134,10 +148,12 @@ def equivalent(result: Contrast, margin: float) -> Mask:
 
 
 def residual_slope(r: Array, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Slope, residual mean square, its degrees of freedom, and k with Var(slope) = k·σ², per row of r[..., size, seed].
+    """Slope, residual mean square, its degrees of freedom, and k with Var(slope) = k·σ², per row of
+    r[..., size, seed].
 
-    The residual mean square takes the lack of fit of the line in with the spread between runs, df = 4S − 2 for
-    four sizes and S seeds (statistics §2.3). The estimate is the same contrast of size means as in `slope`.
+    The residual mean square takes the lack of fit of the line in with the spread between runs, df =
+    4S − 2 for four sizes and S seeds (statistics §2.3). The estimate is the same contrast of size
+    means as in `slope`.
     """
     count, mean, variance = moments(r)
     here = count > 0
@@ -165,7 +181,9 @@ def residual_slope(r: Array, x: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _unequal(variance: Array, count: Array) -> Mask:
-    """Hartley's F_max test at 5 %: whether the largest variance of a size is beyond chance against the smallest."""
+    """Hartley's F_max test at 5 %: whether the largest variance of a size is beyond chance against
+    the smallest.
+    """
     known = np.isfinite(variance)
     if not known.any():
         return np.zeros(variance.shape[:-1], dtype=bool)
@@ -180,7 +198,9 @@ def _unequal(variance: Array, count: Array) -> Mask:
 
 @lru_cache(maxsize=64)
 def f_max_critical(num_sizes: int, df: int, draws: int = 40_000) -> float:
-    """95 % point of max/min of `num_sizes` independent variances with `df` degrees of freedom, by seeded simulation."""
+    """95 % point of max/min of `num_sizes` independent variances with `df` degrees of freedom, by
+    seeded simulation.
+    """
     if num_sizes < 2:
         return float("inf")
     variances = np.random.default_rng(0).chisquare(df, size=(draws, num_sizes))

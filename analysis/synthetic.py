@@ -1,4 +1,6 @@
-"""Synthetic studies with a known truth: for tests, for calibration, and to see a report before any GPU has run."""
+"""Synthetic studies with a known truth: for tests, for calibration, and to see a report before any
+GPU has run.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,24 @@ from scaling.languages import get_language
 from scaling.models import MODELS
 
 XLMR = ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")
-LANGUAGES_OF_STUDY = ("sw", "ur", "mr", "te", "jv", "yo", "qu", "eu", "ta", "tr", "hi", "de", "ru", "vi", "zh", "en")
+LANGUAGES_OF_STUDY = (
+    "sw",
+    "ur",
+    "mr",
+    "te",
+    "jv",
+    "yo",
+    "qu",
+    "eu",
+    "ta",
+    "tr",
+    "hi",
+    "de",
+    "ru",
+    "vi",
+    "zh",
+    "en",
+)
 
 
 def _role(arm: str) -> str:
@@ -41,10 +60,11 @@ def study(
 ) -> pl.DataFrame:
     """Tidy rows of a full study.
 
-    `gain(u, arm, target, language)` is the true gain in points (log odds if `logit`) at u = decades above the
-    smallest size; `baseline(u, target, language)` the true score without phase ii, 0..100. SDs are in points:
-    of a fine-tuning run (shared by its languages), of a phase-ii checkpoint (shared by all targets), of a single
-    score. A collapsed run scores chance and is flagged. `share_checkpoint`: one phase ii for all seeds.
+    `gain(u, arm, target, language)` is the true gain in points (log odds if `logit`) at u = decades
+    above the smallest size; `baseline(u, target, language)` the true score without phase ii,
+    0..100. SDs are in points: of a fine-tuning run (shared by its languages), of a phase-ii
+    checkpoint (shared by all targets), of a single score. A collapsed run scores chance and is
+    flagged. `share_checkpoint`: one phase ii for all seeds.
     """
     targets = targets or {"xnli": LANGUAGES_OF_STUDY, "panx": LANGUAGES_OF_STUDY}
     rng = np.random.default_rng(seed)
@@ -65,22 +85,49 @@ def study(
                     for language in languages:
                         get_language(language)
                         before = baseline(u, target, language)
-                        points = before if arm == "none" else _after(before, gain(u, arm, target, language), logit)
+                        points = (
+                            before
+                            if arm == "none"
+                            else _after(before, gain(u, arm, target, language), logit)
+                        )
                         value = points + shared + rng.normal(0, language_sd)
                         value = 100 * chance if dead else float(np.clip(value, 0.1, 99.9))
-                        rows.append({
-                            "study": "synthetic", "family": model.family, "model": name, "model_label": model.label,
-                            "total_params": model.total_params, "backbone_params": model.backbone_params,
-                            "train_flops": 6e6 * model.backbone_params * (1.0 if arm == "none" else 2.0),
-                            "method": "full", "arm": arm, "role": _role(arm),
-                            "intermediate": "" if arm == "none" else arm,
-                            "target": target, "kind": "classification", "language": language, "seed": s,
-                            "intermediate_seed": -1 if arm == "none" else ii, "rerun": 0, "split": "test",
-                            "metric": "accuracy", "main": True, "n": n, "value": value / 100, "chance": chance,
-                            "english_dev": 0.8, "collapsed": dead,
-                            "same_data": (arm, target) in {("mnli", "xnli"), ("squad1", "xquad")},
-                            "step": step, "wall_seconds": 60.0 * 4**u, "dollars": 0.5 * 10**u,
-                        })  # fmt: skip
+                        rows.append(
+                            {
+                                "study": "synthetic",
+                                "family": model.family,
+                                "model": name,
+                                "model_label": model.label,
+                                "total_params": model.total_params,
+                                "backbone_params": model.backbone_params,
+                                "train_flops": 6e6
+                                * model.backbone_params
+                                * (1.0 if arm == "none" else 2.0),
+                                "method": "full",
+                                "arm": arm,
+                                "role": _role(arm),
+                                "intermediate": "" if arm == "none" else arm,
+                                "target": target,
+                                "kind": "classification",
+                                "language": language,
+                                "seed": s,
+                                "intermediate_seed": -1 if arm == "none" else ii,
+                                "rerun": 0,
+                                "split": "test",
+                                "metric": "accuracy",
+                                "main": True,
+                                "n": n,
+                                "value": value / 100,
+                                "chance": chance,
+                                "english_dev": 0.8,
+                                "collapsed": dead,
+                                "same_data": (arm, target)
+                                in {("mnli", "xnli"), ("squad1", "xquad")},
+                                "step": step,
+                                "wall_seconds": 60.0 * 4**u,
+                                "dollars": 0.5 * 10**u,
+                            }
+                        )
     return pl.DataFrame(rows, schema=SCHEMA)
 
 

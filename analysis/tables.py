@@ -22,36 +22,89 @@ class Table:
 def all_tables(results: Results) -> list[Table]:
     """Every table of the report; numbers are points unless the caption says otherwise."""
     return [
-        Table(name="t1_gain_by_size_and_task", frame=results.pairs, caption=(
-            "Gain by size, intermediate task (arm) and target task, points, with 95 % intervals over replicas;"
-            " zero-shot languages only. Rows `slope` are per tenfold scale.")),
-        Table(name="t2_languages", frame=_languages(results), caption=(
-            "Gain by language and size, slope per tenfold scale with its 95 % interval, shrunk slope (eb) and"
-            " q-values within the low-resource languages.")),
-        Table(name="t3_variance_ledger", frame=_ledger(results), caption=(
-            "Where the noise of a gain comes from: standard deviations in points.")),
-        Table(name="t4_sensitivities", frame=_sensitivities(results), caption=(
-            "The low-resource slope under other specifications and treatments, 95 % intervals.")),
-        Table(name="t5_collapse", frame=results.collapse, caption=(
-            "Collapsed runs by arm and size, Wilson 95 % intervals.")),
-        Table(name="t6_design", frame=results.coverage, caption="Scores expected and found, by model, arm and target."),
-        Table(name="t7_pooled", frame=estimate_table([e for one in results.estimates.values() for e in one]), caption=(
-            "Pooled slopes, end contrasts and gains at the largest size, on four scales.")),
-        Table(name="t8_size_means", frame=results.means, caption="Mean gain at each size, points, 95 % intervals."),
-        Table(name="t9_curves", frame=results.curves, caption=(
-            "Mean gain of the verdict's languages at each size beside the curves fitted to it, points.")),
-        Table(name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."),
+        Table(
+            name="t1_gain_by_size_and_task",
+            frame=results.pairs,
+            caption=(
+                "Gain by size, intermediate task (arm) and target task, points, with 95 % intervals"
+                " over replicas; zero-shot languages only. Rows `slope` are per tenfold scale."
+            ),
+        ),
+        Table(
+            name="t2_languages",
+            frame=_languages(results),
+            caption=(
+                "Gain by language and size, slope per tenfold scale with its 95 % interval, shrunk"
+                " slope (eb) and q-values within the low-resource languages."
+            ),
+        ),
+        Table(
+            name="t3_variance_ledger",
+            frame=_ledger(results),
+            caption="Where the noise of a gain comes from: standard deviations in points.",
+        ),
+        Table(
+            name="t4_sensitivities",
+            frame=_sensitivities(results),
+            caption=(
+                "The low-resource slope under other specifications and treatments, 95 % intervals."
+            ),
+        ),
+        Table(
+            name="t5_collapse",
+            frame=results.collapse,
+            caption="Collapsed runs by arm and size, Wilson 95 % intervals.",
+        ),
+        Table(
+            name="t6_design",
+            frame=results.coverage,
+            caption="Scores expected and found, by model, arm and target.",
+        ),
+        Table(
+            name="t7_pooled",
+            frame=estimate_table([e for one in results.estimates.values() for e in one]),
+            caption="Pooled slopes, end contrasts and gains at the largest size, on four scales.",
+        ),
+        Table(
+            name="t8_size_means",
+            frame=results.means,
+            caption="Mean gain at each size, points, 95 % intervals.",
+        ),
+        Table(
+            name="t9_curves",
+            frame=results.curves,
+            caption=(
+                "Mean gain of the verdict's languages at each size beside the curves fitted to it,"
+                " points."
+            ),
+        ),
+        Table(
+            name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."
+        ),
         Table(name="claims", frame=_claims(results), caption="Claims checked at every size."),
         Table(name="series", frame=results.series, caption="Every (arm, target, language)."),
-    ]  # fmt: skip
+    ]
 
 
 def records_table(results: Results) -> pl.DataFrame:
     """One row per gain with the steps whose records hold its two scores."""
     return results.gains.select(
-        "model", "arm", "target", "language", "seed", "metric", "value", "baseline", "points", "logit", "collapsed",
-        "same_data", "floor", "step", "step_none",
-    ).sort("model", "arm", "target", "language", "seed")  # fmt: skip
+        "model",
+        "arm",
+        "target",
+        "language",
+        "seed",
+        "metric",
+        "value",
+        "baseline",
+        "points",
+        "logit",
+        "collapsed",
+        "same_data",
+        "floor",
+        "step",
+        "step_none",
+    ).sort("model", "arm", "target", "language", "seed")
 
 
 def write_tables(results: Results, folder: Path) -> list[str]:
@@ -70,13 +123,32 @@ def write_tables(results: Results, folder: Path) -> list[str]:
 
 def _languages(results: Results) -> pl.DataFrame:
     labels = {f"gain_{i}": f"gain {label}" for i, label in enumerate(results.panel.labels)}
-    keep = ["language", "language_name", "tier", "cc100_gib", "low_resource", *labels, "slope", "low", "high", "eb",
-            "eb_low", "eb_high", "false_sign", "p", "q", "direction"]  # fmt: skip
+    keep = [
+        "language",
+        "language_name",
+        "tier",
+        "cc100_gib",
+        "low_resource",
+        *labels,
+        "slope",
+        "low",
+        "high",
+        "eb",
+        "eb_low",
+        "eb_high",
+        "false_sign",
+        "p",
+        "q",
+        "direction",
+    ]
     return results.languages.select(keep).rename(labels)
 
 
 def _ledger(results: Results) -> pl.DataFrame:
-    rows = [{"component": name, "sd": math.sqrt(value)} for name, value in asdict(results.ledger).items()]
+    rows = [
+        {"component": name, "sd": math.sqrt(value)}
+        for name, value in asdict(results.ledger).items()
+    ]
     rows.append({"component": "replica mean (all together)", "sd": results.power.replica_sd})
     rows.append({"component": "intra-run correlation of languages", "sd": results.icc})
     return pl.DataFrame(rows)
@@ -84,10 +156,14 @@ def _ledger(results: Results) -> pl.DataFrame:
 
 def _sensitivities(results: Results) -> pl.DataFrame:
     specs = results.specifications.select(
-        pl.concat_str("axis", "definition", "scale", separator=", ").alias("analysis"), "estimate", "low", "high"
+        pl.concat_str("axis", "definition", "scale", separator=", ").alias("analysis"),
+        "estimate",
+        "low",
+        "high",
     ).with_columns(pl.lit(None, dtype=pl.Float64).alias("p"))
     others = [
-        {"analysis": e.name, "estimate": e.estimate, "low": e.low, "high": e.high, "p": e.p} for e in results.treatments
+        {"analysis": e.name, "estimate": e.estimate, "low": e.low, "high": e.high, "p": e.p}
+        for e in results.treatments
     ]
     return pl.concat([specs, pl.DataFrame(others, schema=specs.schema)])
 
@@ -95,14 +171,24 @@ def _sensitivities(results: Results) -> pl.DataFrame:
 def _claims(results: Results) -> pl.DataFrame:
     columns = ["claim", "model", "status", "estimate", "low", "high", "detail", "source"]
     rows = [
-        (c.claim.name, c.model, c.status, c.estimate, c.low, c.high, c.detail, c.claim.source) for c in results.claims
+        (c.claim.name, c.model, c.status, c.estimate, c.low, c.high, c.detail, c.claim.source)
+        for c in results.claims
     ]
     floats = {name: pl.Float64 for name in ("estimate", "low", "high")}
-    return pl.DataFrame(rows, schema={name: floats.get(name, pl.String) for name in columns}, orient="row")
+    return pl.DataFrame(
+        rows, schema={name: floats.get(name, pl.String) for name in columns}, orient="row"
+    )
 
 
-_SPECIAL = {"\\": r"\textbackslash{}", **{c: "\\" + c for c in "&%$#_{}"}, "~": r"\textasciitilde{}",
-            "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "±": r"$\pm$"}  # fmt: skip
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "–": "--",
+    "±": r"$\pm$",
+}
 
 
 def escape(text: str) -> str:
@@ -115,13 +201,28 @@ def latex(item: Table) -> str:
     frame = item.frame
     align = "".join("r" if dtype.is_numeric() else "l" for dtype in frame.dtypes)
     head = " & ".join(escape(name.replace("_", " ")) for name in frame.columns)
-    body = "\n".join(" & ".join(_cell(value) for value in row) + r" \\" for row in frame.iter_rows())
-    return "\n".join([
-        r"% Needs \usepackage{booktabs}. Written by the analysis: do not edit.", r"\begin{table}", r"\centering",
-        r"\scriptsize", rf"\caption{{{escape(item.caption)}}}", rf"\label{{tab:{item.name}}}",
-        rf"\begin{{tabular}}{{{align}}}", r"\toprule", head + r" \\", r"\midrule", body, r"\bottomrule",
-        r"\end{tabular}", r"\end{table}", "",
-    ])  # fmt: skip
+    body = "\n".join(
+        " & ".join(_cell(value) for value in row) + r" \\" for row in frame.iter_rows()
+    )
+    return "\n".join(
+        [
+            r"% Needs \usepackage{booktabs}. Written by the analysis: do not edit.",
+            r"\begin{table}",
+            r"\centering",
+            r"\scriptsize",
+            rf"\caption{{{escape(item.caption)}}}",
+            rf"\label{{tab:{item.name}}}",
+            rf"\begin{{tabular}}{{{align}}}",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,6 @@
-"""The coded verdict: one rule, decided before the data, applied without discretion (statistics §6)."""
+"""The coded verdict: one rule, decided before the data, applied without discretion (statistics
+§6).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ FLOOR = "grows in points, consistent with the scale of measurement"
 SMALL = "detectable but small"
 DESCRIPTIVE = "descriptive only"
 ROBUST_SHARE = 10 / 12
-"""A verdict is robust if at least 10 of 12 specifications agree with it (the same share of fewer)."""
+"""A verdict is robust if at least 10 of 12 specifications agree with it (the same share of
+fewer).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,31 +51,47 @@ def decide(
 ) -> Verdict:
     """The verdict on the low-resource slope.
 
-    DIMINISHES needs both scales: a gain that is constant in log odds shrinks in points near a ceiling, so points
-    alone say nothing about transfer (statistics §0.3). `signs`: of the specification curve, −1, 0 or +1 each.
+    DIMINISHES needs both scales: a gain that is constant in log odds shrinks in points near a
+    ceiling, so points alone say nothing about transfer (statistics §0.3). `signs`: of the
+    specification curve, −1, 0 or +1 each.
     """
     reasons = []
     if min_seeds < 2:
-        reasons.append("at least one size has a single seed: nothing says how far another run would land")
+        reasons.append(
+            "at least one size has a single seed: nothing says how far another run would land"
+        )
     if shared_checkpoint:
-        reasons.append("seeds share a run, so they are not replicates: conditional on this checkpoint")
+        reasons.append(
+            "seeds share a run, so they are not replicates: conditional on this checkpoint"
+        )
     qualifiers: list[str] = []
     if shared_checkpoint:
         qualifiers.append("conditional on this checkpoint")
     if reasons or points.method == "none":
         return Verdict(
-            call=None, form=DESCRIPTIVE, qualifiers=tuple(qualifiers), reasons=tuple(reasons) or ("no replication",),
-            vanished=None, agree=0, specifications=len(signs), robust=None,
-        )  # fmt: skip
+            call=None,
+            form=DESCRIPTIVE,
+            qualifiers=tuple(qualifiers),
+            reasons=tuple(reasons) or ("no replication",),
+            vanished=None,
+            agree=0,
+            specifications=len(signs),
+            robust=None,
+        )
     call, form = _call(points, logit, margin)
     if points.sign and abs(points.estimate) < margin:
         qualifiers.append(SMALL)
     agree = sum(sign == (points.sign if call in ("DIMINISHES", "GROWS") else 0) for sign in signs)
     return Verdict(
-        call=call, form=form, qualifiers=tuple(qualifiers), reasons=(),
-        vanished=is_equivalent(largest, margin_at_largest), agree=agree, specifications=len(signs),
+        call=call,
+        form=form,
+        qualifiers=tuple(qualifiers),
+        reasons=(),
+        vanished=is_equivalent(largest, margin_at_largest),
+        agree=agree,
+        specifications=len(signs),
         robust=bool(signs) and agree >= ROBUST_SHARE * len(signs) - 1e-9,
-    )  # fmt: skip
+    )
 
 
 def _call(points: Estimate, logit: Estimate, margin: float) -> tuple[Call, str]:

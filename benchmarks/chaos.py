@@ -1,7 +1,9 @@
-"""`make bench-chaos`: a small demo study on a cluster of several nodes that are killed at random. About 25 minutes.
+"""`make bench-chaos`: a small demo study on a cluster of several nodes that are killed at random.
+About 25 minutes.
 
-Cut from the demo study: two depths instead of four, one arm besides `none`, two targets, two seeds, five languages,
-fewer examples. The larger depth runs on gangs of two with ZeRO-2 and resume points. Everything else is the same.
+Cut from the demo study: two depths instead of four, one arm besides `none`, two targets, two seeds,
+five languages, fewer examples. The larger depth runs on gangs of two with ZeRO-2 and resume points.
+Everything else is the same.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from scaling.store import Store
 from scaling.study import load_study
 
 CUT: dict[str, Any] = {
-    # The plan must not depend on what happens: re-runs of collapsed trainings have tests of their own.
+    # The plan must not depend on what happens: re-runs of collapsed trainings have tests of their
+    # own.
     "reruns": 0,
     "name": "chaos",
     "title": "The demo study, cut for faults",
@@ -58,18 +61,24 @@ def science(plan: Plan, store: Store) -> dict[str, Any]:
 
 
 def per_cell_seconds(plan: Plan, store: Store) -> list[float]:
-    """Seconds that a step took besides its work (loading, saving, committing), the first of each session left out."""
+    """Seconds that a step took besides its work (loading, saving, committing), the first of each
+    session left out.
+    """
     found = []
     records = store.records(plan.steps)
     for info in store.listing("sessions"):
         steps = json.loads(store.read(f"sessions/{info.base_name}"))["steps"]
-        found += [records[step].cost.wall_seconds - records[step].cost.work_seconds for step in steps[1:]]
+        found += [
+            records[step].cost.wall_seconds - records[step].cost.work_seconds for step in steps[1:]
+        ]
     return sorted(found)
 
 
 def preemptions(store: Store) -> list[str]:
     """What trainings said that left a drained node."""
-    names = [info.path for info in store.listing("steps", recursive=True) if "/failures/" in info.path]
+    names = [
+        info.path for info in store.listing("steps", recursive=True) if "/failures/" in info.path
+    ]
     notes = [json.loads(store.read(name.removeprefix(f"{store.root}/"))) for name in names]
     return [note["error"] for note in notes if note.get("kind") == "preempted"]
 
@@ -96,10 +105,17 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
     staged = folder / "staged"
     scaling = [sys.executable, "-m", "scaling.cli"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([*scaling, "stage", str(study), "--store", str(staged)], check=True, cwd=ROOT, env=environment)
+    subprocess.run(
+        [*scaling, "stage", str(study), "--store", str(staged)],
+        check=True,
+        cwd=ROOT,
+        env=environment,
+    )
     plan = make_plan(load_study(str(study)), Store.open(staged).read_lock())
 
-    def attempt(name: str, seed: int, count: int) -> tuple[Store, Injector, Commits, Driver, float, list[str]]:
+    def attempt(
+        name: str, seed: int, count: int
+    ) -> tuple[Store, Injector, Commits, Driver, float, list[str]]:
         path = folder / name
         shutil.copytree(staged, path, copy_function=os.link)
         commits = Commits(path, plan.steps)
@@ -111,7 +127,11 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
         left += nodes.outlived()
         store = Store.open(path)
         left += [f"lease on {step}" for step in store.scan().leases]
-        print(f"{name}: {seconds:.0f} s, {driver.starts} starts, {len(injector.done)} kills, left {left}", flush=True)
+        print(
+            f"{name}: {seconds:.0f} s, {driver.starts} starts, {len(injector.done)} kills, left"
+            f" {left}",
+            flush=True,
+        )
         return store, injector, commits, driver, seconds, left
 
     calm, _, commits, _, calm_seconds, left = attempt("calm", 0, 0)
@@ -120,8 +140,12 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
     again = time.monotonic()
     done = subprocess.run(
         [*scaling, "run", str(study), "--store", str(folder / "calm")],
-        check=True, cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     resubmit_seconds = time.monotonic() - again
     twice = sum(count > 1 for count in commits.read().values())
     equal, starts, stormy_seconds, noticed = 0, 0, 0.0, list[str]()
@@ -139,23 +163,61 @@ def measure(folder: Path, first_seed: int, seeds: int, kills: int) -> list[dict[
     total, wanted = sum(by_kind.values()), len(plan.steps) * seeds
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
     figures = [
-        (f"kills over {seeds} seeds of the injector ({kinds})", "≥ 30 over ≥ 5", total, total >= 30 and seeds >= 5),
-        ("records equal to the undisturbed run, bit for bit", "all", f"{equal} of {wanted}", equal == wanted),
+        (
+            f"kills over {seeds} seeds of the injector ({kinds})",
+            "≥ 30 over ≥ 5",
+            total,
+            total >= 30 and seeds >= 5,
+        ),
+        (
+            "records equal to the undisturbed run, bit for bit",
+            "all",
+            f"{equal} of {wanted}",
+            equal == wanted,
+        ),
         ("steps committed twice (kernel's count of record files)", "0", twice, twice == 0),
         ("orphans: placement groups, actors, processes, leases", "0", len(left), not left),
         ("driver starts needed", "", starts, None),
-        ("trainings that left a drained node between updates (with a resume point)", "",
-         f"{len(noticed)} ({sum('not saved' not in note for note in noticed)})", None),
-        ("minutes per seed under fire, mean (undisturbed first)", "",
-         f"{stormy_seconds / 60 / max(1, seeds):.1f} ({calm_seconds / 60:.1f})", None),
-        ("resubmitting the finished study, seconds", "≤ 15, no training", round(resubmit_seconds, 1),
-         resubmit_seconds <= 15 and "nothing to run" in done.stdout),
-        ("overhead per step after a session's first, seconds, median", "≤ 1", round(overhead[len(overhead) // 2], 2),
-         overhead[len(overhead) // 2] <= 1),
-        ("overhead per step after a session's first, seconds, largest", "", round(overhead[-1], 2), None),
-        ("minutes in all", "≤ 25", round((time.monotonic() - started) / 60, 1), time.monotonic() - started <= 1500),
-    ]  # fmt: skip
-    return [dict(zip(("figure", "target", "value", "met"), figure, strict=True)) for figure in figures]
+        (
+            "trainings that left a drained node between updates (with a resume point)",
+            "",
+            f"{len(noticed)} ({sum('not saved' not in note for note in noticed)})",
+            None,
+        ),
+        (
+            "minutes per seed under fire, mean (undisturbed first)",
+            "",
+            f"{stormy_seconds / 60 / max(1, seeds):.1f} ({calm_seconds / 60:.1f})",
+            None,
+        ),
+        (
+            "resubmitting the finished study, seconds",
+            "≤ 15, no training",
+            round(resubmit_seconds, 1),
+            resubmit_seconds <= 15 and "nothing to run" in done.stdout,
+        ),
+        (
+            "overhead per step after a session's first, seconds, median",
+            "≤ 1",
+            round(overhead[len(overhead) // 2], 2),
+            overhead[len(overhead) // 2] <= 1,
+        ),
+        (
+            "overhead per step after a session's first, seconds, largest",
+            "",
+            round(overhead[-1], 2),
+            None,
+        ),
+        (
+            "minutes in all",
+            "≤ 25",
+            round((time.monotonic() - started) / 60, 1),
+            time.monotonic() - started <= 1500,
+        ),
+    ]
+    return [
+        dict(zip(("figure", "target", "value", "met"), figure, strict=True)) for figure in figures
+    ]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""`make bench-eval`: one checkpoint on all languages of a task, against `Trainer.predict` language by language.
+"""`make bench-eval`: one checkpoint on all languages of a task, against `Trainer.predict` language
+by language.
 
-The same shape, sequences and precision on both sides, one thread on CPU, timed by the process's CPU time; the sides
-take turns, and the peer has the best of three batch sizes, tried beforehand.
+The same shape, sequences and precision on both sides, one thread on CPU, timed by the process's CPU
+time; the sides take turns, and the peer has the best of three batch sizes, tried beforehand.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import transformers
 
-from benchmarks.peers import Case, clock, collate_for_trainer, examples_for_trainer, made, peer_model
+from benchmarks.peers import (
+    Case,
+    clock,
+    collate_for_trainer,
+    examples_for_trainer,
+    made,
+    peer_model,
+)
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
 from scaling.data.batching import Features, joined
@@ -54,20 +62,33 @@ def main() -> None:
             mine = _model(case, weights).to(world.device)
             theirs = peer_model(case, weights).to(world.device)
 
-            def ours(parts: list[Features] = parts, case: Case = case, mine: Encoder = mine) -> float:
+            def ours(
+                parts: list[Features] = parts, case: Case = case, mine: Encoder = mine
+            ) -> float:
                 start = clock()
                 predict(mine, joined(parts), KINDS[case.kind], case.recipe, world)
                 return clock() - start
 
             def peer(
-                batch: int, parts: list[Features] = parts, case: Case = case, folder: str = folder, model: Any = theirs
+                batch: int,
+                parts: list[Features] = parts,
+                case: Case = case,
+                folder: str = folder,
+                model: Any = theirs,
             ) -> float:
                 arguments = transformers.TrainingArguments(
-                    output_dir=folder, per_device_eval_batch_size=batch, report_to="none", disable_tqdm=True,
-                    use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available(), remove_unused_columns=False,
-                )  # fmt: skip
+                    output_dir=folder,
+                    per_device_eval_batch_size=batch,
+                    report_to="none",
+                    disable_tqdm=True,
+                    use_cpu=not torch.cuda.is_available(),
+                    bf16=torch.cuda.is_available(),
+                    remove_unused_columns=False,
+                )
                 trainer = transformers.Trainer(
-                    model=model, args=arguments, data_collator=lambda rows: collate_for_trainer(case, rows)
+                    model=model,
+                    args=arguments,
+                    data_collator=lambda rows: collate_for_trainer(case, rows),
                 )
                 data = [examples_for_trainer(case, part) for part in parts]
                 start = clock()
@@ -82,13 +103,22 @@ def main() -> None:
                 took["ours"] += ours()
                 took["peer"] += peer(best)
         ratio = took["peer"] / took["ours"]
-        print(f"{name}: ours {took['ours']:.1f} s, Trainer.predict {took['peer']:.1f} s with batch {best}", flush=True)
+        print(
+            f"{name}: ours {took['ours']:.1f} s, Trainer.predict {took['peer']:.1f} s with batch"
+            f" {best}",
+            flush=True,
+        )
         rows.append(
             {
-                "figure": f"evaluation of {LANGUAGES} languages, {name}, against Trainer.predict per language",
-                "target": "≥ 2×", "value": f"{ratio:.2f}× (its best batch: {best})", "met": ratio >= 2,
+                "figure": (
+                    f"evaluation of {LANGUAGES} languages, {name}, against Trainer.predict per"
+                    " language"
+                ),
+                "target": "≥ 2×",
+                "value": f"{ratio:.2f}× (its best batch: {best})",
+                "met": ratio >= 2,
             }
-        )  # fmt: skip
+        )
     write_results("eval", rows)
 
 

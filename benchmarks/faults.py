@@ -1,4 +1,6 @@
-"""A Ray cluster of several nodes on one machine, and a seeded injector that kills what runs on it, by process id."""
+"""A Ray cluster of several nodes on one machine, and a seeded injector that kills what runs on it,
+by process id.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,15 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[1]
-# In random order. `trial` and `controller` are Ray's processes of a session on the head, `node` is a machine without
-# notice, `drain` one with notice, `head` the machine of the driver: the cluster is gone with it and comes anew.
+# In random order. `trial` and `controller` are Ray's processes of a session on the head, `node` is
+# a machine without notice, `drain` one with notice, `head` the machine of the driver: the cluster
+# is gone with it and comes anew.
 KINDS = ("worker", "worker", "trial", "controller", "node", "driver", "drain", "head")
-_TITLES = {"worker": "ray::RayTrainWorker", "trial": "ray::ImplicitFunc", "controller": "ray::TrainController"}
+_TITLES = {
+    "worker": "ray::RayTrainWorker",
+    "trial": "ray::ImplicitFunc",
+    "controller": "ray::TrainController",
+}
 # Ray's own: one for the whole cluster, as long as it lives; two for each node.
 SINGLETONS = ("_AutoscalingCoordinatorActor",)
 AGENTS = ("DashboardAgent", "RuntimeEnvAgent")
@@ -42,18 +49,22 @@ def signed() -> Iterator[None]:
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         os.environ.update(
-            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1",
+            RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN_PATH=str(token),
+            RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1",
             # The address that Cluster leaves for `auto` belongs to nobody else on this machine.
             RAY_TMPDIR=folder,
             # Workers as fast as everything else, or a busy machine starves them.
             RAY_worker_niceness="0",
-        )  # fmt: skip
+        )
         yield
 
 
 @dataclass
 class Nodes:
-    """A head without work and some nodes with one CPU each, started in this process's name and ended by id."""
+    """A head without work and some nodes with one CPU each, started in this process's name and
+    ended by id.
+    """
 
     count: int
     family: dict[int, float] = field(default_factory=dict)
@@ -69,15 +80,19 @@ class Nodes:
         self.cluster = Cluster(
             initialize_head=True,
             head_node_args={
-                "num_cpus": 0, "resources": {"driver_slot": 64}, "include_dashboard": False,
+                "num_cpus": 0,
+                "resources": {"driver_slot": 64},
+                "include_dashboard": False,
                 "object_store_memory": 100 * 1024 * 1024,
             },
-        )  # fmt: skip
+        )
         for _ in range(self.count):
             self.add()
 
     def lose_head(self) -> None:
-        """Kill the head without a word; nodes that lose it are of no use. A new cluster takes its place."""
+        """Kill the head without a word; nodes that lose it are of no use. A new cluster takes its
+        place.
+        """
         self.look()
         for process in self.cluster.head_node.live_processes():
             process[1].kill()
@@ -95,7 +110,9 @@ class Nodes:
         return str(self.cluster.address)
 
     def add(self) -> None:
-        """A node more. Ray allows this in the main thread only, and gives a raylet 30 seconds on a busy machine."""
+        """A node more. Ray allows this in the main thread only, and gives a raylet 30 seconds on a
+        busy machine.
+        """
         for attempt in range(4):
             try:
                 self.cluster.add_node(num_cpus=1, object_store_memory=100 * 1024 * 1024)
@@ -133,14 +150,22 @@ class Nodes:
 
     def titled(self, kind: str) -> list[int]:
         """Process ids of Ray's processes of a kind, oldest first."""
-        return sorted(process.pid for process in self.look() if title(process).startswith(_TITLES[kind]))
+        return sorted(
+            process.pid for process in self.look() if title(process).startswith(_TITLES[kind])
+        )
 
     def outlived(self, patience_seconds: float = 30.0) -> list[str]:
-        """Processes of the family that outlive their nodes for so long, by what they call themselves."""
+        """Processes of the family that outlive their nodes for so long, by what they call
+        themselves.
+        """
         deadline = time.monotonic() + patience_seconds
         while (found := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.5)
-        return [f"process {pid} {title(psutil.Process(pid))[:80]}" for pid in found if psutil.pid_exists(pid)]
+        return [
+            f"process {pid} {title(psutil.Process(pid))[:80]}"
+            for pid in found
+            if psutil.pid_exists(pid)
+        ]
 
     def alive(self) -> list[int]:
         """Those of the family that still run."""
@@ -169,8 +194,16 @@ class Nodes:
                 for actor in state.actor_table(None).values()
                 if actor["State"] != "DEAD" and actor["ActorClassName"] not in SINGLETONS
             ]
-            titles = [title(process).split()[0] for process in self.look() if title(process).startswith("ray::")]
-            ours = [found for found in titles if found.removeprefix("ray::") not in ("IDLE", *SINGLETONS, *AGENTS)]
+            titles = [
+                title(process).split()[0]
+                for process in self.look()
+                if title(process).startswith("ray::")
+            ]
+            ours = [
+                found
+                for found in titles
+                if found.removeprefix("ray::") not in ("IDLE", *SINGLETONS, *AGENTS)
+            ]
             left = groups + actors + ours
             if not left or time.monotonic() > deadline:
                 return left
@@ -201,18 +234,30 @@ class Driver:
             print(f"== start {self.starts}", file=log, flush=True)
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "scaling.cli", "run", str(self.study), "--store", str(self.store),
-                    "--address", self.address,
+                    sys.executable,
+                    "-m",
+                    "scaling.cli",
+                    "run",
+                    str(self.study),
+                    "--store",
+                    str(self.store),
+                    "--address",
+                    self.address,
                 ],
-                cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )  # fmt: skip
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
 
 class Commits:
-    """Every record that appears or is replaced, as the kernel reports it (inotify), however short it lives."""
+    """Every record that appears or is replaced, as the kernel reports it (inotify), however short
+    it lives.
+    """
 
     def __init__(self, store: Path, steps: Collection[str]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -264,7 +309,9 @@ class Injector:
             self._random.shuffle(turn)
         kinds = [kind for turn in turns for kind in turn][: self.kills]
         # Shares of the study after which each is due: over the whole run, some right after another.
-        self._list = list(zip(sorted(self._random.uniform(0.0, 0.9) for _ in kinds), kinds, strict=True))
+        self._list = list(
+            zip(sorted(self._random.uniform(0.0, 0.9) for _ in kinds), kinds, strict=True)
+        )
 
     def run(self, driver: Driver, commits: Commits) -> float:
         """Seconds until the study is done. RuntimeError if it never is."""
@@ -281,7 +328,9 @@ class Injector:
         while True:
             now = time.monotonic()
             if now - started > LIMIT_SECONDS:
-                raise RuntimeError(f"seed {self.seed}: not done after {LIMIT_SECONDS} s:\n{driver.tail()}")
+                raise RuntimeError(
+                    f"seed {self.seed}: not done after {LIMIT_SECONDS} s:\n{driver.tail()}"
+                )
             code = driver.process.poll()
             if code == 2:
                 raise RuntimeError(f"seed {self.seed}: the driver refuses:\n{driver.tail()}")
@@ -295,7 +344,10 @@ class Injector:
             if self._list and share >= self._list[0][0]:
                 at = at or now + self._random.uniform(0.0, 8.0)
                 if now >= at and self._kill(self._list[0][1], driver):
-                    print(f"  seed {self.seed}: {share:.0%} done, killed: {self._list.pop(0)[1]}", flush=True)
+                    print(
+                        f"  seed {self.seed}: {share:.0%} done, killed: {self._list.pop(0)[1]}",
+                        flush=True,
+                    )
                     at = None
             time.sleep(0.3)
 
@@ -340,12 +392,23 @@ class Injector:
         """Notice as a spot machine gets it: drained with a deadline, gone when that has passed."""
         subprocess.run(
             [
-                str(Path(sys.executable).with_name("ray")), "drain-node", "--address", self.nodes.address, "--node-id",
-                str(node.node_id), "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot notice",
-                "--deadline-remaining-seconds", str(DRAIN_SECONDS),
+                str(Path(sys.executable).with_name("ray")),
+                "drain-node",
+                "--address",
+                self.nodes.address,
+                "--node-id",
+                str(node.node_id),
+                "--reason",
+                "DRAIN_NODE_REASON_PREEMPTION",
+                "--reason-message",
+                "spot notice",
+                "--deadline-remaining-seconds",
+                str(DRAIN_SECONDS),
             ],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self.nodes.add()
         self._removals.append((time.monotonic() + DRAIN_SECONDS, node))
 

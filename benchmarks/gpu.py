@@ -1,7 +1,9 @@
-"""`make bench-gpu`: Base, Large and XL shapes in bf16 on one GPU: MFU, peak memory, the planner's error, the peer.
+"""`make bench-gpu`: Base, Large and XL shapes in bf16 on one GPU: MFU, peak memory, the planner's
+error, the peer.
 
-Random weights of the full vocabulary, 128 real tokens a sequence, packed, MFU of the data sheet's peak. Written for a
-GPU, not run on one yet: no figure of it is committed. The other benchmarks run on a GPU with the same commands.
+Random weights of the full vocabulary, 128 real tokens a sequence, packed, MFU of the data sheet's
+peak. Written for a GPU, not run on one yet: no figure of it is committed. The other benchmarks run
+on a GPU with the same commands.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ SIZES = ("xlm-r-base", "xlm-r-large", "xlm-r-xl")
 
 def measure(
     model: ModelSpec, world: World, placement: Placement, updates: int = 8
-) -> tuple[float, float, float]:  # fmt: skip
+) -> tuple[float, float, float]:
     """(model FLOP/s, ratio to Trainer or 0, peak bytes)."""
     with tempfile.TemporaryDirectory() as folder:
         weights = write_model(model, Path(folder) / "model")
@@ -59,25 +61,44 @@ def main() -> None:
     name = torch.cuda.get_device_name()
     gib = torch.cuda.get_device_properties(0).total_memory / GIB
     here = Calibration.model_construct(device=name, device_gib=gib)
-    unknown = GpuSpec(name=name, memory_gib=gib, bf16_tflops=ceiling(world) / 1e12, dollars_per_hour=0.0)
+    unknown = GpuSpec(
+        name=name, memory_gib=gib, bf16_tflops=ceiling(world) / 1e12, dollars_per_hour=0.0
+    )
     gpu = next((gpu for gpu in GPUS.values() if is_device(here, gpu)), unknown)
     demand = demand_of(CASE.recipe, {CASE.kind})
     rows = []
     for size in SIZES:
         try:
-            placement = fitting(MODELS[size], demand, gpu, most_workers=1)[1].model_copy(update={"packed": True})
+            placement = fitting(MODELS[size], demand, gpu, most_workers=1)[1].model_copy(
+                update={"packed": True}
+            )
         except ValueError as error:
             print(error, flush=True)
             continue
         flops, ratio, peak = measure(MODELS[size], world, placement)
         print(f"{size}: {describe(placement)}", flush=True)
-        mfu, off = flops / gpu.bf16_tflops / 1e12, memory(MODELS[size], demand, placement).total / peak - 1
+        mfu, off = (
+            flops / gpu.bf16_tflops / 1e12,
+            memory(MODELS[size], demand, placement).total / peak - 1,
+        )
         rows += [
             (f"{size}, bf16, 128 tokens, MFU on {name}", "≥ 45 %", f"{mfu:.0%}", mfu >= 0.45),
-            (f"{size}, predicted against measured peak memory", "within 15 %", f"{off:+.1%}", abs(off) <= 0.15),
-        ]  # fmt: skip
+            (
+                f"{size}, predicted against measured peak memory",
+                "within 15 %",
+                f"{off:+.1%}",
+                abs(off) <= 0.15,
+            ),
+        ]
         if ratio:
-            rows.append((f"{size}, tokens/s against Trainer, full sequences", "≥ 1×", f"{ratio:.2f}×", ratio >= 1))
+            rows.append(
+                (
+                    f"{size}, tokens/s against Trainer, full sequences",
+                    "≥ 1×",
+                    f"{ratio:.2f}×",
+                    ratio >= 1,
+                )
+            )
     keys = ("figure", "target", "value", "met")
     write_results("gpu", [dict(zip(keys, row, strict=True)) for row in rows])
 

@@ -1,4 +1,5 @@
-"""`make bench-jobs`: a small study as a job of a Ray head with token authentication, its driver killed and resubmitted.
+"""`make bench-jobs`: a small study as a job of a Ray head with token authentication, its driver
+killed and resubmitted.
 
 Some five minutes on two idle cores.
 """
@@ -29,7 +30,15 @@ from tests.rayhead import RayHead, http_status
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS = 900
-PATHS = ("/api/jobs/", "/api/version", "/nodes", "/logs", "/metrics", "/api/v0/tasks", "/api/v0/nodes")
+PATHS = (
+    "/api/jobs/",
+    "/api/version",
+    "/nodes",
+    "/logs",
+    "/metrics",
+    "/api/v0/tasks",
+    "/api/v0/nodes",
+)
 
 
 def make_checkout(folder: Path) -> Path:
@@ -38,31 +47,65 @@ def make_checkout(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(ROOT / "pyproject.toml", folder / "pyproject.toml")
     models = [
-        {"name": f"tiny-{layers}", **make_model(folder.parent / f"tiny-{layers}", "xlm-roberta", layers)}
+        {
+            "name": f"tiny-{layers}",
+            **make_model(folder.parent / f"tiny-{layers}", "xlm-roberta", layers),
+        }
         for layers in (1, 2)
     ]
-    write_study(folder, {
-        "name": "tiny", "models": ["tiny-1", "tiny-2"], "arms": ["none", "word_order"],
-        "targets": ["applications", "messages"], "languages": ["de", "sw"], "seeds": [0],
-        # Three examples teach nothing: everything would be run again.
-        "reruns": 0,
-        "limits": {"train": 48, "dev": 30, "test": 12},
-        "recipes": {"default": {"batch": 8, "epochs": 8, "learning_rate": 1e-3, "max_length": 32, "precision": "fp32"}},
-        "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}}, "define": {"models": models},
-    })  # fmt: skip
+    write_study(
+        folder,
+        {
+            "name": "tiny",
+            "models": ["tiny-1", "tiny-2"],
+            "arms": ["none", "word_order"],
+            "targets": ["applications", "messages"],
+            "languages": ["de", "sw"],
+            "seeds": [0],
+            # Three examples teach nothing: everything would be run again.
+            "reruns": 0,
+            "limits": {"train": 48, "dev": 30, "test": 12},
+            "recipes": {
+                "default": {
+                    "batch": 8,
+                    "epochs": 8,
+                    "learning_rate": 1e-3,
+                    "max_length": 32,
+                    "precision": "fp32",
+                }
+            },
+            "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},
+            "define": {"models": models},
+        },
+    )
     return folder
 
 
 def submit(head: RayHead, checkout: Path, store: Path) -> str:
     """`scaling submit`; the job's id."""
     done = subprocess.run(
-        [sys.executable, "-m", "scaling.cli", "submit", "study.yaml", "--address", head.dashboard,
-         "--store", str(store)],
-        cwd=checkout, env={**head.env, "PYTHONPATH": str(checkout)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "scaling.cli",
+            "submit",
+            "study.yaml",
+            "--address",
+            head.dashboard,
+            "--store",
+            str(store),
+        ],
+        cwd=checkout,
+        env={**head.env, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
-    return next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("submitted "))
+    return next(
+        line.split()[1] for line in done.stdout.splitlines() if line.startswith("submitted ")
+    )
 
 
 def until_over(head: RayHead, job: str) -> str:
@@ -84,7 +127,9 @@ def kill_driver(head: RayHead, job: str, store: Store, at: int) -> None:
 
 
 def attempts(store: Store) -> dict[str, str]:
-    return {step: record.provenance.attempt for step, record in store.records(store.scan().done).items()}
+    return {
+        step: record.provenance.attempt for step, record in store.records(store.scan().done).items()
+    }
 
 
 def orphans(head: RayHead) -> list[str]:
@@ -105,7 +150,9 @@ def orphans(head: RayHead) -> list[str]:
 def measure(folder: Path, kills: int, seed: int) -> list[dict[str, Any]]:
     checkout = make_checkout(folder / "checkout")
     with RayHead(num_cpus=2) as head:
-        answers = [http_status(head.dashboard + path, token) for path in PATHS for token in (None, "wrong")]
+        answers = [
+            http_status(head.dashboard + path, token) for path in PATHS for token in (None, "wrong")
+        ]
         refused = sum(status in (401, 403) for status in answers)
         if until_over(head, submit(head, checkout, folder / "calm")) != "SUCCEEDED":
             raise RuntimeError("the undisturbed job failed")
@@ -127,26 +174,59 @@ def measure(folder: Path, kills: int, seed: int) -> list[dict[str, Any]]:
         again = until_over(head, submit(head, checkout, folder / "stormy"))
         seconds = time.monotonic() - started
         left = orphans(head)
-    return rows_of(plan, calm, stormy, redone, len(moments), left, refused, len(answers), again, seconds)
+    return rows_of(
+        plan, calm, stormy, redone, len(moments), left, refused, len(answers), again, seconds
+    )
 
 
 def rows_of(
-    plan: Plan, calm: Store, stormy: Store, redone: int, kills: int, left: list[str], refused: int, asked: int,
-    again: str, seconds: float,
-) -> list[dict[str, Any]]:  # fmt: skip
+    plan: Plan,
+    calm: Store,
+    stormy: Store,
+    redone: int,
+    kills: int,
+    left: list[str],
+    refused: int,
+    asked: int,
+    again: str,
+    seconds: float,
+) -> list[dict[str, Any]]:
     equal = sum(calm.record(step).science() == stormy.record(step).science() for step in plan.steps)
     load = os.getloadavg()[0]
     return [
-        {"figure": f"records equal to the undisturbed job's, after {kills} killed drivers", "target": "all",
-         "value": f"{equal} of {len(plan.steps)}", "met": equal == len(plan.steps)},
-        {"figure": "steps whose record was written again", "target": 0, "value": redone, "met": redone == 0},
-        {"figure": "actors and placement groups left", "target": 0,
-         "value": ", ".join(left) or 0, "met": not left},
-        {"figure": "requests without the token refused (dashboard and job server)", "target": "all",
-         "value": f"{refused} of {asked}", "met": refused == asked},
-        {"figure": f"seconds to submit the finished study again, checks included (load {load:.0f})", "target": "≤ 15",
-         "value": round(seconds, 1), "met": again == "SUCCEEDED" and seconds <= 15},
-    ]  # fmt: skip
+        {
+            "figure": f"records equal to the undisturbed job's, after {kills} killed drivers",
+            "target": "all",
+            "value": f"{equal} of {len(plan.steps)}",
+            "met": equal == len(plan.steps),
+        },
+        {
+            "figure": "steps whose record was written again",
+            "target": 0,
+            "value": redone,
+            "met": redone == 0,
+        },
+        {
+            "figure": "actors and placement groups left",
+            "target": 0,
+            "value": ", ".join(left) or 0,
+            "met": not left,
+        },
+        {
+            "figure": "requests without the token refused (dashboard and job server)",
+            "target": "all",
+            "value": f"{refused} of {asked}",
+            "met": refused == asked,
+        },
+        {
+            "figure": (
+                f"seconds to submit the finished study again, checks included (load {load:.0f})"
+            ),
+            "target": "≤ 15",
+            "value": round(seconds, 1),
+            "met": again == "SUCCEEDED" and seconds <= 15,
+        },
+    ]
 
 
 def main() -> None:

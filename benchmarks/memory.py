@@ -1,7 +1,9 @@
-"""`make bench-memory`: predicted against measured peak memory, and what rank 0 holds while a large model loads.
+"""`make bench-memory`: predicted against measured peak memory, and what rank 0 holds while a large
+model loads.
 
-Each measurement is a training of two updates in fresh processes (resident memory on CPU, the allocator's on a GPU).
-`python -m benchmarks.memory load` measures the loading alone, `... peaks` the rest.
+Each measurement is a training of two updates in fresh processes (resident memory on CPU, the
+allocator's on a GPU). `python -m benchmarks.memory load` measures the loading alone, `... peaks`
+the rest.
 """
 
 from __future__ import annotations
@@ -30,29 +32,46 @@ SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))
 STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
 # Where activations weigh most: examples, their tokens, whether recomputed.
 ACTIVATIONS = ((16, 128, False), (16, 128, True), (4, 512, False))
-# XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in fp32.
+# XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in
+# fp32.
 LARGE = shape("XL's shape, 574M", 24, 1280, vocab=80_000, xl=True)
 # Libraries, one layer while it is cut into slices, and what the allocator keeps.
 CONSTANT_BYTES = 0.75e9
 
 
 def peak(
-    model: ModelSpec, weights: Weights, stage: int, workers: int, batch: int = 2, length: int = 64, *,
+    model: ModelSpec,
+    weights: Weights,
+    stage: int,
+    workers: int,
+    batch: int = 2,
+    length: int = 64,
+    *,
     recompute: bool = False,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """(predicted, measured) bytes of the worst worker."""
     gpu = torch.cuda.is_available()
     recipe = Recipe(batch=batch, max_length=length, precision="bf16" if gpu else "fp32")
     placement = Placement(
-        workers=workers, zero_stage=stage, micro_batch=batch // workers, checkpoint_activations=recompute
+        workers=workers,
+        zero_stage=stage,
+        micro_batch=batch // workers,
+        checkpoint_activations=recompute,
     )
     found = measure(
         Request(
-            weights=str(weights.folder), architecture=weights.architecture, recipe=recipe.model_dump(), warm=1,
-            placement=placement.model_dump(), lengths=[recipe.max_length], updates=1,
+            weights=str(weights.folder),
+            architecture=weights.architecture,
+            recipe=recipe.model_dump(),
+            warm=1,
+            placement=placement.model_dump(),
+            lengths=[recipe.max_length],
+            updates=1,
         )
-    )  # fmt: skip
-    return memory(model, demand_of(recipe), placement, gpu=gpu).total, max(one.peak_bytes for one in found)
+    )
+    return memory(model, demand_of(recipe), placement, gpu=gpu).total, max(
+        one.peak_bytes for one in found
+    )
 
 
 def peaks() -> list[dict[str, object]]:
@@ -62,19 +81,25 @@ def peaks() -> list[dict[str, object]]:
         with tempfile.TemporaryDirectory() as folder:
             weights = write_model(model, Path(folder) / "model")
             for workers in (count for count in WORKERS if count <= devices):
-                # bf16 needs a stage of at least 1. The second size checks what the first one's stages say.
+                # bf16 needs a stage of at least 1. The second size checks what the first one's
+                # stages say.
                 stages = [stage for stage in STAGES if stage or not torch.cuda.is_available()]
                 for stage in stages if size == 0 else (1, 3):
                     name = f"{model.name}, ZeRO-{stage}, {workers} worker" + "s" * (workers > 1)
                     errors[name] = _error(name, *peak(model, weights, stage, workers))
             for batch, length, recompute in ACTIVATIONS if size == 0 else ():
                 name = f"{model.name}, {batch} × {length} tokens" + ", recomputed" * recompute
-                errors[name] = _error(name, *peak(model, weights, 1, 1, batch, length, recompute=recompute))
+                errors[name] = _error(
+                    name, *peak(model, weights, 1, 1, batch, length, recompute=recompute)
+                )
     worst = max(errors, key=lambda name: abs(errors[name]))
     text = ", ".join(f"{name} {error:+.0%}" for name, error in errors.items())
     return [
         {
-            "figure": f"planner: predicted against measured peak memory, {len(errors)} placements, the worst",
+            "figure": (
+                f"planner: predicted against measured peak memory, {len(errors)} placements, the"
+                " worst"
+            ),
             "target": "within 15 %",
             "value": f"{errors[worst]:+.1%} ({worst}); {text}",
             "met": abs(errors[worst]) <= 0.15,
@@ -83,7 +108,9 @@ def peaks() -> list[dict[str, object]]:
 
 
 def _error(name: str, predicted: float, measured: float) -> float:
-    print(f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True)
+    print(
+        f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True
+    )
     return predicted / measured - 1
 
 
@@ -91,27 +118,40 @@ def loading() -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         weights = write_model(LARGE, Path(folder) / "model")
         placement = Placement(workers=2, zero_stage=3, micro_batch=1)
-        recipe = Recipe(batch=2, max_length=64, precision="bf16" if torch.cuda.is_available() else "fp32")
+        recipe = Recipe(
+            batch=2, max_length=64, precision="bf16" if torch.cuda.is_available() else "fp32"
+        )
         found = measure(
             Request(
-                weights=str(weights.folder), architecture=weights.architecture, recipe=recipe.model_dump(), warm=0,
-                placement=placement.model_dump(), lengths=[64], updates=0, only_load=True,
+                weights=str(weights.folder),
+                architecture=weights.architecture,
+                recipe=recipe.model_dump(),
+                warm=0,
+                placement=placement.model_dump(),
+                lengths=[64],
+                updates=0,
+                only_load=True,
             )
-        )  # fmt: skip
+        )
     size = 4.0 * LARGE.total_params
     used = [one.load_bytes for one in found]
-    own = ", ".join(f"rank {rank} {(one - found[rank].start_bytes) / size:.2f}×" for rank, one in enumerate(used))
+    own = ", ".join(
+        f"rank {rank} {(one - found[rank].start_bytes) / size:.2f}×"
+        for rank, one in enumerate(used)
+    )
     limit = 0.6 * size + CONSTANT_BYTES
     text = (
-        f"{used[0] / 1e9:.2f} GB of {limit / 1e9:.2f} for {size / 1e9:.2f} GB of weights; without what a process has "
-        f"before, {own} the model's bytes; {found[0].load_seconds:.0f} s"
+        f"{used[0] / 1e9:.2f} GB of {limit / 1e9:.2f} for {size / 1e9:.2f} GB of weights; without"
+        f" what a process has before, {own} the model's bytes; {found[0].load_seconds:.0f} s"
     )
     return [
         {
             "figure": "host memory of rank 0 while loading under ZeRO-3, 2 workers",
-            "target": "≤ 0.6 × the model + 0.75 GB", "value": text, "met": used[0] <= limit,
+            "target": "≤ 0.6 × the model + 0.75 GB",
+            "value": text,
+            "met": used[0] <= limit,
         }
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:

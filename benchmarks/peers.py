@@ -1,4 +1,6 @@
-"""Made-up data of every kind of task, and the same training by Hugging Face's Trainer and by a bare PyTorch loop."""
+"""Made-up data of every kind of task, and the same training by Hugging Face's Trainer and by a bare
+PyTorch loop.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,12 @@ from scaling.training import Stream, learning_rate, run_updates
 LABELS = tuple("abcdefg")
 # HF's own class of each kind, for the same shape.
 CLASSES = {
-    "classification": "XLMRobertaForSequenceClassification", "multiple_choice": "XLMRobertaForMultipleChoice",
-    "tagging": "XLMRobertaForTokenClassification", "span_qa": "XLMRobertaForQuestionAnswering",
+    "classification": "XLMRobertaForSequenceClassification",
+    "multiple_choice": "XLMRobertaForMultipleChoice",
+    "tagging": "XLMRobertaForTokenClassification",
+    "span_qa": "XLMRobertaForQuestionAnswering",
     "masked_lm": "XLMRobertaForMaskedLM",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,9 @@ class Case:
     @property
     def task(self) -> TaskSpec:
         metric = {"tagging": "tag_f1", "span_qa": "squad"}.get(self.kind, "accuracy")
-        return TaskSpec.model_construct(name="made-up", kind=self.kind, labels=LABELS, metric=metric)
+        return TaskSpec.model_construct(
+            name="made-up", kind=self.kind, labels=LABELS, metric=metric
+        )
 
 
 def made(case: Case, number: int, vocab: int) -> Features:
@@ -73,7 +79,10 @@ def made(case: Case, number: int, vocab: int) -> Features:
                 target = sorted(rng.integers(1, length - 1, 2).tolist())
             elif case.kind == "masked_lm":
                 # As the kind stores it: <mask> and spare tokens behind the text.
-                target, ids = {"length": length, "key": unit}, np.concatenate([ids, rng.integers(5, vocab, 17)])
+                target, ids = (
+                    {"length": length, "key": unit},
+                    np.concatenate([ids, rng.integers(5, vocab, 17)]),
+                )
             sequences.append(ids)
             targets.append(target)
             units.append(unit)
@@ -81,7 +90,9 @@ def made(case: Case, number: int, vocab: int) -> Features:
 
 
 def clock() -> float:
-    """Of a GPU the wall, once it has done everything; of one CPU thread its own time, which other load hardly moves."""
+    """Of a GPU the wall, once it has done everything; of one CPU thread its own time, which other
+    load hardly moves.
+    """
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return time.perf_counter()
@@ -95,19 +106,29 @@ Side = Callable[[int], tuple[int, float]]
 def real_tokens(case: Case, features: Features, units: Sequence[np.ndarray]) -> int:
     """Tokens of some updates; of a masked language model without what is stored behind the text."""
     spare = 17 if case.kind == "masked_lm" else 0
-    return sum(len(features.input_ids[index]) - spare for update in units for index in sequences_of(update, features))
+    return sum(
+        len(features.input_ids[index]) - spare
+        for update in units
+        for index in sequences_of(update, features)
+    )
 
 
 def whole(case: Case, *, packed: bool = False) -> Placement:
     """One device that computes a batch of the longest texts at once."""
-    return Placement(micro_batch=case.batch, zero_stage=0 if case.recipe.precision == "fp32" else 1, packed=packed)
+    return Placement(
+        micro_batch=case.batch,
+        zero_stage=0 if case.recipe.precision == "fp32" else 1,
+        packed=packed,
+    )
 
 
 def ours(
     case: Case, weights: Weights, features: Features, world: World, placement: Placement
-) -> tuple[Side, Engine]:  # fmt: skip
+) -> tuple[Side, Engine]:
     kind, recipe = KINDS[case.kind], case.recipe
-    engine = start_training(weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0)
+    engine = start_training(
+        weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0
+    )
     order, at = training_order(features, recipe, 0), [0]
 
     def run(updates: int) -> tuple[int, float]:
@@ -116,22 +137,33 @@ def ours(
         stream = Stream(features=features, kind=kind, recipe=recipe, order=part)
         start = clock()
         run_updates(
-            engine, [stream], [0] * updates, recipe, placement, world, 0, lambda done, total: None,
+            engine,
+            [stream],
+            [0] * updates,
+            recipe,
+            placement,
+            world,
+            0,
+            lambda done, total: None,
             ResumePoint(found=None, save=lambda fill, update: None),
-        )  # fmt: skip
+        )
         return real_tokens(case, features, part), clock() - start
 
     return run, engine
 
 
 def bare(case: Case, weights: Weights, features: Features, world: World) -> Side:
-    """The same batches, model and optimizer without any engine: what the loop itself may not lose."""
+    """The same batches, model and optimizer without any engine: what the loop itself may not
+    lose.
+    """
     kind, recipe = KINDS[case.kind], case.recipe
     encoder = empty_encoder(weights.architecture, config_of(weights, recipe.dropout))
     load_tensors(dict(encoder.named_parameters()), weights.folder, 0, 1)
     head = kind.head(int(config_of(weights, 0.0).hidden_size), case.task, recipe)
     model = Encoder(encoder, head, weights.architecture).to(world.device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True
+    )
     order, at = training_order(features, recipe, 0), [0]
 
     def run(updates: int) -> tuple[int, float]:
@@ -143,7 +175,9 @@ def bare(case: Case, weights: Weights, features: Features, world: World) -> Side
             batches = [collate(features, kind, one, draw=number) for one in passes]
             for batch in batches:
                 mask, targets = batch.mask.to(world.device), batch.targets.to(world.device)
-                with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                with torch.autocast(
+                    world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
+                ):
                     hidden = model(batch.input_ids.to(world.device), mask)
                     loss = kind.loss(model.head, hidden, mask, targets, batch.units)
                 (loss / sum(one.weight for one in batches)).backward()
@@ -189,16 +223,29 @@ def trainer(case: Case, weights: Weights, features: Features, sampling: str, fol
 
     def run(updates: int) -> tuple[int, float]:
         arguments = transformers.TrainingArguments(
-            output_dir=str(folder), max_steps=updates + 1, per_device_train_batch_size=case.batch, report_to="none",
-            save_strategy="no", logging_strategy="no", optim="adamw_torch_fused", train_sampling_strategy=sampling,
-            bf16=torch.cuda.is_available(), use_cpu=not torch.cuda.is_available(), remove_unused_columns=False,
-            disable_tqdm=True, seed=int(time.time()) % 1000, dataloader_pin_memory=torch.cuda.is_available(),
-        )  # fmt: skip
+            output_dir=str(folder),
+            max_steps=updates + 1,
+            per_device_train_batch_size=case.batch,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            optim="adamw_torch_fused",
+            train_sampling_strategy=sampling,
+            bf16=torch.cuda.is_available(),
+            use_cpu=not torch.cuda.is_available(),
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            seed=int(time.time()) % 1000,
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
         end = _End()
         run = _Counting(
-            model=model, args=arguments, train_dataset=data, data_collator=lambda rows: collate_for_trainer(case, rows),
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            data_collator=lambda rows: collate_for_trainer(case, rows),
             callbacks=[end],
-        )  # fmt: skip
+        )
         run.remove_callback(transformers.PrinterCallback)
         end.trainer = run
         run.train()
@@ -209,9 +256,7 @@ def trainer(case: Case, weights: Weights, features: Features, sampling: str, fol
 
 def peer_model(case: Case, weights: Weights) -> Any:
     """Hugging Face's own class for the kind, in the same shape."""
-    fields = {
-        **config_of(weights, case.recipe.dropout).to_dict(), "attn_implementation": "sdpa"
-    }  # fmt: skip
+    fields = {**config_of(weights, case.recipe.dropout).to_dict(), "attn_implementation": "sdpa"}
     fields["num_labels"] = {"multiple_choice": 1, "span_qa": 2}.get(case.kind, len(LABELS))
     for name in ("id2label", "label2id", "architectures"):
         fields.pop(name, None)
@@ -221,15 +266,25 @@ def peer_model(case: Case, weights: Weights) -> Any:
 def examples_for_trainer(case: Case, features: Features) -> list[dict[str, Any]]:
     ids = [one.tolist() for one in features.input_ids]
     if case.kind == "masked_lm":
-        return [{"input_ids": one[: target["length"]]} for one, target in zip(ids, features.targets, strict=True)]
+        return [
+            {"input_ids": one[: target["length"]]}
+            for one, target in zip(ids, features.targets, strict=True)
+        ]
     if case.kind == "multiple_choice":
-        return [{"input_ids": ids[at : at + 4], "labels": at // 4 % 4} for at in range(0, len(ids), 4)]
-    return [{"input_ids": one, "labels": target} for one, target in zip(ids, features.targets, strict=True)]
+        return [
+            {"input_ids": ids[at : at + 4], "labels": at // 4 % 4} for at in range(0, len(ids), 4)
+        ]
+    return [
+        {"input_ids": one, "labels": target}
+        for one, target in zip(ids, features.targets, strict=True)
+    ]
 
 
 def collate_for_trainer(case: Case, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     several = case.kind == "multiple_choice"
-    sequences = [one for row in rows for one in (row["input_ids"] if several else [row["input_ids"]])]
+    sequences = [
+        one for row in rows for one in (row["input_ids"] if several else [row["input_ids"]])
+    ]
     length = max(map(len, sequences))
     ids = torch.tensor([one + [PAD] * (length - len(one)) for one in sequences])
     batch = {"input_ids": ids, "attention_mask": (ids != PAD).long()}
@@ -240,7 +295,11 @@ def collate_for_trainer(case: Case, rows: Sequence[dict[str, Any]]) -> dict[str,
         labels = [one + [IGNORED] * (length - len(one)) for one in labels]
     if case.kind == "masked_lm":
         masked = (torch.rand(ids.shape) < 0.15) & (ids > 4)
-        return {**batch, "input_ids": ids.masked_fill(masked, 4), "labels": ids.masked_fill(~masked, IGNORED)}
+        return {
+            **batch,
+            "input_ids": ids.masked_fill(masked, 4),
+            "labels": ids.masked_fill(~masked, IGNORED),
+        }
     if case.kind == "span_qa":
         spans = torch.tensor(labels)
         return {**batch, "start_positions": spans[:, 0], "end_positions": spans[:, 1]}

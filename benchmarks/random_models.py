@@ -1,4 +1,6 @@
-"""Encoders of any shape with random weights, written tensor by tensor: for speed and memory, not for scores."""
+"""Encoders of any shape with random weights, written tensor by tensor: for speed and memory, not
+for scores.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +15,44 @@ from scaling.pretrained.architecture import make_config, wanted_shapes
 from scaling.shards import SHARD_BYTES, Spec, shard_names, share_out, write_index, write_shard
 
 
-def shape(name: str, layers: int, hidden: int, *, vocab: int, heads: int = 0, xl: bool = False) -> ModelSpec:
+def shape(
+    name: str, layers: int, hidden: int, *, vocab: int, heads: int = 0, xl: bool = False
+) -> ModelSpec:
     """A size that need not exist; feed-forward 4·hidden, heads of 64."""
     return ModelSpec(
-        name=name, family="random", architecture="xlm-roberta-xl" if xl else "xlm-roberta", source="dir:.",
-        num_layers=layers, hidden=hidden, ffn=4 * hidden, num_heads=heads or hidden // 64, vocab_rows=vocab,
-    )  # fmt: skip
+        name=name,
+        family="random",
+        architecture="xlm-roberta-xl" if xl else "xlm-roberta",
+        source="dir:.",
+        num_layers=layers,
+        hidden=hidden,
+        ffn=4 * hidden,
+        num_heads=heads or hidden // 64,
+        vocab_rows=vocab,
+    )
 
 
 def write_model(model: ModelSpec, folder: Path, dtype: torch.dtype = torch.float32) -> Weights:
     """The model as a staged directory; never more than one tensor in memory."""
     folder.mkdir(parents=True)
     fields = {
-        "vocab_size": model.vocab_rows, "hidden_size": model.hidden, "num_hidden_layers": model.num_layers,
-        "num_attention_heads": model.num_heads, "intermediate_size": model.ffn, "type_vocab_size": 1,
-        "max_position_embeddings": model.positions, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-    }  # fmt: skip
+        "vocab_size": model.vocab_rows,
+        "hidden_size": model.hidden,
+        "num_hidden_layers": model.num_layers,
+        "num_attention_heads": model.num_heads,
+        "intermediate_size": model.ffn,
+        "type_vocab_size": 1,
+        "max_position_embeddings": model.positions,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    }
     (folder / "config.json").write_text(json.dumps(fields))
     shapes = wanted_shapes(model.architecture, make_config(model.architecture, fields, 0.0))
     specs = [Spec(name, dtype, size) for name, size in shapes.items()]
-    shares = share_out(specs, max(1, -(-sum(spec.num_bytes for spec in specs) // (SHARD_BYTES // 4))))
+    shares = share_out(
+        specs, max(1, -(-sum(spec.num_bytes for spec in specs) // (SHARD_BYTES // 4)))
+    )
     files = dict(zip(shard_names(len(shares)), shares, strict=True))
     hashes: dict[str, str] = {}
     torch.manual_seed(0)

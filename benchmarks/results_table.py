@@ -14,18 +14,31 @@ FOLDER = Path(__file__).parent / "results"
 
 
 def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Adds command, machine and commit to rows of {figure, target, value, met}; prints them; returns the file."""
+    """Adds command, machine and commit to rows of {figure, target, value, met}; prints them;
+    returns the file.
+    """
     shared = {"command": f"make bench-{name}", "machine": machine(), "commit": commit()}
-    full = [{**{key: row[key] for key in ("figure", "target", "value", "met")}, **shared} for row in rows]
+    full = [
+        {**{key: row[key] for key in ("figure", "target", "value", "met")}, **shared}
+        for row in rows
+    ]
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    widths = [max(len(str(row[key])) for row in [dict(zip(_HEAD, _HEAD, strict=True)), *full]) for key in _HEAD]
+    widths = [
+        max(len(str(row[key])) for row in [dict(zip(_HEAD, _HEAD, strict=True)), *full])
+        for key in _HEAD
+    ]
     for row in [dict(zip(_HEAD, _HEAD, strict=True)), *full]:
         met = {True: "yes", False: "NO"}.get(row["met"], row["met"])
         cells = [str(row["figure"]), str(row["target"]), str(row["value"]), str(met)]
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-    print(f"{sum(bool(row['met']) for row in full)} of {len(full)} met; {path.relative_to(FOLDER.parents[1])}")
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        )
+    print(
+        f"{sum(bool(row['met']) for row in full)} of {len(full)} met;"
+        f" {path.relative_to(FOLDER.parents[1])}"
+    )
     return path
 
 
@@ -37,18 +50,28 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if "model name" in line
+        ]
         model = names[0] if names else model
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{model}, {cores} cores"
 
 
 def commit() -> str:
-    """Short hash of HEAD, with `+` where the working tree differs; `unknown` outside a repository."""
+    """Short hash of HEAD, with `+` where the working tree differs; `unknown` outside a
+    repository.
+    """
     here = Path(__file__).parent
     try:
         head = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         changed = subprocess.run(
             ["git", "status", "--porcelain", "--untracked-files=no"],

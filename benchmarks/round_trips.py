@@ -1,4 +1,6 @@
-"""Gold → features → decoded → scored on every language of the real files, and predictions that our models made."""
+"""Gold → features → decoded → scored on every language of the real files, and predictions that our
+models made.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,16 @@ def round_trips() -> Iterator[dict[str, Any]]:
             rows = table("tagging", read_task(task, task.data[0], language, "test", []))
             lowest = min(lowest, scores(round_trip(task, rows, language, tokenizer), 0.0)[0].value)
             total += rows.num_rows
-        value = f"{100 * lowest:.1f} in the worst of {len(task.languages)} languages, {total:,} sentences"
+        value = (
+            f"{100 * lowest:.1f} in the worst of {len(task.languages)} languages, {total:,}"
+            " sentences"
+        )
         yield {
-            "figure": f"tagging round trip, {name}", "target": "100.0 in every language", "value": value,
+            "figure": f"tagging round trip, {name}",
+            "target": "100.0 in every language",
+            "value": value,
             "met": lowest == 1.0,
-        }  # fmt: skip
+        }
     task, lowest, total, inside, long = TASKS["xquad_files"], 1.0, 0, {}, 0
     for language in task.languages:
         read = read_task(task, task.data[0], language, "test", [])
@@ -54,18 +61,28 @@ def round_trips() -> Iterator[dict[str, Any]]:
         inside[language] = len(read) - len(fitting)
     counts = " ".join(f"{code} {count}" for code, count in inside.items() if count)
     yield {
-        "figure": "QA round trip, xquad_files, answers at token boundaries", "target": "100.0 in every language",
-        "value": f"{100 * lowest:.1f} in the worst of {len(task.languages)} languages, {total:,} questions",
+        "figure": "QA round trip, xquad_files, answers at token boundaries",
+        "target": "100.0 in every language",
+        "value": (
+            f"{100 * lowest:.1f} in the worst of {len(task.languages)} languages, {total:,}"
+            " questions"
+        ),
         "met": lowest == 1.0,
-    }  # fmt: skip
+    }
     yield {
-        "figure": "QA answers that begin or end inside a token: no reader can give them", "target": "counted",
-        "value": f"{sum(inside.values())} ({counts}); questions over {MAX_QUESTION} tokens, cut: {long}", "met": True,
-    }  # fmt: skip
+        "figure": "QA answers that begin or end inside a token: no reader can give them",
+        "target": "counted",
+        "value": (
+            f"{sum(inside.values())} ({counts}); questions over {MAX_QUESTION} tokens, cut: {long}"
+        ),
+        "met": True,
+    }
 
 
 def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
-    """(language, predictions, gold) of every scoring in the store of `make study-real`, if it is there."""
+    """(language, predictions, gold) of every scoring in the store of `make study-real`, if it is
+    there.
+    """
     if not (REAL_STORE / "study.json").exists():
         return
     store = Store.open(str(REAL_STORE))
@@ -76,18 +93,32 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
         if step.action != "eval" or task.kind != kind or step.id not in done:
             continue
         attempt = store.record(step.id).provenance.attempt
-        outcomes = pq.read_table(io.BytesIO(store.read(f"steps/{step.id}/attempts/{attempt}/outcomes.parquet")))
+        outcomes = pq.read_table(
+            io.BytesIO(store.read(f"steps/{step.id}/attempts/{attempt}/outcomes.parquet"))
+        )
         for key in dict.fromkeys(outcomes["key"].to_pylist()):
             gold = {row["id"]: row for row in read_table(store, task.name, key).to_pylist()}
-            chosen = [row for row in outcomes.select(["key", "id", "prediction"]).to_pylist() if row["key"] == key]
+            chosen = [
+                row
+                for row in outcomes.select(["key", "id", "prediction"]).to_pylist()
+                if row["key"] == key
+            ]
             predictions = [row["prediction"] for row in chosen]
             language = key.partition(".")[2]
             if kind == "tagging":
-                yield language, [one.split(" ") for one in predictions], [gold[row["id"]]["tags"] for row in chosen]
+                yield (
+                    language,
+                    [one.split(" ") for one in predictions],
+                    [gold[row["id"]]["tags"] for row in chosen],
+                )
                 continue
             rows = [gold[row["id"]] for row in chosen]
             if kind == "span_qa":
-                yield language, predictions, [[answer["text"] for answer in row["answers"]] for row in rows]
+                yield (
+                    language,
+                    predictions,
+                    [[answer["text"] for answer in row["answers"]] for row in rows],
+                )
             elif kind == "retrieval":
                 yield language, predictions, [row["relevant"][0] for row in rows]
             else:

@@ -1,16 +1,18 @@
-"""Makespan of a simulated full study against its lower bound, by the very queue that drives Ray Tune.
+"""Makespan of a simulated full study against its lower bound, by the very queue that drives Ray
+Tune.
 
     python -m benchmarks.schedule [--quick]
 
-`scaling/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256 GPUs on nodes of eight.
-Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4 and 8 devices, which break nodes up more.
-A worker group takes 60 s to start; true durations differ from the estimates by a factor that is log-normal with
-σ 0.2. With losses, every node is lost every 12 h on average (exponential), is away for 5 min, and a step goes on
-from a resume point at most 10 min old.
+`scaling/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256 GPUs on
+nodes of eight. Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4 and 8
+devices, which break nodes up more. A worker group takes 60 s to start; true durations differ from
+the estimates by a factor that is log-normal with σ 0.2. With losses, every node is lost every 12 h
+on average (exponential), is away for 5 min, and a step goes on from a resume point at most 10 min
+old.
 
-Beside our queue: waves by phase (all of phase ii, then all of phase iii, then all scorings, each with our queue),
-and plain FIFO (a session per step, in the order of the plan; the first in line waits for room, and everybody
-waits with it).
+Beside our queue: waves by phase (all of phase ii, then all of phase iii, then all scorings, each
+with our queue), and plain FIFO (a session per step, in the order of the plan; the first in line
+waits for room, and everybody waits with it).
 """
 
 from __future__ import annotations
@@ -68,19 +70,27 @@ class Case:
     actual: Mapping[str, float]
     devices: int
 
-    def queue(self, kind: type[ReadyQueue] = ReadyQueue, pending: Sequence[str] | None = None) -> ReadyQueue:
+    def queue(
+        self, kind: type[ReadyQueue] = ReadyQueue, pending: Sequence[str] | None = None
+    ) -> ReadyQueue:
         return kind(
-            plan=self.plan, pending=list(self.plan.steps) if pending is None else list(pending), seconds=self.seconds,
-            placements=self.placements, nodes=[8] * (self.devices // 8), start_seconds=START_SECONDS,
-        )  # fmt: skip
+            plan=self.plan,
+            pending=list(self.plan.steps) if pending is None else list(pending),
+            seconds=self.seconds,
+            placements=self.placements,
+            nodes=[8] * (self.devices // 8),
+            start_seconds=START_SECONDS,
+        )
 
 
 def case_of(plan: Plan, workers: Mapping[str, int] | None, devices: int) -> Case:
     gpu = get_gpu(plan.study.gpu or "h100-80")
     own = placements(plan, gpu)
-    chosen = own if workers is None else {
-        step.id: Placement(workers=workers[step.model]) for step in plan.steps.values()
-    }  # fmt: skip
+    chosen = (
+        own
+        if workers is None
+        else {step.id: Placement(workers=workers[step.model]) for step in plan.steps.values()}
+    )
     rng = random.Random(0)
     seconds, actual = {}, {}
     for step in plan.steps.values():
@@ -111,19 +121,52 @@ def rows_of(name: str, case: Case) -> list[dict[str, Any]]:
     where = f"{name}, {case.devices} GPUs"
     start = ours.start_device_seconds / ours.busy_device_seconds
     return [
-        _row(f"{where}: makespan over the lower bound", "<= 1.05", against(bound, ours.makespan), ours, bound, 1.05),
         _row(
-            f"{where}: with spot losses ({spot.lost_nodes} nodes)", "<= 1.15", against(bound, spot.makespan), spot,
-            bound, 1.15,
+            f"{where}: makespan over the lower bound",
+            "<= 1.05",
+            against(bound, ours.makespan),
+            ours,
+            bound,
+            1.05,
         ),
-        {"figure": f"{where}: share of start-up", "target": "shown", "value": f"{start:.1%}", "met": "-"},
-        {"figure": f"{where}: waves by phase", "target": "shown", "value": against(bound, waves(case)), "met": "-"},
-        {"figure": f"{where}: plain FIFO", "target": "shown", "value": against(bound, fifo.makespan), "met": "-"},
-    ]  # fmt: skip
+        _row(
+            f"{where}: with spot losses ({spot.lost_nodes} nodes)",
+            "<= 1.15",
+            against(bound, spot.makespan),
+            spot,
+            bound,
+            1.15,
+        ),
+        {
+            "figure": f"{where}: share of start-up",
+            "target": "shown",
+            "value": f"{start:.1%}",
+            "met": "-",
+        },
+        {
+            "figure": f"{where}: waves by phase",
+            "target": "shown",
+            "value": against(bound, waves(case)),
+            "met": "-",
+        },
+        {
+            "figure": f"{where}: plain FIFO",
+            "target": "shown",
+            "value": against(bound, fifo.makespan),
+            "met": "-",
+        },
+    ]
 
 
-def _row(figure: str, target: str, value: str, found: Simulated, bound: float, limit: float) -> dict[str, Any]:
-    return {"figure": figure, "target": target, "value": value, "met": found.makespan <= limit * bound}
+def _row(
+    figure: str, target: str, value: str, found: Simulated, bound: float, limit: float
+) -> dict[str, Any]:
+    return {
+        "figure": figure,
+        "target": target,
+        "value": value,
+        "met": found.makespan <= limit * bound,
+    }
 
 
 def decisions() -> list[dict[str, Any]]:
@@ -136,18 +179,24 @@ def decisions() -> list[dict[str, Any]]:
     worst, mean = found.slowest_take_seconds * 1e3, found.mean_take_seconds * 1e3
     return [
         {
-            "figure": f"decision at {len(pending):,} steps, mean of {found.takes:,}", "target": "<= 1 ms",
-            "value": f"{mean:.3f} ms", "met": mean <= 1,
+            "figure": f"decision at {len(pending):,} steps, mean of {found.takes:,}",
+            "target": "<= 1 ms",
+            "value": f"{mean:.3f} ms",
+            "met": mean <= 1,
         },
         {
-            "figure": f"decision at {len(pending):,} steps, 99.9 % of them", "target": "<= 1 ms",
-            "value": f"{found.slow_take_seconds * 1e3:.2f} ms", "met": found.slow_take_seconds <= 1e-3,
+            "figure": f"decision at {len(pending):,} steps, 99.9 % of them",
+            "target": "<= 1 ms",
+            "value": f"{found.slow_take_seconds * 1e3:.2f} ms",
+            "met": found.slow_take_seconds <= 1e-3,
         },
         {
-            "figure": f"decision at {len(pending):,} steps, slowest", "target": "<= 1 ms", "value": f"{worst:.2f} ms",
+            "figure": f"decision at {len(pending):,} steps, slowest",
+            "target": "<= 1 ms",
+            "value": f"{worst:.2f} ms",
             "met": worst <= 1,
         },
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
-"""Staging (read, check, tokenise, write) against `datasets.map` with two processes, on the same files in one run.
+"""Staging (read, check, tokenise, write) against `datasets.map` with two processes, on the same
+files in one run.
 
-Ours is `scaling stage`'s own code: readers, checks, hashes, normalised Parquet and the token cache. Theirs is the usual
-script: load_dataset on CSV and JSON lines, a batched map with the same tokenizer and truncation, Arrow files on disk.
-Both start with empty caches and keep their results on the same disk. Rounds take turns; the median counts.
+Ours is `scaling stage`'s own code: readers, checks, hashes, normalised Parquet and the token cache.
+Theirs is the usual script: load_dataset on CSV and JSON lines, a batched map with the same
+tokenizer and truncation, Arrow files on disk. Both start with empty caches and keep their results
+on the same disk. Rounds take turns; the median counts.
 """
 
 # ruff: noqa: E402
@@ -38,13 +40,20 @@ TASKS = ("nli_small", "hellaswag_small", "commonsenseqa_files")
 THEIRS = {
     "csv": (["nli_en/mnli/dev.csv.gz", "nli_en/snli/dev.csv.gz"], "nli"),
     "json-hellaswag": (["hellaswag/hellaswag_val.from_klosax.jsonl.gz"], "hellaswag"),
-    "json-csqa": (["commonsenseqa/train_rand_split.jsonl.gz", "commonsenseqa/dev_rand_split.jsonl.gz"], "csqa"),
+    "json-csqa": (
+        ["commonsenseqa/train_rand_split.jsonl.gz", "commonsenseqa/dev_rand_split.jsonl.gz"],
+        "csqa",
+    ),
 }
 ROUNDS = 3
 STUDY = Study(
-    name="bench", models=("e5-depth-4",), arms=("none", *TASKS), targets=("copa_files",), seeds=(0,),
+    name="bench",
+    models=("e5-depth-4",),
+    arms=("none", *TASKS),
+    targets=("copa_files",),
+    seeds=(0,),
     recipes={"default": {"max_length": 128}},
-)  # fmt: skip
+)
 
 
 def ours(work: Path, tokenizer: Path) -> int:
@@ -54,7 +63,9 @@ def ours(work: Path, tokenizer: Path) -> int:
     for name in TASKS:
         task = STUDY.task(name)
         for key, data_hash in stage_task(STUDY, task, store, SHARED).items():
-            count += features(store, task, key, data_hash, STUDY.recipe(name), tokenizer)[1].num_rows
+            count += features(store, task, key, data_hash, STUDY.recipe(name), tokenizer)[
+                1
+            ].num_rows
     return count
 
 
@@ -66,7 +77,9 @@ def theirs(work: Path, path: Path) -> int:
     tokenizer.enable_truncation(128)
     tokenizer.no_padding()
 
-    def tokenised(batch: Mapping[str, list[Any]], texts: Callable[[Any, int], list[tuple[str, str]]]) -> dict[str, Any]:
+    def tokenised(
+        batch: Mapping[str, list[Any]], texts: Callable[[Any, int], list[tuple[str, str]]]
+    ) -> dict[str, Any]:
         size = len(next(iter(batch.values())))
         pairs = [texts(batch, at) for at in range(size)]
         flat = tokenizer.encode_batch([pair for row in pairs for pair in row])
@@ -76,11 +89,17 @@ def theirs(work: Path, path: Path) -> int:
     count = 0
     for loader, (files, texts) in THEIRS.items():
         found = datasets.load_dataset(
-            loader.split("-")[0], data_files=[str(SHARED / name) for name in files], split="train",
+            loader.split("-")[0],
+            data_files=[str(SHARED / name) for name in files],
+            split="train",
             cache_dir=str(work / "cache"),
-        )  # fmt: skip
+        )
         mapped = found.map(
-            tokenised, batched=True, num_proc=2, remove_columns=found.column_names, fn_kwargs={"texts": _TEXTS[texts]}
+            tokenised,
+            batched=True,
+            num_proc=2,
+            remove_columns=found.column_names,
+            fn_kwargs={"texts": _TEXTS[texts]},
         )
         mapped.save_to_disk(str(work / loader))
         count += sum(len(row) for row in mapped["input_ids"])
@@ -115,16 +134,25 @@ def main() -> None:
                 start = time.perf_counter()
                 counts[name] = run(Path(work), tokenizer)
                 seconds[name].append(time.perf_counter() - start)
-            print(f"round {turn + 1}: {name:<6} {counts[name]:,} sequences in {seconds[name][-1]:.1f} s", flush=True)
+            print(
+                f"round {turn + 1}: {name:<6} {counts[name]:,} sequences in"
+                f" {seconds[name][-1]:.1f} s",
+                flush=True,
+            )
     rates = {name: counts[name] / statistics.median(seconds[name]) for name in seconds}
     # Round by round: what else runs on the machine then hits both alike.
     paired = zip(seconds["ours"], seconds["theirs"], strict=True)
     ratio = statistics.median(b / a for a, b in paired) * counts["ours"] / counts["theirs"]
-    value = f"{ratio:.2f}× ({rates['ours']:,.0f} against {rates['theirs']:,.0f} sequences/s, {ROUNDS} rounds)"
+    value = (
+        f"{ratio:.2f}× ({rates['ours']:,.0f} against {rates['theirs']:,.0f} sequences/s, {ROUNDS}"
+        " rounds)"
+    )
     row = {
-        "figure": "stage throughput against datasets.map with 2 processes", "target": "≥ 1.5×", "value": value,
+        "figure": "stage throughput against datasets.map with 2 processes",
+        "target": "≥ 1.5×",
+        "value": value,
         "met": ratio >= 1.5,
-    }  # fmt: skip
+    }
     write_results("stage", [row])
 
 

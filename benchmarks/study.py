@@ -1,4 +1,6 @@
-"""`make bench-study`: the demo study from nothing, again, and what a laptop without torch can do. About 15 minutes."""
+"""`make bench-study`: the demo study from nothing, again, and what a laptop without torch can do.
+About 15 minutes.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def plan_without_torch() -> float:
 
 
 def wheel_works(folder: Path) -> bool:
-    """Build the wheel, install it alone in an empty environment, and plan outside the repository."""
+    """Build the wheel, install it alone in an empty environment, and plan outside the
+    repository.
+    """
     timed([sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", ROOT])
     venv.create(folder / "venv", with_pip=True)
     wheel = next((folder / "dist").glob("*.whl"))
@@ -84,19 +88,45 @@ def main() -> None:
         wheel = wheel_works(folder)
         share = status.seconds.start_share
     figures = [
-        ("first `make study` after installation, minutes", "≤ 15", round(first / 60, 1), first <= 900),
-        ("second `make study`, seconds", "≤ 20", round(second, 1), second <= 20 and "nothing to run" in output),
-        ("start-up and loading, share of all worker-group seconds", "≤ 0.35", round(share, 2), share <= 0.35),
-        ("`scaling plan xtreme_r` without torch, seconds", "≤ 2", round(plan_seconds, 2), plan_seconds <= 2),
+        (
+            "first `make study` after installation, minutes",
+            "≤ 15",
+            round(first / 60, 1),
+            first <= 900,
+        ),
+        (
+            "second `make study`, seconds",
+            "≤ 20",
+            round(second, 1),
+            second <= 20 and "nothing to run" in output,
+        ),
+        (
+            "start-up and loading, share of all worker-group seconds",
+            "≤ 0.35",
+            round(share, 2),
+            share <= 0.35,
+        ),
+        (
+            "`scaling plan xtreme_r` without torch, seconds",
+            "≤ 2",
+            round(plan_seconds, 2),
+            plan_seconds <= 2,
+        ),
         ("wheel in an empty venv: --help and plan outside the repository", "works", wheel, wheel),
         ("scores above chance", "most", f"{above} of {len(rows)}", above > 0.8 * len(rows)),
         (
-            "English scores above chance, arm none, trained target", "all",
+            "English scores above chance, arm none, trained target",
+            "all",
             f"{sum(row.value > row.chance for row in english)} of {len(english)}",
             all(row.value > row.chance for row in english),
         ),
-        ("collapsed trainings", "few", sum(status.collapsed.values()), sum(status.collapsed.values()) <= 6),
-    ]  # fmt: skip
+        (
+            "collapsed trainings",
+            "few",
+            sum(status.collapsed.values()),
+            sum(status.collapsed.values()) <= 6,
+        ),
+    ]
     keys = ("figure", "target", "value", "met")
     write_results("study", [dict(zip(keys, figure, strict=True)) for figure in figures])
 

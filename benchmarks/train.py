@@ -1,8 +1,10 @@
-"""`make bench-train`: real tokens per second against Hugging Face's Trainer and a bare loop; MFU of the matmul ceiling.
+"""`make bench-train`: real tokens per second against Hugging Face's Trainer and a bare loop; MFU of
+the matmul ceiling.
 
-All sides train the same shape on the same data, each in a process of its own, in short rounds that take turns. On CPU
-every side has one thread and is timed by the CPU time of its process: two such processes are what two cores do best
-with, better than one with two threads, for the peer as for us, and other load on the machine hardly moves it.
+All sides train the same shape on the same data, each in a process of its own, in short rounds that
+take turns. On CPU every side has one thread and is timed by the CPU time of its process: two such
+processes are what two cores do best with, better than one with two threads, for the peer as for us,
+and other load on the machine hardly moves it.
 """
 
 from __future__ import annotations
@@ -37,12 +39,15 @@ CASES = (
 )
 # Only these have a list of token ids for an example, which Trainer's grouping by length needs.
 GROUPED = ("short texts", "long texts", "span QA")
-# Trainer sorts inside 50 batches, longest first, and our pools are of 50: fewer updates would be of some lengths only.
+# Trainer sorts inside 50 batches, longest first, and our pools are of 50: fewer updates would be of
+# some lengths only.
 ROUNDS, UPDATES, EXAMPLES = 1, 50, 4000
 
 
 def serve(pipe: Connection, side: str) -> None:
-    """One side in a process of its own: neither DeepSpeed's patches nor our process group reach the peer."""
+    """One side in a process of its own: neither DeepSpeed's patches nor our process group reach the
+    peer.
+    """
     quiet()
     torch.set_num_threads(1)
     world = join_world() if side in ("ours", "packed") else World(0, 1, device())
@@ -56,7 +61,9 @@ def serve(pipe: Connection, side: str) -> None:
             case, weights = content
             features = made(case, EXAMPLES, SMALL.vocab_rows)
             if side in ("ours", "packed"):
-                run, engine = ours(case, weights, features, world, whole(case, packed=side == "packed"))
+                run, engine = ours(
+                    case, weights, features, world, whole(case, packed=side == "packed")
+                )
             elif side == "bare":
                 run = bare(case, weights, features, world)
             else:
@@ -120,7 +127,9 @@ def ceiling(world: World) -> float:
 
 
 def utilisation(folder: Path, world: World, updates: int) -> tuple[float, float]:
-    """(share of the matmul ceiling, the ceiling in GFLOP/s) of training XLM-R Base's shape on full sequences."""
+    """(share of the matmul ceiling, the ceiling in GFLOP/s) of training XLM-R Base's shape on full
+    sequences.
+    """
     model = shape("base", 12, 768, vocab=8_000)
     case = Case(name="full sequences", kind="classification", median=10_000, longest=128, batch=8)
     weights = write_model(model, folder / "base")
@@ -146,7 +155,11 @@ def main() -> None:
     def ratio(name: str, side: str, other: str) -> float:
         return found[name][side] / found[name][other]
 
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, one thread a side, CPU time"
+    where = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else "CPU, one thread a side, CPU time"
+    )
     rows = []
     for side, other, wanted, label in (
         ("ours", "random", 1.8, "against Trainer, default sampling"),
@@ -156,18 +169,29 @@ def main() -> None:
     ):
         for name in found if other == "bare" else GROUPED:
             value = ratio(name, side, other)
-            rows.append((f"training, {name}, {label}", f"≥ {wanted:g}×", f"{value:.2f}×", value >= wanted))
-    for side, other, label in (("ours", "random", "against Trainer"), ("packed", "ours", "packed against padded")):
+            rows.append(
+                (f"training, {name}, {label}", f"≥ {wanted:g}×", f"{value:.2f}×", value >= wanted)
+            )
+    for side, other, label in (
+        ("ours", "random", "against Trainer"),
+        ("packed", "ours", "packed against padded"),
+    ):
         values = {name: ratio(name, side, other) for name in found}
         worst = min(values, key=lambda name: values[name])
         every = ", ".join(f"{name} {value:.2f}×" for name, value in values.items())
         met = side == "packed" or values[worst] >= 1
-        rows.append((
-            f"training, {label}, the worst kind of task", "reported" if side == "packed" else "≥ 1×",
-            f"{values[worst]:.2f}× ({worst}); {every}", met,
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"training, {label}, the worst kind of task",
+                "reported" if side == "packed" else "≥ 1×",
+                f"{values[worst]:.2f}× ({worst}); {every}",
+                met,
+            )
+        )
     text = f"{mfu:.0%} of {peak:.0f} GFLOP/s ({where})"
-    rows.append(("MFU of XLM-R Base's shape, 128 tokens, of the matmul ceiling", "≥ 60 %", text, mfu >= 0.6))
+    rows.append(
+        ("MFU of XLM-R Base's shape, 128 tokens, of the matmul ceiling", "≥ 60 %", text, mfu >= 0.6)
+    )
     keys = ("figure", "target", "value", "met")
     write_results("train", [dict(zip(keys, row, strict=True)) for row in rows])
 

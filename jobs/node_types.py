@@ -1,9 +1,11 @@
-"""Tells Ray which nodes its autoscaler may add, so that a study can be planned for nodes that are not there yet.
+"""Tells Ray which nodes its autoscaler may add, so that a study can be planned for nodes that are
+not there yet.
 
     python jobs/node_types.py FILE --address HEAD:6379
 
-FILE is a cluster launcher's YAML or JSON (`available_node_types`) or a KubeRay manifest (`workerGroupSpecs`). Ray 2.60
-has a place for this in its head (GcsClient.report_cluster_config, read by ray.train too) and nobody who fills it.
+FILE is a cluster launcher's YAML or JSON (`available_node_types`) or a KubeRay manifest
+(`workerGroupSpecs`). Ray 2.60 has a place for this in its head (GcsClient.report_cluster_config,
+read by ray.train too) and nobody who fills it.
 """
 
 from __future__ import annotations
@@ -35,8 +37,14 @@ def node_groups(raw: Mapping[str, Any]) -> list[Group]:
 
 def _launcher_groups(raw: Mapping[str, Any]) -> Iterator[Group]:
     for name, kind in raw["available_node_types"].items():
-        most = 1 if name == raw.get("head_node_type") else kind.get("max_workers", raw.get("max_workers", 0))
-        yield Group(name, {key: int(value) for key, value in kind.get("resources", {}).items()}, int(most))
+        most = (
+            1
+            if name == raw.get("head_node_type")
+            else kind.get("max_workers", raw.get("max_workers", 0))
+        )
+        yield Group(
+            name, {key: int(value) for key, value in kind.get("resources", {}).items()}, int(most)
+        )
 
 
 def _kuberay_group(group: Mapping[str, Any]) -> Group:
@@ -67,7 +75,9 @@ def main() -> None:
     given = parser.parse_args()
     groups = node_groups(yaml.safe_load(given.file.read_text()))
     report(groups, given.address)
-    print("; ".join(f"up to {group.most} × {group.name} {dict(group.resources)}" for group in groups))
+    print(
+        "; ".join(f"up to {group.most} × {group.name} {dict(group.resources)}" for group in groups)
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What this cluster is: `scaling submit` runs it as a short job. Prints one line of JSON, read by scaling.cluster.
+"""What this cluster is: `scaling submit` runs it as a short job. Prints one line of JSON, read by
+scaling.cluster.
 
     python jobs/probe.py STORE MARK
 
-Every living node says its Python, its versions, and whether it can read the mark that the submitter left in the
-store and leave one of its own. Needs ray; everything else may be missing, which is one of the findings.
+Every living node says its Python, its versions, and whether it can read the mark that the submitter
+left in the store and leave one of its own. Needs ray; everything else may be missing, which is one
+of the findings.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ ANSWER_SECONDS = 120
 def look(store: str, mark: str, node: str) -> dict[str, Any]:
     """Runs on a node."""
     versions = {item.name: item.version for item in importlib.metadata.distributions() if item.name}
-    return {"python": platform.python_version(), "versions": versions, "store": _try_store(store, mark, node)}
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "store": _try_store(store, mark, node),
+    }
 
 
 def _try_store(uri: str, mark: str, node: str) -> str:
@@ -63,13 +69,17 @@ def main() -> None:
     alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
     ask = ray.remote(look)
     asked = {
-        key: ask.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(key, soft=False)).remote(
-            store, mark, key
-        )
+        key: ask.options(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(key, soft=False)
+        ).remote(store, mark, key)
         for key in alive
     }
     ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
-    silent = {"python": platform.python_version(), "versions": {}, "store": f"no answer in {ANSWER_SECONDS} s"}
+    silent = {
+        "python": platform.python_version(),
+        "versions": {},
+        "store": f"no answer in {ANSWER_SECONDS} s",
+    }
     nodes = []
     for key, reference in asked.items():
         node = alive[key]

@@ -1,14 +1,17 @@
-"""Watches a spot machine for its provider's notice, and drains its Ray node with the deadline. One per node.
+"""Watches a spot machine for its provider's notice, and drains its Ray node with the deadline. One
+per node.
 
     python sentinel.py aws --address HEAD:6379 &
     python sentinel.py now --seconds 110 --address HEAD:6379     (a pod that is about to be ended)
 
-Ray's cluster launcher does not read spot notices. A drained node gets no new work, and Ray Train tells the worker
-groups on it how long they have (`ray.train.get_preemption_info`), so that they save a resume point.
+Ray's cluster launcher does not read spot notices. A drained node gets no new work, and Ray Train
+tells the worker groups on it how long they have (`ray.train.get_preemption_info`), so that they
+save a resume point.
 
-AWS: IMDSv2 (docs.aws.amazon.com: "Spot Instance interruption notices", 120 s). GCP: `instance/preempted` (30 s) and
-`instance/maintenance-event`, on which GPU machines are stopped (cloud.google.com: "Handle GPU host maintenance").
-Standard library and ray only: the file is copied alone to every node.
+AWS: IMDSv2 (docs.aws.amazon.com: "Spot Instance interruption notices", 120 s). GCP:
+`instance/preempted` (30 s) and `instance/maintenance-event`, on which GPU machines are stopped
+(cloud.google.com: "Handle GPU host maintenance"). Standard library and ray only: the file is copied
+alone to every node.
 """
 
 from __future__ import annotations
@@ -45,9 +48,13 @@ class Notice:
 
 
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
-    """The answer's text; None for 404, which means that there is no notice. OSError where nobody answers."""
+    """The answer's text; None for 404, which means that there is no notice. OSError where nobody
+    answers.
+    """
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers, method=method), timeout=5) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers, method=method), timeout=5
+        ) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         if error.code == 404:
@@ -56,7 +63,9 @@ def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
 
 
 class Aws:
-    """IMDSv2: a session token first, then the notice; rebalance recommendations are notices only if wanted."""
+    """IMDSv2: a session token first, then the notice; rebalance recommendations are notices only if
+    wanted.
+    """
 
     def __init__(self, base: str = AWS, *, rebalance: bool = False) -> None:
         self.base, self.rebalance = base, rebalance
@@ -68,7 +77,9 @@ class Aws:
             self._token = _ask(f"{self.base}/latest/api/token", ask, "PUT") or ""
             self._until = time.monotonic() + _TOKEN_SECONDS / 2
         try:
-            return _ask(f"{self.base}/latest/meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
+            return _ask(
+                f"{self.base}/latest/meta-data/{path}", {"X-aws-ec2-metadata-token": self._token}
+            )
         except urllib.error.HTTPError:
             self._until = 0.0  # the token may have been refused: the next look gets a new one
             raise
@@ -79,7 +90,9 @@ class Aws:
             action = json.loads(found)
             at = datetime.fromisoformat(action["time"].replace("Z", "+00:00"))
             left = int((at - datetime.now(UTC)).total_seconds())
-            return Notice(f"AWS will {action['action']} this machine at {action['time']}", max(0, left))
+            return Notice(
+                f"AWS will {action['action']} this machine at {action['time']}", max(0, left)
+            )
         if self.rebalance and self._get("events/recommendations/rebalance") is not None:
             return Notice("AWS recommends to leave this machine", 600)
         return None
@@ -102,7 +115,9 @@ class Gcp:
 
 
 def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
-    """The first notice. A metadata server that does not answer is asked again: it is not a notice."""
+    """The first notice. A metadata server that does not answer is asked again: it is not a
+    notice.
+    """
     quiet = False
     while True:
         try:
@@ -119,7 +134,9 @@ def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
 
 
 def own_node(address: str) -> str:
-    """Hex id of the living Ray node on this machine. LookupError if there is none, or more than one."""
+    """Hex id of the living Ray node on this machine. LookupError if there is none, or more than
+    one.
+    """
     import ray
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
@@ -127,21 +144,35 @@ def own_node(address: str) -> str:
     until = time.monotonic() + REGISTER_SECONDS
     while True:
         nodes = client.get_all_node_info()
-        alive = {key.hex(): node.node_manager_address for key, node in nodes.items() if node.state == 0}
+        alive = {
+            key.hex(): node.node_manager_address for key, node in nodes.items() if node.state == 0
+        }
         found = [key for key, place in alive.items() if place == here]
         if len(found) == 1:
             return str(found[0])
         if found or time.monotonic() > until:
-            raise LookupError(f"{len(found)} living Ray nodes on {here}, all are {alive}; give --node-id")
+            raise LookupError(
+                f"{len(found)} living Ray nodes on {here}, all are {alive}; give --node-id"
+            )
         time.sleep(1)
 
 
 def drain(address: str, node: str, notice: Notice) -> None:
     """Tell Ray, twice if the first try fails. subprocess.CalledProcessError where Ray refuses."""
     command = [
-        os.path.join(os.path.dirname(sys.executable), "ray"), "drain-node", "--address", address, "--node-id", node,
-        "--reason", REASON, "--reason-message", notice.why, "--deadline-remaining-seconds", str(notice.seconds),
-    ]  # fmt: skip
+        os.path.join(os.path.dirname(sys.executable), "ray"),
+        "drain-node",
+        "--address",
+        address,
+        "--node-id",
+        node,
+        "--reason",
+        REASON,
+        "--reason-message",
+        notice.why,
+        "--deadline-remaining-seconds",
+        str(notice.seconds),
+    ]
     if subprocess.run(command, check=False).returncode:
         time.sleep(1)
         subprocess.run(command, check=True)
@@ -151,11 +182,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("provider", choices=["aws", "gcp", "now"])
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")
-    parser.add_argument("--node-id", help="Hex id of this Ray node; found by the machine's address if absent.")
+    parser.add_argument(
+        "--node-id", help="Hex id of this Ray node; found by the machine's address if absent."
+    )
     parser.add_argument("--metadata", help="URL of the metadata server, for tests.")
     parser.add_argument("--every", type=float, default=5.0, help="Seconds between looks.")
-    parser.add_argument("--seconds", type=int, default=GCP_PREEMPTED_SECONDS, help="now: what is left.")
-    parser.add_argument("--rebalance", action="store_true", help="AWS: drain on a rebalance recommendation too.")
+    parser.add_argument(
+        "--seconds", type=int, default=GCP_PREEMPTED_SECONDS, help="now: what is left."
+    )
+    parser.add_argument(
+        "--rebalance", action="store_true", help="AWS: drain on a rebalance recommendation too."
+    )
     given = parser.parse_args()
     look: Callable[[], Notice | None]
     if given.provider == "now":
@@ -166,7 +203,9 @@ def main() -> None:
         look = Gcp(given.metadata or GCP).notice
     # Found now, since a notice leaves no time to find out that it cannot be found.
     node = given.node_id or own_node(given.address)
-    print(f"sentinel: watching for {given.provider} notices on behalf of Ray node {node}", flush=True)
+    print(
+        f"sentinel: watching for {given.provider} notices on behalf of Ray node {node}", flush=True
+    )
     notice = watch(look, given.every)
     print(f"sentinel: {notice.why}; draining, {notice.seconds} s left", flush=True)
     drain(given.address, node, notice)

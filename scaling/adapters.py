@@ -22,17 +22,28 @@ def add_adapters(encoder: nn.Module, lora: Lora, seed: int) -> None:
     torch.manual_seed(seed)
     encoder.requires_grad_(False)
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets), bias="none"
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        bias="none",
     )
     inject_adapter_in_model(config, encoder)
     found = {name for name, module in encoder.named_modules() if isinstance(module, Linear)}
-    lost = [target for target in lora.targets if not any(f".{name}".endswith(f".{target}") for name in found)]
+    lost = [
+        target
+        for target in lora.targets
+        if not any(f".{name}".endswith(f".{target}") for name in found)
+    ]
     if lost:
         raise ValueError(f"LoRA targets match no module: {', '.join(lost)}")
 
 
-def merge_adapters(encoder: nn.Module, whole: Callable[[list[nn.Parameter]], AbstractContextManager[Any]]) -> None:
-    """W + alpha/rank · B·A in the place of W, in fp32 and back to W's precision. The adapters are spent then.
+def merge_adapters(
+    encoder: nn.Module, whole: Callable[[list[nn.Parameter]], AbstractContextManager[Any]]
+) -> None:
+    """W + alpha/rank · B·A in the place of W, in fp32 and back to W's precision. The adapters are
+    spent then.
 
     `whole`: makes sharded parameters whole for a while, and shards what became of them.
     """

@@ -1,8 +1,8 @@
 """What a study has cost so far, from the store alone, so that a resubmission goes on counting.
 
-A session writes `sessions/ID.json` when it starts; its driver adds `device_seconds` when it ends, failed work
-included. Of a session whose driver died the store knows the start and the steps that were committed: what it lost
-with its last, unfinished step is not counted.
+A session writes `sessions/ID.json` when it starts; its driver adds `device_seconds` when it ends,
+failed work included. Of a session whose driver died the store knows the start and the steps that
+were committed: what it lost with its last, unfinished step is not counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def price_of(study: Study) -> float | None:
 
 def read_sessions(store: Store) -> list[dict[str, Any]]:
     """Every session that ever started."""
-    names = [info.base_name for info in store.listing("sessions") if info.base_name.endswith(".json")]
+    names = [
+        info.base_name for info in store.listing("sessions") if info.base_name.endswith(".json")
+    ]
     return [json.loads(store.read(f"sessions/{name}")) for name in names]
 
 
@@ -42,8 +44,12 @@ def settle(store: Store, session: str, workers: int) -> float:
     return cost
 
 
-def spent_device_seconds(sessions: list[dict[str, Any]], records: Mapping[str, StepRecord]) -> float:
-    """Device seconds of everything that ran: ended sessions whole, of others their start and their finished steps."""
+def spent_device_seconds(
+    sessions: list[dict[str, Any]], records: Mapping[str, StepRecord]
+) -> float:
+    """Device seconds of everything that ran: ended sessions whole, of others their start and their
+    finished steps.
+    """
     settled: set[str] = set()
     total = 0.0
     for session in sessions:

@@ -20,14 +20,20 @@ from scaling.pretrained.staging import model_files
 from scaling.store import Store
 
 
-def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> Iterator[tuple[str, Calibration | str]]:
-    """(model, what was measured, or why nothing was) for every size; each is kept in the store at once.
+def calibrate(
+    plan: Plan, store: Store, gpu: GpuSpec | None, updates: int
+) -> Iterator[tuple[str, Calibration | str]]:
+    """(model, what was measured, or why nothing was) for every size; each is kept in the store at
+    once.
 
-    Trains on the lengths of the study's task with the most tokens. ValueError if the study was not staged.
+    Trains on the lengths of the study's task with the most tokens. ValueError if the study was not
+    staged.
     """
     if plan.provisional:
         raise ValueError(f"{plan.study.name} is not staged in {store.uri}: `scaling stage` first")
-    devices = torch.cuda.device_count() if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    devices = (
+        torch.cuda.device_count() if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    )
     if gpu is not None and not torch.cuda.is_available():
         raise ValueError(f"this machine has no GPU, and the plan is for {gpu.name}")
     task = _longest_task(plan, store)
@@ -50,11 +56,18 @@ def calibrate(plan: Plan, store: Store, gpu: GpuSpec | None, updates: int) -> It
         model = plan.study.model(name)
         flops = model.train_flops_per_token(round(length)) * tokens
         calibration = Calibration(
-            model=name, device=found[0].device, device_gib=found[0].device_gib, placement=placement,
-            flops_per_second=flops / seconds / placement.workers, tokens_per_second=tokens / seconds,
-            peak_bytes=max(one.peak_bytes for one in found), measured_at=_now(),
-            predicted_bytes=int(memory(model, demand_of(recipe, {kind}), placement, gpu=gpu is not None).total),
-        )  # fmt: skip
+            model=name,
+            device=found[0].device,
+            device_gib=found[0].device_gib,
+            placement=placement,
+            flops_per_second=flops / seconds / placement.workers,
+            tokens_per_second=tokens / seconds,
+            peak_bytes=max(one.peak_bytes for one in found),
+            measured_at=_now(),
+            predicted_bytes=int(
+                memory(model, demand_of(recipe, {kind}), placement, gpu=gpu is not None).total
+            ),
+        )
         add_calibration(store, calibration)
         yield name, calibration
 
@@ -73,20 +86,28 @@ def _longest_task(plan: Plan, store: Store) -> str:
 def _training(plan: Plan, name: str, task: str) -> str:
     """The first training of a model on a task."""
     return next(
-        step.id for step in plan.steps.values() if (step.action, step.model, step.task) == ("train", name, task)
-    )  # fmt: skip
+        step.id
+        for step in plan.steps.values()
+        if (step.action, step.model, step.task) == ("train", name, task)
+    )
 
 
 def _request(
     plan: Plan, store: Store, name: str, task: str, placement: Placement, cache: Cache, updates: int
-) -> Request:  # fmt: skip
+) -> Request:
     study = plan.study
     folder = fetch(store, f"models/{name}", model_files(store, name), cache)
     recipe = study.recipe(task)
     data_hash = plan.lock.data[task]["train.en"]
-    _, table = features(store, study.task(task), "train.en", data_hash, recipe, folder / "tokenizer.json")
+    _, table = features(
+        store, study.task(task), "train.en", data_hash, recipe, folder / "tokenizer.json"
+    )
     return Request(
-        weights=str(folder.absolute()), architecture=study.model(name).architecture, recipe=recipe.model_dump(),
-        placement=placement.model_dump(), warm=2, updates=updates,
+        weights=str(folder.absolute()),
+        architecture=study.model(name).architecture,
+        recipe=recipe.model_dump(),
+        placement=placement.model_dump(),
+        warm=2,
+        updates=updates,
         lengths=[len(ids) for ids in table["input_ids"].to_pylist()],
-    )  # fmt: skip
+    )

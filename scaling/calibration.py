@@ -1,4 +1,6 @@
-"""What `scaling calibrate` measured: kept in the store, and used by every later estimate for the same device."""
+"""What `scaling calibrate` measured: kept in the store, and used by every later estimate for the
+same device.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Calibration(Spec):
     device_gib: float
     placement: Placement
     flops_per_second: float = Field(gt=0)
-    """Model FLOPs per second and worker: recomputation, padding and communication make it smaller."""
+    """Model FLOPs per second and worker: recomputation, padding and communication make it
+    smaller.
+    """
     tokens_per_second: float
     """Real tokens, of all workers."""
     peak_bytes: int
@@ -42,9 +46,13 @@ def read_calibrations(store: Store) -> list[Calibration]:
 def add_calibration(store: Store, measured: Calibration) -> None:
     """Keep a measurement; an earlier one of the same size and device gives way."""
     others = [
-        one for one in read_calibrations(store) if (one.model, one.device) != (measured.model, measured.device)
-    ]  # fmt: skip
-    store.write(_FILE, json.dumps([one.model_dump(mode="json") for one in [*others, measured]], indent=1))
+        one
+        for one in read_calibrations(store)
+        if (one.model, one.device) != (measured.model, measured.device)
+    ]
+    store.write(
+        _FILE, json.dumps([one.model_dump(mode="json") for one in [*others, measured]], indent=1)
+    )
 
 
 def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping[str, Calibration]:
@@ -53,7 +61,9 @@ def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping
 
 
 def is_device(measured: Calibration, gpu: GpuSpec | None) -> bool:
-    """`h100-80` is what the driver calls NVIDIA H100 80GB HBM3: the same name and memory, give or take a tenth."""
+    """`h100-80` is what the driver calls NVIDIA H100 80GB HBM3: the same name and memory, give or
+    take a tenth.
+    """
     if gpu is None or measured.device == "cpu":
         return gpu is None and measured.device == "cpu"
     name = gpu.name.partition("-")[0].upper()

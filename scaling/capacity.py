@@ -18,7 +18,9 @@ UNLIMITED = 256
 
 @dataclass
 class Capacity:
-    """Devices by node, in an order that stays while nodes come and go: sessions remember their node by number."""
+    """Devices by node, in an order that stays while nodes come and go: sessions remember their node
+    by number.
+    """
 
     kind: str
     """`GPU` or `CPU`."""
@@ -37,7 +39,8 @@ class Capacity:
             if node["Alive"] and node["Resources"].get(self.kind, 0) >= 1
         }
         if self.kind == "CPU":
-            # Workers of a gang may sit on several machines: nothing between them is faster than a network.
+            # Workers of a gang may sit on several machines: nothing between them is faster than a
+            # network.
             return [max(sum(alive.values()), sum(_addable(state.get_cluster_config(), "CPU")))]
         addable = _addable(state.get_cluster_config(), self.kind)
         if addable:
@@ -47,12 +50,16 @@ class Capacity:
 
 
 def _addable(config: Any, kind: str) -> list[int]:
-    """Devices of every node that the autoscaler may have at once, largest first; [] without an autoscaler."""
+    """Devices of every node that the autoscaler may have at once, largest first; [] without an
+    autoscaler.
+    """
     nodes: list[int] = []
     for group in config.node_group_configs if config is not None else ():
         devices = int(group.resources.get(kind, 0))
         # A CPU beside GPUs serves its GPUs, and one beside the driver slots serves drivers.
-        if devices > 0 and not (kind == "CPU" and ("GPU" in group.resources or DRIVER_RESOURCE in group.resources)):
+        if devices > 0 and not (
+            kind == "CPU" and ("GPU" in group.resources or DRIVER_RESOURCE in group.resources)
+        ):
             nodes += [devices] * (UNLIMITED if group.max_count < 0 else group.max_count)
     return sorted(nodes, reverse=True)
 
@@ -65,13 +72,19 @@ def capacity_of(study: Study, resources: Mapping[str, float]) -> Capacity:
     return Capacity("GPU" if gpus else "CPU", study.max_devices)
 
 
-def check_gangs(plan: Plan, chosen: Mapping[str, Placement], nodes: list[int], capacity: Capacity) -> None:
+def check_gangs(
+    plan: Plan, chosen: Mapping[str, Placement], nodes: list[int], capacity: Capacity
+) -> None:
     """ValueError if the cluster can never hold a gang of the plan."""
     total = min(sum(nodes), capacity.most) if capacity.most else sum(nodes)
     for model, gang in largest_gangs(plan, chosen).items():
         if gang > total:
             raise ValueError(
                 f"{model} needs {gang} {capacity.kind}s at once; the cluster has {total}"
-                + (f" (max_devices is {capacity.most})" if capacity.most and capacity.most < sum(nodes) else "")
+                + (
+                    f" (max_devices is {capacity.most})"
+                    if capacity.most and capacity.most < sum(nodes)
+                    else ""
+                )
                 + f"; {fewer(total)}"
             )

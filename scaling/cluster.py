@@ -1,4 +1,6 @@
-"""What a cluster is and whether it can run a study: from the findings of `jobs/probe.py`, without ray."""
+"""What a cluster is and whether it can run a study: from the findings of `jobs/probe.py`, without
+ray.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,17 @@ from scaling.placing import check_fit, fewer, largest_gangs, placements
 from scaling.plan import make_plan
 from scaling.study import Study
 
-# What a trial holds of the cluster: its worker group brings its own resources. A share of the custom resource
-# keeps trial drivers on the nodes that have it (the head), where no spot notice reaches them.
+# What a trial holds of the cluster: its worker group brings its own resources. A share of the
+# custom resource keeps trial drivers on the nodes that have it (the head), where no spot notice
+# reaches them.
 DRIVER_RESOURCE = "driver_slot"
 OLDEST_PYTHON = (3, 11)
 
 
 class ClusterError(ValueError):
-    """The cluster cannot run the study as asked; the message says what is missing and what to do."""
+    """The cluster cannot run the study as asked; the message says what is missing and what to
+    do.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,9 @@ class NodeType:
 
     def holds(self, bundle: Mapping[str, float]) -> int:
         """How many such bundles at once."""
-        return self.count * min(int(self.resources.get(name, 0) // amount) for name, amount in bundle.items())
+        return self.count * min(
+            int(self.resources.get(name, 0) // amount) for name, amount in bundle.items()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +60,39 @@ class Node:
 class Findings:
     nodes: tuple[Node, ...]
     types: tuple[NodeType, ...]
-    """What the autoscaler may start; () without an autoscaler, or where it does not say (see jobs/node_types.py)."""
+    """What the autoscaler may start; () without an autoscaler, or where it does not say (see
+    jobs/node_types.py).
+    """
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Findings:
         return Findings(
-            nodes=tuple(Node(**node) for node in raw["nodes"]), types=tuple(NodeType(**kind) for kind in raw["types"])
+            nodes=tuple(Node(**node) for node in raw["nodes"]),
+            types=tuple(NodeType(**kind) for kind in raw["types"]),
         )
 
     @property
     def room(self) -> tuple[NodeType, ...]:
         """What there can be at once: the autoscaler's word where it has one, else what is alive."""
-        alive = tuple(NodeType(name=node.name, resources=node.resources, count=1) for node in self.nodes)
+        alive = tuple(
+            NodeType(name=node.name, resources=node.resources, count=1) for node in self.nodes
+        )
         return self.types or alive
 
     @property
     def unseen(self) -> tuple[NodeType, ...]:
-        """Types of which no node is alive, so that nobody could look at its versions and its store."""
+        """Types of which no node is alive, so that nobody could look at its versions and its
+        store.
+        """
 
         def like(node: Node, kind: NodeType) -> bool:
-            return all(node.resources.get(name, 0) >= amount for name, amount in kind.resources.items())
+            return all(
+                node.resources.get(name, 0) >= amount for name, amount in kind.resources.items()
+            )
 
-        return tuple(kind for kind in self.types if not any(like(node, kind) for node in self.nodes))
+        return tuple(
+            kind for kind in self.types if not any(like(node, kind) for node in self.nodes)
+        )
 
 
 def wanted_versions(pyproject: Path) -> dict[str, str]:
@@ -85,7 +103,9 @@ def wanted_versions(pyproject: Path) -> dict[str, str]:
     return {name.partition("[")[0].strip(): version.strip() for name, version in pins}
 
 
-def complaints(findings: Findings, study: Study, wanted: Mapping[str, str], store: str) -> list[str]:
+def complaints(
+    findings: Findings, study: Study, wanted: Mapping[str, str], store: str
+) -> list[str]:
     """Everything that speaks against running the study there; [] if nothing does."""
     return [
         *_version_complaints(findings.nodes, wanted),
@@ -101,14 +121,24 @@ def _version_complaints(nodes: Sequence[Node], wanted: Mapping[str, str]) -> lis
         # A build for CUDA or CPU carries a local label, `2.13.0+cu130`: the same code.
         other = {node.versions.get(name, "none").partition("+")[0] for node in nodes} - {version}
         if other:
-            where = [node.name for node in nodes if node.versions.get(name, "none").partition("+")[0] != version]
-            found.append(f"{name} is {', '.join(sorted(other))} on {_some(where)}; this study runs with {version}")
+            where = [
+                node.name
+                for node in nodes
+                if node.versions.get(name, "none").partition("+")[0] != version
+            ]
+            found.append(
+                f"{name} is {', '.join(sorted(other))} on {_some(where)}; this study runs with"
+                f" {version}"
+            )
     pythons = {node.python for node in nodes}
     if len(pythons) > 1:
         found.append(f"the nodes have different Pythons: {', '.join(sorted(pythons))}")
     for node in nodes:
         if tuple(int(part) for part in node.python.split(".")[:2]) < OLDEST_PYTHON:
-            found.append(f"{node.name} has Python {node.python}; this study needs {'.'.join(map(str, OLDEST_PYTHON))}")
+            found.append(
+                f"{node.name} has Python {node.python}; this study needs"
+                f" {'.'.join(map(str, OLDEST_PYTHON))}"
+            )
             break
     return found
 
@@ -117,9 +147,15 @@ def _store_complaints(nodes: Sequence[Node], store: str) -> list[str]:
     failing = [node for node in nodes if node.store]
     if not failing:
         return []
-    why = f"the store {store} cannot be used from {_some([node.name for node in failing])}: {failing[0].store}"
+    why = (
+        f"the store {store} cannot be used from {_some([node.name for node in failing])}:"
+        f" {failing[0].store}"
+    )
     if "://" not in store:
-        why += ". A folder must be one that every node and this machine share (NFS); or give s3:// or gs://"
+        why += (
+            ". A folder must be one that every node and this machine share (NFS); or give s3:// or"
+            " gs://"
+        )
     return [why]
 
 
@@ -127,8 +163,9 @@ def _driver_complaints(findings: Findings) -> list[str]:
     if any(node.resources.get(DRIVER_RESOURCE, 0) >= 1 for node in findings.nodes):
         return []
     return [
-        f"no node has the resource {DRIVER_RESOURCE}, so that trial drivers could land on spot nodes; start the head "
-        f"with --resources='{{\"{DRIVER_RESOURCE}\": 64}}' (cluster.yaml does)"
+        f"no node has the resource {DRIVER_RESOURCE}, so that trial drivers could land on spot"
+        f" nodes; start the head with --resources='{{\"{DRIVER_RESOURCE}\": 64}}' (cluster.yaml"
+        " does)"
     ]
 
 
@@ -149,7 +186,11 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     most = min(places, study.max_devices) if study.max_devices else places
     return [
         f"{model} needs {gang} {what} at once and the cluster can hold {most}"
-        + (f" (max_devices is {study.max_devices})" if study.max_devices and study.max_devices < places else "")
+        + (
+            f" (max_devices is {study.max_devices})"
+            if study.max_devices and study.max_devices < places
+            else ""
+        )
         + f"; there is {have}; {fewer(most)}"
         for model, gang in largest_gangs(plan, chosen).items()
         if gang > most

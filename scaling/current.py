@@ -1,4 +1,6 @@
-"""The plan of a study as its store stands: what staging resolved, and re-runs of trainings that collapsed."""
+"""The plan of a study as its store stands: what staging resolved, and re-runs of trainings that
+collapsed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A hang must not hold devices for ever: a rank that is silent or far over its time notes why and ends its process.
+"""A hang must not hold devices for ever: a rank that is silent or far over its time notes why and
+ends its process.
 
-Every rank watches itself, since a hang in a collective is seen by all and caused by one. Ray ends the rest of the
-worker group once a rank is gone, and the step is tried again with twice the time.
+Every rank watches itself, since a hang in a collective is seen by all and caused by one. Ray ends
+the rest of the worker group once a rank is gone, and the step is tried again with twice the time.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-# A step may take this many times its estimate, which is good to a factor of two or so where nothing was measured.
+# A step may take this many times its estimate, which is good to a factor of two or so where nothing
+# was measured.
 FACTOR = 10.0
 # Below this, start-up effects decide, not the estimate.
 FLOOR_SECONDS = 1800.0
 # Without a word for so long: loading and saving the largest model on slow storage stays below it.
 SILENCE_SECONDS = 1800.0
-# The watching thread itself cannot run: some C code keeps the interpreter. Then the C watchdog ends the process.
+# The watching thread itself cannot run: some C code keeps the interpreter. Then the C watchdog ends
+# the process.
 STUCK_SECONDS = 900.0
 LOOK_SECONDS = 1.0
 EXIT_CODE = 75
@@ -44,7 +47,8 @@ def limit_of(estimated_seconds: float, tries: int = 0) -> Limit:
     """The limit of a step by its estimate; twice as long after every failed try."""
     longer = 2.0**tries
     return Limit(
-        total_seconds=longer * max(FLOOR_SECONDS, FACTOR * estimated_seconds), silent_seconds=longer * SILENCE_SECONDS
+        total_seconds=longer * max(FLOOR_SECONDS, FACTOR * estimated_seconds),
+        silent_seconds=longer * SILENCE_SECONDS,
     )
 
 
@@ -63,15 +67,22 @@ class Watchdog:
         self._last = time.monotonic()
 
     @contextmanager
-    def watch(self, limit: Limit | None, note: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
-        """Hold the block to its limit. If it passes it, `note` gets the reason and this process ends."""
+    def watch(
+        self, limit: Limit | None, note: Callable[[Mapping[str, Any]], None]
+    ) -> Iterator[None]:
+        """Hold the block to its limit. If it passes it, `note` gets the reason and this process
+        ends.
+        """
         if limit is None:
             yield
             return
         over = threading.Event()
         self.alive()
         thread = threading.Thread(
-            target=self._look, args=(limit, note, over, threading.get_ident()), name="deadline", daemon=True
+            target=self._look,
+            args=(limit, note, over, threading.get_ident()),
+            name="deadline",
+            daemon=True,
         )
         thread.start()
         try:
@@ -82,7 +93,11 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def _look(
-        self, limit: Limit, note: Callable[[Mapping[str, Any]], None], over: threading.Event, worker: int
+        self,
+        limit: Limit,
+        note: Callable[[Mapping[str, Any]], None],
+        over: threading.Event,
+        worker: int,
     ) -> None:
         started = time.monotonic()
         armed = 0.0
@@ -90,14 +105,18 @@ class Watchdog:
             now = time.monotonic()
             if now - armed > STUCK_SECONDS / 10:
                 # A worker's standard error may be a pipe without a descriptor of its own.
-                faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr)
+                faulthandler.dump_traceback_later(
+                    STUCK_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr
+                )
                 armed = now
             reason = _passed(limit, now - started, now - self._last)
             if reason is None:
                 continue
             frame = sys._current_frames().get(worker)
             where = "".join(traceback.format_stack(frame)[-4:]) if frame else ""
-            writer = threading.Thread(target=note, args=({"error": f"DeadlinePassed: {reason}", "where": where},))
+            writer = threading.Thread(
+                target=note, args=({"error": f"DeadlinePassed: {reason}", "where": where},)
+            )
             writer.daemon = True
             writer.start()
             writer.join(NOTE_SECONDS)
@@ -109,5 +128,8 @@ def _passed(limit: Limit, total: float, silent: float) -> str | None:
     if silent > limit.silent_seconds:
         return f"no progress for {silent:.0f} s, {limit.silent_seconds:.0f} s are allowed"
     if total > limit.total_seconds:
-        return f"the step has taken {total:.0f} s, {limit.total_seconds:.0f} s are allowed (docs/architecture.md)"
+        return (
+            f"the step has taken {total:.0f} s, {limit.total_seconds:.0f} s are allowed"
+            " (docs/architecture.md)"
+        )
     return None

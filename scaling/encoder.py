@@ -1,4 +1,6 @@
-"""An encoder with a task head: what is trained and scored. Architecture by name, never by guessing."""
+"""An encoder with a task head: what is trained and scored. Architecture by name, never by
+guessing.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Weights:
     """Seed of random weights: only the configuration is read then."""
 
     def beside(self) -> dict[str, bytes]:
-        """What belongs to the tensors, by file name: an export goes into a directory of the same form."""
+        """What belongs to the tensors, by file name: an export goes into a directory of the same
+        form.
+        """
         files = [self.folder / "config.json", *([] if self.kept_rows is None else [self.kept_rows])]
         return {file.name: file.read_bytes() for file in files}
 
@@ -39,7 +43,9 @@ _OTHER_HEAD = re.compile(r"head\.[1-9]")
 
 
 class Encoder(nn.Module):
-    """Pretrained encoder + head. `forward` gives hidden states, of the last layer or at a fraction of the depth."""
+    """Pretrained encoder + head. `forward` gives hidden states, of the last layer or at a fraction
+    of the depth.
+    """
 
     def __init__(self, encoder: nn.Module, head: nn.Module, architecture: str) -> None:
         super().__init__()
@@ -49,13 +55,20 @@ class Encoder(nn.Module):
                 one.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
 
     def stored_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """What an export holds, under the names of a plain encoder: of several heads the first, adapters merged.
+        """What an export holds, under the names of a plain encoder: of several heads the first,
+        adapters merged.
 
         The heads of other tasks end with their training.
         """
         several = len(self.heads) > 1
-        named = [(name, p) for name, p in self.named_parameters() if not several or not _OTHER_HEAD.match(name)]
-        plain = [(name.replace(".base_layer.", "."), p) for name, p in named if ".lora_" not in name]
+        named = [
+            (name, p)
+            for name, p in self.named_parameters()
+            if not several or not _OTHER_HEAD.match(name)
+        ]
+        plain = [
+            (name.replace(".base_layer.", "."), p) for name, p in named if ".lora_" not in name
+        ]
         return [(name.replace("head.0.", "head.", 1) if several else name, p) for name, p in plain]
 
     @property
@@ -69,18 +82,26 @@ class Encoder(nn.Module):
     def idle(self, member: int, hidden: Tensor) -> Tensor:
         """Zero, with a gradient of zero for the heads of the other members.
 
-        DeepSpeed's stages differ in what they do to a parameter without a gradient: stage 3 keeps its last one.
+        DeepSpeed's stages differ in what they do to a parameter without a gradient: stage 3 keeps
+        its last one.
         """
         zero = hidden.new_zeros(1, hidden.shape[-1])
         others = [head for at, head in enumerate(self.heads) if at != member]
         total = zero.sum()
         for head in others:
-            layers = [head] if isinstance(head, TiedHead) else [m for m in head.modules() if isinstance(m, nn.Linear)]
+            layers = (
+                [head]
+                if isinstance(head, TiedHead)
+                else [m for m in head.modules() if isinstance(m, nn.Linear)]
+            )
             total = total + sum((layer(zero).sum() for layer in layers), start=zero.sum())
         return 0.0 * total
 
-    def forward(self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None) -> Tensor:
-        """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of the depth.
+    def forward(
+        self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None
+    ) -> Tensor:
+        """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of
+        the depth.
 
         Several depths give D x B x L x H, from one pass.
         """
@@ -90,7 +111,11 @@ class Encoder(nn.Module):
         return self._states(input_ids, mask, depth, None)
 
     def _states(
-        self, input_ids: Tensor, mask: Tensor | None, depth: float | Sequence[float] | None, pack: Packing | None
+        self,
+        input_ids: Tensor,
+        mask: Tensor | None,
+        depth: float | Sequence[float] | None,
+        pack: Packing | None,
     ) -> Tensor:
         given = {"input_ids": input_ids, "attention_mask": mask, **(pack.arguments if pack else {})}
         layers = self.encoder.encoder.layer  # type: ignore[union-attr]
@@ -98,7 +123,11 @@ class Encoder(nn.Module):
         if isinstance(depth, Sequence):
             wanted = [max(1, round(one * count)) for one in depth]
             output = self.encoder(**given, output_hidden_states=True)
-            states = {index: self._normalised(output.hidden_states[index]) for index in wanted if index < count}
+            states = {
+                index: self._normalised(output.hidden_states[index])
+                for index in wanted
+                if index < count
+            }
             return torch.stack([states.get(index, output.last_hidden_state) for index in wanted])
         index = count if depth is None else max(1, round(depth * count))
         if index == count:
@@ -112,7 +141,8 @@ class Encoder(nn.Module):
         return self._normalised(output.hidden_states[index])
 
     def _normalised(self, hidden: Tensor) -> Tensor:
-        # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in every layer.
+        # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in
+        # every layer.
         if self.architecture == "xlm-roberta-xl":
             return nn.functional.layer_norm(hidden, hidden.shape[-1:])
         return hidden

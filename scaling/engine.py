@@ -25,7 +25,16 @@ from scaling.loading import Filled, Loaded, differing, freed_at_once, load_tenso
 from scaling.method import Lora
 from scaling.pretrained.architecture import empty_encoder, random_encoder
 from scaling.recipes import Recipe
-from scaling.shards import BadWeights, Spec, Stored, read_index, shard_names, share_out, write_index, write_shard
+from scaling.shards import (
+    BadWeights,
+    Spec,
+    Stored,
+    read_index,
+    shard_names,
+    share_out,
+    write_index,
+    write_shard,
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,8 @@ def join_world() -> World:
     """The process group that Ray Train set up, or one of our own for a process that runs alone."""
     gpu = torch.cuda.is_available()
     if not gpu:
-        # DeepSpeed would compile a shared-memory collective for a minute; a worker killed meanwhile leaves a
-        # lock file that blocks every later one (pytorch#189245). gloo does the same job.
+        # DeepSpeed would compile a shared-memory collective for a minute; a worker killed meanwhile
+        # leaves a lock file that blocks every later one (pytorch#189245). gloo does the same job.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if not dist.is_initialized():
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
@@ -72,8 +81,11 @@ def join_world() -> World:
     os.environ.setdefault("RANK", str(dist.get_rank()))
     os.environ.setdefault("WORLD_SIZE", str(dist.get_world_size()))
     os.environ.setdefault("LOCAL_RANK", "0")
-    # Before any ZeRO-3 loading: without it DeepSpeed takes the world for one process while it shards.
-    deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", dist_init_required=False, verbose=False)
+    # Before any ZeRO-3 loading: without it DeepSpeed takes the world for one process while it
+    # shards.
+    deepspeed.init_distributed(
+        dist_backend="nccl" if gpu else "gloo", dist_init_required=False, verbose=False
+    )
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
     return World(dist.get_rank(), dist.get_world_size(), device)
 
@@ -81,13 +93,15 @@ def join_world() -> World:
 def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
     """DeepSpeed's configuration of a recipe on a placement.
 
-    Passes are cut by tokens, so their number differs between updates (`Engine.last_pass`). DeepSpeed is told of one
-    example a pass: the most that there can be.
+    Passes are cut by tokens, so their number differs between updates (`Engine.last_pass`).
+    DeepSpeed is told of one example a pass: the most that there can be.
     """
     share = placement.share(recipe.batch)
     zero: dict[str, Any] = {
-        "stage": placement.zero_stage, "reduce_bucket_size": BUCKET_ELEMENTS, "allgather_bucket_size": BUCKET_ELEMENTS
-    }  # fmt: skip
+        "stage": placement.zero_stage,
+        "reduce_bucket_size": BUCKET_ELEMENTS,
+        "allgather_bucket_size": BUCKET_ELEMENTS,
+    }
     if placement.zero_stage == 3:
         zero["stage3_max_live_parameters"] = LIVE_ELEMENTS
         zero["stage3_max_reuse_distance"] = LIVE_ELEMENTS
@@ -101,9 +115,11 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         "gradient_clipping": recipe.grad_clip,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
-        # torch's AdamW also for states in host memory: DeepSpeed's own is compiled at first use, for minutes.
+        # torch's AdamW also for states in host memory: DeepSpeed's own is compiled at first use,
+        # for minutes.
         "zero_force_ds_cpu_optimizer": False,
-        # Under bf16 a stage of at least 1 is needed: stage 0 takes an extra zero-gradient Adam step (see docs).
+        # Under bf16 a stage of at least 1 is needed: stage 0 takes an extra zero-gradient Adam step
+        # (see docs).
         "bf16": {"enabled": recipe.precision == "bf16"},
         "steps_per_print": 10**9,
     }
@@ -119,7 +135,9 @@ class Engine:
     stage: int
     world: World
     carried: Mapping[str, Tensor]
-    """What the weights came with and this training leaves as it is: the masked-LM head, under any other kind."""
+    """What the weights came with and this training leaves as it is: the masked-LM head, under any
+    other kind.
+    """
 
     def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
         return self.core(input_ids, mask, depth)
@@ -139,7 +157,9 @@ class Engine:
         self.core.step()
 
     def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
-        """All ranks write their shards and the state; tied to this world size and stage, disposable."""
+        """All ranks write their shards and the state; tied to this world size and stage,
+        disposable.
+        """
         self.core.save_checkpoint(str(folder), tag="resume", client_state=state)
         self.world.barrier()
 
@@ -151,19 +171,25 @@ class Engine:
         return dict(state)
 
     def export(self, folder: Path, beside: Mapping[str, bytes]) -> None:
-        """The weights as a Hugging Face directory, in the precision of the computation: every rank writes its shard.
+        """The weights as a Hugging Face directory, in the precision of the computation: every rank
+        writes its shard.
 
         `beside`: the other files of the directory.
 
-        A shard holds whole tensors; which ones depends on their sizes and the number of ranks alone.
+        A shard holds whole tensors; which ones depends on their sizes and the number of ranks
+        alone.
         """
         folder.mkdir(parents=True, exist_ok=True)
         sharded = self.stage == 3
         merge_adapters(
-            self.model.encoder, lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded)
+            self.model.encoder,
+            lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded),
         )
         parameters = {**_named(self.model, self.model.stored_parameters()), **self.carried}
-        specs = [Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in parameters.items()]
+        specs = [
+            Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape)))
+            for name, p in parameters.items()
+        ]
         size = min(self.world.size, len(specs))
         shares = share_out(specs, size)
         files = dict(zip(shard_names(size), shares, strict=True))
@@ -171,8 +197,11 @@ class Engine:
         values = self._values(parameters, set(mine))
         hashes: dict[str, str] = {}
         if mine:
-            hashes = write_shard(folder / shard_names(size)[self.world.rank], shares[self.world.rank], values)
-        # Gathering is a collective: also those who have written everything of theirs take part to the end.
+            hashes = write_shard(
+                folder / shard_names(size)[self.world.rank], shares[self.world.rank], values
+            )
+        # Gathering is a collective: also those who have written everything of theirs take part to
+        # the end.
         for _ in values:
             raise AssertionError("a tensor was not written")
         merged: dict[str, str] = {}
@@ -185,7 +214,9 @@ class Engine:
         self.world.barrier()
 
     def _values(self, parameters: Mapping[str, Tensor], mine: set[str]) -> Iterator[Tensor]:
-        """The tensors called `mine`, in order; under ZeRO-3 every tensor is gathered, one at a time."""
+        """The tensors called `mine`, in order; under ZeRO-3 every tensor is gathered, one at a
+        time.
+        """
         for name, parameter in parameters.items():
             if self.stage == 3 and isinstance(parameter, nn.Parameter):
                 with deepspeed.zero.GatheredParameters([parameter]):
@@ -210,14 +241,17 @@ def build_model(
     *,
     packed: bool = False,
 ) -> Encoder:
-    """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has a whole encoder."""
+    """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has
+    a whole encoder.
+    """
     sharded = config["zero_optimization"]["stage"] == 3
     if not sharded:
         _plain_linear()
     with ExitStack() as contexts:
         # Random weights are drawn whole on every rank: they are for small sizes.
         if sharded and weights.random_init is None:
-            # Position ids would become floating point numbers; before Init, which wraps what it finds.
+            # Position ids would become floating point numbers; before Init, which wraps what it
+            # finds.
             contexts.enter_context(freed_at_once())
             contexts.enter_context(prevent_arange_dtype_change())
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
@@ -240,18 +274,28 @@ LM_HEAD = "lm_head."
 
 
 def _lm_head(weights: Weights) -> dict[str, Stored]:
-    """The masked-LM head of a checkpoint; {} where it has none, and where nothing is loaded from it."""
+    """The masked-LM head of a checkpoint; {} where it has none, and where nothing is loaded from
+    it.
+    """
     if weights.random_init is not None:
         return {}
-    return {name: stored for name, stored in read_index(weights.folder).items() if name.startswith(LM_HEAD)}
+    return {
+        name: stored
+        for name, stored in read_index(weights.folder).items()
+        if name.startswith(LM_HEAD)
+    }
 
 
 def _tied_heads(model: Encoder) -> list[TiedHead]:
     return [head for head in model.heads if isinstance(head, TiedHead)]
 
 
-def _named(model: Encoder, parameters: Sequence[tuple[str, nn.Parameter]]) -> dict[str, nn.Parameter]:
-    """Parameters by their names in a file. A pretrained masked-LM head keeps transformers' names and is no new head."""
+def _named(
+    model: Encoder, parameters: Sequence[tuple[str, nn.Parameter]]
+) -> dict[str, nn.Parameter]:
+    """Parameters by their names in a file. A pretrained masked-LM head keeps transformers' names
+    and is no new head.
+    """
     pretrained = {
         f"{LM_HEAD}{'layer_' if name.startswith('norm') else ''}{name}": parameter
         for tied in _tied_heads(model)[:1]
@@ -280,7 +324,9 @@ def _round_whole(model: Encoder, dtype: torch.dtype) -> None:
 
 
 def _plain_linear() -> None:
-    """Undo what an earlier step under ZeRO-3 left in torch: another product, whose sums come out in another order."""
+    """Undo what an earlier step under ZeRO-3 left in torch: another product, whose sums come out in
+    another order.
+    """
     plain = getattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", None)
     if plain is not None:
         torch.nn.functional.linear = plain
@@ -297,7 +343,8 @@ def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head
     named = _named(model, list(model.named_parameters()))
     stored_head = head and any(name.startswith("head.") for name in named)
     wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
-    # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along; nothing else is.
+    # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along;
+    # nothing else is.
     ignored = (LM_HEAD,) if stored_head else (LM_HEAD, "head.")
     filled: dict[str, Filled] = {}
     problem = ""
@@ -312,7 +359,10 @@ def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head
 def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
     """BadWeights if what is about to compute is not what the folder has."""
     wrong = differing(loaded.parameters, loaded.filled, weights.folder, world.rank, loaded.dtype)
-    _agree(world, f"{weights.folder}: loaded, but with other values: {', '.join(wrong)}" if wrong else "")
+    _agree(
+        world,
+        f"{weights.folder}: loaded, but with other values: {', '.join(wrong)}" if wrong else "",
+    )
 
 
 def _agree(world: World, problem: str) -> None:
@@ -331,7 +381,9 @@ def start_training(
     seed: int,
     lora: Lora | None = None,
 ) -> Engine:
-    """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the head."""
+    """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the
+    head.
+    """
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
     loaded = load(model, weights, world, recipe, head=False)
@@ -344,23 +396,34 @@ def start_training(
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     decay = [p for name, p in trained if not _no_decay(name)]
     plain = [p for name, p in trained if _no_decay(name)]
-    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decay, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True
+    )
     _share_embeddings(model, placement.zero_stage)
     if loaded.dtype is not None and placement.zero_stage == 3:
         _round_whole(model, loaded.dtype)
-    core, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
+    core, *_ = deepspeed.initialize(
+        model=model, optimizer=optimizer, config=config, dist_init_required=False
+    )
     _check_loaded(loaded, weights, world)
     core.train()
     if world.size == 1 and placement.zero_stage == 0:
-        # There is nobody to add gradients up with; DeepSpeed would copy all of them into a buffer and back.
+        # There is nobody to add gradients up with; DeepSpeed would copy all of them into a buffer
+        # and back.
         core.enable_backward_allreduce = False
     lm_head = {} if _tied_heads(model) else _lm_head(weights)
     return Engine(
-        core=core, model=model, stage=placement.zero_stage, world=world,
+        core=core,
+        model=model,
+        stage=placement.zero_stage,
+        world=world,
         carried={name: stored.read() for name, stored in lm_head.items()},
-    )  # fmt: skip
+    )
 
 
 def _no_decay(name: str) -> bool:
@@ -368,7 +431,11 @@ def _no_decay(name: str) -> bool:
 
 
 def start_scoring(
-    weights: Weights, make_head: Callable[[int], nn.Module], recipe: Recipe, placement: Placement, world: World
+    weights: Weights,
+    make_head: Callable[[int], nn.Module],
+    recipe: Recipe,
+    placement: Placement,
+    world: World,
 ) -> Encoder:
     """A model for scoring, its head filled from the weights where they have one."""
     config = ds_config(recipe, placement)
@@ -391,5 +458,7 @@ def versions() -> dict[str, str]:
     import transformers
 
     return {
-        "torch": torch.__version__, "deepspeed": deepspeed.__version__, "transformers": transformers.__version__
-    }  # fmt: skip
+        "torch": torch.__version__,
+        "deepspeed": deepspeed.__version__,
+        "transformers": transformers.__version__,
+    }

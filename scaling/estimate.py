@@ -1,4 +1,6 @@
-"""What steps cost before they run: tokens → FLOPs → seconds → dollars. Every number carries its assumption."""
+"""What steps cost before they run: tokens → FLOPs → seconds → dollars. Every number carries its
+assumption.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,24 @@ Sizes = Mapping[str, Mapping[str, tuple[int, int]]]
 # What was measured on the device that is planned for, by model.
 Measured = Mapping[str, Calibration]
 
-# Mean tokens of a sequence where nothing was staged yet; guesses from public samples, good to a factor of two.
+# Mean tokens of a sequence where nothing was staged yet; guesses from public samples, good to a
+# factor of two.
 ASSUMED_TOKENS = {
-    "classification": 45, "multiple_choice": 50, "tagging": 30, "span_qa": 200, "retrieval": 30, "masked_lm": 250
-}  # fmt: skip
+    "classification": 45,
+    "multiple_choice": 50,
+    "tagging": 30,
+    "span_qa": 200,
+    "retrieval": 30,
+    "masked_lm": 250,
+}
 
 
-def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]) -> tuple[int, int]:
-    """(sequences, tokens) of a split: counted by staging, or published counts times an assumed length."""
+def split_size(
+    task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]
+) -> tuple[int, int]:
+    """(sequences, tokens) of a split: counted by staging, or published counts times an assumed
+    length.
+    """
     staged = sizes.get(task.name, {}).get(key)
     if staged is not None:
         return staged
@@ -41,7 +53,9 @@ def split_size(task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, in
 def member_sizes(plan: Plan, member: Member, sizes: Sizes) -> list[tuple[int, int]]:
     """(sequences, tokens) of a member's training data, by language."""
     task = plan.study.task(member.task)
-    return [split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages]
+    return [
+        split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages
+    ]
 
 
 def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
@@ -58,14 +72,17 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
 
 
 def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
-    """Of all members: an epoch's tokens times the epochs, or the share of the updates that a mixture gives a member."""
+    """Of all members: an epoch's tokens times the epochs, or the share of the updates that a
+    mixture gives a member.
+    """
     found = []
     for member in step.mixture.members:
         parts = member_sizes(plan, member, sizes)
         sequences, tokens = sum(part[0] for part in parts), sum(part[1] for part in parts)
         found.append((sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences))))
     if step.updates_like:
-        # As many updates as the others take, of this task's examples: close enough by the number of sequences.
+        # As many updates as the others take, of this task's examples: close enough by the number of
+        # sequences.
         others = [plan.steps[name] for name in step.updates_like]
         drawn = sum(_sequences(plan, other, sizes) for other in others)
     else:
@@ -75,7 +92,9 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
         epochs = step.recipe.epochs if drawn is None else drawn / max(1, sequences)
         return per_token * tokens * epochs
     mixture = step.mixture
-    updates = member_updates([one[0] for one in found], step.recipe, mixture.sampling, mixture.mlm_ratio)
+    updates = member_updates(
+        [one[0] for one in found], step.recipe, mixture.sampling, mixture.mlm_ratio
+    )
     return sum(
         per_token * tokens * own * step.recipe.batch / max(1, sequences)
         for (sequences, tokens, per_token), own in zip(found, updates, strict=True)
@@ -84,15 +103,24 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
 
 def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:
     """Sequences that a training draws, over all of its epochs."""
-    counts = [sum(count for count, _ in member_sizes(plan, member, sizes)) for member in step.mixture.members]
+    counts = [
+        sum(count for count, _ in member_sizes(plan, member, sizes))
+        for member in step.mixture.members
+    ]
     updates = member_updates(counts, step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
     return float(sum(updates) * step.recipe.batch)
 
 
 def flops_per_second(
-    plan: Plan, step: Step, placement: Placement, gpu: GpuSpec | None, measured: Measured | None = None
+    plan: Plan,
+    step: Step,
+    placement: Placement,
+    gpu: GpuSpec | None,
+    measured: Measured | None = None,
 ) -> float:
-    """Model FLOPs of the whole gang: measured on this device, else the GPU's peak times the assumed utilisation."""
+    """Model FLOPs of the whole gang: measured on this device, else the GPU's peak times the assumed
+    utilisation.
+    """
     known, load = (measured or {}).get(step.model), burden(placement, scoring=step.action == "eval")
     if known is not None:
         # Another placement than the measured one is faster or slower by what is assumed of both.
@@ -110,8 +138,12 @@ def step_seconds(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> float:
-    """Estimated seconds of a step in a warm worker group; half a second for loading and committing."""
-    return step_flops(plan, step, sizes) / flops_per_second(plan, step, placement, gpu, measured) + 0.5
+    """Estimated seconds of a step in a warm worker group; half a second for loading and
+    committing.
+    """
+    return (
+        step_flops(plan, step, sizes) / flops_per_second(plan, step, placement, gpu, measured) + 0.5
+    )
 
 
 def paces(
@@ -122,7 +154,8 @@ def paces(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> dict[str, float]:
-    """Model → how many times longer its finished steps took than was estimated; the study's, then 1, where none did.
+    """Model → how many times longer its finished steps took than was estimated; the study's, then
+    1, where none did.
 
     `chosen`: by step. Steps that ran on other devices than are planned for do not count.
     """
@@ -134,7 +167,9 @@ def paces(
             took.setdefault(step.model, []).append((record.cost.wall_seconds, estimated))
 
     def ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
-        wall, estimated = map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0.0, 0.0)
+        wall, estimated = (
+            map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0.0, 0.0)
+        )
         return wall / estimated if estimated else None
 
     whole = ratio(pair for pairs in took.values() for pair in pairs) or 1.0

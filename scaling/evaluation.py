@@ -1,4 +1,6 @@
-"""One checkpoint, one task, all its languages: every distinct sequence is computed once, longest first."""
+"""One checkpoint, one task, all its languages: every distinct sequence is computed once, longest
+first.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def predict(
 
     `member` numbers the head, where several tasks are trained together.
 
-    Sequences that are equal token by token (the English side of every language pair) are computed once.
+    Sequences that are equal token by token (the English side of every language pair) are computed
+    once.
     """
     keys = [ids.tobytes() for ids in features.input_ids]
     first: dict[bytes, int] = {}
@@ -52,7 +55,8 @@ def predict(
     rounds = -(-len(batches) // world.size)
     mine: dict[int, np.ndarray] = {}
     module = getattr(model, "module", model)
-    # The last layer of a dual encoder is what was trained: other depths say something of untrained vectors only.
+    # The last layer of a dual encoder is what was trained: other depths say something of untrained
+    # vectors only.
     swept = kind.mid_depth and recipe.pool_depth < 1
     depth = (recipe.pool_depth, *kind.sweep) if swept else None
     training = module.training
@@ -69,7 +73,9 @@ def predict(
             batch = prepared.to(world.device)
             hidden = model(batch.input_ids, batch.mask, depth)
             # The head too is a module whose weights are gathered: also who repeats a batch runs it.
-            found = _on_host(kind.predict(module.head_of(member), hidden, batch.mask, batch.targets))
+            found = _on_host(
+                kind.predict(module.head_of(member), hidden, batch.mask, batch.targets)
+            )
             if behind is not None:
                 behind()
             counts = turn * world.size + world.rank < len(batches)
@@ -103,16 +109,25 @@ def _on_host(found: torch.Tensor) -> Callable[[], np.ndarray]:
 
 
 def _keep(
-    into: dict[int, np.ndarray], features: Features, kind: Kind, chosen: Sequence[int], found: Callable[[], np.ndarray]
+    into: dict[int, np.ndarray],
+    features: Features,
+    kind: Kind,
+    chosen: Sequence[int],
+    found: Callable[[], np.ndarray],
 ) -> None:
     for index, row in zip(chosen, found(), strict=True):
         into[index] = row[: len(features.input_ids[index])] if kind.per_token else row
 
 
 def score_languages(
-    splits: Mapping[str, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind, task: TaskSpec
+    splits: Mapping[str, tuple[pa.Table, pa.Table]],
+    predictions: Sequence[np.ndarray],
+    kind: Kind,
+    task: TaskSpec,
 ) -> tuple[list[EvalRow], pa.Table]:
-    """(rows, per-example outcomes with `key`) of all `SPLIT.LANGUAGE`, from predictions in their order."""
+    """(rows, per-example outcomes with `key`) of all `SPLIT.LANGUAGE`, from predictions in their
+    order.
+    """
     rows: list[EvalRow] = []
     tables = []
     for part in _parts(splits, predictions, kind):
@@ -120,11 +135,18 @@ def score_languages(
         for score in scores(outcomes, kind.chance(part, task)):
             rows.append(
                 EvalRow(
-                    language=part.language, split="dev" if part.key.startswith("dev.") else "test",
-                    metric=score.metric, n=score.n, value=score.value, chance=score.chance, main=score.main,
+                    language=part.language,
+                    split="dev" if part.key.startswith("dev.") else "test",
+                    metric=score.metric,
+                    n=score.n,
+                    value=score.value,
+                    chance=score.chance,
+                    main=score.main,
                 )
-            )  # fmt: skip
-        tables.append(outcomes.add_column(0, "key", pa.array([part.key] * outcomes.num_rows, pa.string())))
+            )
+        tables.append(
+            outcomes.add_column(0, "key", pa.array([part.key] * outcomes.num_rows, pa.string()))
+        )
     return rows, pa.concat_tables(tables)
 
 
@@ -135,6 +157,8 @@ def _parts(
     start = 0
     for key, (table, features) in splits.items():
         end = start + features.num_rows
-        parts.append(Part(key=key, rows=table, features=features, predictions=predictions[start:end]))
+        parts.append(
+            Part(key=key, rows=table, features=features, predictions=predictions[start:end])
+        )
         start = end
     return kind.share(parts) if kind.share else parts

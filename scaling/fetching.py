@@ -1,14 +1,17 @@
-"""Files of the store on this machine, verified: one download and one hashing per node, whichever processes ask.
+"""Files of the store on this machine, verified: one download and one hashing per node, whichever
+processes ask.
 
-A store that is a folder is read in place. Files of any other lie in a folder that all processes of this machine share,
-`SCALING_CACHE` or one below the temporary folder, under the name of their content:
+A store that is a folder is read in place. Files of any other lie in a folder that all processes of
+this machine share, `SCALING_CACHE` or one below the temporary folder, under the name of their
+content:
 
 SHA256           the file, there only once it was verified
 SHA256.part      a download; whoever goes on after a killed process begins it anew
 SHA256.lock      locked by who downloads, looks or deletes; says what the verified file looked like
 
-All locks are the system's (flock), so a process that dies holds none. A process that uses a file holds a shared lock on
-the file itself. What nobody uses stays for later steps, up to a share of the disk: see `_make_room`.
+All locks are the system's (flock), so a process that dies holds none. A process that uses a file
+holds a shared lock on the file itself. What nobody uses stays for later steps, up to a share of the
+disk: see `_make_room`.
 """
 
 from __future__ import annotations
@@ -30,11 +33,12 @@ from scaling.store import Store, StoreError, sha256
 
 LOG = logging.getLogger(__name__)
 
-# What nobody uses may take this share of the disk that would be free without it. The rest is for the weights and resume
-# points that a step makes before it uploads them.
+# What nobody uses may take this share of the disk that would be free without it. The rest is for
+# the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
 _CHUNK_BYTES = 1 << 24
-# Other after every start of the machine: what was not yet on disk when it lost power is not trusted unseen.
+# Other after every start of the machine: what was not yet on disk when it lost power is not trusted
+# unseen.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -52,8 +56,13 @@ class Cache:
 
 @contextmanager
 def open_cache() -> Iterator[Cache]:
-    """A cache for the time of a session. The folder that is shared is made when something is downloaded."""
-    shared = os.environ.get("SCALING_CACHE") or Path(tempfile.gettempdir()) / f"scaling-cache-{os.getuid()}"
+    """A cache for the time of a session. The folder that is shared is made when something is
+    downloaded.
+    """
+    shared = (
+        os.environ.get("SCALING_CACHE")
+        or Path(tempfile.gettempdir()) / f"scaling-cache-{os.getuid()}"
+    )
     with tempfile.TemporaryDirectory() as own:
         cache = Cache(Path(own), Path(shared))
         try:
@@ -63,25 +72,41 @@ def open_cache() -> Iterator[Cache]:
 
 
 def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Path:
-    """A local folder with these files (name → SHA-256), verified; the store's own folder if the store is local.
+    """A local folder with these files (name → SHA-256), verified; the store's own folder if the
+    store is local.
 
-    There, weights of which a verified index has every hash are not hashed here: who loads them checks each tensor.
-    StoreError names the first file that is missing or whose SHA-256 is not the recorded one.
+    There, weights of which a verified index has every hash are not hashed here: who loads them
+    checks each tensor. StoreError names the first file that is missing or whose SHA-256 is not the
+    recorded one.
     """
     if store.local is not None:
         return _in_place(store, name, files)
     folder = cache.own / "store" / name
     _make_private(cache.shared)
-    # First what no other process is at, so that those of one node share out the files; then what is left.
-    late = {file: digest for file, digest in files.items() if not _take(store, name, file, digest, cache, wait=False)}
+    # First what no other process is at, so that those of one node share out the files; then what is
+    # left.
+    late = {
+        file: digest
+        for file, digest in files.items()
+        if not _take(store, name, file, digest, cache, wait=False)
+    }
     for file, digest in late.items():
         _take(store, name, file, digest, cache, wait=True)
     return folder
 
 
 def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
-    """Let go of the fetched files of steps that are not needed; other processes and later ones may still use them."""
-    _let_go(cache, [name for name in cache.held if name.startswith("steps/") and name.split("/")[1] not in needed])
+    """Let go of the fetched files of steps that are not needed; other processes and later ones may
+    still use them.
+    """
+    _let_go(
+        cache,
+        [
+            name
+            for name in cache.held
+            if name.startswith("steps/") and name.split("/")[1] not in needed
+        ],
+    )
 
 
 def _let_go(cache: Cache, names: Collection[str]) -> None:
@@ -114,7 +139,9 @@ def _check(store: Store, name: str, file: str, expected: str, path: Path) -> Non
 
 
 def _take(store: Store, name: str, file: str, digest: str, cache: Cache, *, wait: bool) -> bool:
-    """Link and hold a file, downloaded unless it is there; False if another process is at it and we do not wait."""
+    """Link and hold a file, downloaded unless it is there; False if another process is at it and we
+    do not wait.
+    """
     target = cache.shared / digest
     with _locked(target, wait=wait) as ours:
         if not ours:
@@ -136,26 +163,37 @@ def _take(store: Store, name: str, file: str, digest: str, cache: Cache, *, wait
 
 
 def _download(store: Store, name: str, file: str, digest: str, target: Path) -> None:
-    """Bring a file here, hashed on its way. Who uses an old one that was damaged keeps that until it closes it."""
+    """Bring a file here, hashed on its way. Who uses an old one that was damaged keeps that until
+    it closes it.
+    """
     part, found = target.with_suffix(".part"), hashlib.sha256()
     try:
-        with store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source, part.open("wb") as stream:
+        with (
+            store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source,
+            part.open("wb") as stream,
+        ):
             _make_room(target.parent, source.size())
             while chunk := source.read(_CHUNK_BYTES):
                 found.update(chunk)
                 stream.write(chunk)
         if found.hexdigest() != digest:
-            raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is {found.hexdigest()}, recorded was {digest}")
+            raise StoreError(
+                f"{store.uri}/{name}/{file}: SHA-256 is {found.hexdigest()}, recorded was {digest}"
+            )
         os.replace(part, target)
     except FileNotFoundError as error:
-        raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is missing, recorded was {digest}") from error
+        raise StoreError(
+            f"{store.uri}/{name}/{file}: SHA-256 is missing, recorded was {digest}"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     _lock_of(target).write_text(_looks(target))
 
 
 def _is_verified(target: Path) -> bool:
-    """Whether the file is there and is what it was when it was verified; hashed again only if it looks different."""
+    """Whether the file is there and is what it was when it was verified; hashed again only if it
+    looks different.
+    """
     if not target.is_file():
         return False
     if _lock_of(target).read_text() == _looks(target):
@@ -175,7 +213,8 @@ def _looks(target: Path) -> str:
 
 
 def _make_room(shared: Path, incoming: int) -> None:
-    """Delete what no process uses, the longest unused first, until the rest takes no more than its share of the disk.
+    """Delete what no process uses, the longest unused first, until the rest takes no more than its
+    share of the disk.
 
     The share is of what would be free without it, after `incoming` bytes more.
     """
@@ -218,7 +257,9 @@ def _lock_of(target: Path) -> Path:
 
 @contextmanager
 def _locked(target: Path, *, wait: bool) -> Iterator[bool]:
-    """Alone with a file of the shared folder, until the end or until this process dies; False if somebody else is."""
+    """Alone with a file of the shared folder, until the end or until this process dies; False if
+    somebody else is.
+    """
     with _lock_of(target).open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -229,8 +270,13 @@ def _locked(target: Path, *, wait: bool) -> Iterator[bool]:
 
 
 def _make_private(folder: Path) -> None:
-    """StoreError for a folder that others could write to: what is verified in it would not stay so."""
+    """StoreError for a folder that others could write to: what is verified in it would not stay
+    so.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise StoreError(f"{folder} can be written by others; SCALING_CACHE must name a folder of this user alone")
+        raise StoreError(
+            f"{folder} can be written by others; SCALING_CACHE must name a folder of this user"
+            " alone"
+        )

@@ -17,7 +17,9 @@ NUM_HEX = 12
 
 
 def canonical(value: object, place: str = "identity") -> object:
-    """`value` reduced to JSON types, recursively; TypeError or ValueError names the place that is not stable."""
+    """`value` reduced to JSON types, recursively; TypeError or ValueError names the place that is
+    not stable.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -32,7 +34,9 @@ def canonical(value: object, place: str = "identity") -> object:
         return {key: canonical(item, f"{place}.{key}") for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):
         return [canonical(item, f"{place}[{index}]") for index, item in enumerate(value)]
-    raise TypeError(f"{place} is a {type(value).__name__}, which has no stable text form: {value!r}")
+    raise TypeError(
+        f"{place} is a {type(value).__name__}, which has no stable text form: {value!r}"
+    )
 
 
 def canonical_json(identity: Identity) -> str:

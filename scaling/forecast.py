@@ -1,4 +1,6 @@
-"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No torch, no ray."""
+"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No
+torch, no ray.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class SizeForecast:
 
     model: str
     layouts: Mapping[str, tuple[str, ...]]
-    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits nowhere."""
+    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits
+    nowhere.
+    """
     problem: str
     """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
     peak: Memory | None
@@ -78,17 +82,32 @@ def forecast(
     devices: int = 0,
     prices: Prices | None = None,
 ) -> Forecast:
-    """Every size of the plan, and the study's makespan on so many devices. ValueError for a GPU without a price."""
+    """Every size of the plan, and the study's makespan on so many devices. ValueError for a GPU
+    without a price.
+    """
     if gpu is not None and prices is not None:
         gpu = prices.of(gpu)
     placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
-    found = tuple(_size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models)
-    fits = {step: one for chosen, problem in placed.values() if not problem for step, one in chosen.items()}
-    makespan, bound = _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
+    found = tuple(
+        _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
+    )
+    fits = {
+        step: one
+        for chosen, problem in placed.values()
+        if not problem
+        for step, one in chosen.items()
+    }
+    makespan, bound = (
+        _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
+    )
     return Forecast(
-        sizes=found, gpu=gpu, prices_dated=prices.dated if prices else PRICES_DATED, devices=devices,
-        makespan_seconds=makespan, bound_seconds=bound,
-    )  # fmt: skip
+        sizes=found,
+        gpu=gpu,
+        prices_dated=prices.dated if prices else PRICES_DATED,
+        devices=devices,
+        makespan_seconds=makespan,
+        bound_seconds=bound,
+    )
 
 
 def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Placement], str]:
@@ -114,30 +133,51 @@ def _size(
     cells = [cell for cell in plan.cells if cell.model == name]
     # Devices and seconds of each step.
     device_seconds = {
-        step.id: 0.0 if problem else
-        chosen[step.id].workers * step_seconds(plan, step, sizes, chosen[step.id], gpu, measured)
+        step.id: (
+            0.0
+            if problem
+            else chosen[step.id].workers
+            * step_seconds(plan, step, sizes, chosen[step.id], gpu, measured)
+        )
         for step in steps.values()
-    }  # fmt: skip
-    alone = sum(device_seconds[step] for cell in cells for step in (*cell.intermediate, *cell.trained, cell.scored))
+    }
+    alone = sum(
+        device_seconds[step]
+        for cell in cells
+        for step in (*cell.intermediate, *cell.trained, cell.scored)
+    )
     most = fullest(plan, name, chosen, gpu=gpu is not None) if chosen else None
     width = 2 if any(step.recipe.precision == "bf16" for step in steps.values()) else 4
     return SizeForecast(
-        model=name, layouts=layouts(plan, name, chosen) if chosen else {}, problem=problem, cells=len(cells),
-        steps=len(steps), peak=memory(model, *most[1:], gpu=gpu is not None) if most else None,
-        peak_task=most[0] if most else "", flops=sum(step_flops(plan, step, sizes) for step in steps.values()),
-        device_hours=sum(device_seconds.values()) / 3600, alone_device_hours=alone / 3600,
-        checkpoint_bytes=float(width * model.total_params), resume_bytes=(12.0 + width) * model.total_params,
+        model=name,
+        layouts=layouts(plan, name, chosen) if chosen else {},
+        problem=problem,
+        cells=len(cells),
+        steps=len(steps),
+        peak=memory(model, *most[1:], gpu=gpu is not None) if most else None,
+        peak_task=most[0] if most else "",
+        flops=sum(step_flops(plan, step, sizes) for step in steps.values()),
+        device_hours=sum(device_seconds.values()) / 3600,
+        alone_device_hours=alone / 3600,
+        checkpoint_bytes=float(width * model.total_params),
+        resume_bytes=(12.0 + width) * model.total_params,
         basis=_basis(plan, name, gpu, measured),
-    )  # fmt: skip
+    )
 
 
 def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Calibration]) -> str:
     if name in measured:
         one = measured[name]
-        return f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device} {one.measured_at}"
+        return (
+            f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device}"
+            f" {one.measured_at}"
+        )
     if gpu is None:
         return f"{name}: speed of a CPU worker assumed"
-    return f"{name}: {mfu(plan.study.model(name)):.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s assumed"
+    return (
+        f"{name}: {mfu(plan.study.model(name)):.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s"
+        " assumed"
+    )
 
 
 def _makespan(
@@ -153,11 +193,19 @@ def _makespan(
     nodes = [min(node, devices - start) for start in range(0, devices, node)]
     largest = max(placement.workers for placement in chosen.values())
     if largest > devices:
-        raise ValueError(f"--gpus {devices}: a gang of {largest} never starts; give at least as many")
+        raise ValueError(
+            f"--gpus {devices}: a gang of {largest} never starts; give at least as many"
+        )
     pending = [step for step in plan.steps if step in chosen]
     queue = ReadyQueue(
-        plan=plan, nodes=nodes, pending=pending, placements=chosen,
-        seconds={step: step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured) for step in pending},
-    )  # fmt: skip
+        plan=plan,
+        nodes=nodes,
+        pending=pending,
+        placements=chosen,
+        seconds={
+            step: step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured)
+            for step in pending
+        },
+    )
     bound = lower_bound(queue)
     return simulate(queue).makespan, bound

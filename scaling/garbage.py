@@ -1,4 +1,6 @@
-"""What a store can do without: `scaling gc` says it first, then deletes it. Never touches a step somebody works on."""
+"""What a store can do without: `scaling gc` says it first, then deletes it. Never touches a step
+somebody works on.
+"""
 
 from __future__ import annotations
 
@@ -44,19 +46,28 @@ class _File:
 
 
 def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
-    """Everything that can go. StoreError before staging, and while another version of the study runs here."""
+    """Everything that can go. StoreError before staging, and while another version of the study
+    runs here.
+    """
     if plan.provisional:
-        raise StoreError(f"{store.uri} is not staged, so that nobody can say which of its files are needed")
+        raise StoreError(
+            f"{store.uri} is not staged, so that nobody can say which of its files are needed"
+        )
     now = store_time(store)
     steps = _files_by_step(store, store.listing("steps", recursive=True))
     for step, files in steps.items():
         if step not in plan.steps and _live(files, now):
             raise StoreError(
-                f"{step} is being worked on and is not in this study file: another version of the study runs on "
-                f"{store.uri}, and may need what this one does not. Wait for it, or give its study file."
+                f"{step} is being worked on and is not in this study file: another version of the"
+                f" study runs on {store.uri}, and may need what this one does not. Wait for it, or"
+                " give its study file."
             )
     pending = frozenset(pending_steps(plan, store.scan()))
-    found = [item for step, files in steps.items() for item in _step_garbage(step, files, plan, store, pending, now)]
+    found = [
+        item
+        for step, files in steps.items()
+        for item in _step_garbage(step, files, plan, store, pending, now)
+    ]
     return [*found, *_stale_tokens(plan, store, now)]
 
 
@@ -68,7 +79,9 @@ def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
         by_step.setdefault(item.step, []).append(item)
     freed = []
     for step, items in by_step.items():
-        still = {item.name for item in items} if not step else _names_now(step, plan, store, pending)
+        still = (
+            {item.name for item in items} if not step else _names_now(step, plan, store, pending)
+        )
         for item in items:
             if item.name in still:
                 store.delete(item.name)
@@ -77,10 +90,16 @@ def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
 
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:
-    # Leases first: whoever let go before this look had written its record, and the second listing shows it.
-    infos = [*store.listing(f"steps/{step}/leases"), *store.listing(f"steps/{step}", recursive=True)]
+    # Leases first: whoever let go before this look had written its record, and the second listing
+    # shows it.
+    infos = [
+        *store.listing(f"steps/{step}/leases"),
+        *store.listing(f"steps/{step}", recursive=True),
+    ]
     files = _files_by_step(store, infos).get(step, [])
-    return {item.name for item in _step_garbage(step, files, plan, store, pending, store_time(store))}
+    return {
+        item.name for item in _step_garbage(step, files, plan, store, pending, store_time(store))
+    }
 
 
 def _files_by_step(store: Store, infos: Iterable[fs.FileInfo]) -> dict[str, list[_File]]:
@@ -89,7 +108,9 @@ def _files_by_step(store: Store, infos: Iterable[fs.FileInfo]) -> dict[str, list
     for info in infos:
         if info.type == fs.FileType.File:
             step, _, rest = info.path[start:].partition("/")
-            steps.setdefault(step, []).append(_File(rest=rest, num_bytes=info.size or 0, at=info.mtime))
+            steps.setdefault(step, []).append(
+                _File(rest=rest, num_bytes=info.size or 0, at=info.mtime)
+            )
     return steps
 
 
@@ -111,7 +132,11 @@ def _step_garbage(
     step: str, files: list[_File], plan: Plan, store: Store, pending: frozenset[str], now: datetime
 ) -> Iterator[Garbage]:
     def item(group: str, rest: str) -> Garbage:
-        size = sum(file.num_bytes for file in files if file.rest == rest or file.rest.startswith(f"{rest}/"))
+        size = sum(
+            file.num_bytes
+            for file in files
+            if file.rest == rest or file.rest.startswith(f"{rest}/")
+        )
         return Garbage(group=group, name=f"steps/{step}/{rest}", step=step, num_bytes=size)
 
     if _live(files, now):
@@ -122,13 +147,17 @@ def _step_garbage(
             yield item("leases", file.rest)
         elif name.startswith(".part-") and (now - file.at).total_seconds() > EXPIRY_SECONDS:
             yield item("parts", file.rest)
-    counts = store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
+    counts = (
+        store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
+    )
     attempts = {file.rest.split("/")[1] for file in files if file.rest.startswith("attempts/")}
     for attempt in sorted(attempts):
         weights = f"attempts/{attempt}/weights"
         if attempt != counts:
             yield item("attempts", f"attempts/{attempt}")
-        elif any(file.rest.startswith(f"{weights}/") for file in files) and not _needed(step, plan, pending):
+        elif any(file.rest.startswith(f"{weights}/") for file in files) and not _needed(
+            step, plan, pending
+        ):
             yield item("weights", weights)
     if step not in pending and any(file.rest.startswith("resume/") for file in files):
         yield item("resume", "resume")
@@ -143,7 +172,8 @@ def _needed(step: str, plan: Plan, pending: frozenset[str]) -> bool:
 
 def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
     study, lock = plan.study, plan.lock
-    # An arm with new pieces has a tokenizer of its own, one that transliterates has features of its own.
+    # An arm with new pieces has a tokenizer of its own, one that transliterates has features of its
+    # own.
     tokenizers = {model["tokenizer"] for model in lock.models.values()}
     used = {
         token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)

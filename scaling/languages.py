@@ -1,9 +1,10 @@
 """Languages: codes, script, family, resources. One row each; add a language by adding a row.
 
-Sources. CC-100 GiB and "seen by XLM-R": Conneau et al. 2020 (arXiv 1911.02116), Table 6; rows that are
-split over two scripts there (my, zh) are summed; `-` means the language is not among XLM-R's 100, whatever
-later re-releases of CC-100 contain. Joshi class: Joshi et al. 2020 (arXiv 2004.09095), `?` where no copy of
-their list was at hand. GiB, not tokens: token counts of unsegmented scripts are not comparable.
+Sources. CC-100 GiB and "seen by XLM-R": Conneau et al. 2020 (arXiv 1911.02116), Table 6; rows that
+are split over two scripts there (my, zh) are summed; `-` means the language is not among XLM-R's
+100, whatever later re-releases of CC-100 contain. Joshi class: Joshi et al. 2020 (arXiv
+2004.09095), `?` where no copy of their list was at hand. GiB, not tokens: token counts of
+unsegmented scripts are not comparable.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ zh  cmn Hani Sino-Tibetan    5 63.5  Chinese
 zu  zul Latn Niger-Congo     2 -     Zulu
 """
 
-# A language counts as low-resource below this much CC-100 text; the grouped definition of the report.
+# A language counts as low-resource below this much CC-100 text; the grouped definition of the
+# report.
 LOW_CC100_GIB = 5.0
 HIGH_CC100_GIB = 30.0
 
@@ -179,9 +181,14 @@ def _parse(table: str) -> dict[str, Language]:
         if code in rows:
             raise ValueError(f"language {code!r} has two rows")
         rows[code] = Language(
-            code=code, iso639_3=iso, script=script, family=family, name=name,
-            joshi=None if joshi == "?" else int(joshi), cc100_gib=0.0 if gib == "-" else float(gib),
-        )  # fmt: skip
+            code=code,
+            iso639_3=iso,
+            script=script,
+            family=family,
+            name=name,
+            joshi=None if joshi == "?" else int(joshi),
+            cc100_gib=0.0 if gib == "-" else float(gib),
+        )
     return rows
 
 
@@ -190,10 +197,14 @@ _BY_ISO = {language.iso639_3: language for language in LANGUAGES.values()}
 
 
 def get_language(code: str) -> Language:
-    """The language with this code (two-letter or ISO 639-3); ValueError with the nearest codes otherwise."""
+    """The language with this code (two-letter or ISO 639-3); ValueError with the nearest codes
+    otherwise.
+    """
     found = LANGUAGES.get(code) or _BY_ISO.get(code)
     if found is None:
         near = difflib.get_close_matches(code, [*LANGUAGES, *_BY_ISO], n=4, cutoff=0.3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(f"Unknown language {code!r}.{hint} Add a row to scaling/languages.py for a new one.")
+        raise ValueError(
+            f"Unknown language {code!r}.{hint} Add a row to scaling/languages.py for a new one."
+        )
     return found

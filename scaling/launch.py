@@ -1,4 +1,6 @@
-"""Steps on a Ray Train worker group (Train V2): one fixed gang that runs many steps, one after another."""
+"""Steps on a Ray Train worker group (Train V2): one fixed gang that runs many steps, one after
+another.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,14 @@ from typing import Any
 from scaling.deadline import Limit
 from scaling.hardware import Placement
 
-# A worker group that has not started after this (no such node comes, or none has room) gives its turn back.
+# A worker group that has not started after this (no such node comes, or none has room) gives its
+# turn back.
 START_LIMIT_SECONDS = 1800.0
 _START_TRY_SECONDS = 60.0
 # A drain without a deadline: what Ray Train itself assumes (ray/train/v2/_internal/constants.py).
 UNKNOWN_NOTICE_SECONDS = 120.0
-# Worker groups of one session that end because their machines went away. They are no failures of the steps.
+# Worker groups of one session that end because their machines went away. They are no failures of
+# the steps.
 MAX_PREEMPTIONS = 20
 
 
@@ -37,7 +41,9 @@ class Session:
     workers: int
     use_gpu: bool
     one_node: bool
-    """Whether the gang must sit on one node: its collectives would not be worth the network between two."""
+    """Whether the gang must sit on one node: its collectives would not be worth the network between
+    two.
+    """
     collapsed: frozenset[str]
     """Trainings that re-runs of the plan are for."""
     limits: Mapping[str, Limit]
@@ -45,12 +51,19 @@ class Session:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "id": self.id, "study": self.study, "store": self.store, "steps": list(self.steps),
-            "placements": {step: placement.model_dump() for step, placement in self.placements.items()},
-            "workers": self.workers, "use_gpu": self.use_gpu, "one_node": self.one_node,
+            "id": self.id,
+            "study": self.study,
+            "store": self.store,
+            "steps": list(self.steps),
+            "placements": {
+                step: placement.model_dump() for step, placement in self.placements.items()
+            },
+            "workers": self.workers,
+            "use_gpu": self.use_gpu,
+            "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
-        }  # fmt: skip
+        }
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Session:
@@ -61,7 +74,9 @@ class Session:
 
     @property
     def limit(self) -> Limit:
-        """Of the whole session, start included: the last resort where a controller hangs rather than a worker."""
+        """Of the whole session, start included: the last resort where a controller hangs rather
+        than a worker.
+        """
         total = START_LIMIT_SECONDS + sum(limit.total_seconds for limit in self.limits.values())
         return Limit(total_seconds=total, silent_seconds=total)
 
@@ -80,23 +95,29 @@ def worker(config: dict[str, Any]) -> None:
 
     session = Session.from_json(config["session"])
     if not session.use_gpu:
-        # One thread a worker: sums come out in the same order whatever the machine, so records can be compared.
+        # One thread a worker: sums come out in the same order whatever the machine, so records can
+        # be compared.
         torch.set_num_threads(1)
     store = Store.open(session.store)
     plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
     world = join_world()
     if world.rank == 0:
         started = {
-            "asked_at": config["asked_at"], "start_seconds": time.time() - config["asked_at"], "workers": world.size,
+            "asked_at": config["asked_at"],
+            "start_seconds": time.time() - config["asked_at"],
+            "workers": world.size,
             "steps": session.steps,
-        }  # fmt: skip
+        }
         store.write(f"sessions/{session.id}.json", json.dumps(started))
     with kept_log(store, session.id, world.rank):
-        run_steps(plan, store, session.steps, world, session.placements, session.limits, seconds_left)
+        run_steps(
+            plan, store, session.steps, world, session.placements, session.limits, seconds_left
+        )
 
 
 def seconds_left() -> float | None:
-    """Until a node of this worker group goes away, None while none does. A barrier: every rank calls it alike.
+    """Until a node of this worker group goes away, None while none does. A barrier: every rank
+    calls it alike.
 
     Ray knows of it for a drained node only (see jobs/sentinel.py).
     """
@@ -110,8 +131,8 @@ def seconds_left() -> float | None:
 
 def run_session(session: Session, scratch: str) -> None:
     """Start a worker group, run the session, end the group. Whatever fails there is raised here."""
-    # Before ray.train is imported: the controller looks at its workers this often, which bounds how fast a group
-    # ends. The default of two seconds would be a third of a small study.
+    # Before ray.train is imported: the controller looks at its workers this often, which bounds how
+    # fast a group ends. The default of two seconds would be a third of a small study.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_START_TRY_SECONDS)
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1")
@@ -123,18 +144,22 @@ def run_session(session: Session, scratch: str) -> None:
         worker,
         train_loop_config={"session": session.to_json(), "asked_at": time.time()},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=session.workers, use_gpu=session.use_gpu, resources_per_worker=resources,
+            num_workers=session.workers,
+            use_gpu=session.use_gpu,
+            resources_per_worker=resources,
             placement_strategy="STRICT_PACK" if session.one_node else "PACK",
         ),
         run_config=ray.train.RunConfig(
-            name=session.id, storage_path=scratch,
+            name=session.id,
+            storage_path=scratch,
             # Ray would try to start a group for ever.
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray types the first version
                 controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS),
-                max_failures=0, max_preemption_failures=MAX_PREEMPTIONS,
+                max_failures=0,
+                max_preemption_failures=MAX_PREEMPTIONS,
             ),
         ),
-    ).fit()  # fmt: skip
+    ).fit()
 
 
 def quiet() -> None:

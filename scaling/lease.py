@@ -1,12 +1,14 @@
-"""Two drivers on one store never do a step twice: a lease with heartbeat, on any store that lists consistently.
+"""Two drivers on one store never do a step twice: a lease with heartbeat, on any store that lists
+consistently.
 
-Write-then-list: everybody writes an own file first and lists the folder afterwards. Two who both saw only
-themselves would each have listed before the other wrote, which write-before-list rules out. Whoever sees somebody
-else alive withdraws, waits a random moment and looks again. Ages are differences of the store's own time stamps,
-so that the clocks of two machines do not matter.
+Write-then-list: everybody writes an own file first and lists the folder afterwards. Two who both
+saw only themselves would each have listed before the other wrote, which write-before-list rules
+out. Whoever sees somebody else alive withdraws, waits a random moment and looks again. Ages are
+differences of the store's own time stamps, so that the clocks of two machines do not matter.
 
-A holder that slept through its expiry may wake up in the middle of a heartbeat and write its lease again. So it
-repeats write-then-list before it commits, and whoever took over ignores whom it took over from.
+A holder that slept through its expiry may wake up in the middle of a heartbeat and write its lease
+again. So it repeats write-then-list before it commits, and whoever took over ignores whom it took
+over from.
 """
 
 from __future__ import annotations
@@ -37,12 +39,16 @@ class LeaseLost(RuntimeError):
 
 
 def new_owner() -> str:
-    """host.pid.random: who works here. The first two let a machine see that its own dead processes are dead."""
+    """host.pid.random: who works here. The first two let a machine see that its own dead processes
+    are dead.
+    """
     return f"{_here()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
 
 def _here() -> str:
-    """Where process ids mean the same processes: two containers may share a host's name and not its processes."""
+    """Where process ids mean the same processes: two containers may share a host's name and not its
+    processes.
+    """
     try:
         processes = f"-{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
@@ -66,7 +72,9 @@ def dead_here(owner: str) -> bool:
 
 @dataclass
 class Lease:
-    """A held claim on one step. Note how far it is in `progress`; call `release` in the end, whatever happened."""
+    """A held claim on one step. Note how far it is in `progress`; call `release` in the end,
+    whatever happened.
+    """
 
     store: Store
     step: str
@@ -89,10 +97,11 @@ class Lease:
             raise LeaseLost(f"{self.step}: the lease of {self.owner} was taken over")
 
     def still_ours(self) -> None:
-        """Ask the store, now: before anything that cannot be taken back. LeaseLost if somebody else holds the step.
+        """Ask the store, now: before anything that cannot be taken back. LeaseLost if somebody else
+        holds the step.
 
-        Somebody who only tries withdraws at once, and somebody who died trying expires: both are waited for. Who
-        holds it beats on.
+        Somebody who only tries withdraws at once, and somebody who died trying expires: both are
+        waited for. Who holds it beats on.
         """
         if not self.store.exists(self.name):
             self._lost.set()
@@ -106,7 +115,10 @@ class Lease:
             if not rivals:
                 break
             since = {owner: since.get(owner, stamp) for owner, stamp in rivals.items()}
-            if any((rivals[owner] - first).total_seconds() > BEAT_SECONDS / 2 for owner, first in since.items()):
+            if any(
+                (rivals[owner] - first).total_seconds() > BEAT_SECONDS / 2
+                for owner, first in since.items()
+            ):
                 self._lost.set()
             time.sleep(BEAT_SECONDS / 10)
         self.check()
@@ -119,7 +131,8 @@ class Lease:
         self.store.delete(self.name)
 
     def _rivals(self) -> dict[str, datetime] | None:
-        """Others alive → their last beat; deletes the leases of the dead and of whom we took over from.
+        """Others alive → their last beat; deletes the leases of the dead and of whom we took over
+        from.
 
         None if our own lease is gone: somebody took us for dead and may be working by now.
         """
@@ -129,7 +142,11 @@ class Lease:
             return None
         rivals = {}
         for other, stamp in beats.items():
-            if other in self._beaten or (now - stamp).total_seconds() > self._expiry or dead_here(other):
+            if (
+                other in self._beaten
+                or (now - stamp).total_seconds() > self._expiry
+                or dead_here(other)
+            ):
                 self._beaten.add(other)
                 self.store.delete(f"steps/{self.step}/leases/{other}.json")
             else:
@@ -149,7 +166,8 @@ class Lease:
                 self._write()
                 last = time.monotonic()
             except OSError:
-                # Storage that is away for a moment costs nothing; away for longer, and others see us as dead.
+                # Storage that is away for a moment costs nothing; away for longer, and others see
+                # us as dead.
                 if time.monotonic() - last > self._expiry:
                     self._lost.set()
                     return
@@ -160,17 +178,23 @@ def last_beats(store: Store, step: str) -> dict[str, datetime]:
     return {
         info.base_name.removesuffix(".json"): info.mtime
         for info in store.listing(f"steps/{step}/leases")
-        if info.type == fs.FileType.File and info.base_name.endswith(".json") and not info.base_name.startswith(".")
+        if info.type == fs.FileType.File
+        and info.base_name.endswith(".json")
+        and not info.base_name.startswith(".")
     }
 
 
-def claim(store: Store, step: str, owner: str, *, tries: int = 3, expiry: float = EXPIRY_SECONDS) -> Lease | None:
+def claim(
+    store: Store, step: str, owner: str, *, tries: int = 3, expiry: float = EXPIRY_SECONDS
+) -> Lease | None:
     """The lease on a step, or None if somebody alive has it. Takes over from the dead."""
     lease = Lease(store, step, owner, _expiry=expiry)
     for attempt in range(tries):
         lease._write()
         if lease._rivals() == {}:
-            lease._heart = threading.Thread(target=lease._beat_for_ever, name=f"lease-{step}", daemon=True)
+            lease._heart = threading.Thread(
+                target=lease._beat_for_ever, name=f"lease-{step}", daemon=True
+            )
             lease._heart.start()
             return lease
         store.delete(lease.name)

@@ -1,4 +1,6 @@
-"""Parameters from a folder of safetensors: each rank reads the bytes that it keeps, and no others."""
+"""Parameters from a folder of safetensors: each rank reads the bytes that it keeps, and no
+others.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Filled(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What was filled from a folder, and how to see that it is still there once DeepSpeed holds it."""
+    """What was filled from a folder, and how to see that it is still there once DeepSpeed holds
+    it.
+    """
 
     parameters: Mapping[str, nn.Parameter]
     filled: Mapping[str, Filled]
@@ -41,9 +45,11 @@ class Loaded:
 
 @contextmanager
 def freed_at_once() -> Iterator[None]:
-    """What is freed here goes back to the system at once (glibc): layers that are cut into slices leave no holes.
+    """What is freed here goes back to the system at once (glibc): layers that are cut into slices
+    leave no holes.
 
-    glibc learns from large blocks that are freed to keep such blocks, up to 32 MiB, and then fills memory twice.
+    glibc learns from large blocks that are freed to keep such blocks, up to 32 MiB, and then fills
+    memory twice.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
@@ -66,15 +72,19 @@ def load_tensors(
     ignored: tuple[str, ...] = (),
     dtype: torch.dtype | None = None,
 ) -> dict[str, Filled]:
-    """Fill parameters by name, on every rank; whole ones, or under ZeRO-3 this rank's slice of each.
+    """Fill parameters by name, on every rank; whole ones, or under ZeRO-3 this rank's slice of
+    each.
 
-    Gives what each was filled with, its checksum rounded to `dtype`, in which it will compute (None: its own).
-    Memory beyond the parameters: 16 MiB. The ranks share out the checking of the tensors' SHA-256 by bytes, and
-    check while they read where they read whole tensors. BadWeights names every tensor that is missing, of another
-    shape, or unexpected: there and not wanted, without an `ignored` prefix.
+    Gives what each was filled with, its checksum rounded to `dtype`, in which it will compute
+    (None: its own). Memory beyond the parameters: 16 MiB. The ranks share out the checking of the
+    tensors' SHA-256 by bytes, and check while they read where they read whole tensors. BadWeights
+    names every tensor that is missing, of another shape, or unexpected: there and not wanted,
+    without an `ignored` prefix.
     """
     stored = read_index(folder)
-    unexpected = sorted(name for name in stored if name not in wanted and not name.startswith(ignored))
+    unexpected = sorted(
+        name for name in stored if name not in wanted and not name.startswith(ignored)
+    )
     wrong = {
         "missing": sorted(name for name in wanted if name not in stored),
         "unexpected": unexpected,
@@ -86,7 +96,8 @@ def load_tensors(
     }
     if any(wrong.values()):
         raise BadWeights(
-            f"{folder}: " + "; ".join(f"{what}: {', '.join(names)}" for what, names in wrong.items() if names)
+            f"{folder}: "
+            + "; ".join(f"{what}: {', '.join(names)}" for what, names in wrong.items() if names)
         )
     specs = [Spec(name, stored[name].dtype, stored[name].shape) for name in wanted]
     mine = {spec.name for spec in share_out(specs, size)[rank]}
@@ -118,9 +129,11 @@ def differing(
     rank: int,
     dtype: torch.dtype | None = None,
 ) -> list[str]:
-    """Names of parameters that no longer hold what `load_tensors` filled them with, rounded to the same `dtype`.
+    """Names of parameters that no longer hold what `load_tensors` filled them with, rounded to the
+    same `dtype`.
 
-    The files are read again only for parameters that were filled whole and cut into slices since: heads.
+    The files are read again only for parameters that were filled whole and cut into slices since:
+    heads.
     """
     stored = read_index(folder)
     return [
@@ -144,7 +157,9 @@ def _holds(parameter: Any, filled: Filled, stored: Stored, rank: int, dtype: tor
 
 
 def _add(checksum: int, values: Tensor, dtype: torch.dtype) -> int:
-    """CRC-32 of what came before and these values. It tells a mistake; tampering is what the index's SHA-256 tells."""
+    """CRC-32 of what came before and these values. It tells a mistake; tampering is what the
+    index's SHA-256 tells.
+    """
     for piece in values.split(_PIECE):
         checksum = zlib.crc32(as_bytes(piece.to(dtype)), checksum)
     return checksum
@@ -156,7 +171,8 @@ def _shape(parameter: Any) -> tuple[int, ...]:
 
 
 def _part(parameter: Any, numel: int, rank: int) -> tuple[Tensor, int, int]:
-    """(where it is held, start, stop): the whole flattened tensor, or the elements of this rank's slice.
+    """(where it is held, start, stop): the whole flattened tensor, or the elements of this rank's
+    slice.
 
     ZeRO-3 cuts the flattened tensor into equal slices in the order of ranks, the last one padded.
     """

@@ -1,4 +1,6 @@
-"""What staging resolved, once: the hashes of everything that a step reads, and the names they lie under."""
+"""What staging resolved, once: the hashes of everything that a step reads, and the names they lie
+under.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +20,33 @@ class Lock:
     """What staging resolved, once: hashes of everything that a step reads. Empty before staging."""
 
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Model, or model+arm where an arm has new pieces → `weights`, `tokenizer` (SHA-256) and `revision`."""
+    """Model, or model+arm where an arm has new pieces → `weights`, `tokenizer` (SHA-256) and
+    `revision`.
+    """
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Task → `SPLIT.LANGUAGE` → SHA-256 of its normalised rows."""
     revisions: Mapping[str, str] = field(default_factory=dict)
     """`DataRef.origin` → the commit that was read. No identity: the rows' hashes are."""
 
     def model_identity(self, model: ModelSpec, arm: Arm) -> dict[str, Any]:
-        """What the weights are. Before staging: where they will come from, so such steps are provisional."""
+        """What the weights are. Before staging: where they will come from, so such steps are
+        provisional.
+        """
         locked = self.models.get(staged_name(model.name, arm))
         if locked is not None:
-            return {"architecture": model.architecture, "weights": locked["weights"], "tokenizer": locked["tokenizer"]}
+            return {
+                "architecture": model.architecture,
+                "weights": locked["weights"],
+                "tokenizer": locked["tokenizer"],
+            }
         return {
             "architecture": model.architecture,
             "provisional": [model.source, model.revision, model.keep_layers, model.trim_vocabulary]
-            + ([arm.new_pieces, [text.model_dump() for text in arm.adapt]] if arm.new_pieces else []),
+            + (
+                [arm.new_pieces, [text.model_dump() for text in arm.adapt]]
+                if arm.new_pieces
+                else []
+            ),
         }
 
     def data_identity(self, task: TaskSpec, keys: list[str]) -> dict[str, Any]:
@@ -44,9 +58,14 @@ class Lock:
 
 
 def token_cache_name(
-    task: TaskSpec, recipe: Recipe, data_hash: str, tokenizer: str, table: Mapping[str, str] | None = None
+    task: TaskSpec,
+    recipe: Recipe,
+    data_hash: str,
+    tokenizer: str,
+    table: Mapping[str, str] | None = None,
 ) -> str:
-    """Where the store keeps the token features of one `SPLIT.LANGUAGE`, by the SHA-256 of its rows and tokenizer.
+    """Where the store keeps the token features of one `SPLIT.LANGUAGE`, by the SHA-256 of its rows
+    and tokenizer.
 
     `table`: the transliteration of its text.
     """
@@ -63,5 +82,7 @@ def token_cache_name(
 
 
 def staged_name(model: str, arm: Arm) -> str:
-    """Under what name a model is staged for an arm: its own, unless the arm adds pieces to the vocabulary."""
+    """Under what name a model is staged for an arm: its own, unless the arm adds pieces to the
+    vocabulary.
+    """
     return f"{model}+{arm.name}" if arm.new_pieces else model

@@ -1,7 +1,9 @@
-"""A few real updates in processes of their own: seconds, tokens and peak memory of a placement on this machine.
+"""A few real updates in processes of their own: seconds, tokens and peak memory of a placement on
+this machine.
 
-`scaling calibrate` and `make bench-memory` use it. Token ids are drawn, sequence lengths are given, so that what is
-timed and held is what a study times and holds. `python -m scaling.measuring REQUEST RANK` is one process.
+`scaling calibrate` and `make bench-memory` use it. Token ids are drawn, sequence lengths are given,
+so that what is timed and held is what a study times and holds. `python -m scaling.measuring REQUEST
+RANK` is one process.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ class Measurement:
 
 
 def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]:
-    """Run a gang of processes; one Measurement each. RuntimeError with the end of the log if one fails."""
+    """Run a gang of processes; one Measurement each. RuntimeError with the end of the log if one
+    fails.
+    """
     workers = request.placement["workers"]
     with tempfile.TemporaryDirectory() as folder:
         text = json.dumps({**asdict(request), "folder": folder})
@@ -79,17 +83,21 @@ def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]
             subprocess.Popen(
                 [sys.executable, "-m", "scaling.measuring", text, str(rank)],
                 env={**os.environ, "LOCAL_RANK": str(rank), "DS_LOG_LEVEL": "error"},
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             for rank in range(workers)
-        ]  # fmt: skip
+        ]
         try:
             logs = [process.communicate(timeout=timeout_seconds)[0] for process in processes]
         finally:
             for process in processes:
                 process.kill()
         if any(process.returncode for process in processes):
-            raise RuntimeError(f"measuring {request.weights}: " + next(log for log in logs if log)[-2000:])
+            raise RuntimeError(
+                f"measuring {request.weights}: " + next(log for log in logs if log)[-2000:]
+            )
         found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(workers)]
     return [Measurement(**one) for one in found]
 
@@ -104,7 +112,11 @@ def host_peak(*, reset: bool = False) -> int:
 
 
 def _peak(world: World) -> int:
-    return int(torch.cuda.max_memory_reserved(world.device)) if world.device.type == "cuda" else host_peak()
+    return (
+        int(torch.cuda.max_memory_reserved(world.device))
+        if world.device.type == "cuda"
+        else host_peak()
+    )
 
 
 def _process(request: Request, folder: Path, rank: int) -> Measurement:
@@ -112,11 +124,15 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.workers))
     dist.init_process_group(
-        "nccl" if torch.cuda.is_available() else "gloo", init_method=f"file://{folder}/rendezvous", rank=rank,
+        "nccl" if torch.cuda.is_available() else "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
         world_size=placement.workers,
-    )  # fmt: skip
+    )
     world = join_world()
-    weights = Weights(folder=Path(request.weights), architecture=request.architecture, kept_rows=None)
+    weights = Weights(
+        folder=Path(request.weights), architecture=request.architecture, kept_rows=None
+    )
     kind = KINDS["classification"]
 
     def head(hidden: int) -> nn.Module:
@@ -139,17 +155,31 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
             order = training_order(features, recipe, 0)
             stream = Stream(features=features, kind=kind, recipe=recipe, order=order)
             losses = run_updates(
-                engine, [stream], [0] * len(order), recipe, placement, world, 0, lambda done, total: None, resume
+                engine,
+                [stream],
+                [0] * len(order),
+                recipe,
+                placement,
+                world,
+                0,
+                lambda done, total: None,
+                resume,
             )
             seconds, tokens = time.perf_counter() - before, losses.tokens
         peak = _peak(world)
     gpu = world.device.type == "cuda"
     found = Measurement(
         device=torch.cuda.get_device_name(world.device) if gpu else "cpu",
-        device_gib=torch.cuda.get_device_properties(world.device).total_memory / 2**30 if gpu else 0.0,
-        start_bytes=0 if gpu else start, load_bytes=loaded, peak_bytes=peak, load_seconds=load_seconds,
-        seconds=seconds, tokens=tokens,
-    )  # fmt: skip
+        device_gib=torch.cuda.get_device_properties(world.device).total_memory / 2**30
+        if gpu
+        else 0.0,
+        start_bytes=0 if gpu else start,
+        load_bytes=loaded,
+        peak_bytes=peak,
+        load_seconds=load_seconds,
+        seconds=seconds,
+        tokens=tokens,
+    )
     world.barrier()
     return found
 
@@ -158,9 +188,11 @@ def _features(lengths: list[int], number: int, seed: int) -> Features:
     rng = np.random.default_rng(seed)
     drawn = rng.choice(np.asarray(lengths), number)
     return Features(
-        input_ids=[rng.integers(5, 100, length) for length in drawn], targets=[0] * number, units=np.arange(number),
+        input_ids=[rng.integers(5, 100, length) for length in drawn],
+        targets=[0] * number,
+        units=np.arange(number),
         cut=0,
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

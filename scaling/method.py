@@ -1,4 +1,6 @@
-"""How weights are trained: all of them, or adapters beside them. An axis apart from scale, one for a whole study."""
+"""How weights are trained: all of them, or adapters beside them. An axis apart from scale, one for
+a whole study.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,16 @@ from scaling.spec import FieldError, Spec, did_you_mean
 
 Method = Literal["full", "lora"]
 
-# Linear modules of one layer, the same in both architectures; peft knows no defaults for xlm-roberta-xl.
+# Linear modules of one layer, the same in both architectures; peft knows no defaults for
+# xlm-roberta-xl.
 MODULES = (
-    "attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
-    "intermediate.dense", "output.dense",
-)  # fmt: skip
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 
 
 class Lora(Spec):
@@ -37,4 +44,7 @@ def check_targets(lora: Lora) -> None:
     """FieldError for a target that matches no module of the encoders."""
     for at, target in enumerate(lora.targets):
         if not any(f".{name}".endswith(f".{target}") for name in MODULES):
-            raise FieldError(("lora", "targets", at), f"{target!r} matches no module. {did_you_mean(target, MODULES)}")
+            raise FieldError(
+                ("lora", "targets", at),
+                f"{target!r} matches no module. {did_you_mean(target, MODULES)}",
+            )

@@ -1,7 +1,9 @@
-"""Sequences behind each other instead of padded beside each other: the same numbers, no padding in any layer.
+"""Sequences behind each other instead of padded beside each other: the same numbers, no padding in
+any layer.
 
-The encoder sees one row of all real tokens, with positions that start anew in every sequence, and attention stays
-inside a sequence. Hidden states come back as a padded batch (zero at padding), so that heads know nothing of it.
+The encoder sees one row of all real tokens, with positions that start anew in every sequence, and
+attention stays inside a sequence. Hidden states come back as a padded batch (zero at padding), so
+that heads know nothing of it.
 """
 
 from __future__ import annotations
@@ -40,13 +42,16 @@ class Packing:
         """What the encoder has to be told."""
         # XLM-R's positions start after the padding id.
         return {
-            "position_ids": self.positions + PAD + 1, "token_type_ids": torch.zeros_like(self.positions),
+            "position_ids": self.positions + PAD + 1,
+            "token_type_ids": torch.zeros_like(self.positions),
             "lengths": self.lengths,
-        }  # fmt: skip
+        }
 
     def spread(self, hidden: Tensor) -> Tensor:
         """… x 1 x T x H → … x B x L x H."""
-        spread = hidden.new_zeros(*hidden.shape[:-3], self.shape[0] * self.shape[1], hidden.shape[-1])
+        spread = hidden.new_zeros(
+            *hidden.shape[:-3], self.shape[0] * self.shape[1], hidden.shape[-1]
+        )
         return spread.index_copy(-2, self.places, hidden.squeeze(-3)).unflatten(-2, self.shape)
 
 
@@ -57,30 +62,46 @@ def packing_of(mask: Tensor) -> Packing:
     starts = torch.arange(len(lengths)) * mask.shape[1]
     places = positions + starts.repeat_interleave(torch.tensor(lengths))
     return Packing(
-        shape=(mask.shape[0], mask.shape[1]), lengths=lengths, places=places.to(mask.device, non_blocking=True),
+        shape=(mask.shape[0], mask.shape[1]),
+        lengths=lengths,
+        places=places.to(mask.device, non_blocking=True),
         positions=positions[None].to(mask.device, non_blocking=True),
-    )  # fmt: skip
+    )
 
 
-def by_length(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any) -> Tensor:
-    """1 x heads x T x D → the same: one call for neighbours of one length, which sorted batches have many of."""
+def by_length(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any
+) -> Tensor:
+    """1 x heads x T x D → the same: one call for neighbours of one length, which sorted batches
+    have many of.
+    """
     found, start = [], 0
     for length, alike in groupby(lengths):
         number = len(list(alike))
         stop = start + number * length
-        q, k, v = (one[0, :, start:stop].unflatten(1, (number, length)).transpose(0, 1) for one in (query, key, value))
+        q, k, v = (
+            one[0, :, start:stop].unflatten(1, (number, length)).transpose(0, 1)
+            for one in (query, key, value)
+        )
         part = nn.functional.scaled_dot_product_attention(q, k, v, **how)
         found.append(part.transpose(0, 1).flatten(1, 2))
         start = stop
     return torch.cat(found, dim=1)[None]
 
 
-def jagged(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any) -> Tensor:
-    """1 x heads x T x D → the same: one call for all sequences; on a GPU in half precision flash attention."""
+def jagged(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any
+) -> Tensor:
+    """1 x heads x T x D → the same: one call for all sequences; on a GPU in half precision flash
+    attention.
+    """
     offsets = torch.tensor([0, *lengths]).cumsum(0).to(query.device, non_blocking=True)
     q, k, v = (
         torch.nested.nested_tensor_from_jagged(
-            one[0].transpose(0, 1).contiguous(), offsets, min_seqlen=min(lengths), max_seqlen=max(lengths)
+            one[0].transpose(0, 1).contiguous(),
+            offsets,
+            min_seqlen=min(lengths),
+            max_seqlen=max(lengths),
         ).transpose(1, 2)
         for one in (query, key, value)
     )
@@ -89,9 +110,17 @@ def jagged(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], 
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *,
-    lengths: tuple[int, ...], dropout: float = 0.0, scaling: float | None = None, **_: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    lengths: tuple[int, ...],
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
     """As transformers calls it: 1 x heads x T x D each → 1 x T x heads x D."""
     attend = jagged if query.is_cuda else by_length
     found = attend(query, key, value, lengths, dropout_p=dropout, scale=scaling)

@@ -7,7 +7,9 @@ from scaling.store import Scan
 
 
 def pending_steps(plan: Plan, scan: Scan) -> list[str]:
-    """Steps that must run, parents first: unscored cells, and the trainings whose weights they need."""
+    """Steps that must run, parents first: unscored cells, and the trainings whose weights they
+    need.
+    """
     wanted: set[str] = set()
     for step in reversed(list(plan.steps.values())):
         children = [child for child in plan.children_of(step.id) if child in wanted]
@@ -15,16 +17,19 @@ def pending_steps(plan: Plan, scan: Scan) -> list[str]:
         if step.action == "eval":
             if not done:
                 wanted.add(step.id)
-        # A training below which nothing is planned is wanted for its record (a check of learning rates).
-        elif (not done and not (plan.children_of(step.id) and _scored_below(plan, step.id, scan))) or (
-            children and step.id not in scan.weights
-        ):
+        # A training below which nothing is planned is wanted for its record (a check of learning
+        # rates).
+        elif (
+            not done and not (plan.children_of(step.id) and _scored_below(plan, step.id, scan))
+        ) or (children and step.id not in scan.weights):
             wanted.add(step.id)
     return [step for step in plan.steps if step in wanted]
 
 
 def _scored_below(plan: Plan, step: str, scan: Scan) -> bool:
-    """Whether every scoring that descends from a training is done, which makes the training itself unnecessary."""
+    """Whether every scoring that descends from a training is done, which makes the training itself
+    unnecessary.
+    """
     below = [step]
     while below:
         for child in plan.children_of(below.pop()):

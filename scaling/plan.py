@@ -1,4 +1,6 @@
-"""Study → cells → unique steps, in an order in which parents come first. Pure: the same study, the same steps."""
+"""Study → cells → unique steps, in an order in which parents come first. Pure: the same study, the
+same steps.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from scaling.tasks import KIND_VERSIONS, TaskSpec
 
 Phase = Literal["ii", "iii", "eval"]
 RERUN_SEEDS = 1_000_000
-# Raised when the same recipe, data and seed come to draw other batches (scaling/data/batching.py). 2: pools of 50.
+# Raised when the same recipe, data and seed come to draw other batches (scaling/data/batching.py).
+# 2: pools of 50.
 ORDER_VERSION = 2
 
 
@@ -46,7 +49,9 @@ class Step:
     mixture: Mixture
     """What is trained on, or scored: `task` comes first."""
     updates_like: tuple[str, ...] = ()
-    """Take as many updates as these trainings together, instead of what the recipe's epochs give."""
+    """Take as many updates as these trainings together, instead of what the recipe's epochs
+    give.
+    """
     random_init: int | None = None
     """Seed of random weights in the place of the pretrained ones."""
     transliterate: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +59,9 @@ class Step:
 
     @property
     def training_seed(self) -> int:
-        """What everything random in the step is drawn from: the seed, and for a re-run one that no study counts to."""
+        """What everything random in the step is drawn from: the seed, and for a re-run one that no
+        study counts to.
+        """
         return (self.seed or 0) + RERUN_SEEDS * self.rerun
 
 
@@ -73,7 +80,9 @@ class Cell:
     scored: str
     """Id of the eval step."""
     rerun: int = 0
-    """Re-runs in this chain of trainings: 0 for the first runs; the highest is the one that converged, if any did."""
+    """Re-runs in this chain of trainings: 0 for the first runs; the highest is the one that
+    converged, if any did.
+    """
     same_data: bool
 
 
@@ -107,19 +116,23 @@ class Plan:
         return any("provisional" in str(step.identity) for step in self.steps.values())
 
 
-# Execution and book-keeping stay out; so does every field that equals its default when it is encoded.
+# Execution and book-keeping stay out; so does every field that equals its default when it is
+# encoded.
 def _recipe_identity(recipe: Recipe, fields: set[str]) -> dict[str, Any]:
     return recipe.model_dump(include=fields, exclude_defaults=True)
 
 
 _TRAIN_FIELDS = set(Recipe.model_fields) - {"pool_depth"}
 _EVAL_FIELDS = {"max_length", "precision", "prefix", "pooling"}
-# What a member of a mixture keeps of its own task's recipe: how its text is read and its head is built.
+# What a member of a mixture keeps of its own task's recipe: how its text is read and its head is
+# built.
 TEXT_FIELDS = {"max_length", "prefix", "pooling"}
 
 
 def _training_data(study: Study, tasks: Iterable[str]) -> set[tuple[str, ...]]:
-    """Sources that the tasks train on: the same text under two names (SQuAD for LAReQA) is the same data."""
+    """Sources that the tasks train on: the same text under two names (SQuAD for LAReQA) is the same
+    data.
+    """
     return {
         (name,) if ref.source.startswith("package:") else (ref.source, *ref.files.get("train", ()))
         for name in tasks
@@ -141,7 +154,8 @@ class _Builder:
 
     def _add(self, prefix: str, identity: dict[str, Any], **fields: Any) -> str:
         key = fingerprint(identity)
-        # Two cells may reach one step along different arms: the first to name it gives the readable part.
+        # Two cells may reach one step along different arms: the first to name it gives the readable
+        # part.
         known = self._by_fingerprint.get(key)
         if known is None:
             known = self._by_fingerprint[key] = f"{prefix}.{key}"
@@ -158,13 +172,25 @@ class _Builder:
         """Fields of a step that say what it starts from and how it reads text."""
         random = seed if arm.control == "random-init" and parent is None else None
         return {
-            "model": model.name, "arm": arm.name, "parent": parent, "staged": staged_name(model.name, arm),
-            "random_init": random, "transliterate": arm.transliterate,
-        }  # fmt: skip
+            "model": model.name,
+            "arm": arm.name,
+            "parent": parent,
+            "staged": staged_name(model.name, arm),
+            "random_init": random,
+            "transliterate": arm.transliterate,
+        }
 
     def _tables(self, arm: Arm, languages: Iterable[str]) -> dict[str, Any]:
-        used = {code: self.study.table(arm.transliterate[code]) for code in languages if code in arm.transliterate}
-        return {"transliterated": {code: fingerprint(dict(table)) for code, table in used.items()}} if used else {}
+        used = {
+            code: self.study.table(arm.transliterate[code])
+            for code in languages
+            if code in arm.transliterate
+        }
+        return (
+            {"transliterated": {code: fingerprint(dict(table)) for code, table in used.items()}}
+            if used
+            else {}
+        )
 
     def _member_identity(self, member: Member, arm: Arm) -> dict[str, Any]:
         spec = self.study.task(member.task)
@@ -182,11 +208,16 @@ class _Builder:
         }
 
     def _mixture_identity(self, mixture: Mixture, arm: Arm, recipe: Recipe) -> dict[str, Any]:
-        """Of one member: its fields. Of several: the members, how they are drawn, and what is theirs of a recipe."""
+        """Of one member: its fields. Of several: the members, how they are drawn, and what is
+        theirs of a recipe.
+        """
         if len(mixture.members) == 1:
             (member,) = mixture.members
             depth = _depth_of(self.study.task(member.task))
-            return {**self._member_identity(member, arm), "recipe": _recipe_identity(recipe, _TRAIN_FIELDS | depth)}
+            return {
+                **self._member_identity(member, arm),
+                "recipe": _recipe_identity(recipe, _TRAIN_FIELDS | depth),
+            }
         members = []
         for member in mixture.members:
             own = TEXT_FIELDS | _depth_of(self.study.task(member.task))
@@ -203,10 +234,19 @@ class _Builder:
         }
 
     def runs(
-        self, model: ModelSpec, arm: Arm, mixture: Mixture, seed: int, parent: str | None, phase: Phase, *,
-        most: int | None, like: tuple[str, ...] = (),
-    ) -> list[str]:  # fmt: skip
-        """A training and its re-runs, at most so many, as far as those before them are known to have collapsed.
+        self,
+        model: ModelSpec,
+        arm: Arm,
+        mixture: Mixture,
+        seed: int,
+        parent: str | None,
+        phase: Phase,
+        *,
+        most: int | None,
+        like: tuple[str, ...] = (),
+    ) -> list[str]:
+        """A training and its re-runs, at most so many, as far as those before them are known to
+        have collapsed.
 
         `most` of None asks for the first run alone and says nothing about what may replace it.
         """
@@ -214,16 +254,30 @@ class _Builder:
         if most is None:
             return found
         while found[-1] in self.collapsed and len(found) <= most:
-            found.append(self.train(model, arm, mixture, seed, parent, phase, like=like, rerun=len(found)))
+            found.append(
+                self.train(model, arm, mixture, seed, parent, phase, like=like, rerun=len(found))
+            )
         (self.replaceable if len(found) <= most else self.final).add(found[-1])
         return found
 
     def train(
-        self, model: ModelSpec, arm: Arm, mixture: Mixture, seed: int, parent: str | None, phase: Phase, *,
-        like: tuple[str, ...] = (), rerun: int = 0,
-    ) -> str:  # fmt: skip
+        self,
+        model: ModelSpec,
+        arm: Arm,
+        mixture: Mixture,
+        seed: int,
+        parent: str | None,
+        phase: Phase,
+        *,
+        like: tuple[str, ...] = (),
+        rerun: int = 0,
+    ) -> str:
         first = mixture.members[0].task
-        recipe = self.study.recipe(first) if phase == "iii" or like else self.study.arm_recipe(arm, first)
+        recipe = (
+            self.study.recipe(first)
+            if phase == "iii" or like
+            else self.study.arm_recipe(arm, first)
+        )
         identity = {
             "action": "train",
             "order": ORDER_VERSION,
@@ -238,10 +292,18 @@ class _Builder:
         label = task if plain else arm.name if phase == "ii" else f"{arm.name}-{task}"
         again = f"r{rerun}" if rerun else ""
         return self._add(
-            f"{phase}.{model.name}.{label}.s{seed}{again}", identity, action="train", phase=phase, task=first,
-            seed=seed, rerun=rerun, recipe=recipe, mixture=mixture, updates_like=like,
+            f"{phase}.{model.name}.{label}.s{seed}{again}",
+            identity,
+            action="train",
+            phase=phase,
+            task=first,
+            seed=seed,
+            rerun=rerun,
+            recipe=recipe,
+            mixture=mixture,
+            updates_like=like,
             **self._start(model, arm, seed, parent),
-        )  # fmt: skip
+        )
 
     def eval(self, model: ModelSpec, arm: Arm, target: str, seed: int, parent: str | None) -> str:
         spec, recipe = self.study.task(target), self.study.recipe(target)
@@ -262,27 +324,49 @@ class _Builder:
         again = self.steps[parent].rerun if parent is not None else 0
         suffix = "" if own_seed is None else f".s{seed}{f'r{again}' if again else ''}"
         return self._add(
-            f"eval.{model.name}.{arm.name}-{target}{suffix}", identity, action="eval", phase="eval", task=target,
-            seed=own_seed, rerun=again, recipe=recipe, mixture=Mixture(members=(Member(task=target),)), **start,
-        )  # fmt: skip
+            f"eval.{model.name}.{arm.name}-{target}{suffix}",
+            identity,
+            action="eval",
+            phase="eval",
+            task=target,
+            seed=own_seed,
+            rerun=again,
+            recipe=recipe,
+            mixture=Mixture(members=(Member(task=target),)),
+            **start,
+        )
 
-    def intermediate(self, model: ModelSpec, arm: Arm, target: str, seed: int, most: int | None) -> list[list[str]]:
-        """Phase ii of an arm: its trainings in order, each with at most so many re-runs; the last starts the next."""
+    def intermediate(
+        self, model: ModelSpec, arm: Arm, target: str, seed: int, most: int | None
+    ) -> list[list[str]]:
+        """Phase ii of an arm: its trainings in order, each with at most so many re-runs; the last
+        starts the next.
+        """
         steps: list[list[str]] = []
         for mixture in mixtures(arm, self.study.all_tasks):
-            steps.append(self.runs(model, arm, mixture, seed, steps[-1][-1] if steps else None, "ii", most=most))
+            steps.append(
+                self.runs(
+                    model, arm, mixture, seed, steps[-1][-1] if steps else None, "ii", most=most
+                )
+            )
         own = self.study.task(target).trains_on
         if arm.like is not None and own:
             # First runs: how many updates an arm takes does not hang on what collapsed.
-            first = [runs[0] for runs in self.intermediate(model, self.study.arm(arm.like), target, seed, None)]
+            first = [
+                runs[0]
+                for runs in self.intermediate(model, self.study.arm(arm.like), target, seed, None)
+            ]
             mixture = Mixture(members=(Member(task=own[-1]),))
-            steps.append(self.runs(model, arm, mixture, seed, None, "ii", most=most, like=tuple(first)))
+            steps.append(
+                self.runs(model, arm, mixture, seed, None, "ii", most=most, like=tuple(first))
+            )
         return steps
 
     def cells(self, model: ModelSpec, arm: Arm, target: str, seed: int) -> Iterator[Cell]:
         """A cell, and once more for every re-run of the training that is scored.
 
-        What starts from a training starts from its last re-run: a collapsed phase ii would spoil all that follows.
+        What starts from a training starts from its last re-run: a collapsed phase ii would spoil
+        all that follows.
         """
         shared = self.study.intermediate_seed
         first_seed = seed if shared == "per_seed" else int(shared)
@@ -290,23 +374,35 @@ class _Builder:
         most = self.study.reruns if arm.control is None else 0
         trains_on = self.study.task(target).trains_on
         together = arm.with_target and bool(trains_on)
-        # A target that nothing is trained for has no phase iii to join: phase ii is then the arm's tasks alone.
+        # A target that nothing is trained for has no phase iii to join: phase ii is then the arm's
+        # tasks alone.
         alone = arm.model_copy(update={"with_target": together})
         chain = self.intermediate(model, alone, target, first_seed, most)
         num_intermediate = len(chain)
         steps = [Mixture(members=(Member(task=task),)) for task in trains_on]
         for mixture in [with_target(arm, trains_on, self.study.all_tasks)] if together else steps:
-            chain.append(self.runs(model, arm, mixture, seed, chain[-1][-1] if chain else None, "iii", most=most))
+            chain.append(
+                self.runs(
+                    model, arm, mixture, seed, chain[-1][-1] if chain else None, "iii", most=most
+                )
+            )
         matched = trains_on if arm.like is not None else arm.intermediate
         above = [runs[-1] for runs in chain[:-1]]
         for run in chain[-1] if chain else [None]:
             used = [*above, run] if run is not None else []
             yield Cell(
-                model=model.name, arm=arm.name, target=target, seed=seed,
-                intermediate=tuple(used[:num_intermediate]), trained=tuple(used[num_intermediate:]),
-                scored=self.eval(model, arm, target, seed, run), rerun=sum(self.steps[step].rerun for step in used),
-                same_data=bool(_training_data(self.study, matched) & _training_data(self.study, trains_on)),
-            )  # fmt: skip
+                model=model.name,
+                arm=arm.name,
+                target=target,
+                seed=seed,
+                intermediate=tuple(used[:num_intermediate]),
+                trained=tuple(used[num_intermediate:]),
+                scored=self.eval(model, arm, target, seed, run),
+                rerun=sum(self.steps[step].rerun for step in used),
+                same_data=bool(
+                    _training_data(self.study, matched) & _training_data(self.study, trains_on)
+                ),
+            )
 
 
 def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
@@ -318,8 +414,11 @@ def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
                     yield model, arm, target, seed
 
 
-def make_plan(study: Study, lock: Lock | None = None, collapsed: frozenset[str] = frozenset()) -> Plan:
-    """Every cell of the study and the unique steps behind them, re-runs of collapsed trainings included.
+def make_plan(
+    study: Study, lock: Lock | None = None, collapsed: frozenset[str] = frozenset()
+) -> Plan:
+    """Every cell of the study and the unique steps behind them, re-runs of collapsed trainings
+    included.
 
     No torch, no files, no network.
     """
@@ -332,13 +431,19 @@ def make_plan(study: Study, lock: Lock | None = None, collapsed: frozenset[str] 
         for cell in builder.cells(study.model(model), arm, target, seed)
     )
     return Plan(
-        study=study, lock=builder.lock, cells=cells, steps=builder.steps, collapsed=collapsed,
+        study=study,
+        lock=builder.lock,
+        cells=cells,
+        steps=builder.steps,
+        collapsed=collapsed,
         replaceable=frozenset(builder.replaceable - builder.final),
-    )  # fmt: skip
+    )
 
 
 def _rate_plan(study: Study, lock: Lock, collapsed: frozenset[str]) -> Plan:
-    """Every training of a check of learning rates: as many at every size as at any other, no cell, no re-run."""
+    """Every training of a check of learning rates: as many at every size as at any other, no cell,
+    no re-run.
+    """
     builder = _Builder(study, lock, collapsed)
     none = next(arm for arm in study.arms if arm.name == "none")
     for rate in study.learning_rates:

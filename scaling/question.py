@@ -1,4 +1,6 @@
-"""What a study asks, fixed in its file before any number exists: the axis, the languages, the margins."""
+"""What a study asks, fixed in its file before any number exists: the axis, the languages, the
+margins.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,8 @@ class Question(Spec):
     margin_at_largest: float = Field(default=0.5, gt=0)
     """Equivalence margin of the gain at the largest size, points."""
     resamples: int = Field(default=10_000, ge=0)
-    """Bootstrap draws, for display only: three to five seeds are too few for a bootstrap interval."""
+    """Bootstrap draws, for display only: three to five seeds are too few for a bootstrap
+    interval.
+    """
     seed: int = 0
     """Seed of everything random in the analysis."""

@@ -1,7 +1,9 @@
-"""Which steps run next: everything ready, longest remaining path first, small steps grouped into sessions.
+"""Which steps run next: everything ready, longest remaining path first, small steps grouped into
+sessions.
 
 Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation
-(`scaling.simulate`). A session is what one worker group does: steps of one gang size, one after another.
+(`scaling.simulate`). A session is what one worker group does: steps of one gang size, one after
+another.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from scaling.store import Scan
 
 # A session shorter than this would pay more for starting a worker group than for work.
 SESSION_SECONDS = 120.0
-# In a longer one start-up is below a hundredth already: more length would only make everybody else wait.
+# In a longer one start-up is below a hundredth already: more length would only make everybody else
+# wait.
 LONGEST_SECONDS = 100 * START_SECONDS
 # Tries of a step before it counts as failed and takes its descendants with it.
 MAX_TRIES = 3
@@ -30,7 +33,9 @@ GAP_LOOKS = 32
 
 @dataclass(kw_only=True)
 class ReadyQueue:
-    """State of one run. `take` hands out sessions, `commit` notes steps that are done, `close` ends a session."""
+    """State of one run. `take` hands out sessions, `commit` notes steps that are done, `close` ends
+    a session.
+    """
 
     plan: Plan
     pending: list[str]
@@ -77,9 +82,12 @@ class ReadyQueue:
         self._shortest: dict[str, float] = {}
         for step in sorted(self._open, key=self._order.__getitem__, reverse=True):
             below = [child for child in self.plan.children_of(step) if child in self._path]
-            self._path[step] = self.seconds[step] + max((self._path[child] for child in below), default=0.0)
+            self._path[step] = self.seconds[step] + max(
+                (self._path[child] for child in below), default=0.0
+            )
             self._shortest[step] = self.seconds[step] * self._gang(step) + min(
-                (self._shortest[child] + self._start_of(child, step) for child in below), default=0.0
+                (self._shortest[child] + self._start_of(child, step) for child in below),
+                default=0.0,
             )
         waiting = {step for _, step in self._later}
         self._ready, self._left = {}, {}
@@ -94,7 +102,11 @@ class ReadyQueue:
         self.nodes = nodes
 
     def extend(
-        self, plan: Plan, pending: Iterable[str], seconds: Mapping[str, float], placements: Mapping[str, Placement]
+        self,
+        plan: Plan,
+        pending: Iterable[str],
+        seconds: Mapping[str, float],
+        placements: Mapping[str, Placement],
     ) -> None:
         """Go on with a plan that has grown: new steps join, steps that it no longer has leave."""
         # Also what was done before, if its weights are gone and a new step starts from them.
@@ -137,7 +149,9 @@ class ReadyQueue:
         return self.placements[step].workers
 
     def _start_of(self, child: str, parent: str) -> float:
-        """Device seconds until a child can run: it needs a worker group of its own if its gang is another one."""
+        """Device seconds until a child can run: it needs a worker group of its own if its gang is
+        another one.
+        """
         gang = self._gang(child)
         return 0.0 if gang == self._gang(parent) else self.start_seconds * gang
 
@@ -164,8 +178,8 @@ class ReadyQueue:
     def take(self, now: float) -> tuple[str, tuple[str, ...]] | None:
         """(session, steps) for free devices, or None.
 
-        Lines of one gang size each, the longest path first. The first line whose gang has no room gets a
-        reservation; whoever comes after it may use only what the reservation leaves.
+        Lines of one gang size each, the longest path first. The first line whose gang has no room
+        gets a reservation; whoever comes after it may use only what the reservation leaves.
         """
         while self._later and self._later[0][0] <= now:
             self._offer(heapq.heappop(self._later)[1])
@@ -173,7 +187,10 @@ class ReadyQueue:
         free = self.free_slots
         reservation: Reservation | None = None
         poor = False
-        for gang in sorted((gang for gang, line in self._ready.items() if line), key=lambda gang: self._ready[gang][0]):
+        for gang in sorted(
+            (gang for gang, line in self._ready.items() if line),
+            key=lambda gang: self._ready[gang][0],
+        ):
             homes = nodes_for(gang, self.nodes, room, reservation) if gang <= free else []
             if homes:
                 found = self._compose(gang, now, room, reservation, homes)
@@ -188,9 +205,16 @@ class ReadyQueue:
         return None
 
     def _compose(
-        self, gang: int, now: float, room: Sequence[int], reservation: Reservation | None, homes: Sequence[int]
+        self,
+        gang: int,
+        now: float,
+        room: Sequence[int],
+        reservation: Reservation | None,
+        homes: Sequence[int],
     ) -> tuple[tuple[str, ...], dict[int, int]] | None:
-        """Steps for one session of a gang and where it runs, or None if the reservation or the budget forbids all."""
+        """Steps for one session of a gang and where it runs, or None if the reservation or the
+        budget forbids all.
+        """
         line = self._ready[gang]
         if gang > max(self.nodes):
             place = spread(gang, room, homes)
@@ -203,20 +227,28 @@ class ReadyQueue:
             steps = self._fill(gang, line, float("inf"))
             return (steps, {self._nearest(steps[0], open_homes): gang}) if steps else None
         assert reservation is not None
-        steps = self._fill(gang, line, (reservation.at - now) / self.pace(gang) - self.start_seconds)
+        steps = self._fill(
+            gang, line, (reservation.at - now) / self.pace(gang) - self.start_seconds
+        )
         return (steps, {reservation.node: gang}) if steps else None
 
     def _nearest(self, step: str, homes: Sequence[int]) -> int:
-        """The node that made the parent if it has room: its files are there. Else the fullest that has room."""
+        """The node that made the parent if it has room: its files are there. Else the fullest that
+        has room.
+        """
         home = self._home.get(self.plan.steps[step].parent or "", homes[0])
         return home if home in homes else homes[0]
 
-    def _fill(self, gang: int, line: Sequence[tuple[float, int, str]], window: float) -> tuple[str, ...]:
-        """Steps for one session that last no longer than `window` seconds; () if none is so short or affordable.
+    def _fill(
+        self, gang: int, line: Sequence[tuple[float, int, str]], window: float
+    ) -> tuple[str, ...]:
+        """Steps for one session that last no longer than `window` seconds; () if none is so short
+        or affordable.
 
-        Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half of what is
-        left, so that sessions are long at first and short in the end. Descendants follow their parent at once,
-        since its weights are at hand; scorings do so always. A descendant of another gang size waits for its own line.
+        Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half
+        of what is left, so that sessions are long at first and short in the end. Descendants follow
+        their parent at once, since its weights are at hand; scorings do so always. A descendant of
+        another gang size waits for its own line.
         """
         if window <= 0:
             return ()
@@ -226,7 +258,8 @@ class ReadyQueue:
             even = LONGEST_SECONDS
         share = min(window, max(SESSION_SECONDS, min(even, LONGEST_SECONDS)))
         if self.budget is not None and gang not in self._took:
-            # Nothing of this size has ended yet: an estimate may be off by factors, so little money follows it.
+            # Nothing of this size has ended yet: an estimate may be off by factors, so little money
+            # follows it.
             share = min(share, SESSION_SECONDS)
         steps: list[str] = []
         chosen: set[str] = set()
@@ -247,7 +280,9 @@ class ReadyQueue:
                 ):
                     continue
                 children = [
-                    child for child in self.plan.children_of(step) if child in self._open and self._gang(child) == gang
+                    child
+                    for child in self.plan.children_of(step)
+                    if child in self._open and self._gang(child) == gang
                 ]
                 scorings = sorted(
                     (child for child in children if self.plan.steps[child].action == "eval"),
@@ -262,7 +297,9 @@ class ReadyQueue:
                 steps += [step, *scorings]
                 chosen.update((step, *scorings))
                 total += unit
-                stack += sorted((child for child in children if child not in chosen), key=self._path.__getitem__)
+                stack += sorted(
+                    (child for child in children if child not in chosen), key=self._path.__getitem__
+                )
         return tuple(steps)
 
     def _purse(self, gang: int) -> float:
@@ -275,7 +312,10 @@ class ReadyQueue:
     def _too_dear(self, gang: int) -> bool:
         """Whether the budget reaches to no scoring below any step in this line."""
         purse = self._purse(gang)
-        return purse < float("inf") and min(self._shortest[step] for _, _, step in self._ready[gang]) / gang > purse
+        return (
+            purse < float("inf")
+            and min(self._shortest[step] for _, _, step in self._ready[gang]) / gang > purse
+        )
 
     def _dollars(self, gang: int, seconds: float) -> float:
         return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price
@@ -291,15 +331,21 @@ class ReadyQueue:
         self._busy.update(steps)
         self._left[gang] -= total
         self.running[name] = Running(
-            steps=steps, gang=gang, place=place, taken_at=now, dollars=self._dollars(gang, total),
+            steps=steps,
+            gang=gang,
+            place=place,
+            taken_at=now,
+            dollars=self._dollars(gang, total),
             ends_at=now + (self.start_seconds + total) * self.pace(gang),
-        )  # fmt: skip
+        )
         return name, steps
 
     # taking back
 
     def done_in(self, scan: Scan) -> Callable[[str], bool]:
-        """Whether a step is done by a listing of the store: a training that open steps start from needs its weights."""
+        """Whether a step is done by a listing of the store: a training that open steps start from
+        needs its weights.
+        """
 
         def done(step: str) -> bool:
             if step not in self.plan.steps:
@@ -315,7 +361,11 @@ class ReadyQueue:
 
     def look(self, done: Callable[[str], bool]) -> list[str]:
         """Commit every open step that is done, whoever did it; which these were."""
-        found = [step for step in sorted(self._open, key=self._order.__getitem__, reverse=True) if done(step)]
+        found = [
+            step
+            for step in sorted(self._open, key=self._order.__getitem__, reverse=True)
+            if done(step)
+        ]
         for step in found:
             self.commit(step)
         return found
@@ -339,7 +389,8 @@ class ReadyQueue:
         error: str | None,
         device_seconds: float | None = None,
     ) -> None:
-        """Take a session back. `done` asks the store; an error is a try of the first step that is not done.
+        """Take a session back. `done` asks the store; an error is a try of the first step that is
+        not done.
 
         `device_seconds` is what the session cost, everything since it was taken if absent.
         """
@@ -367,12 +418,16 @@ class ReadyQueue:
             else:
                 self._offer(step)
 
-    def _settle(self, ended: Running, left: Sequence[str], now: float, device_seconds: float | None) -> None:
+    def _settle(
+        self, ended: Running, left: Sequence[str], now: float, device_seconds: float | None
+    ) -> None:
         took = (now - ended.taken_at) * ended.gang if device_seconds is None else device_seconds
         self.spent += took * self.price
         if not left:
             before = self._took.get(ended.gang, (0.0, 0.0))
-            estimated = (self.start_seconds + sum(self.seconds[step] for step in ended.steps)) * ended.gang
+            estimated = (
+                self.start_seconds + sum(self.seconds[step] for step in ended.steps)
+            ) * ended.gang
             self._took[ended.gang] = (before[0] + took, before[1] + estimated)
 
     def _fail(self, step: str, reason: str) -> None:

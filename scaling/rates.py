@@ -1,7 +1,9 @@
-"""A check of learning rates: English dev scores by size and rate, from a store. Every size had the same trials.
+"""A check of learning rates: English dev scores by size and rate, from a store. Every size had the
+same trials.
 
-One rate serves all sizes of a study: the one whose English dev score is best on average over the sizes. What a size
-would gain by a rate of its own is shown beside it, and whether that is more than noise.
+One rate serves all sizes of a study: the one whose English dev score is best on average over the
+sizes. What a size would gain by a rate of its own is shown beside it, and whether that is more than
+noise.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ class Choice:
     is_edge: bool
     """Nothing was tried on one side of it."""
     own: dict[str, tuple[float, float, float]]
-    """Size → its own best rate, by how much it is better there than the shared one, standard error of that."""
+    """Size → its own best rate, by how much it is better there than the shared one, standard error
+    of that.
+    """
 
 
 def rate_scores(plan: Plan, store: Store) -> list[RateScore]:
@@ -55,18 +59,27 @@ def rate_scores(plan: Plan, store: Store) -> list[RateScore]:
     found = []
     study = plan.study
     order = {name: at for at, name in enumerate([*study.trained_tasks, *study.models])}
-    for (task, model, rate), steps in sorted(trials.items(), key=lambda item: (order[item[0][0]], order[item[0][1]])):
+    for (task, model, rate), steps in sorted(
+        trials.items(), key=lambda item: (order[item[0][0]], order[item[0][1]])
+    ):
         trainings = [store.record(step).training for step in steps if step in done]
         kept = [one for one in trainings if one is not None]
-        judged = [(one.dev_score, one.dev_n) for one in kept if one.dev_score is not None and one.dev_n]
+        judged = [
+            (one.dev_score, one.dev_n) for one in kept if one.dev_score is not None and one.dev_n
+        ]
         scores = tuple(score for score, _ in judged)
         error = math.sqrt(sum(score * (1 - score) / n for score, n in judged)) / max(1, len(judged))
         found.append(
             RateScore(
-                task=task, model=model, rate=rate, scores=scores, error=error, planned=len(steps),
+                task=task,
+                model=model,
+                rate=rate,
+                scores=scores,
+                error=error,
+                planned=len(steps),
                 collapsed=sum(one.collapsed for one in kept),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -86,7 +99,9 @@ def choose(scores: Sequence[RateScore]) -> list[Choice]:
             best = max(here.values(), key=lambda one: (one.score, -one.rate))
             error = math.hypot(best.error, here[shared].error) if best.rate != shared else 0.0
             own[model] = (best.rate, best.score - here[shared].score, error)
-        choices.append(Choice(task=task, rate=shared, is_edge=shared in (rates[0], rates[-1]), own=own))
+        choices.append(
+            Choice(task=task, rate=shared, is_edge=shared in (rates[0], rates[-1]), own=own)
+        )
     return choices
 
 
@@ -95,17 +110,24 @@ def rate_lines(choices: Sequence[Choice]) -> list[str]:
     lines = []
     for choice in choices:
         if choice.is_edge:
-            lines.append(f"{choice.task}: {choice.rate:g} is at the edge of the rates tried; try more beyond it")
+            lines.append(
+                f"{choice.task}: {choice.rate:g} is at the edge of the rates tried; try more"
+                " beyond it"
+            )
         for model, (rate, gain, error) in choice.own.items():
             if gain > 0:
                 verdict = "more than noise" if gain > 2 * error else "within noise"
                 lines.append(
-                    f"{choice.task}: {model} alone would take {rate:g}, {100 * gain:.1f} points better there "
-                    f"(standard error {100 * error:.1f}): {verdict}"
+                    f"{choice.task}: {model} alone would take {rate:g}, {100 * gain:.1f} points"
+                    f" better there (standard error {100 * error:.1f}): {verdict}"
                 )
     return lines
 
 
 def recipe_lines(choices: Sequence[Choice]) -> list[str]:
     """YAML for the study."""
-    return ["recipes:", *(f"  {one.task}: {{learning_rate: {one.rate:.1e}}}" for one in choices)] if choices else []
+    return (
+        ["recipes:", *(f"  {one.task}: {{learning_rate: {one.rate:.1e}}}" for one in choices)]
+        if choices
+        else []
+    )

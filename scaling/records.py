@@ -22,7 +22,9 @@ class EvalRow:
 
     language: str
     split: Literal["dev", "test"]
-    """`dev` is English only: collapse rules and depth selection may use it, the report's scores may not."""
+    """`dev` is English only: collapse rules and depth selection may use it, the report's scores may
+    not.
+    """
     metric: str
     n: int
     """Examples scored."""
@@ -47,7 +49,9 @@ class Training:
     """Means over the first and last tenth of the updates."""
     dev_metric: str
     dev_score: float | None
-    """0..1 on the English dev split of the training task, at the end; None for text in other languages alone."""
+    """0..1 on the English dev split of the training task, at the end; None for text in other
+    languages alone.
+    """
     dev_n: int
     dev_chance: float
     collapsed: bool
@@ -102,9 +106,14 @@ class StepRecord:
     schema_version: int = SCHEMA_VERSION
 
     def science(self) -> dict[str, Any]:
-        """The part that must be equal between two runs of the same step: everything but time and place."""
+        """The part that must be equal between two runs of the same step: everything but time and
+        place.
+        """
         whole = asdict(self)
-        return {key: whole[key] for key in ("step", "fingerprint", "identity", "training", "rows", "files")}
+        return {
+            key: whole[key]
+            for key in ("step", "fingerprint", "identity", "training", "rows", "files")
+        }
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True)
@@ -116,7 +125,8 @@ class StepRecord:
             raw = json.loads(text)
             if raw["schema_version"] != SCHEMA_VERSION:
                 raise CorruptRecord(
-                    f"{place} has record schema {raw['schema_version']}, this code reads {SCHEMA_VERSION}"
+                    f"{place} has record schema {raw['schema_version']}, this code reads"
+                    f" {SCHEMA_VERSION}"
                 )
             unknown = set(raw) - {item.name for item in fields(StepRecord)}
             if unknown:
@@ -132,12 +142,16 @@ class StepRecord:
                 }
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise CorruptRecord(f"{place} is not a record: {error!r}. Delete it to run the step again.") from error
+            raise CorruptRecord(
+                f"{place} is not a record: {error!r}. Delete it to run the step again."
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class TidyRow:
-    """One (cell, language, metric): the only thing the analysis reads. `field` order is the column order."""
+    """One (cell, language, metric): the only thing the analysis reads. `field` order is the column
+    order.
+    """
 
     study: str
     family: str
@@ -151,7 +165,9 @@ class TidyRow:
     """`full`, or an adapter method; two methods never share a curve."""
     arm: str
     role: str
-    """What kind of arm it is (`scaling.arms.Role`): only English intermediate training is pooled."""
+    """What kind of arm it is (`scaling.arms.Role`): only English intermediate training is
+    pooled.
+    """
     intermediate: str
     """Training tasks of the arm; empty for `none`."""
     target: str
@@ -159,9 +175,13 @@ class TidyRow:
     language: str
     seed: int
     intermediate_seed: int
-    """Seed of phase ii; equal to `seed` unless the study shares one phase-ii checkpoint. -1 without phase ii."""
+    """Seed of phase ii; equal to `seed` unless the study shares one phase-ii checkpoint. -1 without
+    phase ii.
+    """
     rerun: int
-    """Re-runs of collapsed trainings behind this row: 0 for first runs; a cell's highest is the one that counts."""
+    """Re-runs of collapsed trainings behind this row: 0 for first runs; a cell's highest is the one
+    that counts.
+    """
     split: str
     metric: str
     main: bool
@@ -171,11 +191,15 @@ class TidyRow:
     chance: float
     """0..1: the score of guessing."""
     english_dev: float | None
-    """0..1: English dev score of the checkpoint that was scored, None for a checkpoint that was not trained."""
+    """0..1: English dev score of the checkpoint that was scored, None for a checkpoint that was not
+    trained.
+    """
     collapsed: bool
     """By the English-dev rule, in phase ii or phase iii."""
     same_data: bool
-    """Whether phase ii and the target train on the same data (SQuAD → XQuAD): extra epochs, not transfer."""
+    """Whether phase ii and the target train on the same data (SQuAD → XQuAD): extra epochs, not
+    transfer.
+    """
     step: str
     """The eval step whose record holds this number."""
     wall_seconds: float

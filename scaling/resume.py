@@ -1,7 +1,9 @@
-"""Resume points: where a training stands in the middle of a step. Disposable, tied to a layout, never half there.
+"""Resume points: where a training stands in the middle of a step. Disposable, tied to a layout,
+never half there.
 
-Each lies in a folder of its own below the step; a manifest with hashes, written last, names the one that counts.
-A torn, tampered or differently laid out one is not used: the step starts over, which costs time and no number.
+Each lies in a folder of its own below the step; a manifest with hashes, written last, names the one
+that counts. A torn, tampered or differently laid out one is not used: the step starts over, which
+costs time and no number.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from scaling.fetching import Cache, fetch
 from scaling.hardware import Placement
 from scaling.store import Store, StoreError
 
-# Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights beside them.
+# Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
+# beside them.
 STATE_BYTES = 14.0
-# Of one rank, where nothing was measured yet: Ray and Arrow send a file in one stream, and one stream of S3 carries
-# 50 to 100 MB/s.
+# Of one rank, where nothing was measured yet: Ray and Arrow send a file in one stream, and one
+# stream of S3 carries 50 to 100 MB/s.
 UPLOAD_BYTES_PER_SECOND = 50e6
 
 
@@ -35,7 +38,9 @@ class ResumePoint:
     save: Callable[[Callable[[Path], None], int], None]
     """Called by all ranks with a function that fills a folder, and the updates that are done."""
     save_seconds: Callable[[], float] = lambda: 0.0
-    """What saving takes, the same on every rank: the last time measured, or the size over an assumed rate."""
+    """What saving takes, the same on every rank: the last time measured, or the size over an
+    assumed rate.
+    """
 
 
 def resume_point(
@@ -48,9 +53,11 @@ def resume_point(
     def save(fill: Callable[[Path], None], update: int) -> None:
         started = time.monotonic()
         target = f"{name}/{update}"
-        # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody else's: a rank of a
-        # try that was given up may live for some seconds more.
-        folder = (store.local / name if store.local else cache.own / "resume") / f".rank-{world.rank}-{uuid4().hex[:8]}"
+        # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody
+        # else's: a rank of a try that was given up may live for some seconds more.
+        folder = (
+            store.local / name if store.local else cache.own / "resume"
+        ) / f".rank-{world.rank}-{uuid4().hex[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
         fill(folder)
         by_rank = world.gather(store.upload(folder, target, move=True))
@@ -68,7 +75,9 @@ def resume_point(
         assumed = total_params * STATE_BYTES / world.size / UPLOAD_BYTES_PER_SECOND
         return float(world.from_first(took[-1] if took else assumed))
 
-    return ResumePoint(found=_find(name, store, world, placement, cache), save=save, save_seconds=save_seconds)
+    return ResumePoint(
+        found=_find(name, store, world, placement, cache), save=save, save_seconds=save_seconds
+    )
 
 
 def _layout(world: World, placement: Placement) -> dict[str, int]:
@@ -83,7 +92,11 @@ def _find(name: str, store: Store, world: World, placement: Placement, cache: Ca
             manifest = json.loads(store.read(f"{name}/manifest.json"))
     manifest = world.from_first(manifest)
     layout = _layout(world, placement)
-    if manifest is None or "by_rank" not in manifest or {key: manifest[key] for key in layout} != layout:
+    if (
+        manifest is None
+        or "by_rank" not in manifest
+        or {key: manifest[key] for key in layout} != layout
+    ):
         return None
     folder: Path | None
     try:

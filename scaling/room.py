@@ -24,7 +24,9 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """When and where the first in line that does not fit now will fit: EASY backfill (Lifka 1995)."""
+    """When and where the first in line that does not fit now will fit: EASY backfill (Lifka
+    1995).
+    """
 
     node: int
     at: float
@@ -41,13 +43,21 @@ def free_devices(nodes: Sequence[int], running: Collection[Running]) -> list[int
     return room
 
 
-def nodes_for(gang: int, nodes: Sequence[int], room: Sequence[int], reservation: Reservation | None) -> list[int]:
-    """Nodes that could take a gang now, the fullest first; all that have room if it needs several."""
+def nodes_for(
+    gang: int, nodes: Sequence[int], room: Sequence[int], reservation: Reservation | None
+) -> list[int]:
+    """Nodes that could take a gang now, the fullest first; all that have room if it needs
+    several.
+    """
     if gang <= max(nodes, default=0):
-        return sorted((node for node, left in enumerate(room) if left >= gang), key=lambda node: room[node])
+        return sorted(
+            (node for node, left in enumerate(room) if left >= gang), key=lambda node: room[node]
+        )
     if reservation is not None:
         return []
-    order = sorted((node for node, left in enumerate(room) if left > 0), key=lambda node: -room[node])
+    order = sorted(
+        (node for node, left in enumerate(room) if left > 0), key=lambda node: -room[node]
+    )
     return order if sum(room[node] for node in order) >= gang else []
 
 
@@ -61,8 +71,12 @@ def spread(gang: int, room: Sequence[int], homes: Sequence[int]) -> dict[int, in
     return place
 
 
-def reserve(gang: int, nodes: Sequence[int], room: Sequence[int], running: Collection[Running]) -> Reservation | None:
-    """The node that has room for a gang first, by the estimated ends of what runs on it; None if none ever has."""
+def reserve(
+    gang: int, nodes: Sequence[int], room: Sequence[int], running: Collection[Running]
+) -> Reservation | None:
+    """The node that has room for a gang first, by the estimated ends of what runs on it; None if
+    none ever has.
+    """
     ends: dict[int, list[tuple[float, int]]] = {}
     for session in running:
         for node, count in session.place.items():

@@ -1,4 +1,6 @@
-"""Steps on this process group: skip what is done → claim → train or score → commit. The same with and without Ray."""
+"""Steps on this process group: skip what is done → claim → train or score → commit. The same with
+and without Ray.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,14 @@ def run_steps(
     limits: Mapping[str, Limit] | None = None,
     notice: Callable[[], float | None] = lambda: None,
 ) -> dict[str, Outcome]:
-    """Run steps in order; what became of each. A step that passes its limit ends this process (scaling.deadline).
+    """Run steps in order; what became of each. A step that passes its limit ends this process
+    (scaling.deadline).
 
-    `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not there.
-    `preempted`: a machine goes away, as `notice` told all ranks (seconds left, or None). An exception of a step is
-    noted in the store and then ends this process group's work, so that all ranks agree.
-    `placements` are by step.
+    `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not
+    there.
+    `preempted`: a machine goes away, as `notice` told all ranks (seconds left, or None). An
+    exception of a step is noted in the store and then ends this process group's work, so that all
+    ranks agree. `placements` are by step.
     """
     outcomes: dict[str, Outcome] = {}
     owner = world.from_first(new_owner())
@@ -55,19 +59,29 @@ def run_steps(
                 outcomes[name] = "preempted"
                 continue
             context = Context(
-                plan=plan, store=store, world=world, placement=placements[name], cache=cache, owner=owner,
-                alive=watchdog.alive, notice=notice,
-            )  # fmt: skip
+                plan=plan,
+                store=store,
+                world=world,
+                placement=placements[name],
+                cache=cache,
+                owner=owner,
+                alive=watchdog.alive,
+                notice=notice,
+            )
             began = time.monotonic()
             with watchdog.watch((limits or {}).get(name), partial(_give_up, step, context)):
                 outcomes[name] = _run_step(step, context)
-            LOG.info("%s after %.1f s", outcomes[name], time.monotonic() - began, extra={"step": name})
+            LOG.info(
+                "%s after %.1f s", outcomes[name], time.monotonic() - began, extra={"step": name}
+            )
             forget_steps(cache, {plan.steps[later].parent for later in steps[len(outcomes) :]})
     return outcomes
 
 
 def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[[], float | None]:
-    """The same on every rank, asked at most every few seconds. A notice that was given once stays given."""
+    """The same on every rank, asked at most every few seconds. A notice that was given once stays
+    given.
+    """
     asked, told = -math.inf, None
 
     def ask() -> float | None:
@@ -97,7 +111,11 @@ def _run_step(step: Step, context: Context) -> Outcome:
     LOG.info("starts on %s workers, attempt %s", world.size, context.owner, extra={"step": step.id})
     try:
         # A training that is done and not skipped: its weights were deleted and are needed again.
-        replacing = store.record(step.id).provenance.attempt if lease is not None and _is_done(step.id, store) else None
+        replacing = (
+            store.record(step.id).provenance.attempt
+            if lease is not None and _is_done(step.id, store)
+            else None
+        )
         record = _work(step, context, lease)
         ours = True
         if lease is not None:
@@ -117,8 +135,8 @@ def _run_step(step: Step, context: Context) -> Outcome:
             _note(step, context, {"error": str(leaving), "kind": "preempted"})
         return "preempted"
     except Exception as error:
-        # Whichever rank failed says so; the others only see a collective that never ends, until Ray stops them. A
-        # store that takes no note (a full disk) must not hide the first error.
+        # Whichever rank failed says so; the others only see a collective that never ends, until Ray
+        # stops them. A store that takes no note (a full disk) must not hide the first error.
         LOG.exception("failed", extra={"step": step.id})
         with suppress(OSError):
             _note(step, context, {"error": f"{type(error).__name__}: {error}"})
@@ -129,9 +147,13 @@ def _run_step(step: Step, context: Context) -> Outcome:
 
 
 def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
-    """The record of a training or scoring. If it fails, what it wrote is deleted: the disk may be what is full."""
+    """The record of a training or scoring. If it fails, what it wrote is deleted: the disk may be
+    what is full.
+    """
     try:
-        return train(step, context, lease) if step.action == "train" else score(step, context, lease)
+        return (
+            train(step, context, lease) if step.action == "train" else score(step, context, lease)
+        )
     except Exception:
         if lease is not None:
             with suppress(OSError):
@@ -172,17 +194,23 @@ def _already(step: Step, context: Context) -> Outcome | None:
 
 
 def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
-    """Whether a training must not start from a parent that collapsed, since a re-run is to take its place."""
+    """Whether a training must not start from a parent that collapsed, since a re-run is to take its
+    place.
+    """
     collapsed = parent.training is not None and parent.training.collapsed
     return step.action == "train" and collapsed and parent.step in plan.replaceable
 
 
 def _weights_there(record: StepRecord, store: Store) -> bool:
-    return store.exists(f"{attempt_name(record.step, record.provenance.attempt)}/weights/manifest.json")
+    return store.exists(
+        f"{attempt_name(record.step, record.provenance.attempt)}/weights/manifest.json"
+    )
 
 
 def _clean_up(step: Step, context: Context) -> None:
-    """After a commit: its resume point, and trained weights that no pending step needs, as the study says."""
+    """After a commit: its resume point, and trained weights that no pending step needs, as the
+    study says.
+    """
     store = context.store
     if step.action == "train":
         store.delete(f"steps/{step.id}/resume")
@@ -199,7 +227,9 @@ def _clean_up(step: Step, context: Context) -> None:
 
 
 def _needs_parent(step: str, context: Context) -> bool:
-    """Whether a step has yet to start from its parent: it is not done, or its weights are gone and needed again."""
+    """Whether a step has yet to start from its parent: it is not done, or its weights are gone and
+    needed again.
+    """
     store = context.store
     if not _is_done(step, store):
         return True

@@ -59,7 +59,8 @@ def connect(address: str | None) -> dict[str, float]:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    # A searcher of our own gets one pending trial otherwise, and sessions would start one after another.
+    # A searcher of our own gets one pending trial otherwise, and sessions would start one after
+    # another.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "64")
     # The store has its own log; Tune would print a line per trial and write three files for each.
     os.environ.setdefault("AIR_VERBOSITY", "0")
@@ -73,9 +74,12 @@ def connect(address: str | None) -> dict[str, float]:
     else:
         # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
-            address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
             resources={DRIVER_RESOURCE: 64},
-        )  # fmt: skip
+        )
     return dict(ray.cluster_resources())
 
 
@@ -88,10 +92,13 @@ def _ensure_token() -> None:
     ensure_token_if_auth_enabled(create_token_if_missing=True)
 
 
-def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]) -> Run:
+def run_plan(
+    plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]
+) -> Run:
     """Run everything that is missing. `watch` gets the queue once, to show it while it works.
 
-    ValueError if the cluster can never hold a gang of the plan, or a step does not fit on the study's GPU.
+    ValueError if the cluster can never hold a gang of the plan, or a step does not fit on the
+    study's GPU.
     """
     scan = store.scan()
     pending = pending_steps(plan, scan)
@@ -115,38 +122,66 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
 
     def expected(whole: Plan, steps: Iterable[str]) -> Expected:
         placed = placements(whole, gpu)
-        took = {step: step_seconds(whole, whole.steps[step], sizes, placed[step], gpu, measured) for step in steps}
-        return {step: pace[whole.steps[step].model] * seconds for step, seconds in took.items()}, placed
+        took = {
+            step: step_seconds(whole, whole.steps[step], sizes, placed[step], gpu, measured)
+            for step in steps
+        }
+        return {
+            step: pace[whole.steps[step].model] * seconds for step, seconds in took.items()
+        }, placed
 
     price = price_of(plan.study)
     seconds, _ = expected(plan, pending)
     queue = ReadyQueue(
-        plan=plan, pending=pending, nodes=nodes, most=capacity.most, seconds=seconds, placements=chosen,
-        price=price or 0.0, budget=plan.study.budget_dollars,
+        plan=plan,
+        pending=pending,
+        nodes=nodes,
+        most=capacity.most,
+        seconds=seconds,
+        placements=chosen,
+        price=price or 0.0,
+        budget=plan.study.budget_dollars,
         spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
-    )  # fmt: skip
+    )
     asked = StopRequest(store)
     stop = watch(queue)
     # Without driver slots a trial must hold some CPU, which then no worker can have.
-    held: dict[str, int | float] = {DRIVER_RESOURCE: 1} if resources.get(DRIVER_RESOURCE, 0) > 0 else {"CPU": 0.01}
+    held: dict[str, int | float] = (
+        {DRIVER_RESOURCE: 1} if resources.get(DRIVER_RESOURCE, 0) > 0 else {"CPU": 0.01}
+    )
     study = plan.study.model_dump_json(exclude_unset=True)
 
     def make_session(name: str, steps: tuple[str, ...]) -> Session:
         gang = queue.running[name].gang
         return Session(
-            id=f"{name}-{os.getpid()}-{int(time.time())}", study=study, store=store.uri, steps=steps,
-            placements={step: queue.placements[step] for step in steps}, workers=gang, use_gpu=use_gpu,
-            one_node=use_gpu and gang <= max(queue.nodes), collapsed=queue.plan.collapsed,
-            limits={step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step)) for step in steps},
-        )  # fmt: skip
+            id=f"{name}-{os.getpid()}-{int(time.time())}",
+            study=study,
+            store=store.uri,
+            steps=steps,
+            placements={step: queue.placements[step] for step in steps},
+            workers=gang,
+            use_gpu=use_gpu,
+            one_node=use_gpu and gang <= max(queue.nodes),
+            collapsed=queue.plan.collapsed,
+            limits={
+                step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))
+                for step in steps
+            },
+        )
 
     try:
-        # Tune announces itself on standard output whatever its verbosity; the study has its own display.
-        with tempfile.TemporaryDirectory(prefix="scaling-") as scratch, contextlib.redirect_stdout(io.StringIO()):
+        # Tune announces itself on standard output whatever its verbosity; the study has its own
+        # display.
+        with (
+            tempfile.TemporaryDirectory(prefix="scaling-") as scratch,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
-                    search_alg=make_search(queue, store, make_session, expected, capacity, scratch, asked),
+                    search_alg=make_search(
+                        queue, store, make_session, expected, capacity, scratch, asked
+                    ),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
@@ -164,13 +199,20 @@ def run_plan(plan: Plan, store: Store, *, address: str | None, watch: Callable[[
         ray.shutdown()
     left = len(queue.failed) + len(queue.unfunded)
     return Run(
-        plan=queue.plan, done=len(queue.pending) - left, failed=dict(queue.failed), unfunded=tuple(queue.unfunded),
+        plan=queue.plan,
+        done=len(queue.pending) - left,
+        failed=dict(queue.failed),
+        unfunded=tuple(queue.unfunded),
         stopped=bool(asked.how),
-    )  # fmt: skip
+    )
 
 
-def grow(queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]) -> None:
-    """Add a re-run, and what starts from it, for every training that was seen to collapse since the last look."""
+def grow(
+    queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]
+) -> None:
+    """Add a re-run, and what starts from it, for every training that was seen to collapse since the
+    last look.
+    """
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
     if not fresh or not plan.study.reruns:
@@ -181,14 +223,17 @@ def grow(queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]]
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
-    """Delete the weights of collapsed trainings that nothing planned still starts from, as the study says.
+    """Delete the weights of collapsed trainings that nothing planned still starts from, as the
+    study says.
 
-    A worker deletes weights by the plan that its session began with, in which the collapsed one had more children.
+    A worker deletes weights by the plan that its session began with, in which the collapsed one had
+    more children.
     """
     if plan.study.reruns and plan.study.keep_weights == "none":
         pending = set(pending_steps(plan, scan))
         for step in plan.collapsed & scan.weights & plan.steps.keys():
-            # Also a child that is done starts from them, if its own weights are gone and needed again.
+            # Also a child that is done starts from them, if its own weights are gone and needed
+            # again.
             if pending.isdisjoint(plan.children_of(step)):
                 store.delete(f"{attempt_name(step, store.record(step).provenance.attempt)}/weights")
 
@@ -207,7 +252,9 @@ def _trial(config: dict[str, Any]) -> None:
 
 
 def make_stopper(asked: StopRequest) -> Any:
-    """Ends running sessions as well, where that was asked for: their worker groups go with the driver."""
+    """Ends running sessions as well, where that was asked for: their worker groups go with the
+    driver.
+    """
     from ray import tune
 
     class NowStopper(tune.Stopper):
@@ -251,7 +298,9 @@ def make_search(
             return {"session": session.to_json(), "scratch": scratch}
 
         def look_around(self) -> None:
-            """See steps that were committed in the middle of a session, and nodes that were lost or came."""
+            """See steps that were committed in the middle of a session, and nodes that were lost or
+            came.
+            """
             now = time.monotonic()
             if queue.running and now >= self.look_at:
                 scan = store.scan()
@@ -278,7 +327,13 @@ def make_search(
             if error and left:
                 noted = failure_of(store, left[0])
                 reason = noted[-1] if noted else "its worker group died without a word"
-            queue.close(name, done, time.monotonic(), reason, device_seconds=settle(store, session.id, session.workers))
+            queue.close(
+                name,
+                done,
+                time.monotonic(),
+                reason,
+                device_seconds=settle(store, session.id, session.workers),
+            )
 
         def save(self, checkpoint_path: str) -> None:
             """Nothing: the store is the truth."""

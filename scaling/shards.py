@@ -1,9 +1,11 @@
-"""Folders of safetensors files with an index of tensors and hashes: read in slices, written tensor by tensor.
+"""Folders of safetensors files with an index of tensors and hashes: read in slices, written tensor
+by tensor.
 
 The format is Hugging Face's (`model.safetensors`, or `model-00001-of-00004.safetensors` with
-`model.safetensors.index.json`); the index also holds the SHA-256 of every tensor's bytes and of every file's header.
-Together these are all bytes of a file, so whoever trusts the index need not hash whole files. Files are read and not
-mapped, so that a process's memory never counts a checkpoint that it only passes through.
+`model.safetensors.index.json`); the index also holds the SHA-256 of every tensor's bytes and of
+every file's header. Together these are all bytes of a file, so whoever trusts the index need not
+hash whole files. Files are read and not mapped, so that a process's memory never counts a
+checkpoint that it only passes through.
 """
 
 from __future__ import annotations
@@ -21,9 +23,15 @@ INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 4_000_000_000
 _CHUNK_BYTES = 1 << 24
 DTYPES = {
-    "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64, "I64": torch.int64,
-    "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
+    "F32": torch.float32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -49,7 +57,9 @@ class Stored:
         return int(torch.Size(self.shape).numel())
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
-        """Elements start … stop of the flattened tensor, 16 MiB at a time; BadWeights if the file ends early."""
+        """Elements start … stop of the flattened tensor, 16 MiB at a time; BadWeights if the file
+        ends early.
+        """
         size = self.dtype.itemsize
         stop = self.numel if stop is None else stop
         step = _CHUNK_BYTES // size
@@ -62,7 +72,9 @@ class Stored:
                 yield torch.frombuffer(raw, dtype=self.dtype)
 
     def checked(self) -> Iterator[Tensor]:
-        """All elements, 16 MiB at a time; BadWeights after the last if the bytes are not those of the index."""
+        """All elements, 16 MiB at a time; BadWeights after the last if the bytes are not those of
+        the index.
+        """
         digest = hashlib.sha256()
         for chunk in self.chunks():
             if self.sha256 is not None:
@@ -70,7 +82,8 @@ class Stored:
             yield chunk
         if self.sha256 is not None and digest.hexdigest() != self.sha256:
             raise BadWeights(
-                f"{self.path}: tensor {self.name!r} has SHA-256 {digest.hexdigest()}, the index {self.sha256}"
+                f"{self.path}: tensor {self.name!r} has SHA-256 {digest.hexdigest()}, the index"
+                f" {self.sha256}"
             )
 
     def read(self) -> Tensor:
@@ -94,7 +107,9 @@ def as_bytes(tensor: Tensor) -> memoryview:
 
 
 def read_index(folder: Path) -> dict[str, Stored]:
-    """Every tensor of a folder by name; BadWeights if a file is damaged, lacks a tensor or has one too many."""
+    """Every tensor of a folder by name; BadWeights if a file is damaged, lacks a tensor or has one
+    too many.
+    """
     path = folder / INDEX
     listed: dict[str, str] | None = None
     hashes: dict[str, str] = {}
@@ -103,7 +118,9 @@ def read_index(folder: Path) -> dict[str, Stored]:
         raw = json.loads(path.read_text())
         listed, metadata = raw["weight_map"], raw.get("metadata", {})
         hashes, headers = metadata.get("sha256", {}), metadata.get("headers", {})
-    files = sorted({folder / file for file in listed.values()} if listed else folder.glob("*.safetensors"))
+    files = sorted(
+        {folder / file for file in listed.values()} if listed else folder.glob("*.safetensors")
+    )
     if not files:
         raise BadWeights(f"{folder}: no *.safetensors")
     found: dict[str, Stored] = {}
@@ -119,7 +136,8 @@ def read_index(folder: Path) -> dict[str, Stored]:
 
 
 def hashed_files(folder: Path) -> frozenset[str]:
-    """Names of the files of which the folder's index holds a hash of every byte; none of folders without an index.
+    """Names of the files of which the folder's index holds a hash of every byte; none of folders
+    without an index.
 
     Indexes of other programs have no hashes, and those of older versions none of the headers.
     """
@@ -129,7 +147,9 @@ def hashed_files(folder: Path) -> frozenset[str]:
     raw = json.loads(path.read_text())
     metadata = raw.get("metadata", {})
     files = set(metadata.get("headers", {}))
-    files -= {file for name, file in raw["weight_map"].items() if name not in metadata.get("sha256", {})}
+    files -= {
+        file for name, file in raw["weight_map"].items() if name not in metadata.get("sha256", {})
+    }
     return frozenset(files)
 
 
@@ -141,11 +161,14 @@ def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict
         length = int.from_bytes(stream.read(8), "little")
         if length + 8 > size:
             raise BadWeights(
-                f"{path}: {size:,} bytes, its header says {length + 8:,} or more: cut short or no safetensors"
+                f"{path}: {size:,} bytes, its header says {length + 8:,} or more: cut short or no"
+                " safetensors"
             )
         raw = stream.read(length)
         if expected is not None and _header_hash(raw) != expected:
-            raise BadWeights(f"{path}: its header has SHA-256 {_header_hash(raw)}, the index {expected}")
+            raise BadWeights(
+                f"{path}: its header has SHA-256 {_header_hash(raw)}, the index {expected}"
+            )
         try:
             header = json.loads(raw)
         except ValueError as error:
@@ -155,14 +178,21 @@ def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict
     for name, entry in header.items():
         start, end = entry["data_offsets"]
         if entry["dtype"] not in DTYPES:
-            raise BadWeights(f"{path}: tensor {name!r} is {entry['dtype']}; readable are {', '.join(DTYPES)}")
+            raise BadWeights(
+                f"{path}: tensor {name!r} is {entry['dtype']}; readable are {', '.join(DTYPES)}"
+            )
         stored = Stored(
-            name=name, path=path, dtype=DTYPES[entry["dtype"]], shape=tuple(entry["shape"]), at=8 + length + start,
+            name=name,
+            path=path,
+            dtype=DTYPES[entry["dtype"]],
+            shape=tuple(entry["shape"]),
+            at=8 + length + start,
             sha256=hashes.get(name),
-        )  # fmt: skip
+        )
         if end - start != stored.numel * stored.dtype.itemsize or stored.at + end - start > size:
             raise BadWeights(
-                f"{path}: {size:,} bytes, but tensor {name!r} would end at {8 + length + end:,}: cut short"
+                f"{path}: {size:,} bytes, but tensor {name!r} would end at {8 + length + end:,}:"
+                " cut short"
             )
         found[name] = stored
     return found
@@ -187,8 +217,10 @@ def _header_of(specs: Sequence[Spec]) -> bytes:
     at = 0
     for spec in specs:
         header[spec.name] = {
-            "dtype": _NAMES[spec.dtype], "shape": list(spec.shape), "data_offsets": [at, at + spec.num_bytes]
-        }  # fmt: skip
+            "dtype": _NAMES[spec.dtype],
+            "shape": list(spec.shape),
+            "data_offsets": [at, at + spec.num_bytes],
+        }
         at += spec.num_bytes
     raw = json.dumps(header).encode()
     return raw + b" " * (-len(raw) % 8)
@@ -204,14 +236,18 @@ def _with_length(raw: bytes) -> bytes:
 
 
 def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) -> dict[str, str]:
-    """A safetensors file from tensors that come one at a time, in the order of `specs`; their SHA-256 by name."""
+    """A safetensors file from tensors that come one at a time, in the order of `specs`; their
+    SHA-256 by name.
+    """
     raw = _header_of(specs)
     hashes: dict[str, str] = {}
     with path.open("wb") as stream:
         stream.write(_with_length(raw))
         for spec, tensor in zip(specs, tensors, strict=True):
             if tensor.dtype != spec.dtype or tuple(tensor.shape) != spec.shape:
-                raise BadWeights(f"{spec.name}: {tensor.dtype} {tuple(tensor.shape)}, declared was {spec}")
+                raise BadWeights(
+                    f"{spec.name}: {tensor.dtype} {tuple(tensor.shape)}, declared was {spec}"
+                )
             content = as_bytes(tensor)
             hashes[spec.name] = hashlib.sha256(content).hexdigest()
             stream.write(content)
@@ -235,7 +271,9 @@ def shard_names(num: int) -> list[str]:
     return [f"model-{index + 1:05d}-of-{num:05d}.safetensors" for index in range(num)]
 
 
-def write_index(folder: Path, files: Mapping[str, Sequence[Spec]], hashes: Mapping[str, str]) -> None:
+def write_index(
+    folder: Path, files: Mapping[str, Sequence[Spec]], hashes: Mapping[str, str]
+) -> None:
     """The index of shards that are already written, each with its tensors in this order."""
     content = {
         "metadata": {

@@ -38,25 +38,37 @@ def duration(seconds: float) -> str:
 
 
 def plan_table(plan: Plan, found: Forecast) -> Table:
-    """One line per model: parameters, placement, memory against capacity, steps, FLOPs, hours, dollars, files."""
-    table = Table(title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps")
+    """One line per model: parameters, placement, memory against capacity, steps, FLOPs, hours,
+    dollars, files.
+    """
+    table = Table(
+        title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
+    )
     for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
         table.add_column(name, justify="left" if name in ("model", "placement") else "right")
     for line in found.sizes:
         fits, dollars = not line.problem, found.dollars(line.device_hours)
         table.add_row(
-            line.model, f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
+            line.model,
+            f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
             next(iter(line.layouts), "[red]does not fit[/red]"),
-            _peak(line, found.gpu), f"{line.flops / 1e15:,.0f}",
-            f"{line.device_hours:,.1f}" if fits else "-", f"{dollars:,.0f}" if fits and dollars is not None else "-",
-        )  # fmt: skip
+            _peak(line, found.gpu),
+            f"{line.flops / 1e15:,.0f}",
+            f"{line.device_hours:,.1f}" if fits else "-",
+            f"{dollars:,.0f}" if fits and dollars is not None else "-",
+        )
     table.add_section()
     hours = sum(line.device_hours for line in found.sizes if not line.problem)
     dollars = found.dollars(hours)
     table.add_row(
-        "all", "", "", "", f"{sum(line.flops for line in found.sizes) / 1e15:,.0f}",
-        f"{hours:,.1f}", f"{dollars:,.0f}" if dollars is not None else "-",
-    )  # fmt: skip
+        "all",
+        "",
+        "",
+        "",
+        f"{sum(line.flops for line in found.sizes) / 1e15:,.0f}",
+        f"{hours:,.1f}",
+        f"{dollars:,.0f}" if dollars is not None else "-",
+    )
     return table
 
 
@@ -68,18 +80,29 @@ def _peak(line: SizeForecast, gpu: GpuSpec | None) -> str:
 
 
 def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
-    """What does not fit, the makespan, what sharing saves, and the assumptions behind every number of the table."""
+    """What does not fit, the makespan, what sharing saves, and the assumptions behind every number
+    of the table.
+    """
     notes = [
-        f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}" for line in found.sizes if line.problem
-    ]  # fmt: skip
+        f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}"
+        for line in found.sizes
+        if line.problem
+    ]
     for line in found.sizes:
-        others = [f"{layout} for {', '.join(tasks)}" for layout, tasks in list(line.layouts.items())[1:]]
-        notes += [f"{line.model} is placed otherwise for some tasks: {'; '.join(others)}."] if others else []
+        others = [
+            f"{layout} for {', '.join(tasks)}" for layout, tasks in list(line.layouts.items())[1:]
+        ]
+        notes += (
+            [f"{line.model} is placed otherwise for some tasks: {'; '.join(others)}."]
+            if others
+            else []
+        )
     if found.devices:
         longer = found.makespan_seconds / max(1.0, found.bound_seconds) - 1
         notes.append(
-            f"On {found.devices} devices: {duration(found.makespan_seconds)} from start to end, by the queue itself on "
-            f"a simulated clock; {longer:.0%} over the lower bound of {duration(found.bound_seconds)}."
+            f"On {found.devices} devices: {duration(found.makespan_seconds)} from start to end, by"
+            f" the queue itself on a simulated clock; {longer:.0%} over the lower bound of"
+            f" {duration(found.bound_seconds)}."
         )
     trainings = sum(len(cell.intermediate) + len(cell.trained) for cell in plan.cells)
     unique = sum(step.action == "train" for step in plan.steps.values())
@@ -88,33 +111,59 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
     price = found.dollars(alone - hours)
     if plan.cells:
         notes.append(
-            f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone; {hours:,.1f} device "
-            f"hours instead of {alone:,.1f}" + (f", ${price:,.0f} saved." if price is not None else ".")
+            f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone;"
+            f" {hours:,.1f} device hours instead of {alone:,.1f}"
+            + (f", ${price:,.0f} saved." if price is not None else ".")
         )
     again = sum(step.rerun > 0 and step.action == "train" for step in plan.steps.values())
     if again:
-        notes.append(f"{again:,} trainings are re-runs of collapsed ones, with new seeds; the first ones' rows stay.")
+        notes.append(
+            f"{again:,} trainings are re-runs of collapsed ones, with new seeds; the first ones'"
+            " rows stay."
+        )
     elif plan.study.reruns and plan.cells:
-        notes.append(f"A training that collapses is run again at most {plan.study.reruns} times; that is not in here.")
+        notes.append(
+            f"A training that collapses is run again at most {plan.study.reruns} times; that is not"
+            " in here."
+        )
     if plan.study.intermediate_seed != "per_seed":
-        notes.append("One phase-ii run is shared by all seeds: every result is conditional on that checkpoint.")
+        notes.append(
+            "One phase-ii run is shared by all seeds: every result is conditional on that"
+            " checkpoint."
+        )
     same = sorted({f"{cell.arm} → {cell.target}" for cell in plan.cells if cell.same_data})
     if same:
-        notes.append(f"Same data in both phases (kept, marked, outside the pooled estimate): {', '.join(same)}.")
+        notes.append(
+            "Same data in both phases (kept, marked, outside the pooled estimate):"
+            f" {', '.join(same)}."
+        )
     if plan.study.adapters is not None:
-        notes.append(f"Method: LoRA, rank {plan.study.lora.rank}, on {', '.join(plan.study.lora.targets)}.")
+        notes.append(
+            f"Method: LoRA, rank {plan.study.lora.rank}, on {', '.join(plan.study.lora.targets)}."
+        )
     notes += _arm_notes(plan, sizes)
     if not sizes:
-        notes.append("Not staged yet: example counts are published ones, token lengths are assumed.")
+        notes.append(
+            "Not staged yet: example counts are published ones, token lengths are assumed."
+        )
     notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
     if found.gpu:
-        notes.append(f"Prices dated {found.prices_dated}: {found.gpu.name} ${found.gpu.dollars_per_hour:g}/h.")
+        notes.append(
+            f"Prices dated {found.prices_dated}: {found.gpu.name}"
+            f" ${found.gpu.dollars_per_hour:g}/h."
+        )
     peaks = ", ".join(f"{line.model} {line.peak_task}" for line in found.sizes if line.peak_task)
-    notes.append(f"GiB: predicted peak of one device in the training that needs most ({peaks}), of what may be used.")
+    notes.append(
+        f"GiB: predicted peak of one device in the training that needs most ({peaks}), of what may"
+        " be used."
+    )
     notes.append("Hours: of all devices. Placement: of most tasks.")
     notes.append(
         "Files of one training, weights and resume point, GB: "
-        + ", ".join(f"{x.model} {x.checkpoint_bytes / 1e9:.3g} and {x.resume_bytes / 1e9:.3g}" for x in found.sizes)
+        + ", ".join(
+            f"{x.model} {x.checkpoint_bytes / 1e9:.3g} and {x.resume_bytes / 1e9:.3g}"
+            for x in found.sizes
+        )
         + "."
     )
     if plan.provisional:
@@ -127,22 +176,32 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
 
 
 def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
-    """What the arms are that are no single task: their role, what is trained in which share and languages."""
+    """What the arms are that are no single task: their role, what is trained in which share and
+    languages.
+    """
     study, notes = plan.study, []
     for arm in study.arms:
         role = arm_role(arm, study.all_tasks)
         if role in ("none", "single"):
             continue
         first = next(cell for cell in plan.cells if cell.arm == arm.name)
-        steps = [plan.steps[step] for step in (first.trained if role == "pairwise" else first.intermediate)]
+        steps = [
+            plan.steps[step]
+            for step in (first.trained if role == "pairwise" else first.intermediate)
+        ]
         what = ", then ".join(_shares(plan, step, sizes) for step in steps) or "no phase ii"
         control = f" ({arm.control})" if arm.control else ""
         extra = f"; {arm.new_pieces} new pieces" if arm.new_pieces else ""
         extra += "".join(f"; {code} by {table}" for code, table in arm.transliterate.items())
         notes.append(f"{arm.name}: {role}{control}; {what}{extra}.")
-        untrained = [target for target in study.targets if arm.like and not study.task(target).trains_on]
+        untrained = [
+            target for target in study.targets if arm.like and not study.task(target).trains_on
+        ]
         if untrained:
-            notes.append(f"{arm.name}: nothing is trained for {', '.join(untrained)}, so this control is the baseline.")
+            notes.append(
+                f"{arm.name}: nothing is trained for {', '.join(untrained)}, so this control is the"
+                " baseline."
+            )
     return notes
 
 
@@ -150,44 +209,92 @@ def _shares(plan: Plan, step: Step, sizes: Sizes) -> str:
     """`TASK` or `TASK 40% + TASK 60%` of the updates, with the languages and their sequences."""
     members = step.mixture.members
     counts = [[count for count, _ in member_sizes(plan, one, sizes)] for one in members]
-    updates = member_updates([sum(one) for one in counts], step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
+    updates = member_updates(
+        [sum(one) for one in counts], step.recipe, step.mixture.sampling, step.mixture.mlm_ratio
+    )
     shown = []
     for member, own, count in zip(members, updates, counts, strict=True):
         pairs = zip(member.languages, count, strict=True)
-        text = "" if member.languages == ("en",) else f" in {', '.join(f'{code} {num:,}' for code, num in pairs)}"
-        shown.append(f"{member.task}{text}" + (f" {own / sum(updates):.0%}" if len(members) > 1 else ""))
+        text = (
+            ""
+            if member.languages == ("en",)
+            else f" in {', '.join(f'{code} {num:,}' for code, num in pairs)}"
+        )
+        shown.append(
+            f"{member.task}{text}" + (f" {own / sum(updates):.0%}" if len(members) > 1 else "")
+        )
     return " + ".join(shown)
 
 
 def staged_table(tasks: Sequence[StagedTask]) -> Table:
-    """One line per task and source: rows, where they come from at which commit, on what terms, with what defects."""
+    """One line per task and source: rows, where they come from at which commit, on what terms, with
+    what defects.
+    """
     table = Table(title="staged data")
-    for name in ("task", "train", "dev", "test", "languages", "source", "revision", "licence", "defects"):
-        table.add_column(name, justify="right" if name in ("train", "dev", "test", "languages", "defects") else "left")
+    for name in (
+        "task",
+        "train",
+        "dev",
+        "test",
+        "languages",
+        "source",
+        "revision",
+        "licence",
+        "defects",
+    ):
+        table.add_column(
+            name,
+            justify="right" if name in ("train", "dev", "test", "languages", "defects") else "left",
+        )
     for task in tasks:
-        counts = [f"{task.rows[split]:,}" if split in task.rows else "-" for split in ("train", "dev", "test")]
+        counts = [
+            f"{task.rows[split]:,}" if split in task.rows else "-"
+            for split in ("train", "dev", "test")
+        ]
         for at, (source, revision) in enumerate(task.sources):
             shown = (source, revision[:12] or "-")
             if at == 0:
                 number = f"{sum(task.defects.values()):,}"
-                table.add_row(task.task, *counts, f"{task.languages or '-'}", *shown, task.licence, number)
+                table.add_row(
+                    task.task, *counts, f"{task.languages or '-'}", *shown, task.licence, number
+                )
             else:
                 table.add_row("", "", "", "", "", *shown, "", "")
     return table
 
 
 def status_table(plan: Plan, status: Status) -> Table:
-    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not done."""
-    table = Table(title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done")
+    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not
+    done.
+    """
+    table = Table(
+        title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
+    )
     table.add_column("model")
-    for name in ("phase ii", "phase iii", "scoring", "running", "collapsed", "re-runs", "failed tries"):
+    for name in (
+        "phase ii",
+        "phase iii",
+        "scoring",
+        "running",
+        "collapsed",
+        "re-runs",
+        "failed tries",
+    ):
         table.add_column(name, justify="right")
     for model in plan.study.models:
-        cells = [f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES]
+        cells = [
+            f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES
+        ]
         running = sum(plan.steps[item.step].model == model for item in status.working)
         collapsed = sum(status.collapsed.get((model, phase), 0) for phase in PHASES)
-        failed = sum(count for step, count in status.failures.items() if plan.steps[step].model == model)
-        again = sum(step.rerun > 0 and step.action == "train" for step in plan.steps.values() if step.model == model)
+        failed = sum(
+            count for step, count in status.failures.items() if plan.steps[step].model == model
+        )
+        again = sum(
+            step.rerun > 0 and step.action == "train"
+            for step in plan.steps.values()
+            if step.model == model
+        )
         table.add_row(model, *cells, str(running), str(collapsed), str(again), str(failed))
     return table
 
@@ -201,7 +308,10 @@ def status_group(plan: Plan, status: Status) -> Group:
 def show_live(plan: Plan, store: Store, console: Console, every_seconds: float = 2.0) -> None:
     """The status until nothing is pending, or until Ctrl-C."""
     records: dict[str, StepRecord] = {}
-    with suppress(KeyboardInterrupt), Live(console=console, refresh_per_second=2, transient=True) as live:
+    with (
+        suppress(KeyboardInterrupt),
+        Live(console=console, refresh_per_second=2, transient=True) as live,
+    ):
         while True:
             status = fresh_status(plan, store, records)
             live.update(status_group(plan, status))
@@ -211,7 +321,9 @@ def show_live(plan: Plan, store: Store, console: Console, every_seconds: float =
 
 
 def fresh_status(plan: Plan, store: Store, records: dict[str, StepRecord]) -> Status:
-    """The status now; `records` keeps what was read, since a record never changes but for its attempt."""
+    """The status now; `records` keeps what was read, since a record never changes but for its
+    attempt.
+    """
     new = [step for step in store.scan().done - records.keys() if step in plan.steps]
     records.update(store.records(new))
     return study_status(plan, store, records=records)
@@ -246,25 +358,39 @@ def garbage_table(found: Sequence[Garbage], uri: str) -> Table:
     for group, words in GROUPS.items():
         items = [item for item in found if item.group == group]
         if items:
-            table.add_row(words, f"{len(items):,}", f"{sum(item.num_bytes for item in items) / 1e6:,.1f}")
+            table.add_row(
+                words, f"{len(items):,}", f"{sum(item.num_bytes for item in items) / 1e6:,.1f}"
+            )
     table.add_section()
     table.add_row("all", f"{len(found):,}", f"{sum(item.num_bytes for item in found) / 1e6:,.1f}")
     return table
 
 
-def power_table(grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str) -> Table:
-    """Seeds → detectable slope and the chance to affirm that nothing changes; low-resource languages, pooled."""
+def power_table(
+    grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str
+) -> Table:
+    """Seeds → detectable slope and the chance to affirm that nothing changes; low-resource
+    languages, pooled.
+    """
     over = ", ".join(f"{count} {what}" for what, count in shape.items())
     table = Table(title=f"{name}: what seeds can see ({over}; {source})")
-    for column in ("seeds per size", "detectable slope, points per tenfold", "chance to affirm ±0.5"):
+    for column in (
+        "seeds per size",
+        "detectable slope, points per tenfold",
+        "chance to affirm ±0.5",
+    ):
         table.add_column(column, justify="right")
     for row in grid:
-        table.add_row(f"{row['seeds']:.0f}", f"{row['detectable']:.2f}", f"{row['affirm_half_point']:.0%}")
+        table.add_row(
+            f"{row['seeds']:.0f}", f"{row['detectable']:.2f}", f"{row['affirm_half_point']:.0%}"
+        )
     return table
 
 
 class Watcher(threading.Thread):
-    """Shows a run while it goes on: a bar per model on a terminal, a line now and then elsewhere."""
+    """Shows a run while it goes on: a bar per model on a terminal, a line now and then
+    elsewhere.
+    """
 
     def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
         super().__init__(name="watcher", daemon=True)
@@ -293,16 +419,27 @@ class Watcher(threading.Thread):
             show(fresh_status(self.plan, self.store, self.records))
 
     def _line(self, status: Status) -> None:
-        eta = f", about {duration(status.eta_seconds)} to go" if status.eta_seconds is not None else ""
+        eta = (
+            f", about {duration(status.eta_seconds)} to go"
+            if status.eta_seconds is not None
+            else ""
+        )
         now = ", ".join(item.step for item in status.working) or "starting worker groups"
         self.console.print(
-            f"{time.strftime('%H:%M:%S')}  {sum(status.done.values())}/{len(self.plan.steps)}{eta}  [{now}]",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"{time.strftime('%H:%M:%S')}  {sum(status.done.values())}/{len(self.plan.steps)}{eta} "
+            f" [{now}]",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def _bars(self, status: Status) -> Group:
-        progress = Progress(TextColumn("{task.description:<16}"), BarColumn(40), MofNCompleteColumn())
+        progress = Progress(
+            TextColumn("{task.description:<16}"), BarColumn(40), MofNCompleteColumn()
+        )
         for model in self.plan.study.models:
             done = sum(status.done.get((model, phase), 0) for phase in PHASES)
-            progress.add_task(model, total=sum(status.total.get((model, p), 0) for p in PHASES), completed=done)
+            progress.add_task(
+                model, total=sum(status.total.get((model, p), 0) for p in PHASES), completed=done
+            )
         return Group(progress, *status_lines(status)[:-1])

@@ -1,7 +1,9 @@
-"""A study on a simulated clock, driven by the very queue that drives Ray Tune: makespan before anything is paid for.
+"""A study on a simulated clock, driven by the very queue that drives Ray Tune: makespan before
+anything is paid for.
 
-`simulate(queue)` runs a fresh `ReadyQueue` to its end and says how long it took; `lower_bound(queue)` is what no
-schedule can beat. `scaling plan` shows both; `benchmarks/schedule.py` holds one against the other.
+`simulate(queue)` runs a fresh `ReadyQueue` to its end and says how long it took;
+`lower_bound(queue)` is what no schedule can beat. `scaling plan` shows both;
+`benchmarks/schedule.py` holds one against the other.
 """
 
 from __future__ import annotations
@@ -131,7 +133,11 @@ class _World:
             kept = worked if self.losses.notice else worked - worked % self.losses.resume_seconds
             self.saved[step] = had + kept
             self.lost += (worked - kept) * session.gang
-            self.events = [event for event in self.events if not (event[2] == "step" and event[3] == session.name)]
+            self.events = [
+                event
+                for event in self.events
+                if not (event[2] == "step" and event[3] == session.name)
+            ]
             heapq.heapify(self.events)
             self.end(session)
         nodes = list(self.queue.nodes)
@@ -141,9 +147,13 @@ class _World:
 
 
 def simulate(
-    queue: ReadyQueue, *, actual: Mapping[str, float] | None = None, losses: SpotLosses | None = None
+    queue: ReadyQueue,
+    *,
+    actual: Mapping[str, float] | None = None,
+    losses: SpotLosses | None = None,
 ) -> Simulated:
-    """Run a fresh queue to its end. `actual` are the true seconds by step where the estimates are wrong.
+    """Run a fresh queue to its end. `actual` are the true seconds by step where the estimates are
+    wrong.
 
     RuntimeError if the queue waits although nothing runs: some gang fits nowhere.
     """
@@ -167,7 +177,9 @@ def simulate(
             # Steps that are looked at again later need nothing but time.
             world.at(world.now + 10.0, "look", None)
             if world.now > last + 3600:
-                raise RuntimeError(f"nothing runs and nothing can start: nodes {sizes}, gangs {set(queue._ready)}")
+                raise RuntimeError(
+                    f"nothing runs and nothing can start: nodes {sizes}, gangs {set(queue._ready)}"
+                )
         world.now, _, what, about = heapq.heappop(world.events)
         if what == "step":
             world.step_ends(str(about))
@@ -181,18 +193,25 @@ def simulate(
             next_loss(about)
     takes = sorted(world.takes)
     return Simulated(
-        makespan=last, busy_device_seconds=world.busy, start_device_seconds=world.starts, sessions=world.started,
-        lost_nodes=world.lost_nodes, lost_device_seconds=world.lost, takes=len(takes),
-        mean_take_seconds=sum(takes) / len(takes), slow_take_seconds=takes[int(0.999 * (len(takes) - 1))],
+        makespan=last,
+        busy_device_seconds=world.busy,
+        start_device_seconds=world.starts,
+        sessions=world.started,
+        lost_nodes=world.lost_nodes,
+        lost_device_seconds=world.lost,
+        takes=len(takes),
+        mean_take_seconds=sum(takes) / len(takes),
+        slow_take_seconds=takes[int(0.999 * (len(takes) - 1))],
         slowest_take_seconds=takes[-1],
-    )  # fmt: skip
+    )
 
 
 def lower_bound(queue: ReadyQueue, actual: Mapping[str, float] | None = None) -> float:
-    """Seconds that no schedule can beat: the critical path, or all work over all devices, whichever is longer.
+    """Seconds that no schedule can beat: the critical path, or all work over all devices, whichever
+    is longer.
 
-    Gangs that share a node without filling it (three of three devices on eight) leave devices that only smaller
-    gangs can use, so every gang size is also held against the gangs that fit at once.
+    Gangs that share a node without filling it (three of three devices on eight) leave devices that
+    only smaller gangs can use, so every gang size is also held against the gangs that fit at once.
     """
     seconds = queue.seconds if actual is None else actual
     path: dict[str, float] = {}
@@ -202,7 +221,10 @@ def lower_bound(queue: ReadyQueue, actual: Mapping[str, float] | None = None) ->
         path[step] = seconds[step] + max(below, default=0.0)
         gang = queue.placements[step].workers
         work[gang] = work.get(gang, 0.0) + seconds[step]
-    bounds = [max(path.values(), default=0.0), sum(gang * total for gang, total in work.items()) / queue.slots]
+    bounds = [
+        max(path.values(), default=0.0),
+        sum(gang * total for gang, total in work.items()) / queue.slots,
+    ]
     for gang, total in work.items():
         fits = sum(size // gang for size in queue.nodes) or sum(queue.nodes) // gang
         bounds.append(total / max(1, min(fits, queue.slots // gang)))

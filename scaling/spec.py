@@ -19,19 +19,25 @@ def is_commit(text: str) -> bool:
 def _commit(value: str) -> str:
     if not is_commit(value):
         raise ValueError(
-            "not a commit of 40 hex digits, and a branch or a tag moves. Leave the revision out, and the first staging "
-            "asks the hub and locks what it says"
+            "not a commit of 40 hex digits, and a branch or a tag moves. Leave the revision out,"
+            " and the first staging asks the hub and locks what it says"
         )
     return value
 
 
-Commit = Annotated[str, AfterValidator(_commit), WithJsonSchema({"type": "string", "pattern": _COMMIT})]
+Commit = Annotated[
+    str, AfterValidator(_commit), WithJsonSchema({"type": "string", "pattern": _COMMIT})
+]
 
 
 class Spec(BaseModel):
-    """Frozen data; unknown keys are refused (scaling.study turns that into a message with a suggestion)."""
+    """Frozen data; unknown keys are refused (scaling.study turns that into a message with a
+    suggestion).
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
 
 
 class FieldError(ValueError):

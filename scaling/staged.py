@@ -1,4 +1,6 @@
-"""What staging left in a store: rows, sources with their commits, and the defects of the data that were accepted."""
+"""What staging left in a store: rows, sources with their commits, and the defects of the data that
+were accepted.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,14 @@ def staged_tasks(study: Study, store: Store) -> list[StagedTask]:
             defects.update(defect.partition(":")[0] for defect in entry["defects"])
         found.append(
             StagedTask(
-                task=name, rows=rows, languages=sum(key.startswith("test.") for key in manifest["splits"]),
+                task=name,
+                rows=rows,
+                languages=sum(key.startswith("test.") for key in manifest["splits"]),
                 sources=tuple((source, revision) for source, revision in manifest["sources"]),
-                licence=manifest["licence"], defects=dict(sorted(defects.items())),
+                licence=manifest["licence"],
+                defects=dict(sorted(defects.items())),
             )
-        )  # fmt: skip
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""`scaling stage`: everything that a study reads, from its sources into the store, with hashes in the lock file."""
+"""`scaling stage`: everything that a study reads, from its sources into the store, with hashes in
+the lock file.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ def stage(
 ) -> Lock:
     """Stage data, token features and models; the lock. Quick where nothing changed.
 
-    `accept`: names of defects of the data to count instead of refusing. BadData for what cannot be read; StoreError if
-    something that a finished step was made from has changed under the store.
+    `accept`: names of defects of the data to count instead of refusing. BadData for what cannot be
+    read; StoreError if something that a finished step was made from has changed under the store.
     """
     for name in accept:
         known("defect", name, DEFECTS)
@@ -43,28 +45,42 @@ def stage(
     revisions = dict(before.revisions)
     for name in study.used_tasks:
         progress(f"data of {name}")
-        data[name] = stage_task(study, study.task(name), store, folder, locked=revisions, accept=accept)
+        data[name] = stage_task(
+            study, study.task(name), store, folder, locked=revisions, accept=accept
+        )
         _check_unchanged(f"task {name}", before.data.get(name, {}), data[name])
-        revisions = _with_sources(f"task {name}", revisions, json.loads(store.read(manifest_name(name)))["sources"])
+        revisions = _with_sources(
+            f"task {name}", revisions, json.loads(store.read(manifest_name(name)))["sources"]
+        )
     models: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
         for model in study.models:
             spec = study.model(model)
-            revision = model_revision(spec, folder, before.models.get(model, {}).get("revision", ""))
+            revision = model_revision(
+                spec, folder, before.models.get(model, {}).get("revision", "")
+            )
             tokenizer = tokenizer_file(spec, folder, revision)
             for arm in (None, *(arm for arm in study.arms if arm.new_pieces)):
                 key = (tokenizer, arm.name if arm else "")
                 if key not in vocabularies:
                     progress(f"tokens for {spec.family}" + (f", {arm.name}" if arm else ""))
-                    vocabularies[key] = _vocabulary(study, store, data, tokenizer, arm, Path(temporary))
+                    vocabularies[key] = _vocabulary(
+                        study, store, data, tokenizer, arm, Path(temporary)
+                    )
                 found = vocabularies[key]
                 name = staged_name(model, arm) if arm else model
                 progress(f"weights of {name}")
                 models[name] = stage_model(
-                    spec, store, folder, found.used, name=name, tokenizer=found.tokenizer, revision=revision,
+                    spec,
+                    store,
+                    folder,
+                    found.used,
+                    name=name,
+                    tokenizer=found.tokenizer,
+                    revision=revision,
                     new=found.new,
-                )  # fmt: skip
+                )
     lock = Lock(models=models, data=data, revisions=revisions)
     if lock != before:
         store.write_lock(lock)
@@ -72,15 +88,17 @@ def stage(
 
 
 def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]) -> dict[str, str]:
-    """The locked commits and those that were read. StoreError where the lock file names another than was read."""
+    """The locked commits and those that were read. StoreError where the lock file names another
+    than was read.
+    """
     found = dict(locked)
     for origin, revision in sources:
         if not revision:
             continue
         if found.setdefault(origin, revision) != revision:
             raise StoreError(
-                f"{what}: {origin} was staged at {revision}, but the store's lock file says {found[origin]}. Put the "
-                "lock file back, or use a new --store."
+                f"{what}: {origin} was staged at {revision}, but the store's lock file says"
+                f" {found[origin]}. Put the lock file back, or use a new --store."
             )
     return found
 
@@ -95,7 +113,12 @@ class _Vocabulary:
 
 
 def _vocabulary(
-    study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path, arm: Arm | None, temporary: Path
+    study: Study,
+    store: Store,
+    data: dict[str, dict[str, str]],
+    tokenizer: Path,
+    arm: Arm | None,
+    temporary: Path,
 ) -> _Vocabulary:
     """What a tokenizer has to know, or the one that an arm makes of it."""
     if arm is None:
@@ -104,7 +127,9 @@ def _vocabulary(
         return _Vocabulary(tokenizer=tokenizer, new={}, used=used)
     grown = temporary / f"{len(list(temporary.iterdir()))}-{arm.name}.json"
     new = add_pieces(tokenizer, _adaptation_text(study, store, arm), arm.new_pieces, grown)
-    return _Vocabulary(tokenizer=grown, new=new, used=_token_ids(study, store, data, grown, [arm], None))
+    return _Vocabulary(
+        tokenizer=grown, new=new, used=_token_ids(study, store, data, grown, [arm], None)
+    )
 
 
 def _adaptation_text(study: Study, store: Store, arm: Arm) -> Iterator[str]:
@@ -118,9 +143,13 @@ def _adaptation_text(study: Study, store: Store, arm: Arm) -> Iterator[str]:
 
 
 def _token_ids(
-    study: Study, store: Store, data: dict[str, dict[str, str]], tokenizer: Path, arms: Sequence[Arm],
+    study: Study,
+    store: Store,
+    data: dict[str, dict[str, str]],
+    tokenizer: Path,
+    arms: Sequence[Arm],
     counts: str | None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Every token id in the text that the arms read; fills the cache of token features on the way.
 
     `counts`: file of the store that gets the sequences and tokens of every split.
@@ -148,6 +177,7 @@ def _check_unchanged(what: str, before: dict[str, str] | object, now: dict[str, 
     changed = sorted(key for key in before if key in now and before[key] != now[key])
     if changed:
         raise StoreError(
-            f"{what}: the rows of {', '.join(changed)} differ from those in the store's lock file. Data, limits or "
-            "reader changed; use a new --store, so that two versions never mix in one report."
+            f"{what}: the rows of {', '.join(changed)} differ from those in the store's lock file."
+            " Data, limits or reader changed; use a new --store, so that two versions never mix in"
+            " one report."
         )

@@ -60,7 +60,9 @@ class Status:
     num_bytes: int
 
 
-def study_status(plan: Plan, store: Store, *, records: Mapping[str, StepRecord] | None = None) -> Status:
+def study_status(
+    plan: Plan, store: Store, *, records: Mapping[str, StepRecord] | None = None
+) -> Status:
     """The state of every step; reads all records unless they are given."""
     scan = store.scan()
     if records is None:
@@ -75,30 +77,46 @@ def study_status(plan: Plan, store: Store, *, records: Mapping[str, StepRecord] 
         if record is not None:
             done[key] += 1
             collapsed[key] += bool(record.training and record.training.collapsed)
-    busy = tuple(working(store, {step: owners for step, owners in scan.leases.items() if step in plan.steps}))
+    busy = tuple(
+        working(store, {step: owners for step, owners in scan.leases.items() if step in plan.steps})
+    )
     pending = tuple(pending_steps(plan, scan))
     sessions = read_sessions(store)
     return Status(
-        total=total, done=done, collapsed=collapsed, pending=pending, working=busy,
+        total=total,
+        done=done,
+        collapsed=collapsed,
+        pending=pending,
+        working=busy,
         failures={step: count for step, count in scan.failures.items() if step in pending},
-        seconds=_seconds(sessions, records), eta_seconds=_eta(plan, store, records, pending, busy),
-        dollars=_dollars(plan, sessions, records), num_bytes=scan.num_bytes,
-    )  # fmt: skip
+        seconds=_seconds(sessions, records),
+        eta_seconds=_eta(plan, store, records, pending, busy),
+        dollars=_dollars(plan, sessions, records),
+        num_bytes=scan.num_bytes,
+    )
 
 
 def _seconds(sessions: Sequence[Mapping[str, Any]], records: Mapping[str, StepRecord]) -> Seconds:
     start = sum(float(session["start_seconds"]) for session in sessions)
     costs = [record.cost for record in records.values()]
     return Seconds(
-        start=start, load=sum(cost.load_seconds for cost in costs), work=sum(cost.work_seconds for cost in costs),
+        start=start,
+        load=sum(cost.load_seconds for cost in costs),
+        work=sum(cost.work_seconds for cost in costs),
         save=sum(cost.save_seconds for cost in costs),
-    )  # fmt: skip
+    )
 
 
 def _eta(
-    plan: Plan, store: Store, records: Mapping[str, StepRecord], pending: tuple[str, ...], busy: tuple[Working, ...]
+    plan: Plan,
+    store: Store,
+    records: Mapping[str, StepRecord],
+    pending: tuple[str, ...],
+    busy: tuple[Working, ...],
 ) -> float | None:
-    """Estimated seconds of what is left, scaled by how right the estimates were so far, over the groups at work."""
+    """Estimated seconds of what is left, scaled by how right the estimates were so far, over the
+    groups at work.
+    """
     if not records or not busy:
         return None
     sizes = store.read_sizes()
@@ -121,11 +139,15 @@ def _eta(
 
 def _dollars(
     plan: Plan, sessions: list[dict[str, Any]], records: Mapping[str, StepRecord]
-) -> float | None:  # fmt: skip
-    """By the meter that the budget goes by; None without a price, and where a study for GPUs ran on CPUs."""
+) -> float | None:
+    """By the meter that the budget goes by; None without a price, and where a study for GPUs ran on
+    CPUs.
+    """
     price = price_of(plan.study)
     assumed = plan.study.dollars_per_device_hour is None
-    if price is None or (assumed and any(record.cost.device == "cpu" for record in records.values())):
+    if price is None or (
+        assumed and any(record.cost.device == "cpu" for record in records.values())
+    ):
         return None
     return price * spent_device_seconds(sessions, records)
 
@@ -155,7 +177,9 @@ def attempts_of(store: Store, step: str) -> list[Attempt]:
             sizes[info.path[start:].partition("/")[0]] += info.size or 0
     owners = tuple(last_beats(store, step))
     busy = {item.owner: item.progress for item in working(store, {step: owners})}
-    counts = store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
+    counts = (
+        store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
+    )
     found = []
     for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):
         state = "counts" if owner == counts else "is at work" if owner in busy else "left behind"

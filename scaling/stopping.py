@@ -1,4 +1,6 @@
-"""A request to stop, in the store: `scaling cancel` without an address. A driver obeys what is asked after it began."""
+"""A request to stop, in the store: `scaling cancel` without an address. A driver obeys what is
+asked after it began.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,17 @@ NAME = "stop.json"
 LOOK_SECONDS = 2.0
 
 Stop = Literal["", "finish", "now"]
-"""`finish`: start nothing more. `now`: end what runs as well; it resumes from its last resume point."""
+"""`finish`: start nothing more. `now`: end what runs as well; it resumes from its last resume
+point.
+"""
 
 
 def ask_to_stop(store: Store, *, now: bool) -> None:
-    request = {"id": uuid.uuid4().hex, "how": "now" if now else "finish", "at": datetime.now(UTC).isoformat()}
+    request = {
+        "id": uuid.uuid4().hex,
+        "how": "now" if now else "finish",
+        "at": datetime.now(UTC).isoformat(),
+    }
     store.write(NAME, json.dumps(request))
 
 

@@ -1,9 +1,11 @@
-"""Where a study lives: a folder, an S3 or GCS prefix. The store is the truth; nothing else has to survive.
+"""Where a study lives: a folder, an S3 or GCS prefix. The store is the truth; nothing else has to
+survive.
 
 study.json  lock.json                  whose store this is; what staging resolved
 models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
 steps/ID/record.json                   written last: the step is done if and only if it exists
-steps/ID/attempts/OWNER/               weights and outcomes of one try; the record names the one that counts
+steps/ID/attempts/OWNER/               weights and outcomes of one try; the record names the one
+that counts
 steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (scaling.lease)
 steps/ID/failures/OWNER.json           why a try ended
 """
@@ -43,7 +45,9 @@ class Scan:
 
     done: frozenset[str]
     weights: frozenset[str]
-    """Steps with a complete weights folder in the attempt that counts, as far as the listing tells."""
+    """Steps with a complete weights folder in the attempt that counts, as far as the listing
+    tells.
+    """
     collapsed: frozenset[str] = frozenset()
     """Finished trainings that collapsed by the English-dev rule."""
     leases: Mapping[str, tuple[str, ...]]
@@ -62,10 +66,12 @@ class Store:
 
     @staticmethod
     def open(uri: str | Path) -> Store:
-        """The store at a path or `s3://`, `gs://` URI. Asks an object store for its bucket, so that a wrong name,
-        missing credentials or a dead endpoint is a StoreError here and not in the middle of a study.
+        """The store at a path or `s3://`, `gs://` URI. Asks an object store for its bucket, so that
+        a wrong name, missing credentials or a dead endpoint is a StoreError here and not in the
+        middle of a study.
 
-        Throttling, 5xx answers and dropped connections are retried by the storage library itself, for minutes.
+        Throttling, 5xx answers and dropped connections are retried by the storage library itself,
+        for minutes.
         """
         text = str(uri)
         if "://" not in text:
@@ -73,15 +79,22 @@ class Store:
             return Store(str(path), fs.LocalFileSystem(), str(path))
         scheme, rest = text.split("://", 1)
         if "@" in rest.split("/", 1)[0]:
-            raise StoreError("a store's URI may hold no secret: put the credentials into the environment")
+            raise StoreError(
+                "a store's URI may hold no secret: put the credentials into the environment"
+            )
         try:
             filesystem, root = fs.FileSystem.from_uri(_one_request_per_file(text))
             bucket = root.split("/", 1)[0]
-            missing = scheme in ("s3", "gs", "gcs") and filesystem.get_file_info(bucket).type == fs.FileType.NotFound
+            missing = (
+                scheme in ("s3", "gs", "gcs")
+                and filesystem.get_file_info(bucket).type == fs.FileType.NotFound
+            )
         except (OSError, ValueError) as error:
             raise StoreError(f"store {text!r} cannot be used: {error}") from error
         if missing:
-            raise StoreError(f"store {text!r}: there is no bucket {bucket!r}. Make it first, or correct the URI.")
+            raise StoreError(
+                f"store {text!r}: there is no bucket {bucket!r}. Make it first, or correct the URI."
+            )
         return Store(text, filesystem, root.rstrip("/"))
 
     @property
@@ -116,9 +129,9 @@ class Store:
     def create(self, name: str, content: bytes | str) -> bool:
         """Write a file that does not exist yet; whether it is now ours.
 
-        Exact on a local or network file system (a hard link is made or refused). Object stores offer no such
-        operation through pyarrow 26: there it is a look, a write and a second look, and whoever finds another's
-        content has lost.
+        Exact on a local or network file system (a hard link is made or refused). Object stores
+        offer no such operation through pyarrow 26: there it is a look, a write and a second look,
+        and whoever finds another's content has lost.
         """
         raw = content.encode() if isinstance(content, str) else content
         if self.local is None:
@@ -146,11 +159,15 @@ class Store:
     def listing(self, name: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         """What lies below a folder; [] if it does not exist."""
         return list(
-            self.filesystem.get_file_info(fs.FileSelector(self.path(name), allow_not_found=True, recursive=recursive))
+            self.filesystem.get_file_info(
+                fs.FileSelector(self.path(name), allow_not_found=True, recursive=recursive)
+            )
         )
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
-        """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs the folder."""
+        """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs
+        the folder.
+        """
         hashes = {}
         for path in sorted(item for item in folder.rglob("*") if item.is_file()):
             relative = path.relative_to(folder).as_posix()
@@ -161,7 +178,11 @@ class Store:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.move(path, target) if move else shutil.copyfile(path, target)
             else:
-                fs.copy_files(str(path), self.path(f"{name}/{relative}"), destination_filesystem=self.filesystem)
+                fs.copy_files(
+                    str(path),
+                    self.path(f"{name}/{relative}"),
+                    destination_filesystem=self.filesystem,
+                )
         if move:
             shutil.rmtree(folder, ignore_errors=True)
         return hashes
@@ -171,14 +192,20 @@ class Store:
     def check_study(self, name: str) -> None:
         """StoreError if this is another study's store, or cannot be written to."""
         try:
-            # As records are written: a mounted bucket without hard links is refused here, not after the first step.
-            if not self.exists("study.json") and self.create("study.json", json.dumps({"name": name})):
+            # As records are written: a mounted bucket without hard links is refused here, not after
+            # the first step.
+            if not self.exists("study.json") and self.create(
+                "study.json", json.dumps({"name": name})
+            ):
                 return
             found = json.loads(self.read("study.json")).get("name")
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
         if found != name:
-            raise StoreError(f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another --store.")
+            raise StoreError(
+                f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another"
+                " --store."
+            )
 
     def check_writable(self) -> None:
         """StoreError unless a file can be written and deleted: before anything is paid for."""
@@ -198,7 +225,8 @@ class Store:
             return Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
         except (json.JSONDecodeError, KeyError) as error:
             raise StoreError(
-                f"{self.uri}/lock.json is broken ({error}): restore it, or use a new --store; its steps rest on it"
+                f"{self.uri}/lock.json is broken ({error}): restore it, or use a new --store; its"
+                " steps rest on it"
             ) from error
 
     def write_lock(self, lock: Lock) -> None:
@@ -206,11 +234,16 @@ class Store:
         self.write("lock.json", json.dumps(content, indent=1, sort_keys=True))
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before it."""
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before
+        it.
+        """
         if not self.exists("sizes.json"):
             return {}
         raw = json.loads(self.read("sizes.json"))
-        return {task: {key: (int(a), int(b)) for key, (a, b) in keys.items()} for task, keys in raw.items()}
+        return {
+            task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
+            for task, keys in raw.items()
+        }
 
     # steps
 
@@ -240,13 +273,18 @@ class Store:
             elif folder == "failures":
                 failures[step] = failures.get(step, 0) + 1
         return Scan(
-            done=frozenset(done), weights=frozenset(weights), failures=failures, num_bytes=num_bytes,
+            done=frozenset(done),
+            weights=frozenset(weights),
+            failures=failures,
+            num_bytes=num_bytes,
             collapsed=frozenset(collapsed & done),
             leases={step: tuple(owners) for step, owners in leases.items()},
-        )  # fmt: skip
+        )
 
     def record(self, step: str) -> StepRecord:
-        """The record of a finished step; CorruptRecord with the file's name if it cannot be trusted."""
+        """The record of a finished step; CorruptRecord with the file's name if it cannot be
+        trusted.
+        """
         name = f"steps/{step}/record.json"
         return StepRecord.from_json(self.read(name).decode(errors="replace"), f"{self.uri}/{name}")
 
@@ -259,8 +297,8 @@ class Store:
     def commit(self, record: StepRecord, replacing: str | None = None) -> bool:
         """Write a record: the last act of a step; whether it is the one that counts from now on.
 
-        A step that is already done keeps its record. Only the record of the attempt `replacing`, whose weights were
-        deleted and had to be made again, may be written over.
+        A step that is already done keeps its record. Only the record of the attempt `replacing`,
+        whose weights were deleted and had to be made again, may be written over.
         """
         name = f"steps/{record.step}/record.json"
         if replacing is None:
@@ -271,7 +309,9 @@ class Store:
         return self.record(record.step).provenance.attempt == record.provenance.attempt
 
     def mark_collapse(self, record: StepRecord) -> None:
-        """Let a listing tell what a training's record says, before the record is there: whether it collapsed."""
+        """Let a listing tell what a training's record says, before the record is there: whether it
+        collapsed.
+        """
         name = f"steps/{record.step}/{COLLAPSED}"
         if record.training is not None and record.training.collapsed:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
@@ -298,7 +338,9 @@ def _temporary(target: Path, raw: bytes) -> Iterator[str]:
 
 
 def _one_request_per_file(uri: str) -> str:
-    """The URI with pyarrow told to send a small file as one request; it makes a multipart upload of three otherwise."""
+    """The URI with pyarrow told to send a small file as one request; it makes a multipart upload of
+    three otherwise.
+    """
     if not uri.startswith("s3://") or "allow_delayed_open" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"

@@ -51,21 +51,32 @@ class Study(Spec):
     """Only these of the targets' languages; all of them if absent."""
     seeds: tuple[int, ...] = Field(min_length=1)
     intermediate_seed: Literal["per_seed"] | int = "per_seed"
-    """`per_seed` runs phase ii once per seed. A number shares that one run: results are then conditional on it."""
+    """`per_seed` runs phase ii once per seed. A number shares that one run: results are then
+    conditional on it.
+    """
     limits: dict[Split, int] = Field(default_factory=dict)
     """Most examples per language and split; a seeded sample. Absent: everything."""
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Recipe fields by task; `default` is for all tasks. Never by model: a recipe is equal at all sizes."""
+    """Recipe fields by task; `default` is for all tasks. Never by model: a recipe is equal at all
+    sizes.
+    """
     protocol: Protocol = "xtreme"
-    """Whose published numbers the recipes start from: XTREME's scripts, or Phang et al. 2020 (jiant's scripts)."""
+    """Whose published numbers the recipes start from: XTREME's scripts, or Phang et al. 2020
+    (jiant's scripts).
+    """
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """A check instead of the study: every task that trains, from the pretrained weights, at each of these rates, at
-    every size and seed; judged on English dev data, nothing else is read or scored. `scaling rates` shows it."""
+    """A check instead of the study: every task that trains, from the pretrained weights, at each of
+    these rates, at every size and seed; judged on English dev data, nothing else is read or scored.
+    `scaling rates` shows it."""
     method: Method = "full"
-    """How every training of the study is done: `full`, or `lora`. Part of a step's identity; never mixed in a curve."""
+    """How every training of the study is done: `full`, or `lora`. Part of a step's identity; never
+    mixed in a curve.
+    """
     lora: Lora = Lora()
     reruns: int = Field(default=2, ge=0, le=2)
-    """How often a training that collapsed (by English dev data alone) is run again with a new seed; both rows stay."""
+    """How often a training that collapsed (by English dev data alone) is run again with a new seed;
+    both rows stay.
+    """
     question: Question = Question()
     placement: dict[str, Placement] = Field(default_factory=dict)
     """By model, or `default`. Changes no number."""
@@ -94,8 +105,8 @@ class Study(Spec):
             for name in names:
                 if what == "task" and name in models:
                     raise ValueError(
-                        f"recipes are by task, and {name!r} is a model: a recipe is equal at all sizes, or the curve "
-                        "would measure it (docs/recipes.md)"
+                        f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
+                        " sizes, or the curve would measure it (docs/recipes.md)"
                     )
                 known(what, name, valid)
         _unique("arm", [arm.name for arm in self.arms])
@@ -104,7 +115,9 @@ class Study(Spec):
             raise FieldError(("lora",), "belongs to method: lora")
         for at, arm in enumerate(self.arms):
             try:
-                check_arm(arm, {other.name: other for other in self.arms}, tasks, self.define.tables)
+                check_arm(
+                    arm, {other.name: other for other in self.arms}, tasks, self.define.tables
+                )
                 self._check_arm(arm)
             except FieldError as error:
                 raise FieldError(("arms", at, *error.path), str(error)) from error
@@ -122,21 +135,38 @@ class Study(Spec):
         covered = {code for target in self.targets for code in tasks[target].languages}
         for code in self.languages or ():
             if code not in covered:
-                raise ValueError(f"no target has the language {code!r}; they have {' '.join(sorted(covered))}")
+                raise ValueError(
+                    f"no target has the language {code!r}; they have {' '.join(sorted(covered))}"
+                )
         families = {models[name].family for name in self.models}
         if len(families) > 1:
-            raise ValueError(f"one curve holds one family of models, these are {len(families)}: {sorted(families)}")
-        if self.budget_dollars is not None and self.gpu is None and self.dollars_per_device_hour is None:
-            raise ValueError("budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour")
-        # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than stages 1 to 3.
-        stage_zero = [model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0]
-        trained = {(name, self.recipe(name)) for target in self.targets for name in tasks[target].trains_on}
+            raise ValueError(
+                f"one curve holds one family of models, these are {len(families)}:"
+                f" {sorted(families)}"
+            )
+        if (
+            self.budget_dollars is not None
+            and self.gpu is None
+            and self.dollars_per_device_hour is None
+        ):
+            raise ValueError(
+                "budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour"
+            )
+        # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than
+        # stages 1 to 3.
+        stage_zero = [
+            model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0
+        ]
+        trained = {
+            (name, self.recipe(name)) for target in self.targets for name in tasks[target].trains_on
+        }
         trained |= {(name, self.arm_recipe(arm, name)) for arm in self.arms for name in arm.tasks}
         scored = {(target, self.recipe(target)) for target in self.targets}
         for name, recipe in sorted(trained | scored, key=lambda one: (one[1].batch, one[0])):
             if stage_zero and recipe.precision == "bf16":
                 raise ValueError(
-                    f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1, 2 or 3"
+                    f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1,"
+                    " 2 or 3"
                 )
             for model in self.models:
                 placement = self.placement_of(model)
@@ -158,19 +188,28 @@ class Study(Spec):
 
     def _check_arm(self, arm: Arm) -> None:
         if arm.new_pieces and self.method == "lora":
-            raise FieldError(("new_pieces",), "LoRA freezes the embeddings: new rows would never be trained")
+            raise FieldError(
+                ("new_pieces",), "LoRA freezes the embeddings: new rows would never be trained"
+            )
         known_fields = Recipe.model_fields
         for name in arm.recipe:
             if name not in known_fields:
-                raise FieldError(("recipe", name), f"is no field of a recipe. {did_you_mean(name, known_fields)}")
+                raise FieldError(
+                    ("recipe", name), f"is no field of a recipe. {did_you_mean(name, known_fields)}"
+                )
         try:
             Recipe.model_validate(arm.recipe)
         except ValidationError as error:
             first = error.errors()[0]
             raise FieldError(("recipe", *first["loc"]), first["msg"]) from error
         for target in self.targets:
-            if self.task(target).kind == "span_qa" and set(arm.transliterate) & set(self.test_languages(target)):
-                raise FieldError(("transliterate",), f"would move the answers of {target}, which lie at characters")
+            if self.task(target).kind == "span_qa" and set(arm.transliterate) & set(
+                self.test_languages(target)
+            ):
+                raise FieldError(
+                    ("transliterate",),
+                    f"would move the answers of {target}, which lie at characters",
+                )
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -199,20 +238,35 @@ class Study(Spec):
 
     def tables_of(self, language: str) -> list[dict[str, str]]:
         """The tables that some arm applies to a language's text."""
-        return [self.table(arm.transliterate[language]) for arm in self.arms if language in arm.transliterate]
+        return [
+            self.table(arm.transliterate[language])
+            for arm in self.arms
+            if language in arm.transliterate
+        ]
 
     def recipe(self, task: str) -> Recipe:
-        return recipe_for(self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}), self.protocol)
+        return recipe_for(
+            self.task(task),
+            self.recipes.get("default", {}),
+            self.recipes.get(task, {}),
+            self.protocol,
+        )
 
     def recipe_sources(self, task: str) -> dict[str, str]:
         """Field → where its number comes from."""
         return recipe_sources(
-            self.task(task), self.recipes.get("default", {}), self.recipes.get(task, {}), self.protocol
+            self.task(task),
+            self.recipes.get("default", {}),
+            self.recipes.get(task, {}),
+            self.protocol,
         )
 
     def at_rate(self, rate: float) -> Study:
         """This study with one learning rate for every task."""
-        recipes = {name: {**self.recipes.get(name, {}), "learning_rate": rate} for name in self.trained_tasks}
+        recipes = {
+            name: {**self.recipes.get(name, {}), "learning_rate": rate}
+            for name in self.trained_tasks
+        }
         return self.model_copy(update={"recipes": {**self.recipes, **recipes}})
 
     def keeps_weights(self, phase: str) -> bool:
@@ -256,11 +310,15 @@ def _unique(what: str, names: Iterable[Any]) -> None:
 
 
 def load_study(path: str | Path) -> Study:
-    """The study in a YAML file, or a named one (`demo`, `xtreme_r`); BadFile with file, line, field and a hint."""
+    """The study in a YAML file, or a named one (`demo`, `xtreme_r`); BadFile with file, line, field
+    and a hint.
+    """
     candidate = Path(path)
     if not candidate.suffix and not candidate.exists() and (STUDIES / f"{path}.yaml").is_file():
         candidate = STUDIES / f"{path}.yaml"
     if not candidate.suffix and not candidate.exists():
         names = sorted(item.stem for item in STUDIES.glob("*.yaml"))
-        raise BadFile(f"{path}: no such file, and no named study; the named ones are {', '.join(names)}")
+        raise BadFile(
+            f"{path}: no such file, and no named study; the named ones are {', '.join(names)}"
+        )
     return load(Study, candidate)[0]

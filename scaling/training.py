@@ -1,4 +1,6 @@
-"""One training: the same updates on any hardware, resumable in the middle, judged on English dev data at the end."""
+"""One training: the same updates on any hardware, resumable in the middle, judged on English dev
+data at the end.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class Losses:
 
 
 def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
-    """Linear warm-up to the recipe's rate, then linear decay that reaches zero after the last update."""
+    """Linear warm-up to the recipe's rate, then linear decay that reaches zero after the last
+    update.
+    """
     warm = max(1, round(recipe.warmup * updates)) if recipe.warmup > 0 else 0
     if update < warm:
         return recipe.learning_rate * (update + 1) / warm
@@ -84,10 +88,11 @@ def run_updates(
     resume: ResumePoint,
     notice: Callable[[], float | None] = lambda: None,
 ) -> Losses:
-    """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss is no number.
+    """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss
+    is no number.
 
-    `notice` tells all ranks the seconds until a machine of theirs goes away, None while none does. Then the training
-    saves itself if that can be done in time, and ends with Preempted.
+    `notice` tells all ranks the seconds until a machine of theirs goes away, None while none does.
+    Then the training saves itself if that can be done in time, and ends with Preempted.
     """
     which = np.asarray(turns)
     own_update = np.zeros(len(which), dtype=np.int64)
@@ -101,11 +106,17 @@ def run_updates(
         units = stream.order[own]
         draw = own if stream.new_draws else own * recipe.batch // stream.features.num_units
         passes = micro_batches(
-            units, stream.features, placement.rows(recipe.batch) * longest, longest, world.rank, world.size,
+            units,
+            stream.features,
+            placement.rows(recipe.batch) * longest,
+            longest,
+            world.rank,
+            world.size,
             stream.kind.together,
-        )  # fmt: skip
+        )
         batches = [
-            collate(stream.features, stream.kind, chosen, draw=seed * 1_000_003 + draw).pinned() for chosen in passes
+            collate(stream.features, stream.kind, chosen, draw=seed * 1_000_003 + draw).pinned()
+            for chosen in passes
         ]
         targets = [stream.features.targets[index] for index in sequences_of(units, stream.features)]
         return stream.kind.loss_weight(targets), batches
@@ -114,12 +125,14 @@ def run_updates(
     tokens = 0
     if resume.found is not None:
         state = engine.load_resume(resume.found)
-        # DeepSpeed keeps one state for all ranks below ZeRO-3: the sum over ranks, which one of them goes on from.
+        # DeepSpeed keeps one state for all ranks below ZeRO-3: the sum over ranks, which one of
+        # them goes on from.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
     pending: list[torch.Tensor] = []
     begun = len(losses)
     for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
-        # Dropout depends on the update, not on how many a process has made: a resumed run draws the same masks.
+        # Dropout depends on the update, not on how many a process has made: a resumed run draws the
+        # same masks.
         torch.manual_seed((seed * 1_000_003 + update) * 1_009 + world.rank)
         turn = int(which[update])
         stream = streams[turn]
@@ -129,8 +142,11 @@ def run_updates(
             batch = prepared.to(world.device)
             engine.last_pass(number == len(batches))
             hidden = engine.hidden(batch.input_ids, batch.mask, depth)
-            summed = stream.kind.loss(engine.model.head_of(turn), hidden, batch.mask, batch.targets, batch.units)
-            # The engine takes the mean over the ranks; this makes it the mean over the global batch.
+            summed = stream.kind.loss(
+                engine.model.head_of(turn), hidden, batch.mask, batch.targets, batch.units
+            )
+            # The engine takes the mean over the ranks; this makes it the mean over the global
+            # batch.
             loss = summed * (world.size / weight)
             engine.backward(loss if len(streams) == 1 else loss + engine.model.idle(turn, hidden))
             engine.step(learning_rate(update, len(turns), recipe))
@@ -143,24 +159,33 @@ def run_updates(
             pending = []
             if not math.isfinite(sum(losses)):
                 where = next(index for index, loss in enumerate(losses) if not math.isfinite(loss))
-                raise NonFiniteLoss(f"the loss is {losses[where]} at update {where + 1} of {len(turns)}")
+                raise NonFiniteLoss(
+                    f"the loss is {losses[where]} at update {where + 1} of {len(turns)}"
+                )
             progress(update + 1, len(turns))
         due = _due(update + 1, placement) and not last
         if due:
-            resume.save(partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1)
+            resume.save(
+                partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1
+            )
         if not pending and not last and (left := notice()) is not None:
             needed = resume.save_seconds()
             fits = needed < left - NOTICE_MARGIN_SECONDS
             if fits and not due:
-                resume.save(partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1)
+                resume.save(
+                    partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1
+                )
             raise Preempted(
-                f"{left:.0f} s before a machine goes away, after update {update + 1} of {len(turns)}, "
+                f"{left:.0f} s before a machine goes away, after update {update + 1} of"
+                f" {len(turns)}, "
                 + ("saved" if fits or due else f"not saved: that takes {needed:.0f} s")
             )
     return Losses(
-        updates=len(turns), examples=len(turns) * recipe.batch, tokens=sum(world.gather(tokens)),
+        updates=len(turns),
+        examples=len(turns) * recipe.batch,
+        tokens=sum(world.gather(tokens)),
         per_update=tuple(losses),
-    )  # fmt: skip
+    )
 
 
 def _state(losses: list[float], tokens: int, world: World) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The work of a step: weights and rows in, a training or a scoring, files and a record out. Commits nothing."""
+"""The work of a step: weights and rows in, a training or a scoring, files and a record out. Commits
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,15 @@ from scaling.evaluation import predict, score_languages
 from scaling.fetching import fetch
 from scaling.kinds import KINDS
 from scaling.lease import Lease
-from scaling.material import Context, Material, head_of, materials_of, streams_of, tables_of, updates_of
+from scaling.material import (
+    Context,
+    Material,
+    head_of,
+    materials_of,
+    streams_of,
+    tables_of,
+    updates_of,
+)
 from scaling.mixture import schedule
 from scaling.plan import Plan, Step
 from scaling.pretrained.staging import model_files
@@ -53,7 +63,9 @@ class _Clock:
 
 
 def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts from: its parent's weights or the pretrained model, verified by hash."""
+    """Where the step starts from: its parent's weights or the pretrained model, verified by
+    hash.
+    """
     store = context.store
     if step.parent is None:
         folder, files = f"models/{step.staged}", model_files(store, step.staged)
@@ -61,7 +73,11 @@ def _weights(step: Step, context: Context) -> Weights:
         record = store.record(step.parent)
         folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
         prefix = "weights/"
-        files = {name.removeprefix(prefix): digest for name, digest in record.files.items() if name.startswith(prefix)}
+        files = {
+            name.removeprefix(prefix): digest
+            for name, digest in record.files.items()
+            if name.startswith(prefix)
+        }
     local = fetch(store, folder, files, context.cache)
     kept = local / "kept_rows.npy"
     return Weights(
@@ -84,15 +100,29 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         streams, drawn = streams_of(step, materials, updates)
         turns = schedule(updates, seed, step.mixture.mlm_ratio)
         lora = context.plan.study.adapters
-        engine = start_training(weights, partial(head_of, materials), recipe, context.placement, world, seed, lora)
+        engine = start_training(
+            weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
+        )
         params = context.plan.study.model(step.model).total_params
-        resume = resume_point(step.id, context.store, world, context.placement, context.cache, params)
+        resume = resume_point(
+            step.id, context.store, world, context.placement, context.cache, params
+        )
     with clock.part("work"):
         losses = run_updates(
-            engine, streams, turns, recipe, context.placement, world, seed, _progress(context, lease), resume,
+            engine,
+            streams,
+            turns,
+            recipe,
+            context.placement,
+            world,
+            seed,
+            _progress(context, lease),
+            resume,
             context.notice,
-        )  # fmt: skip
-        scored = [_dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)]
+        )
+        scored = [
+            _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
+        ]
     with clock.part("save"):
         folder = _own_folder(step, context)
         engine.export(folder / "weights", beside)
@@ -101,9 +131,14 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         files = _publish(step, context, folder)
     main = scored[0]
     training = Training(
-        updates=losses.updates, examples=losses.examples, tokens=losses.tokens, first_loss=losses.first,
-        last_loss=losses.last, dev_metric=materials[0].task.metric if main is None else main.metric,
-        dev_score=None if main is None else main.value, dev_n=0 if main is None else main.n,
+        updates=losses.updates,
+        examples=losses.examples,
+        tokens=losses.tokens,
+        first_loss=losses.first,
+        last_loss=losses.last,
+        dev_metric=materials[0].task.metric if main is None else main.metric,
+        dev_score=None if main is None else main.value,
+        dev_n=0 if main is None else main.n,
         dev_chance=0.0 if main is None else main.chance,
         collapsed=any(
             row is not None and is_collapsed(row)
@@ -118,26 +153,34 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             for one, row in zip(materials, scored, strict=True)
             if row is not None and len(materials) > 1
         },
-    )  # fmt: skip
+    )
     return _record(step, context, clock, training=training, rows=[], files=files)
 
 
 def _dev_row(
     engine: Engine, one: Material, number: int, lookup: np.ndarray | None, context: Context
-) -> EvalRow | None:  # fmt: skip
+) -> EvalRow | None:
     """The main score of a member on its English dev data."""
     if not one.dev:
         return None
     dev = as_features(one.dev["dev.en"][1], lookup)
     predictions = predict(
-        engine.core, dev, one.kind, one.recipe, context.world, lambda done, total: context.alive(), member=number
+        engine.core,
+        dev,
+        one.kind,
+        one.recipe,
+        context.world,
+        lambda done, total: context.alive(),
+        member=number,
     )
     rows, _ = score_languages(one.dev, predictions, one.kind, one.task)
     return rows[0]
 
 
 def is_collapsed(dev: EvalRow) -> bool:
-    """Whether an English dev score is no better than guessing, by two standard errors. Looks at English only."""
+    """Whether an English dev score is no better than guessing, by two standard errors. Looks at
+    English only.
+    """
     return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
 
 
@@ -150,7 +193,13 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
-        model = start_scoring(weights, lambda hidden: kind.head(hidden, task, recipe), recipe, context.placement, world)
+        model = start_scoring(
+            weights,
+            lambda hidden: kind.head(hidden, task, recipe),
+            recipe,
+            context.placement,
+            world,
+        )
     with clock.part("work"):
         predictions = predict(model, _joined(parts), kind, recipe, world, _progress(context, lease))
         rows, outcomes = score_languages(tables, predictions, kind, task)
@@ -190,17 +239,27 @@ def _progress(context: Context, lease: Lease | None) -> Any:
 
 
 def _own_folder(step: Step, context: Context) -> Path:
-    """Where this rank makes its files: a folder of its own, inside the store if that is local, to be moved."""
+    """Where this rank makes its files: a folder of its own, inside the store if that is local, to
+    be moved.
+    """
     if context.store.local is not None:
-        return context.store.local / attempt_name(step.id, context.owner) / f".rank-{context.world.rank}"
+        return (
+            context.store.local
+            / attempt_name(step.id, context.owner)
+            / f".rank-{context.world.rank}"
+        )
     return context.cache.own / "made" / step.id
 
 
 def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
-    """Every rank uploads what it made; rank 0 writes the manifest once all have. File → SHA-256, on every rank."""
+    """Every rank uploads what it made; rank 0 writes the manifest once all have. File → SHA-256, on
+    every rank.
+    """
     name = attempt_name(step.id, context.owner)
     num_bytes = {
-        path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
     }
     hashes = context.store.upload(folder, name, move=True)
     manifest: dict[str, dict[str, int | str]] = {}
@@ -224,21 +283,33 @@ def _record(
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
     return StepRecord(
-        step=step.id, fingerprint=step.fingerprint, identity=dict(step.identity), training=training, rows=rows,
+        step=step.id,
+        fingerprint=step.fingerprint,
+        identity=dict(step.identity),
+        training=training,
+        rows=rows,
         files=files,
         cost=Cost(
-            wall_seconds=time.monotonic() - clock.started, load_seconds=clock.parts.get("load", 0.0),
-            work_seconds=clock.parts.get("work", 0.0), save_seconds=clock.parts.get("save", 0.0),
-            num_devices=world.size, device=device,
+            wall_seconds=time.monotonic() - clock.started,
+            load_seconds=clock.parts.get("load", 0.0),
+            work_seconds=clock.parts.get("work", 0.0),
+            save_seconds=clock.parts.get("save", 0.0),
+            num_devices=world.size,
+            device=device,
         ),
         provenance=Provenance(
-            attempt=context.owner, finished_at=now(), versions=versions(), commit=_commit(),
+            attempt=context.owner,
+            finished_at=now(),
+            versions=versions(),
+            commit=_commit(),
             execution={
-                "workers": world.size, "zero_stage": placement.zero_stage, "micro_batch": placement.micro_batch,
+                "workers": world.size,
+                "zero_stage": placement.zero_stage,
+                "micro_batch": placement.micro_batch,
                 "packed": placement.packed,
             },
         ),
-    )  # fmt: skip
+    )
 
 
 def now() -> str:
@@ -248,6 +319,10 @@ def now() -> str:
 def _commit() -> str:
     """Git commit of the code, or '' outside a checkout."""
     found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return found.stdout.strip()

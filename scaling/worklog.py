@@ -1,4 +1,5 @@
-"""What workers say: a bounded tail of each worker's log lies in the store, where it outlives the machine.
+"""What workers say: a bounded tail of each worker's log lies in the store, where it outlives the
+machine.
 
 logs/SESSION/RANK.log       rank 0 always; another rank if it failed
 """
@@ -19,7 +20,9 @@ PUT_SECONDS = 10.0
 
 
 class TailHandler(logging.Handler):
-    """Keeps the last lines, each with time, rank and step, and puts them into the store now and then."""
+    """Keeps the last lines, each with time, rank and step, and puts them into the store now and
+    then.
+    """
 
     def __init__(self, store: Store, name: str, rank: int) -> None:
         super().__init__(logging.INFO)
@@ -31,7 +34,8 @@ class TailHandler(logging.Handler):
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         start = f"{at} rank {self.rank} {getattr(record, 'step', '-')} "
         self.lines += [start + line for line in self.format(record).splitlines()]
-        # Other ranks say the same as rank 0, until they fail; an error may be the last thing that this process says.
+        # Other ranks say the same as rank 0, until they fail; an error may be the last thing that
+        # this process says.
         due = self.rank == 0 and time.monotonic() - self._put_at > PUT_SECONDS
         if due or record.levelno >= logging.ERROR:
             self.put()
@@ -45,7 +49,9 @@ class TailHandler(logging.Handler):
 
 @contextmanager
 def kept_log(store: Store, session: str, rank: int) -> Iterator[None]:
-    """Log of this process while a session runs: ours from INFO on, other people's from WARNING on."""
+    """Log of this process while a session runs: ours from INFO on, other people's from WARNING
+    on.
+    """
     handler = TailHandler(store, f"logs/{session}/{rank}.log", rank)
     root, ours = logging.getLogger(), logging.getLogger("scaling")
     level = ours.level
@@ -65,10 +71,18 @@ def kept_log(store: Store, session: str, rank: int) -> Iterator[None]:
 
 def log_lines(store: Store, step: str | None = None) -> list[str]:
     """All lines that the store has, oldest first; of one step if it is given."""
-    names = [info.path for info in store.listing("logs", recursive=True) if info.base_name.endswith(".log")]
+    names = [
+        info.path
+        for info in store.listing("logs", recursive=True)
+        if info.base_name.endswith(".log")
+    ]
     start = len(store.path(""))
     with ThreadPoolExecutor(16) as pool:
-        texts = list(pool.map(lambda path: store.read(path[start:]).decode(errors="replace"), names))
+        texts = list(
+            pool.map(lambda path: store.read(path[start:]).decode(errors="replace"), names)
+        )
     lines = [line for text in texts for line in text.splitlines()]
     # Every line begins with its time; lines of one second keep their order.
-    return sorted((line for line in lines if step is None or f" {step} " in line), key=lambda line: line[:19])
+    return sorted(
+        (line for line in lines if step is None or f" {step} " in line), key=lambda line: line[:19]
+    )

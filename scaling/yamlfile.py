@@ -19,7 +19,9 @@ class BadFile(ValueError):
 
 
 def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
-    """(content, line of every key and item). BadFile for broken YAML and for a key that is there twice."""
+    """(content, line of every key and item). BadFile for broken YAML and for a key that is there
+    twice.
+    """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -35,7 +37,10 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
                 key = yaml.SafeLoader("").construct_object(key_node)
                 line = key_node.start_mark.line + 1
                 if key in content:
-                    raise BadFile(f"{name}:{line}: {key!r} is there twice, first in line {lines[(*path, key)]}")
+                    raise BadFile(
+                        f"{name}:{line}: {key!r} is there twice, first in line"
+                        f" {lines[(*path, key)]}"
+                    )
                 lines[(*path, key)] = line
                 content[key] = build(value_node, (*path, key))
             return content
@@ -50,15 +55,26 @@ def _fields_at(model: type[BaseModel], path: Path_) -> list[str]:
     """Names that are valid where `path` points, as far as the models tell."""
     current: Any = model
     for part in path:
-        if isinstance(part, int) or not (isinstance(current, type) and issubclass(current, BaseModel)):
+        if isinstance(part, int) or not (
+            isinstance(current, type) and issubclass(current, BaseModel)
+        ):
             continue
         info = current.model_fields.get(part)
         if info is None:
             return []
         current = next(
-            (item for item in _walk(info.annotation) if isinstance(item, type) and issubclass(item, BaseModel)), None
+            (
+                item
+                for item in _walk(info.annotation)
+                if isinstance(item, type) and issubclass(item, BaseModel)
+            ),
+            None,
         )
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+    return (
+        list(current.model_fields)
+        if isinstance(current, type) and issubclass(current, BaseModel)
+        else []
+    )
 
 
 def _walk(annotation: Any) -> list[Any]:
@@ -90,7 +106,9 @@ def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) 
 def load(model: type[M], path: Path) -> tuple[M, dict[Path_, int]]:
     """The validated content of a YAML file, and the line of every key."""
     if not path.is_file():
-        siblings = [item.name for item in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        siblings = (
+            [item.name for item in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        )
         raise BadFile(f"{path}: no such file. {did_you_mean(path.name, siblings)}")
     content, lines = parse(path.read_text(encoding="utf-8"), str(path))
     return validated(model, content, lines, str(path)), lines

@@ -29,15 +29,20 @@ TEXT = (
 
 
 def make_tokenizer(path: Path) -> int:
-    """A small Unigram tokenizer with XLM-R's special tokens in XLM-R's order; its number of pieces."""
+    """A small Unigram tokenizer with XLM-R's special tokens in XLM-R's order; its number of
+    pieces.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=160, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], unk_token="<unk>",
-        initial_alphabet=[chr(code) for code in range(33, 127)], show_progress=False,
-    )  # fmt: skip
+        vocab_size=160,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        initial_alphabet=[chr(code) for code in range(33, 127)],
+        show_progress=False,
+    )
     tokenizer.train_from_iterator([TEXT] * 20, trainer)
     tokenizer.save(str(path))
     return tokenizer.get_vocab_size()
@@ -46,15 +51,27 @@ def make_tokenizer(path: Path) -> int:
 def make_model(folder: Path, architecture: str, layers: int, seed: int = 0) -> dict[str, Any]:
     """A random encoder as a Hugging Face directory; the ModelSpec fields that describe it."""
     import torch
-    from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
+    from transformers import (
+        XLMRobertaConfig,
+        XLMRobertaModel,
+        XLMRobertaXLConfig,
+        XLMRobertaXLModel,
+    )
 
     folder.mkdir(parents=True)
     vocab = make_tokenizer(folder / "tokenizer.json")
     fields = {
-        "vocab_size": vocab, "hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 4,
-        "intermediate_size": 64, "max_position_embeddings": 66, "type_vocab_size": 1, "pad_token_id": 1,
-        "bos_token_id": 0, "eos_token_id": 2,
-    }  # fmt: skip
+        "vocab_size": vocab,
+        "hidden_size": 32,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 66,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    }
     torch.manual_seed(seed)
     if architecture == "xlm-roberta":
         model = XLMRobertaModel(XLMRobertaConfig(**fields), add_pooling_layer=False)
@@ -62,9 +79,16 @@ def make_model(folder: Path, architecture: str, layers: int, seed: int = 0) -> d
         model = XLMRobertaXLModel(XLMRobertaXLConfig(**fields), add_pooling_layer=False)
     model.save_pretrained(folder)
     return {
-        "architecture": architecture, "source": f"dir:{folder}", "num_layers": layers, "hidden": 32, "ffn": 64,
-        "num_heads": 4, "vocab_rows": vocab, "positions": 66, "family": "tiny",
-    }  # fmt: skip
+        "architecture": architecture,
+        "source": f"dir:{folder}",
+        "num_layers": layers,
+        "hidden": 32,
+        "ffn": 64,
+        "num_heads": 4,
+        "vocab_rows": vocab,
+        "positions": 66,
+        "family": "tiny",
+    }
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,7 +103,8 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("models")
     return [
-        {"name": f"tiny-{layers}", **make_model(folder / f"tiny-{layers}", "xlm-roberta", layers)} for layers in (1, 2)
+        {"name": f"tiny-{layers}", **make_model(folder / f"tiny-{layers}", "xlm-roberta", layers)}
+        for layers in (1, 2)
     ]
 
 
@@ -93,10 +118,19 @@ def tiny_study(tiny_models: list[dict[str, Any]]) -> dict[str, Any]:
         "targets": ["applications", "messages"],
         "languages": ["de", "sw", "uk"],
         "seeds": [0],
-        # Three examples teach nothing: everything would be run again. Re-runs have tests of their own.
+        # Three examples teach nothing: everything would be run again. Re-runs have tests of their
+        # own.
         "reruns": 0,
         "limits": {"train": 48, "dev": 30, "test": 12},
-        "recipes": {"default": {"batch": 8, "epochs": 8, "learning_rate": 1e-3, "max_length": 32, "precision": "fp32"}},
+        "recipes": {
+            "default": {
+                "batch": 8,
+                "epochs": 8,
+                "learning_rate": 1e-3,
+                "max_length": 32,
+                "precision": "fp32",
+            }
+        },
         "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},
         "define": {"models": tiny_models},
     }

@@ -1,4 +1,6 @@
-"""An S3-compatible server for tests: moto's, in its own process, behind a proxy that counts and breaks requests."""
+"""An S3-compatible server for tests: moto's, in its own process, behind a proxy that counts and
+breaks requests.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,29 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
-}  # fmt: skip
-SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+}
+SLOW_DOWN = (
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
 def answer(status: str, body: bytes) -> bytes:
-    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 @dataclass
 class Objects:
-    """A running server. The proxy passes bytes on; moto closes a connection after each request, so one is one."""
+    """A running server. The proxy passes bytes on; moto closes a connection after each request, so
+    one is one.
+    """
 
     port: int
     """Of the proxy."""
@@ -56,7 +67,13 @@ class Objects:
             client.close()
             return
         self.requests.append(head.split(b" HTTP/", 1)[0].decode(errors="replace"))
-        broken = self.always if self.always is not None else self.breaking.pop(0) if self.breaking else None
+        broken = (
+            self.always
+            if self.always is not None
+            else self.breaking.pop(0)
+            if self.breaking
+            else None
+        )
         if broken is not None:
             client.sendall(broken)
             client.close()
@@ -90,13 +107,16 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def object_store() -> Iterator[Objects]:
-    """The server with one bucket; the credentials it takes are in the environment as long as it runs."""
+    """The server with one bucket; the credentials it takes are in the environment as long as it
+    runs.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)

@@ -1,4 +1,6 @@
-"""A Ray cluster of one's own for a test: `ray start --head` as a process, token authentication, free ports."""
+"""A Ray cluster of one's own for a test: `ray start --head` as a process, token authentication,
+free ports.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def http_status(url: str, token: str | None = None) -> int:
     """Status of a GET, 0 if nobody answers."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=10
+        ) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -45,9 +49,14 @@ class RayHead:
     """Started by `with`, ended by process id together with everything below it."""
 
     def __init__(
-        self, *, num_cpus: int = 2, resources: dict[str, int] | None = None, auth: bool = True,
-        autoscaling: dict[str, Any] | None = None, env: dict[str, str] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        num_cpus: int = 2,
+        resources: dict[str, int] | None = None,
+        auth: bool = True,
+        autoscaling: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
         # Ray's sockets lie below this folder, and a socket's path has at most 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="rh", dir="/tmp"))
         self.token = secrets.token_hex(32)
@@ -63,13 +72,26 @@ class RayHead:
         signing = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
         self.env = {**kept, "PATH": path, **(signing if auth else {"RAY_AUTH_MODE": "disabled"})}
         self.command = [
-            RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={self.port}",
-            "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}",
-            f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
-            "--min-worker-port=0", "--max-worker-port=0", f"--temp-dir={self.folder / 'r'}",
-            f"--num-cpus={num_cpus}", "--num-gpus=0", "--object-store-memory=100000000", "--disable-usage-stats",
+            RAY,
+            "start",
+            "--head",
+            "--block",
+            "--node-ip-address=127.0.0.1",
+            f"--port={self.port}",
+            "--include-dashboard=true",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={self.dashboard_port}",
+            f"--dashboard-agent-listen-port={free_port()}",
+            f"--ray-client-server-port={free_port()}",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            f"--temp-dir={self.folder / 'r'}",
+            f"--num-cpus={num_cpus}",
+            "--num-gpus=0",
+            "--object-store-memory=100000000",
+            "--disable-usage-stats",
             f"--resources={json.dumps({'driver_slot': 8} if resources is None else resources)}",
-        ]  # fmt: skip
+        ]
         if autoscaling is not None:
             config = self.folder / "autoscaling.json"
             provider = {**autoscaling["provider"], "gcs_address": self.address}
@@ -82,7 +104,11 @@ class RayHead:
     def __enter__(self) -> RayHead:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                self.command, env=self.head_env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self.command,
+                env=self.head_env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
         # The dashboard answers seconds before the head's own node has registered.
@@ -106,7 +132,9 @@ class RayHead:
     def get(self, path: str) -> Any:
         """What the dashboard answers to us."""
         headers = {"Authorization": f"Bearer {self.token}"}
-        with urllib.request.urlopen(urllib.request.Request(self.dashboard + path, headers=headers), timeout=30) as said:
+        with urllib.request.urlopen(
+            urllib.request.Request(self.dashboard + path, headers=headers), timeout=30
+        ) as said:
             return json.loads(said.read())
 
     def job_status(self, job: str) -> str:

@@ -23,16 +23,34 @@ def content(tiny_study: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"together": ["word_order", "text"]}, "arms.1.together: masked language modelling alternates by a ratio"),
-        ({"together": ["word_order", "nli"], "sampling": {"cap": 0}}, "arms.1.sampling.cap: Input should be greater"),
-        ({"train_on": ["nli"], "languages": ["fr"]}, "arms.1.languages.0: nli has no training data in 'fr'"),
-        ({"adapt": [{"task": "text", "languages": ["yo"]}]}, "arms.1.adapt.0.languages.0: text has no training data"),
+        (
+            {"together": ["word_order", "text"]},
+            "arms.1.together: masked language modelling alternates by a ratio",
+        ),
+        (
+            {"together": ["word_order", "nli"], "sampling": {"cap": 0}},
+            "arms.1.sampling.cap: Input should be greater",
+        ),
+        (
+            {"train_on": ["nli"], "languages": ["fr"]},
+            "arms.1.languages.0: nli has no training data in 'fr'",
+        ),
+        (
+            {"adapt": [{"task": "text", "languages": ["yo"]}]},
+            "arms.1.adapt.0.languages.0: text has no training data",
+        ),
         ({"train_on": ["nli"], "mlm": "nli"}, "arms.1.mlm.task: nli is of kind classification"),
-        ({"control": "shuffled-labels", "train_on": ["text"]}, "arms.1.control: text is of kind masked_lm; labels are"),
+        (
+            {"control": "shuffled-labels", "train_on": ["text"]},
+            "arms.1.control: text is of kind masked_lm; labels are",
+        ),
         ({"control": "compute-matched", "like": "nix"}, "arms.1.like: Unknown arm 'nix'"),
         ({"control": "compute-matched"}, "arms.1.control: compute-matched needs like: ARM"),
         ({"train_on": ["nli"], "new_pieces": 5}, "arms.1.new_pieces: needs text in adapt"),
-        ({"train_on": ["nli"], "recipe": {"max_length": 9}}, "arms.1.recipe.max_length: belongs to a task"),
+        (
+            {"train_on": ["nli"], "recipe": {"max_length": 9}},
+            "arms.1.recipe.max_length: belongs to a task",
+        ),
         (
             {"train_on": ["nli"], "recipe": {"epoch": 9}},
             "arms.1.recipe.epoch: is no field of a recipe. Did you mean 'e",
@@ -52,7 +70,13 @@ def test_arms_that_cannot_be_are_refused_with_their_line(
     assert abs(int(place.rpartition(":")[2]) - line) <= 12
 
 
-def test_lora_targets_that_match_nothing_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
-    path = write_study(tmp_path, {**content, "method": "lora", "lora": {"targets": ["query", "q_proj"]}})
-    with pytest.raises(BadFile, match=r"lora.targets.1: 'q_proj' matches no module. .*attention.self.query"):
+def test_lora_targets_that_match_nothing_are_refused(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_study(
+        tmp_path, {**content, "method": "lora", "lora": {"targets": ["query", "q_proj"]}}
+    )
+    with pytest.raises(
+        BadFile, match=r"lora.targets.1: 'q_proj' matches no module. .*attention.self.query"
+    ):
         load_study(path)

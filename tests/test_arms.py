@@ -1,4 +1,6 @@
-"""Arms: every one runs, resumes in the middle with the same numbers, and does exactly what it states."""
+"""Arms: every one runs, resumes in the middle with the same numbers, and does exactly what it
+states.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch
 
-WORDS = "the password of this user was changed please enter old and new one add delete history object page".split()
+WORDS = (
+    "the password of this user was changed please enter old and new one add delete history object"
+    " page".split()
+)
 SWAHILI = "neno la siri la mtumiaji huyu limebadilishwa tafadhali ingiza la zamani na jipya".split()
 
 
@@ -53,7 +58,9 @@ def _lines(words: list[str], num: int, seed: int) -> str:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Text in two languages of 30 and 6 lines, and a task of two labels with its German translation."""
+    """Text in two languages of 30 and 6 lines, and a task of two labels with its German
+    translation.
+    """
     folder = tmp_path_factory.mktemp("raw")
     (folder / "text").mkdir()
     for split, num in (("train", 30), ("dev", 8)):
@@ -61,7 +68,10 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text/train.sw.txt").write_text(_lines(SWAHILI, 6, 1))
     (folder / "nli").mkdir()
     for split, code, num in (("train", "en", 20), ("dev", "en", 12), ("train", "de", 15)):
-        rows = [f"{i}\tyes\tthe page {i} was changed" if i % 2 else f"{i}\tno\tadd the object {i}" for i in range(num)]
+        rows = [
+            f"{i}\tyes\tthe page {i} was changed" if i % 2 else f"{i}\tno\tadd the object {i}"
+            for i in range(num)
+        ]
         (folder / f"nli/{split}.{code}.tsv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -90,12 +100,16 @@ def cell(plan: Plan, arm: str, target: str = "applications") -> Any:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, raw: Path, world: World, request: Any) -> dict[str, Any]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, raw: Path, world: World, request: Any
+) -> dict[str, Any]:
     return {"folder": tmp_path_factory.mktemp("finished"), "done": None}
 
 
 @pytest.fixture
-def study(content: dict[str, Any], finished: dict[str, Any], raw: Path, world: World) -> tuple[Plan, Store]:
+def study(
+    content: dict[str, Any], finished: dict[str, Any], raw: Path, world: World
+) -> tuple[Plan, Store]:
     """The study with every arm, run once for all tests here."""
     if finished["done"] is None:
         plan, store = staged({**content, "keep_weights": "all"}, finished["folder"], raw)
@@ -108,22 +122,44 @@ def test_every_arm_has_all_its_rows(study: tuple[Plan, Store]) -> None:
     plan, store = study
     roles = {row.arm: row.role for row in tidy_rows(plan, store)}
     assert roles == {
-        "none": "none", "word_order": "single", "multitask": "multitask", "mlm-mix": "mlm-mix", "mlm": "mlm",
-        "translated": "translated", "translated-alone": "translated", "pairwise": "pairwise", "longer": "control",
-        "shuffled": "control", "random": "control", "adapted": "adapted", "pieces": "adapted", "latin": "adapted",
-    }  # fmt: skip
+        "none": "none",
+        "word_order": "single",
+        "multitask": "multitask",
+        "mlm-mix": "mlm-mix",
+        "mlm": "mlm",
+        "translated": "translated",
+        "translated-alone": "translated",
+        "pairwise": "pairwise",
+        "longer": "control",
+        "shuffled": "control",
+        "random": "control",
+        "adapted": "adapted",
+        "pieces": "adapted",
+        "latin": "adapted",
+    }
 
 
 QUICK = ("multitask", "mlm-mix", "pieces")
 
 
 @pytest.mark.parametrize(
-    "arms", [QUICK, pytest.param([a["name"] for a in ARMS[2:] if a["name"] not in QUICK], marks=pytest.mark.slow)]
+    "arms",
+    [
+        QUICK,
+        pytest.param(
+            [a["name"] for a in ARMS[2:] if a["name"] not in QUICK], marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_killed_arm_resumes_with_the_same_record(
-    study: tuple[Plan, Store], content: dict[str, Any], raw: Path, tmp_path: Path, world: World, arms: list[str],
+    study: tuple[Plan, Store],
+    content: dict[str, Any],
+    raw: Path,
+    tmp_path: Path,
+    world: World,
+    arms: list[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Killed at a resume point in the middle of the first training of each arm."""
     plan, store = staged(content, tmp_path, raw)
     original = work.run_updates
@@ -155,8 +191,8 @@ def test_a_mixture_is_drawn_exactly(study: tuple[Plan, Store]) -> None:
     plan, store = study
     training = store.record(cell(plan, "multitask").intermediate[0]).training
     assert training is not None
-    # 24, 20 and 24 examples, capped at 22: 64 × 4 epochs / 8 = 32 updates, in the ratio of √22, √20 and √22:
-    # 10.83, 10.33, 10.83 by largest remainder.
+    # 24, 20 and 24 examples, capped at 22: 64 × 4 epochs / 8 = 32 updates, in the ratio of √22, √20
+    # and √22: 10.83, 10.33, 10.83 by largest remainder.
     assert training.updates == 32
     assert training.drawn == {"word_order.en": 11 * 8, "nli.en": 10 * 8, "name_types.en": 11 * 8}
     assert set(training.dev_scores) == {"word_order", "nli", "name_types"}
@@ -196,13 +232,17 @@ def test_translations_are_the_rows_of_the_english_sample(
     for path in (raw / "nli").iterdir():
         (other / "nli" / path.name).write_text(path.read_text())
     (other / "nli/train.de.tsv").write_text("3\tyes\teine Seite\n77\tno\tkein Zwilling\n")
-    with pytest.raises(BadData, match=r"task nli, train.de: 1 of 2 rows have no English twin, .* the id '77'"):
+    with pytest.raises(
+        BadData, match=r"task nli, train.de: 1 of 2 rows have no English twin, .* the id '77'"
+    ):
         staged(alone, tmp_path / "store", other)
 
 
 def test_compute_matched_takes_equally_many_updates(study: tuple[Plan, Store]) -> None:
     plan, store = study
-    extra, like = (store.record(cell(plan, arm).intermediate[0]).training for arm in ("longer", "word_order"))
+    extra, like = (
+        store.record(cell(plan, arm).intermediate[0]).training for arm in ("longer", "word_order")
+    )
     assert extra is not None and like is not None
     assert extra.updates == like.updates
     assert plan.steps[cell(plan, "longer").intermediate[0]].task == "applications"
@@ -210,7 +250,9 @@ def test_compute_matched_takes_equally_many_updates(study: tuple[Plan, Store]) -
     assert cell(plan, "longer", "messages").scored == cell(plan, "none", "messages").scored
 
 
-def test_shuffled_labels_keep_their_counts(study: tuple[Plan, Store], content: dict[str, Any]) -> None:
+def test_shuffled_labels_keep_their_counts(
+    study: tuple[Plan, Store], content: dict[str, Any]
+) -> None:
     rng = np.random.default_rng(0)
     targets = {
         "classification": [0, 0, 0, 1, 2, 2, 1, 0],
@@ -246,11 +288,22 @@ def test_random_weights_are_no_pretrained_ones(study: tuple[Plan, Store]) -> Non
 
 def _weights(store: Store, step: str) -> dict[str, np.ndarray]:
     assert store.local is not None
-    return _tensors(store.local / "steps" / step / "attempts" / store.record(step).provenance.attempt / "weights")
+    return _tensors(
+        store.local
+        / "steps"
+        / step
+        / "attempts"
+        / store.record(step).provenance.attempt
+        / "weights"
+    )
 
 
 def _tensors(folder: Path) -> dict[str, np.ndarray]:
-    return {name: array for path in sorted(folder.glob("*.safetensors")) for name, array in load_file(path).items()}
+    return {
+        name: array
+        for path in sorted(folder.glob("*.safetensors"))
+        for name, array in load_file(path).items()
+    }
 
 
 def test_new_pieces_learn_and_old_ids_stay(study: tuple[Plan, Store]) -> None:
@@ -259,7 +312,10 @@ def test_new_pieces_learn_and_old_ids_stay(study: tuple[Plan, Store]) -> None:
     plan, store = study
     assert store.local is not None
     base = store.local / "models"
-    old, new = (Tokenizer.from_file(str(base / name / "tokenizer.json")) for name in ("tiny-1", "tiny-1+pieces"))
+    old, new = (
+        Tokenizer.from_file(str(base / name / "tokenizer.json"))
+        for name in ("tiny-1", "tiny-1+pieces")
+    )
     vocabulary = old.get_vocab()
     assert {piece: new.token_to_id(piece) for piece in vocabulary} == vocabulary
     assert new.get_vocab_size() == old.get_vocab_size() + 3
@@ -269,8 +325,12 @@ def test_new_pieces_learn_and_old_ids_stay(study: tuple[Plan, Store]) -> None:
     word = next(piece for piece, at in new.get_vocab().items() if at == len(before))
     replaced = [token.id for token in old.model.tokenize(word)]
     np.testing.assert_allclose(start[len(before)], before[replaced].mean(axis=0), atol=1e-6)
-    assert len(new.encode(word.replace("▁", " ").strip()).ids) < len(old.encode(word.replace("▁", " ").strip()).ids)
-    adapted = _weights(store, cell(plan, "pieces").intermediate[0])["embeddings.word_embeddings.weight"]
+    assert len(new.encode(word.replace("▁", " ").strip()).ids) < len(
+        old.encode(word.replace("▁", " ").strip()).ids
+    )
+    adapted = _weights(store, cell(plan, "pieces").intermediate[0])[
+        "embeddings.word_embeddings.weight"
+    ]
     assert (np.abs(adapted[len(before) :] - start[len(before) :]).max(axis=1) > 1e-6).all()
 
 
@@ -297,13 +357,21 @@ def test_lora_trains_its_targets_and_the_head_alone(
     before = _tensors(store.local / "models/tiny-1")
     after = _weights(store, cell(plan, "word_order").trained[0])
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    assert after.keys() - before.keys() == {f"head.{x}.{y}" for x in ("dense", "out") for y in ("weight", "bias")}
-    assert changed == {f"encoder.layer.0.{x}.weight" for x in ("attention.self.value", "intermediate.dense")}
+    assert after.keys() - before.keys() == {
+        f"head.{x}.{y}" for x in ("dense", "out") for y in ("weight", "bias")
+    }
+    assert changed == {
+        f"encoder.layer.0.{x}.weight" for x in ("attention.self.value", "intermediate.dense")
+    }
 
 
 @pytest.mark.parametrize("lora", [None, Lora(rank=2)])
-def test_a_mixture_trains_alike_under_every_stage(tmp_path: Path, world: World, lora: Lora | None) -> None:
-    """A head that an update leaves out has no gradient, which stage 3 would take for its last one."""
+def test_a_mixture_trains_alike_under_every_stage(
+    tmp_path: Path, world: World, lora: Lora | None
+) -> None:
+    """A head that an update leaves out has no gradient, which stage 3 would take for its last
+    one.
+    """
     make_model(tmp_path / "model", "xlm-roberta", 1)
     weights = Weights(folder=tmp_path / "model", architecture="xlm-roberta", kept_rows=None)
     classes, tags = KINDS["classification"], KINDS["tagging"]
@@ -311,18 +379,36 @@ def test_a_mixture_trains_alike_under_every_stage(tmp_path: Path, world: World, 
     one = layouts.features()
     other = replace(one, targets=[[-100, *(ids[1:-1] % 2).tolist(), -100] for ids in one.input_ids])
     streams = [
-        Stream(features=part, kind=kind, recipe=layouts.RECIPE, order=training_order(part, layouts.RECIPE, 0, 6))
+        Stream(
+            features=part,
+            kind=kind,
+            recipe=layouts.RECIPE,
+            order=training_order(part, layouts.RECIPE, 0, 6),
+        )
         for part, kind in ((one, classes), (other, tags))
     ]
     losses = {}
     for zero in (1, 3):
         placement = Placement(workers=1, zero_stage=zero, micro_batch=8)
-        engine = start_training(weights, lambda hidden: torch.nn.ModuleList([
-            classes.head(hidden, layouts.TASK, layouts.RECIPE), tags.head(hidden, words, layouts.RECIPE)
-        ]), layouts.RECIPE, placement, world, 0, lora)  # fmt: skip
+        engine = start_training(
+            weights,
+            lambda hidden: torch.nn.ModuleList(
+                [
+                    classes.head(hidden, layouts.TASK, layouts.RECIPE),
+                    tags.head(hidden, words, layouts.RECIPE),
+                ]
+            ),
+            layouts.RECIPE,
+            placement,
+            world,
+            0,
+            lora,
+        )
         nothing = ResumePoint(found=None, save=lambda fill, update: None)
         turns = schedule([6, 6], 0, None)
-        found = run_updates(engine, streams, turns, layouts.RECIPE, placement, world, 0, lambda *_: None, nothing)
+        found = run_updates(
+            engine, streams, turns, layouts.RECIPE, placement, world, 0, lambda *_: None, nothing
+        )
         losses[zero] = found.per_update
         engine.close()
     assert losses[3] == pytest.approx(losses[1], abs=1e-5)

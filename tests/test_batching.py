@@ -29,8 +29,10 @@ def made(num: int, seed: int = 0, per_unit: int = 1) -> Features:
     rng = np.random.default_rng(seed)
     return Features(
         input_ids=[rng.integers(4, 90, rng.integers(3, 20)) for _ in range(num * per_unit)],
-        targets=[0] * (num * per_unit), units=np.repeat(np.arange(num), per_unit), cut=0,
-    )  # fmt: skip
+        targets=[0] * (num * per_unit),
+        units=np.repeat(np.arange(num), per_unit),
+        cut=0,
+    )
 
 
 LONGEST = 20
@@ -38,10 +40,13 @@ LONGEST = 20
 
 @settings(max_examples=100, deadline=None)
 @given(
-    num=st.integers(1, 60), epochs=st.floats(0.5, 4), seed=st.integers(0, 5), per_unit=st.sampled_from([1, 3]),
+    num=st.integers(1, 60),
+    epochs=st.floats(0.5, 4),
+    seed=st.integers(0, 5),
+    per_unit=st.sampled_from([1, 3]),
     layout=st.sampled_from([(1, 8), (1, 4), (1, 3), (2, 4), (2, 2), (4, 1), (4, 2), (8, 1)]),
     together=st.sampled_from([1, 2]),
-)  # fmt: skip
+)
 def test_every_layout_sees_the_same_global_batches_within_its_tokens(
     num: int, epochs: float, seed: int, per_unit: int, layout: tuple[int, int], together: int
 ) -> None:
@@ -50,7 +55,9 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
     order = training_order(features, recipe, seed)
     assert len(order) == num_updates(num, recipe)
     if workers > 8 // together:
-        with pytest.raises(ValueError, match="8 examples in blocks of 2 do not give each of 8 workers one"):
+        with pytest.raises(
+            ValueError, match="8 examples in blocks of 2 do not give each of 8 workers one"
+        ):
             micro_batches(order[0], features, 1, LONGEST, 0, workers, together)
         return
     for update in order:
@@ -63,7 +70,10 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
         passes = [one for share in shares for one in share]
         seen = sorted(index for one in passes for index in one)
         assert seen == sorted(unit * per_unit + part for unit in update for part in range(per_unit))
-        whole = [sequences_of(update[start : start + together], features) for start in range(0, 8, together)]
+        whole = [
+            sequences_of(update[start : start + together], features)
+            for start in range(0, 8, together)
+        ]
         size = per_unit * together
         for one in passes:
             # What belongs together is there whole, and in its order.
@@ -75,10 +85,16 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
 def test_short_texts_share_a_pass() -> None:
     lengths = [4, 4, 4, 4, 4, 4, 4, 20]
     features = Features(
-        input_ids=[np.full(length, 5) for length in lengths], targets=[0] * 8, units=np.arange(8), cut=0
+        input_ids=[np.full(length, 5) for length in lengths],
+        targets=[0] * 8,
+        units=np.arange(8),
+        cut=0,
     )
     # Room for two of the longest: one pass of seven short texts, and the long one alone.
-    assert micro_batches(np.arange(8), features, 2 * LONGEST, LONGEST, 0, 1) == [[0, 1, 2, 3, 4, 5, 6], [7]]
+    assert micro_batches(np.arange(8), features, 2 * LONGEST, LONGEST, 0, 1) == [
+        [0, 1, 2, 3, 4, 5, 6],
+        [7],
+    ]
     # Two workers make one pass each, and neither waits for more than it must.
     assert micro_batches(np.arange(8), features, 2 * LONGEST, LONGEST, 1, 2) == [[7]]
     assert micro_batches(np.arange(8), features, 8 * LONGEST, LONGEST, 0, 1) == [list(range(8))]
@@ -116,7 +132,9 @@ def test_no_update_holds_an_example_twice(num: int, epochs: int, seed: int) -> N
 
 def test_order_depends_on_the_seed_alone() -> None:
     features, recipe = made(40), Recipe(batch=8)
-    first, again, other = (np.concatenate(training_order(features, recipe, seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        np.concatenate(training_order(features, recipe, seed)) for seed in (0, 0, 1)
+    )
     assert (first == again).all()
     assert (first != other).any()
 
@@ -139,9 +157,14 @@ def test_scoring_covers_everything_once_longest_first(num: int, budget: int) -> 
     assert sorted(index for batch in batches for index in batch) == list(range(num))
     longest = [max(len(features.input_ids[index]) for index in batch) for batch in batches]
     assert longest == sorted(longest, reverse=True)
-    assert all(len(batch) == 1 or len(batch) * top <= budget for batch, top in zip(batches, longest, strict=True))
+    assert all(
+        len(batch) == 1 or len(batch) * top <= budget
+        for batch, top in zip(batches, longest, strict=True)
+    )
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"32 does not divide over 3 workers; choose workers among \[1, 2, 4"):
+    with pytest.raises(
+        ValueError, match=r"32 does not divide over 3 workers; choose workers among \[1, 2, 4"
+    ):
         Placement(workers=3).share(32)

@@ -20,19 +20,27 @@ ROOT = Path(__file__).parents[1]
 
 def scaling(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scaling.cli", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "scaling.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**__import__("os").environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
 
 
 def test_plan_of_the_full_study_needs_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'ray', 'transformers', 'deepspeed')];"
-        "sys.argv = ['scaling', 'plan', 'xtreme_r', '--store', sys.argv[1]];"
-        "from scaling.cli import main; main()"
+        "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'ray',"
+        " 'transformers', 'deepspeed')];sys.argv = ['scaling', 'plan', 'xtreme_r', '--store',"
+        " sys.argv[1]];from scaling.cli import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "s")], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, str(tmp_path / "s")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert "unique steps" in done.stdout
@@ -50,7 +58,9 @@ def test_plan_of_the_full_study_needs_no_torch(tmp_path: Path) -> None:
         (["explain", "demo", "ii.nope"], "Unknown step 'ii.nope'"),
     ],
 )
-def test_bad_input_is_exit_code_2_and_one_message(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_bad_input_is_exit_code_2_and_one_message(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
     done = scaling(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in " ".join(done.stderr.split())
@@ -59,16 +69,26 @@ def test_bad_input_is_exit_code_2_and_one_message(tmp_path: Path, arguments: lis
 
 def test_the_jobs_entry_point_runs_outside_the_repository(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "jobs" / "run_study.py"), "demoo"], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, str(ROOT / "jobs" / "run_study.py"), "demoo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
         timeout=60,
-    )  # fmt: skip
+    )
     assert done.returncode == 2, done.stderr
     assert "no named study" in done.stderr
 
 
 def test_a_bad_study_file_starts_nothing(tmp_path: Path) -> None:
     path = write_study(
-        tmp_path, {"name": "x", "models": ["xlm-r-base"], "arms": ["none"], "targets": ["xnil"], "seeds": [0]}
+        tmp_path,
+        {
+            "name": "x",
+            "models": ["xlm-r-base"],
+            "arms": ["none"],
+            "targets": ["xnil"],
+            "seeds": [0],
+        },
     )
     done = scaling("run", str(path), "--store", str(tmp_path / "store"))
     assert done.returncode == 2
@@ -84,7 +104,13 @@ def test_power_of_a_study_before_it_runs(tmp_path: Path) -> None:
     assert "one more seed at xlm-r-base" in done.stdout
 
 
-SMALL = {"name": "small", "models": ["xlm-r-base"], "arms": ["none"], "targets": ["panx"], "seeds": [0]}
+SMALL = {
+    "name": "small",
+    "models": ["xlm-r-base"],
+    "arms": ["none"],
+    "targets": ["panx"],
+    "seeds": [0],
+}
 
 
 def test_a_corrupt_record_is_exit_code_2_and_names_its_file(tmp_path: Path) -> None:
@@ -108,11 +134,16 @@ def test_another_studys_store_is_exit_code_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
-def test_a_model_directory_without_weights_is_refused(tmp_path: Path, tiny_study: dict[str, Any]) -> None:
+def test_a_model_directory_without_weights_is_refused(
+    tmp_path: Path, tiny_study: dict[str, Any]
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "tokenizer.json").write_bytes(
-        (Path(tiny_study["define"]["models"][0]["source"].removeprefix("dir:")) / "tokenizer.json").read_bytes()
+        (
+            Path(tiny_study["define"]["models"][0]["source"].removeprefix("dir:"))
+            / "tokenizer.json"
+        ).read_bytes()
     )
     models = [{**model, "source": f"dir:{empty}"} for model in tiny_study["define"]["models"]]
     path = write_study(tmp_path, {**tiny_study, "define": {"models": models}})
@@ -122,12 +153,17 @@ def test_a_model_directory_without_weights_is_refused(tmp_path: Path, tiny_study
 
 
 @pytest.mark.torch
-def test_a_missing_language_file_names_those_that_exist(tmp_path: Path, tiny_study: dict[str, Any]) -> None:
+def test_a_missing_language_file_names_those_that_exist(
+    tmp_path: Path, tiny_study: dict[str, Any]
+) -> None:
     task = {
-        "name": "mine", "kind": "classification", "labels": ["a", "b"], "languages": ["sw", "yo"],
+        "name": "mine",
+        "kind": "classification",
+        "labels": ["a", "b"],
+        "languages": ["sw", "yo"],
         "metric": "accuracy",
         "data": [{"reader": "django_messages", "source": "package:django"}],
-    }  # fmt: skip
+    }
     content = {**tiny_study, "targets": ["mine"], "languages": None}
     content["define"] = {**tiny_study["define"], "tasks": [task]}
     path = write_study(tmp_path, content)

@@ -1,4 +1,6 @@
-"""cluster.yaml is what the installed Ray accepts, jobs/rayjob.yaml says the same to KubeRay; neither has a secret."""
+"""cluster.yaml is what the installed Ray accepts, jobs/rayjob.yaml says the same to KubeRay;
+neither has a secret.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def test_ray_accepts_the_cluster_file(launcher: dict[str, Any]) -> None:
 
 def test_drivers_stay_on_the_head_and_spot_falls_back_to_demand(launcher: dict[str, Any]) -> None:
     types = launcher["available_node_types"]
-    assert [name for name, kind in types.items() if DRIVER_RESOURCE in kind["resources"]] == ["head"]
+    assert [name for name, kind in types.items() if DRIVER_RESOURCE in kind["resources"]] == [
+        "head"
+    ]
     assert launcher["head_node_type"] == "head"
     spot = {name for name, kind in types.items() if "InstanceMarketOptions" in kind["node_config"]}
     assert spot == {"a10g_spot", "h100x8_spot"}
@@ -51,7 +55,9 @@ def test_drivers_stay_on_the_head_and_spot_falls_back_to_demand(launcher: dict[s
 
 
 def test_nodes_get_the_versions_that_are_pinned(launcher: dict[str, Any]) -> None:
-    installed = dict(re.findall(r"([a-z]+)(?:\[[a-z,]+\])?==([\d.]+)", "\n".join(launcher["setup_commands"])))
+    installed = dict(
+        re.findall(r"([a-z]+)(?:\[[a-z,]+\])?==([\d.]+)", "\n".join(launcher["setup_commands"]))
+    )
     assert installed == wanted_versions(ROOT / "pyproject.toml")
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     for line in needed:
@@ -73,7 +79,9 @@ def test_every_node_signs_in_and_workers_watch_for_notices(launcher: dict[str, A
 def test_no_secrets() -> None:
     for path in (LAUNCHER, MANIFEST):
         text = path.read_text().lower()
-        assert not re.search(r"(secret_?(access)?_?key|password|token|akia\w{8})['\"]?\s*[:=]\s*['\"]?\w{8}", text)
+        assert not re.search(
+            r"(secret_?(access)?_?key|password|token|akia\w{8})['\"]?\s*[:=]\s*['\"]?\w{8}", text
+        )
 
 
 def test_the_manifest_authenticates_drains_and_gives_time(manifest: dict[str, Any]) -> None:
@@ -101,7 +109,8 @@ def test_node_types_of_both_files(launcher: dict[str, Any], manifest: dict[str, 
     assert groups["head"].most == 1
     assert groups["h100x8_spot"] == Group("h100x8_spot", {"CPU": 192, "GPU": 8}, 4)
     assert node_groups(manifest) == [
-        Group("h100x8-spot", {"CPU": 96, "GPU": 8}, 4), Group("h100x8-ondemand", {"CPU": 96, "GPU": 8}, 1)
-    ]  # fmt: skip
+        Group("h100x8-spot", {"CPU": 96, "GPU": 8}, 4),
+        Group("h100x8-ondemand", {"CPU": 96, "GPU": 8}, 1),
+    ]
     with pytest.raises(KeyError):
         node_groups({"cluster_name": "x"})

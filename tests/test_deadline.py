@@ -1,4 +1,6 @@
-"""A step that passes its limit says so in the store, ends its process, and is done by the next try."""
+"""A step that passes its limit says so in the store, ends its process, and is done by the next
+try.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ HANG = """
 import sys, time
 from scaling.deadline import Limit, Watchdog
 watchdog = Watchdog()
-with watchdog.watch(Limit(total_seconds=60, silent_seconds=2), lambda reason: print(dict(reason), flush=True)):
+limit = Limit(total_seconds=60, silent_seconds=2)
+with watchdog.watch(limit, lambda reason: print(dict(reason), flush=True)):
     for _ in range(4):
         time.sleep(1)
         watchdog.alive()
@@ -48,9 +51,13 @@ run_steps(plan, store, pending[:2], join_world(), placements(plan, None), limits
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", *arguments], capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-c", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
 
 
 def test_limits_grow_with_the_estimate_and_with_tries() -> None:
@@ -68,7 +75,9 @@ def test_progress_keeps_a_process_alive_and_silence_ends_it() -> None:
 
 
 @pytest.mark.torch
-def test_a_step_over_its_limit_is_noted_and_done_by_the_next_try(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+def test_a_step_over_its_limit_is_noted_and_done_by_the_next_try(
+    tiny_study: dict[str, Any], tmp_path: Path
+) -> None:
     pytest.importorskip("torch")
     from scaling.staging import stage
     from scaling.status import failure_of

@@ -1,4 +1,6 @@
-"""ZeRO stage, workers and accumulation change no loss; weights survive export and resume points are exact."""
+"""ZeRO stage, workers and accumulation change no loss; weights survive export and resume points are
+exact.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,29 @@ pytestmark = pytest.mark.torch
 # By number of workers: ZeRO stage, micro-batch, what else the placement has.
 LAYOUTS = {
     1: [
-        (0, 8, []), (1, 8, []), (2, 4, ["offload_optimizer"]), (3, 8, []), (1, 2, ["checkpoint_activations"]),
-        (0, 8, ["packed"]), (1, 2, ["packed", "checkpoint_activations"]),
+        (0, 8, []),
+        (1, 8, []),
+        (2, 4, ["offload_optimizer"]),
+        (3, 8, []),
+        (1, 2, ["checkpoint_activations"]),
+        (0, 8, ["packed"]),
+        (1, 2, ["packed", "checkpoint_activations"]),
     ],
-    2: [(0, 4, []), (1, 2, []), (2, 4, ["offload_optimizer"]), (3, 2, ["checkpoint_activations"]), (3, 2, ["packed"])],
-}  # fmt: skip
+    2: [
+        (0, 4, []),
+        (1, 2, []),
+        (2, 4, ["offload_optimizer"]),
+        (3, 2, ["checkpoint_activations"]),
+        (3, 2, ["packed"]),
+    ],
+}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Losses and exports of every layout for both architectures, each world size in processes of its own."""
+    """Losses and exports of every layout for both architectures, each world size in processes of
+    its own.
+    """
     folder = tmp_path_factory.mktemp("engine")
     for architecture in ("xlm-roberta", "xlm-roberta-xl"):
         make_model(folder / architecture, architecture, 2)
@@ -48,11 +63,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         processes = [
             subprocess.Popen(
                 [*command, str(store), str(rank), str(size)],
-                env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[1],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                cwd=Path(__file__).parents[1],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             for rank in range(size)
-        ]  # fmt: skip
+        ]
         for process in processes:
             output, _ = process.communicate(timeout=480)
             assert process.returncode == 0, output[-4000:]
@@ -96,7 +114,9 @@ def test_every_rank_exports_its_share_of_the_same_weights(folder: Path, architec
 
 @pytest.mark.parametrize("lora", [None, Lora()])
 @pytest.mark.parametrize("stage", [2, 3])
-def test_a_training_in_bf16_starts_with_what_the_folder_has(tmp_path: Path, stage: int, lora: Lora | None) -> None:
+def test_a_training_in_bf16_starts_with_what_the_folder_has(
+    tmp_path: Path, stage: int, lora: Lora | None
+) -> None:
     make_model(tmp_path / "m", "xlm-roberta", 1)
     weights = Weights(folder=tmp_path / "m", architecture="xlm-roberta", kept_rows=None)
     task = TaskSpec(name="made-up", kind="classification", labels=("a", "b"), metric="accuracy")
@@ -104,9 +124,14 @@ def test_a_training_in_bf16_starts_with_what_the_folder_has(tmp_path: Path, stag
     placement = Placement(workers=1, zero_stage=stage, micro_batch=2)
     # Compares what DeepSpeed holds with what was read.
     engine = start_training(
-        weights, lambda hidden: KINDS["classification"].head(hidden, task, recipe), recipe, placement, join_world(),
-        seed=0, lora=lora,
-    )  # fmt: skip
+        weights,
+        lambda hidden: KINDS["classification"].head(hidden, task, recipe),
+        recipe,
+        placement,
+        join_world(),
+        seed=0,
+        lora=lora,
+    )
     assert {parameter.dtype for parameter in engine.model.parameters()} == {torch.bfloat16}
     ids = torch.tensor([[0, 10, 11, 2], [0, 12, 2, 1]])
     engine.backward(engine.hidden(ids, (ids != 1).long()).float().square().mean())

@@ -27,14 +27,29 @@ def test_language_table_agrees_with_the_published_one() -> None:
         language = get_language(row["language"])
         found = (language.joshi, language.cc100_gib, language.seen)
         assert found == (
-            int(row["joshi_class"]), float(row["cc100_GiB"]), row["in_xlmr_pretraining"] == "1"
-        ), language  # fmt: skip
+            int(row["joshi_class"]),
+            float(row["cc100_GiB"]),
+            row["in_xlmr_pretraining"] == "1",
+        ), language
 
 
 # Not in the copies of Joshi et al.'s list that were at hand; everything else about them is known.
 NO_JOSHI_CLASS = {
-    "bbj", "bxr", "bzd", "cni", "hch", "hsb", "myv", "nah", "oto", "pcm", "quc", "shp", "tar", "yue"
-}  # fmt: skip
+    "bbj",
+    "bxr",
+    "bzd",
+    "cni",
+    "hch",
+    "hsb",
+    "myv",
+    "nah",
+    "oto",
+    "pcm",
+    "quc",
+    "shp",
+    "tar",
+    "yue",
+}
 
 
 def test_every_language_of_every_task_is_described() -> None:
@@ -42,14 +57,21 @@ def test_every_language_of_every_task_is_described() -> None:
     assert len(used) > 100
     for code in used:
         language = get_language(code)
-        assert re.fullmatch("[a-z]{3}", language.iso639_3) and re.fullmatch("[A-Z][a-z]{3}", language.script)
+        assert re.fullmatch("[a-z]{3}", language.iso639_3) and re.fullmatch(
+            "[A-Z][a-z]{3}", language.script
+        )
         assert language.family and language.name
         assert (language.joshi is None) == (code in NO_JOSHI_CLASS), code
         assert language.seen == (language.cc100_gib > 0)
 
 
 def test_tiers() -> None:
-    assert [LANGUAGES[code].tier for code in ("yo", "sw", "hi", "de")] == ["unseen", "low", "mid", "high"]
+    assert [LANGUAGES[code].tier for code in ("yo", "sw", "hi", "de")] == [
+        "unseen",
+        "low",
+        "mid",
+        "high",
+    ]
 
 
 def test_unknown_language_names_near_ones() -> None:
@@ -59,7 +81,8 @@ def test_unknown_language_names_near_ones() -> None:
 
 @pytest.mark.parametrize(
     ("name", "total", "backbone"),
-    # Counted from the hub's configurations; Base agrees with MTEB's 278,043,648 less its pooler of 590,592.
+    # Counted from the hub's configurations; Base agrees with MTEB's 278,043,648 less its pooler of
+    # 590,592.
     [
         ("xlm-r-base", 277_453_056, 85_054_464),
         ("xlm-r-large", 558_840_832, 302_309_376),
@@ -73,9 +96,17 @@ def test_parameter_counts(name: str, total: int, backbone: int) -> None:
 
 def test_xtreme_r_covers_its_languages_and_tasks() -> None:
     sizes = {
-        "xnli": 15, "xcopa": 11, "udpos": 38, "panx": 48, "xquad": 12, "mlqa": 7, "tydiqa": 9, "tatoeba": 41,
-        "mewslix": 11, "lareqa": 11,
-    }  # fmt: skip
+        "xnli": 15,
+        "xcopa": 11,
+        "udpos": 38,
+        "panx": 48,
+        "xquad": 12,
+        "mlqa": 7,
+        "tydiqa": 9,
+        "tatoeba": 41,
+        "mewslix": 11,
+        "lareqa": 11,
+    }
     assert {name: len(TASKS[name].languages) for name in sizes} == sizes
 
 

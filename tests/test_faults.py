@@ -1,4 +1,6 @@
-"""What can go wrong around a step: notices, diverging losses, full disks, processes that die or sleep. Real ones."""
+"""What can go wrong around a step: notices, diverging losses, full disks, processes that die or
+sleep. Real ones.
+"""
 
 from __future__ import annotations
 
@@ -50,19 +52,32 @@ def objects() -> Iterator[Objects]:
 def small(tiny_study: dict[str, Any], **placement: int) -> dict[str, Any]:
     """One training and its scoring."""
     return {
-        **tiny_study, "models": ["tiny-1"], "arms": ["none"], "targets": ["applications"], "languages": ["de"],
+        **tiny_study,
+        "models": ["tiny-1"],
+        "arms": ["none"],
+        "targets": ["applications"],
+        "languages": ["de"],
         "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8, **placement}},
-    }  # fmt: skip
+    }
 
 
-def run(plan: Plan, store: Store, world: World, notice: Callable[[], float | None] = lambda: None) -> list[Outcome]:
+def run(
+    plan: Plan, store: Store, world: World, notice: Callable[[], float | None] = lambda: None
+) -> list[Outcome]:
     steps = pending_steps(plan, store.scan())
-    return list(run_steps(plan, store, steps, world, placements(plan, None), notice=notice).values())
+    return list(
+        run_steps(plan, store, steps, world, placements(plan, None), notice=notice).values()
+    )
 
 
 @pytest.mark.parametrize(("left", "saved"), [(100.0, True), (5.0, False)])
 def test_a_notice_ends_a_training_between_updates(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, left: float, saved: bool
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    left: float,
+    saved: bool,
 ) -> None:
     monkeypatch.setattr("scaling.runner.NOTICE_SECONDS", 0.0)
     calm = staged(small(tiny_study), tmp_path / "calm")
@@ -77,7 +92,9 @@ def test_a_notice_ends_a_training_between_updates(
     assert run(plan, store, world, notice) == ["preempted", "preempted"]
     step = pending_steps(plan, store.scan())[0]
     assert store.exists(f"steps/{step}/resume/manifest.json") is saved
-    note = json.loads(store.read(store.listing(f"steps/{step}/failures")[0].path.removeprefix(f"{store.root}/")))
+    note = json.loads(
+        store.read(store.listing(f"steps/{step}/failures")[0].path.removeprefix(f"{store.root}/"))
+    )
     assert note["kind"] == "preempted"
     assert ("saved" in note["error"]) and ("not saved" in note["error"]) is not saved
     assert not store.scan().leases
@@ -89,16 +106,21 @@ def test_a_loss_that_diverges_names_its_update_and_its_descendants(
     tiny_study: dict[str, Any], tmp_path: Path, world: World
 ) -> None:
     content = small(tiny_study)
-    content["recipes"] = {"default": {**tiny_study["recipes"]["default"], "learning_rate": 1e30, "warmup": 0.0}}
+    content["recipes"] = {
+        "default": {**tiny_study["recipes"]["default"], "learning_rate": 1e30, "warmup": 0.0}
+    }
     plan, store = staged(content, tmp_path)
     with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) at update \d+ of \d+"):
         run(plan, store, world)
     training, scoring = pending_steps(plan, store.scan())
     reason = failure_of(store, training)[-1]
     queue = ReadyQueue(
-        plan=plan, pending=[training, scoring], nodes=[1], seconds={training: 1.0, scoring: 1.0},
+        plan=plan,
+        pending=[training, scoring],
+        nodes=[1],
+        seconds={training: 1.0, scoring: 1.0},
         placements=placements(plan, None),
-    )  # fmt: skip
+    )
     for turn in range(3):
         taken = queue.take(turn * 1e3)
         assert taken is not None
@@ -121,9 +143,14 @@ def test_a_full_disk_fails_the_step_by_name_and_leaves_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "File too large" in failure_of(store, training)[-1]
-    left = {info.path.split(f"{training}/")[1].split("/")[0] for info in store.listing(f"steps/{training}")}
+    left = {
+        info.path.split(f"{training}/")[1].split("/")[0]
+        for info in store.listing(f"steps/{training}")
+    }
     assert left <= {"failures", "attempts", "leases"}
-    assert [info for info in store.listing(f"steps/{training}/attempts", recursive=True) if info.is_file] == []
+    assert [
+        info for info in store.listing(f"steps/{training}/attempts", recursive=True) if info.is_file
+    ] == []
     assert run(plan, store, world) == ["done", "done"]
 
 
@@ -155,12 +182,26 @@ def gang(
     rendezvous = folder / f"rendezvous-{time.monotonic_ns()}"
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.gang", study, uri, ",".join(steps), rendezvous, str(rank), str(size), *how],
-            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [
+                sys.executable,
+                "-m",
+                "tests.gang",
+                study,
+                uri,
+                ",".join(steps),
+                rendezvous,
+                str(rank),
+                str(size),
+                *how,
+            ],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         for rank in range(size)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.slow
@@ -172,7 +213,9 @@ def test_a_gang_that_dies_resumes_from_shards_on_s3(
     plan, store = staged(content, objects.uri(f"gang-{stage}"))  # type: ignore[arg-type]
     _, calm = staged(content, tmp_path / "calm")
     steps = pending_steps(plan, store.scan())
-    outputs = [worker.communicate(timeout=300)[0] for worker in gang(content, calm.uri, steps, tmp_path, 2)]
+    outputs = [
+        worker.communicate(timeout=300)[0] for worker in gang(content, calm.uri, steps, tmp_path, 2)
+    ]
     assert all('"done"' in output for output in outputs), outputs
     first = gang(content, store.uri, steps, tmp_path, 2)
     deadline = time.monotonic() + 200
@@ -186,7 +229,10 @@ def test_a_gang_that_dies_resumes_from_shards_on_s3(
     assert len(manifest["by_rank"]) == 2
     assert not set(manifest["by_rank"][0]) & set(manifest["by_rank"][1])
     with objects.counted() as requests:
-        outputs = [worker.communicate(timeout=300)[0] for worker in gang(content, store.uri, steps, tmp_path, 2)]
+        outputs = [
+            worker.communicate(timeout=300)[0]
+            for worker in gang(content, store.uri, steps, tmp_path, 2)
+        ]
     assert all('"done"' in output for output in outputs), outputs
     assert any(f"/resume/{manifest['at']}/" in line and line.startswith("GET") for line in requests)
     assert science(plan, store) == science(plan, calm)
@@ -218,9 +264,13 @@ def test_a_driver_that_slept_through_its_lease_commits_nothing(
     store = Store.open(tmp_path if place == "local" else objects.uri(tmp_path.name))
     step = "ii.m.t.s0.abc"
     sleeper = subprocess.Popen(
-        [sys.executable, "-c", SLEEPER, store.uri, step, how], cwd=ROOT, text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", SLEEPER, store.uri, step, how],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     try:
         assert sleeper.stdout is not None
         assert sleeper.stdout.readline() == "holds\n"

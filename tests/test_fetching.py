@@ -1,4 +1,6 @@
-"""Files of a store on this machine: verified, downloaded once for all processes, kept while there is room."""
+"""Files of a store on this machine: verified, downloaded once for all processes, kept while there
+is room.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,15 @@ from pyarrow import fs
 
 from scaling import fetching
 from scaling.fetching import Cache, fetch, forget_steps, open_cache
-from scaling.shards import INDEX, BadWeights, Spec, hashed_files, read_index, write_index, write_shard
+from scaling.shards import (
+    INDEX,
+    BadWeights,
+    Spec,
+    hashed_files,
+    read_index,
+    write_index,
+    write_shard,
+)
 from scaling.store import Store, StoreError
 from tests.objects import Objects, object_store
 
@@ -54,7 +64,9 @@ def remote(folder: Path) -> Store:
     return Store("remote", fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ".")
 
 
-def uploaded(store: Store, folder: Path, contents: dict[str, bytes], name: str = STEP) -> dict[str, str]:
+def uploaded(
+    store: Store, folder: Path, contents: dict[str, bytes], name: str = STEP
+) -> dict[str, str]:
     folder.mkdir()
     for file, content in contents.items():
         (folder / file).write_bytes(content)
@@ -66,7 +78,10 @@ def uploaded(store: Store, folder: Path, contents: dict[str, bytes], name: str =
 def weights(folder: Path, store: Store) -> dict[str, str]:
     """A folder of weights in the store, in two files."""
     folder.mkdir()
-    shares = {f"model-{n}.safetensors": [Spec(f"t{n}{i}", torch.float32, (50, 3)) for i in "ab"] for n in (1, 2)}
+    shares = {
+        f"model-{n}.safetensors": [Spec(f"t{n}{i}", torch.float32, (50, 3)) for i in "ab"]
+        for n in (1, 2)
+    }
     hashes: dict[str, str] = {}
     for file, share in shares.items():
         hashes |= write_shard(folder / file, share, (torch.randn(spec.shape) for spec in share))
@@ -78,7 +93,9 @@ def weights(folder: Path, store: Store) -> dict[str, str]:
 # a store that is a folder
 
 
-def test_a_local_store_is_read_in_place_and_its_weights_by_who_loads_them(tmp_path: Path, cache: Cache) -> None:
+def test_a_local_store_is_read_in_place_and_its_weights_by_who_loads_them(
+    tmp_path: Path, cache: Cache
+) -> None:
     store = Store.open(tmp_path / "store")
     files = weights(tmp_path / "made", store)
     folder = fetch(store, STEP, files, cache)
@@ -107,7 +124,9 @@ def test_a_tampered_small_file_is_refused(tmp_path: Path, cache: Cache, file: st
 
 
 @pytest.mark.parametrize("lacks", ["headers", "sha256", "index"])
-def test_weights_without_every_hash_are_hashed_whole(tmp_path: Path, cache: Cache, lacks: str) -> None:
+def test_weights_without_every_hash_are_hashed_whole(
+    tmp_path: Path, cache: Cache, lacks: str
+) -> None:
     store = Store.open(tmp_path / "store")
     files = weights(tmp_path / "made", store)
     index = tmp_path / "made" / INDEX
@@ -127,7 +146,9 @@ def test_weights_without_every_hash_are_hashed_whole(tmp_path: Path, cache: Cach
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"weights/model-1\.safetensors: SHA-256 is .*, recorded was"):
+    with pytest.raises(
+        StoreError, match=r"weights/model-1\.safetensors: SHA-256 is .*, recorded was"
+    ):
         fetch(store, STEP, files, cache)
 
 
@@ -163,8 +184,12 @@ def fetcher(store: Store, files: dict[str, str], how: str = "") -> subprocess.Po
     """A process that fetches when it is told to."""
     process = subprocess.Popen(
         [sys.executable, "-c", FETCHER, store.uri, STEP, json.dumps(files), how],
-        cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     return process
 
@@ -176,12 +201,18 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 def files_read(requests: list[str]) -> Counter[str]:
-    return Counter(line.split("?")[0].rsplit("/", 1)[1] for line in requests if line.startswith("GET"))
+    return Counter(
+        line.split("?")[0].rsplit("/", 1)[1] for line in requests if line.startswith("GET")
+    )
 
 
-def test_processes_of_a_node_download_each_file_once(objects: Objects, tmp_path: Path, shared: Path) -> None:
+def test_processes_of_a_node_download_each_file_once(
+    objects: Objects, tmp_path: Path, shared: Path
+) -> None:
     store = Store.open(objects.uri("once"))
-    contents = {f"model-{index}.safetensors": os.urandom(6_000_000) for index in range(3)} | {"config.json": b"{}"}
+    contents = {f"model-{index}.safetensors": os.urandom(6_000_000) for index in range(3)} | {
+        "config.json": b"{}"
+    }
     files = uploaded(store, tmp_path / "made", contents)
     processes = [fetcher(store, files) for _ in range(3)]
     with objects.counted() as requests:
@@ -191,7 +222,11 @@ def test_processes_of_a_node_download_each_file_once(objects: Objects, tmp_path:
     assert outputs == ["18000002\n"] * 3
     assert files_read(requests) == dict.fromkeys(contents, 1)
     # A later session of the same machine needs nothing, and hashes nothing.
-    with objects.counted() as requests, open_cache() as later, pytest.MonkeyPatch.context() as patch:
+    with (
+        objects.counted() as requests,
+        open_cache() as later,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(fetching, "sha256", lambda path: pytest.fail(f"{path} was hashed again"))
         folder = fetch(store, STEP, files, later)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents

@@ -1,4 +1,6 @@
-"""The planner: what fits where, and what would help; what a study takes; every refusal with its numbers."""
+"""The planner: what fits where, and what would help; what a study takes; every refusal with its
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,29 @@ from scaling.store import Store
 from scaling.study import Study, load_study
 
 SIZES = [MODELS[name] for name in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")]
-STUDY = Study(name="s", models=("xlm-r-base", "xlm-r-xxl"), arms=("none", "mnli"), targets=("xnli",), seeds=(0,))  # type: ignore[arg-type]
+STUDY = Study(
+    name="s",
+    models=("xlm-r-base", "xlm-r-xxl"),
+    arms=("none", "mnli"),
+    targets=("xnli",),
+    seeds=(0,),
+)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("gpu", [GPUS["a100-40"], GPUS["h100-80"], GPUS["h200-141"]], ids=lambda gpu: gpu.name)
+@pytest.mark.parametrize(
+    "gpu", [GPUS["a100-40"], GPUS["h100-80"], GPUS["h200-141"]], ids=lambda gpu: gpu.name
+)
 @pytest.mark.parametrize("model", SIZES, ids=lambda model: model.name)
 @settings(max_examples=24, deadline=None)
-@given(length=st.sampled_from([64, 128, 384, 512]), batch=st.sampled_from([8, 16, 32]), masked=st.booleans())
+@given(
+    length=st.sampled_from([64, 128, 384, 512]),
+    batch=st.sampled_from([8, 16, 32]),
+    masked=st.booleans(),
+)
 def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, masked: bool) -> None:  # type: ignore[no-untyped-def]
-    demand = demand_of(Recipe(max_length=length, batch=batch), {"masked_lm"} if masked else {"tagging"})
+    demand = demand_of(
+        Recipe(max_length=length, batch=batch), {"masked_lm"} if masked else {"tagging"}
+    )
     try:
         found = fitting(model, demand, gpu)
     except ValueError:
@@ -46,10 +62,15 @@ def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, ma
 def test_pairs_that_are_each_others_negatives_stay_in_one_pass() -> None:
     pairs, xxl = demand_of(STUDY.recipe("squad1_pairs"), {"retrieval"}), MODELS["xlm-r-xxl"]
     # 16 pairs are two groups of eight: two texts each, in one pass, on two workers at most.
-    assert (pairs.least, [workers for workers in (1, 2, 4, 8) if pairs.divides(workers)]) == (16, [1, 2])
+    assert (pairs.least, [workers for workers in (1, 2, 4, 8) if pairs.divides(workers)]) == (
+        16,
+        [1, 2],
+    )
     for placement in fitting(xxl, pairs, GPUS["h100-80"]).values():
         assert placement.micro_batch >= 16
-    assert memory(xxl, pairs, Placement(micro_batch=1)) == memory(xxl, pairs, Placement(micro_batch=16))
+    assert memory(xxl, pairs, Placement(micro_batch=1)) == memory(
+        xxl, pairs, Placement(micro_batch=16)
+    )
 
 
 def test_one_demanding_task_does_not_place_all_others() -> None:
@@ -70,7 +91,9 @@ def test_one_demanding_task_does_not_place_all_others() -> None:
 
 
 def test_a_model_keeps_one_gang_size_where_it_fits_and_divides() -> None:
-    study = STUDY.model_copy(update={"models": ("xlm-r-xxl",), "targets": ("panx", "udpos", "xnli")})
+    study = STUDY.model_copy(
+        update={"models": ("xlm-r-xxl",), "targets": ("panx", "udpos", "xnli")}
+    )
     # A batch of 4 does not divide over eight workers, where the largest model fits GPUs of 40 GB.
     odd = study.model_copy(update={"recipes": {"udpos": {"batch": 4, "max_length": 64}}})
     for one, gangs in ((study, {8}), (odd, {8, 2})):
@@ -80,14 +103,22 @@ def test_a_model_keeps_one_gang_size_where_it_fits_and_divides() -> None:
         for step in plan.steps.values():
             assert chosen[step.id].workers == (2 if step.recipe.batch == 4 else 8)
     narrow = study.model_copy(update={"max_devices": 2})
-    assert {placement.workers for placement in placements(make_plan(narrow), GPUS["a100-40"]).values()} <= {1, 2}
-    with pytest.raises(ValueError, match=r"does not fit on a node of 1 × l4-24.* This is for training panx"):
+    assert {
+        placement.workers for placement in placements(make_plan(narrow), GPUS["a100-40"]).values()
+    } <= {1, 2}
+    with pytest.raises(
+        ValueError, match=r"does not fit on a node of 1 × l4-24.* This is for training panx"
+    ):
         placements(make_plan(study), GPUS["l4-24"])
 
 
 def test_a_rerun_moves_no_other_step() -> None:
     plan = make_plan(load_study("xtreme_r"))
-    trained = [step.id for step in plan.steps.values() if step.action == "train" and step.model == "xlm-r-xxl"]
+    trained = [
+        step.id
+        for step in plan.steps.values()
+        if step.action == "train" and step.model == "xlm-r-xxl"
+    ]
     grown = make_plan(plan.study, plan.lock, frozenset(trained[:40]))
     before, after = placements(plan, GPUS["a100-40"]), placements(grown, GPUS["a100-40"])
     assert len(after.keys() - before.keys()) > 40
@@ -97,7 +128,10 @@ def test_a_rerun_moves_no_other_step() -> None:
 def test_a_given_placement_that_does_not_fit_is_refused_with_a_way_out() -> None:
     study = STUDY.model_copy(update={"placement": {"default": Placement(workers=2, zero_stage=3)}})
     plan = make_plan(study)
-    with pytest.raises(ValueError, match=r"xlm-r-xxl, placed as the study says, needs .* for mnli\. 4 × ZeRO-3, micro"):
+    with pytest.raises(
+        ValueError,
+        match=r"xlm-r-xxl, placed as the study says, needs .* for mnli\. 4 × ZeRO-3, micro",
+    ):
         check_fit(plan, placements(plan, GPUS["h100-80"]), GPUS["h100-80"])
     # No memory is checked on CPUs.
     check_fit(plan, placements(plan, None), None)
@@ -109,7 +143,9 @@ def test_scoring_is_not_slowed_by_what_training_needs() -> None:
     plan, gpu = make_plan(STUDY), GPUS["h100-80"]
     heavy = Placement(checkpoint_activations=True, offload_optimizer=True)
     for step in plan.steps.values():
-        factor = step_seconds(plan, step, {}, heavy, gpu) / step_seconds(plan, step, {}, Placement(), gpu)
+        factor = step_seconds(plan, step, {}, heavy, gpu) / step_seconds(
+            plan, step, {}, Placement(), gpu
+        )
         assert factor == (1 if step.action == "eval" else pytest.approx(8 / 3, rel=0.1))
 
 
@@ -134,13 +170,20 @@ def test_logits_of_a_quarter_million_pieces_count() -> None:
 
 
 def test_a_size_that_does_not_fit_says_what_would_help() -> None:
-    with pytest.raises(ValueError, match=r"xlm-r-xxl does not fit on a node of 1 × l4-24: at best .* needs 203\."):
+    with pytest.raises(
+        ValueError, match=r"xlm-r-xxl does not fit on a node of 1 × l4-24: at best .* needs 203\."
+    ):
         fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), GPUS["l4-24"])
     roomy = GPUS["a100-80"].model_copy(update={"devices_per_node": 1})
     assert fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy)[1].offload_optimizer
     # Offloading needs memory on the host.
-    with pytest.raises(ValueError, match=r"with an offloaded optimizer it offloads 159 GiB to the host, 92 of a node"):
-        fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy.model_copy(update={"host_gib": 100}))
+    with pytest.raises(
+        ValueError,
+        match=r"with an offloaded optimizer it offloads 159 GiB to the host, 92 of a node",
+    ):
+        fitting(
+            MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy.model_copy(update={"host_gib": 100})
+        )
 
 
 def test_a_plan_shows_what_does_not_fit_and_counts_the_rest() -> None:
@@ -159,7 +202,9 @@ def test_prices_and_measured_speed_are_used() -> None:
     assumed = forecast(plan, {}, gpu, {})
     mine = Prices(dated="2027-01", dollars_per_hour={"h100-80": 2 * gpu.dollars_per_hour})
     hours = assumed.sizes[0].device_hours
-    assert forecast(plan, {}, gpu, {}, prices=mine).dollars(hours) == pytest.approx(2 * (assumed.dollars(hours) or 0))
+    assert forecast(plan, {}, gpu, {}, prices=mine).dollars(hours) == pytest.approx(
+        2 * (assumed.dollars(hours) or 0)
+    )
     with pytest.raises(ValueError, match="Unknown GPU in the price table 'h200-141'"):
         forecast(plan, {}, GPUS["h200-141"], {}, prices=mine)
     twice = calibration(flops_per_second=2 * 0.2 * 989e12)
@@ -171,11 +216,18 @@ def test_prices_and_measured_speed_are_used() -> None:
 def calibration(**fields: object) -> Calibration:
     return Calibration(
         **{
-            "model": "xlm-r-base", "device": "NVIDIA H100 80GB HBM3", "device_gib": 79.1, "placement": Placement(),
-            "flops_per_second": 1e14, "tokens_per_second": 1e5, "peak_bytes": 1, "predicted_bytes": 1,
-            "measured_at": "2026-11-23", **fields,
+            "model": "xlm-r-base",
+            "device": "NVIDIA H100 80GB HBM3",
+            "device_gib": 79.1,
+            "placement": Placement(),
+            "flops_per_second": 1e14,
+            "tokens_per_second": 1e5,
+            "peak_bytes": 1,
+            "predicted_bytes": 1,
+            "measured_at": "2026-11-23",
+            **fields,
         }
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # type: ignore[arg-type]
 
 
 def test_a_measurement_counts_for_its_own_device_only(tmp_path: Path) -> None:
@@ -194,7 +246,9 @@ def test_a_gang_that_never_starts_and_bad_placements_are_refused() -> None:
     study = STUDY.model_copy(update={"placement": {"default": Placement(workers=8, zero_stage=3)}})
     with pytest.raises(ValueError, match="--gpus 4: a gang of 8 never starts"):
         forecast(make_plan(study), {}, GPUS["h100-80"], {}, devices=4)
-    with pytest.raises(ValidationError, match="offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0"):
+    with pytest.raises(
+        ValidationError, match="offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0"
+    ):
         Placement(zero_stage=0, offload_optimizer=True)
     assert misfit(MODELS["xlm-r-xl"], demand_of(Recipe()), Placement(), GPUS["a10g-24"])
     with pytest.raises(ValidationError, match="fp16"):

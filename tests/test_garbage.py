@@ -1,4 +1,6 @@
-"""`scaling gc` on the store of a study that ran: frees what nothing needs, never what somebody works on."""
+"""`scaling gc` on the store of a study that ran: frees what nothing needs, never what somebody
+works on.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ STRANGER = "elsewhere.1.abcdef01"
 def finished(
     tiny_study: dict[str, Any], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Plan, Store]:
-    """A study that ran once and kept all weights, copied for each test; seen with a study file that keeps none."""
+    """A study that ran once and kept all weights, copied for each test; seen with a study file that
+    keeps none.
+    """
     small = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"], "languages": ["de"]}
     small["recipes"] = {"default": {**small["recipes"]["default"], "epochs": 1}}
     ran = tmp_path_factory.getbasetemp() / "ran-for-garbage"
@@ -68,10 +72,18 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
     put(store, "tokens/000000000000.arrow", old=True)
 
     found = find_garbage(plan, store)
-    by_group = {group: [item for item in found if item.group == group] for group in {item.group for item in found}}
+    by_group = {
+        group: [item for item in found if item.group == group]
+        for group in {item.group for item in found}
+    }
     assert {group: len(items) for group, items in by_group.items()} == {
-        "weights": len(trained), "attempts": 1, "leases": 1, "resume": 1, "parts": 1, "tokens": 1
-    }  # fmt: skip
+        "weights": len(trained),
+        "attempts": 1,
+        "leases": 1,
+        "resume": 1,
+        "parts": 1,
+        "tokens": 1,
+    }
     assert by_group["attempts"][0].num_bytes == by_group["resume"][0].num_bytes == 100
     before = store.scan()
     free(found, plan, store)
@@ -86,7 +98,9 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
 
 def test_keeps_the_weights_that_a_pending_step_starts_from(finished: tuple[Plan, Store]) -> None:
     plan, store = finished
-    scored = next(step for step in plan.steps.values() if step.action == "eval" and step.parent is not None)
+    scored = next(
+        step for step in plan.steps.values() if step.action == "eval" and step.parent is not None
+    )
     store.delete(f"steps/{scored.id}/record.json")
     assert scored.parent is not None
     kept = f"steps/{scored.parent}/"
@@ -112,7 +126,9 @@ def test_never_touches_a_step_with_a_live_lease(finished: tuple[Plan, Store]) ->
     assert {item.step for item in find_garbage(plan, store)} == {step}
 
 
-def test_refuses_where_it_cannot_know_what_is_needed(finished: tuple[Plan, Store], tmp_path: Path) -> None:
+def test_refuses_where_it_cannot_know_what_is_needed(
+    finished: tuple[Plan, Store], tmp_path: Path
+) -> None:
     plan, store = finished
     with pytest.raises(StoreError, match="is not staged"):
         find_garbage(make_plan(plan.study), store)

@@ -1,4 +1,6 @@
-"""Weights of any form are staged once, shard by shard; what is loaded is what the file has, or the load stops."""
+"""Weights of any form are staged once, shard by shard; what is loaded is what the file has, or the
+load stops.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,17 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
+def source(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     folder = tmp_path_factory.mktemp("source") / "model"
     fields = make_model(folder, "xlm-roberta", 2)
     return folder, fields, load_file(folder / "model.safetensors")
 
 
-def variant(source: Any, folder: Path, write: Callable[[dict[str, Tensor], Path], None]) -> ModelSpec:
+def variant(
+    source: Any, folder: Path, write: Callable[[dict[str, Tensor], Path], None]
+) -> ModelSpec:
     """The same model with its weights written in another way."""
     origin, fields, state = source
     folder.mkdir()
@@ -46,14 +52,19 @@ def variant(source: Any, folder: Path, write: Callable[[dict[str, Tensor], Path]
 
 def staged(model: ModelSpec, folder: Path) -> tuple[dict[str, str], Path]:
     store = Store.open(folder)
-    entry = stage_model(model, store, None, None, name=model.name, tokenizer=tokenizer_file(model, None))
+    entry = stage_model(
+        model, store, None, None, name=model.name, tokenizer=tokenizer_file(model, None)
+    )
     return entry, folder / "models" / model.name
 
 
 def as_hub_bin(state: dict[str, Tensor], folder: Path) -> None:
     """Two pickled files with the names and extras of an old repository."""
     names = sorted(state)
-    extras = {"roberta.pooler.dense.bias": torch.zeros(3), "roberta.embeddings.position_ids": torch.arange(5)}
+    extras = {
+        "roberta.pooler.dense.bias": torch.zeros(3),
+        "roberta.embeddings.position_ids": torch.arange(5),
+    }
     for index, part in enumerate((names[:9], names[9:])):
         full = {f"roberta.{name}": state[name] for name in part} | (extras if index else {})
         torch.save(full, folder / f"pytorch_model-0000{index + 1}-of-00002.bin")
@@ -63,7 +74,11 @@ def test_a_bin_checkpoint_becomes_sharded_safetensors(
     source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, _ = staged(
-        variant(source, tmp_path / "a", lambda state, folder: save_file(state, folder / "model.safetensors")),
+        variant(
+            source,
+            tmp_path / "a",
+            lambda state, folder: save_file(state, folder / "model.safetensors"),
+        ),
         tmp_path / "plain",
     )
     monkeypatch.setattr("scaling.pretrained.staging.SHARD_BYTES", 20_000)
@@ -81,7 +96,9 @@ def test_a_bin_checkpoint_becomes_sharded_safetensors(
 
 def test_half_precision_is_kept_and_noted(source: Any, tmp_path: Path) -> None:
     def halved(state: dict[str, Tensor], folder: Path) -> None:
-        save_file({name: tensor.half() for name, tensor in state.items()}, folder / "model.safetensors")
+        save_file(
+            {name: tensor.half() for name, tensor in state.items()}, folder / "model.safetensors"
+        )
 
     lock, folder = staged(variant(source, tmp_path / "a", halved), tmp_path / "store")
     assert lock["dtype"] == "float16"
@@ -93,15 +110,23 @@ def test_half_precision_is_kept_and_noted(source: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("encoder.layer.1.output.dense.bias"), r"encoder\.layer\.1\.output\.dense\.bias is missing"),
-        (lambda s: s.update({"encoder.layer.1.new": torch.zeros(2)}), r"encoder\.layer\.1\.new is unexpected"),
+        (
+            lambda s: s.pop("encoder.layer.1.output.dense.bias"),
+            r"encoder\.layer\.1\.output\.dense\.bias is missing",
+        ),
+        (
+            lambda s: s.update({"encoder.layer.1.new": torch.zeros(2)}),
+            r"encoder\.layer\.1\.new is unexpected",
+        ),
         (
             lambda s: s.update({"encoder.layer.0.output.dense.bias": torch.zeros(31)}),
             r"encoder\.layer\.0\.output\.dense\.bias is \(31,\), not \(32,\)",
         ),
     ],
 )
-def test_wrong_tensors_are_named_at_staging(source: Any, tmp_path: Path, change: Any, message: str) -> None:
+def test_wrong_tensors_are_named_at_staging(
+    source: Any, tmp_path: Path, change: Any, message: str
+) -> None:
     def write(state: dict[str, Tensor], folder: Path) -> None:
         change(state)
         torch.save(state, folder / "pytorch_model.bin")
@@ -126,9 +151,15 @@ def test_a_pickle_that_runs_code_is_refused(source: Any, tmp_path: Path) -> None
 def encoder(folder: Path) -> dict[str, Any]:
     weights = Weights(folder=folder, architecture="xlm-roberta", kept_rows=None)
     model = Encoder(
-        empty_encoder("xlm-roberta", config_of(weights, 0.0)), torch.nn.Linear(32, 2), architecture="xlm-roberta"
+        empty_encoder("xlm-roberta", config_of(weights, 0.0)),
+        torch.nn.Linear(32, 2),
+        architecture="xlm-roberta",
     )
-    return {name: p for name, p in names_in_file(list(model.named_parameters())).items() if "head." not in name}
+    return {
+        name: p
+        for name, p in names_in_file(list(model.named_parameters())).items()
+        if "head." not in name
+    }
 
 
 def test_tampered_and_cut_files_do_not_load(source: Any, tmp_path: Path) -> None:
@@ -192,7 +223,9 @@ def test_two_values_that_changed_places_are_named(source: Any, tmp_path: Path) -
     assert differing(model, filled, folder, 0) == [name]
 
 
-def test_values_are_compared_in_the_precision_in_which_they_compute(source: Any, tmp_path: Path) -> None:
+def test_values_are_compared_in_the_precision_in_which_they_compute(
+    source: Any, tmp_path: Path
+) -> None:
     _, folder = staged(variant(source, tmp_path / "a", as_hub_bin), tmp_path / "store")
     model, name = encoder(folder), "encoder.layer.1.output.dense.weight"
     filled = load_tensors(model, folder, 0, 1, dtype=torch.bfloat16)
@@ -212,7 +245,9 @@ def test_slices_are_compared_whenever_they_were_cut(source: Any, tmp_path: Path,
     for rank in range(num):
         model = encoder(folder)
         # As DeepSpeed holds them under ZeRO-3: equal slices, the last one padded.
-        slices = {key: torch.zeros(-(-parameter.numel() // num)) for key, parameter in model.items()}
+        slices = {
+            key: torch.zeros(-(-parameter.numel() // num)) for key, parameter in model.items()
+        }
         for key, parameter in model.items():
             parameter.ds_shape = parameter.shape
             if key != late:
@@ -242,7 +277,9 @@ def test_positions_start_after_the_padding_id(tmp_path: Path, architecture: str)
     with torch.no_grad():
         ours = model(ids, (ids != 1).long())
         explicit = [
-            bare(input_ids=ids[:1], position_ids=torch.arange(start, start + 5)[None]).last_hidden_state
+            bare(
+                input_ids=ids[:1], position_ids=torch.arange(start, start + 5)[None]
+            ).last_hidden_state
             for start in (2, 0)
         ]
     assert torch.allclose(ours[:1], explicit[0], atol=1e-6)

@@ -1,4 +1,6 @@
-"""The store on a real S3-compatible server: requests counted, faults injected, leases raced for, a study run."""
+"""The store on a real S3-compatible server: requests counted, faults injected, leases raced for, a
+study run.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_one_listing_tells_everything(objects: Objects) -> None:
     assert len(requests) == 1, "a small file is one request, not a multipart upload"
 
 
-@pytest.mark.parametrize("broken", [answer("503 Slow Down", SLOW_DOWN), answer("500 Internal Server Error", b""), b""])
+@pytest.mark.parametrize(
+    "broken", [answer("503 Slow Down", SLOW_DOWN), answer("500 Internal Server Error", b""), b""]
+)
 def test_passing_trouble_is_waited_out(objects: Objects, broken: bytes) -> None:
     store = Store.open(objects.uri("flaky"))
     for act in (
@@ -75,7 +79,9 @@ def test_what_cannot_work_is_one_clear_error(objects: Objects) -> None:
     finally:
         objects.always = None
     with pytest.raises(StoreError, match="cannot be used"):
-        Store.open("s3://bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A1&scheme=http&region=us-east-1")
+        Store.open(
+            "s3://bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A1&scheme=http&region=us-east-1"
+        )
 
 
 def test_the_first_record_stays(uri: str) -> None:
@@ -110,10 +116,14 @@ def test_two_drivers_race_and_each_step_is_committed_once(uri: str) -> None:
     drivers = [
         subprocess.Popen(
             [sys.executable, "-c", RACER, uri, str(turns), clock],
-            cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."},
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": "."},
         )
         for clock in ("true", "skewed")
-    ]  # fmt: skip
+    ]
     for driver in drivers:
         assert driver.stdout is not None and driver.stdin is not None
         assert driver.stdout.readline() == "ready\n"
@@ -127,7 +137,9 @@ def test_two_drivers_race_and_each_step_is_committed_once(uri: str) -> None:
     assert not store.scan().leases
 
 
-def test_a_clock_that_is_wrong_takes_nothing_over(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_wrong_takes_nothing_over(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(uri)
     held = claim(store, "s", "elsewhere.1.aaaa")
     assert held is not None
@@ -139,7 +151,9 @@ def test_a_clock_that_is_wrong_takes_nothing_over(uri: str, monkeypatch: pytest.
     held.release()
 
 
-def test_storage_that_is_away_for_a_moment_costs_no_lease(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_that_is_away_for_a_moment_costs_no_lease(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("scaling.lease.BEAT_SECONDS", 0.05)
     store = Store.open(objects.uri("away"))
     lease = claim(store, "s", new_owner())
@@ -164,13 +178,17 @@ def _until(true: Any) -> None:
 
 
 @pytest.mark.torch
-def test_a_study_runs_on_s3_as_on_a_disk(tiny_study: dict[str, Any], objects: Objects, tmp_path: Path) -> None:
+def test_a_study_runs_on_s3_as_on_a_disk(
+    tiny_study: dict[str, Any], objects: Objects, tmp_path: Path
+) -> None:
     pytest.importorskip("torch")
     from scaling.engine import join_world
     from tests.test_runner import run_all, science, staged
 
     content = {**tiny_study, "models": ["tiny-2"], "targets": ["applications"], "languages": ["de"]}
-    content["placement"] = {"default": {"workers": 1, "zero_stage": 2, "micro_batch": 8, "resume_every": 10}}
+    content["placement"] = {
+        "default": {"workers": 1, "zero_stage": 2, "micro_batch": 8, "resume_every": 10}
+    }
     world = join_world()
     disk = staged(content, tmp_path / "store")
     run_all(*disk, world)

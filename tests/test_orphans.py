@@ -1,4 +1,6 @@
-"""Devices held for a dead creator are freed while its job goes on. A real Ray, without a dashboard."""
+"""Devices held for a dead creator are freed while its job goes on. A real Ray, without a
+dashboard.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ print("driver", ray.util.placement_group_table(ours)["state"])
 
 @pytest.mark.ray
 def test_a_dead_creator_gives_its_devices_back() -> None:
-    ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=200, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=200, check=False
+    )
     # Ray says on standard output that a worker died.
-    said = [line for line in ran.stdout.splitlines() if line.startswith(("living", "dead", "driver"))]
+    said = [
+        line for line in ran.stdout.splitlines() if line.startswith(("living", "dead", "driver"))
+    ]
     assert said == ["living 0", "dead 1 True", "driver CREATED"], ran.stdout + ran.stderr[-2000:]

@@ -48,7 +48,9 @@ def test_hidden_states_and_gradients_are_those_of_the_padded_batch(
         model = encoder(tmp_path / "m", architecture, packed=packed)
         hidden = model(ids, mask, depth) * mask.unsqueeze(-1)
         hidden.pow(3).sum().backward()
-        found.append((hidden, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
+        found.append(
+            (hidden, {name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        )
     (padded, slopes), (hidden, own) = found
     assert hidden.shape == padded.shape and padded.abs().max() > 0.1
     assert torch.allclose(hidden, padded, atol=1e-5)
@@ -66,11 +68,17 @@ def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:  # type:
     found = attend(query, key, value, LENGTHS, **HOW)
     # By hand: all against all, other sequences masked.
     owner = torch.repeat_interleave(torch.arange(len(LENGTHS)), torch.tensor(LENGTHS))
-    weights = (query @ key.transpose(-1, -2) * 0.3).masked_fill(owner[:, None] != owner[None], -torch.inf).softmax(-1)
+    weights = (
+        (query @ key.transpose(-1, -2) * 0.3)
+        .masked_fill(owner[:, None] != owner[None], -torch.inf)
+        .softmax(-1)
+    )
     wanted = weights @ value
     assert found.shape == wanted.shape and torch.allclose(found, wanted, atol=1e-5)
     ours = torch.autograd.grad(found.pow(2).sum(), (query, key, value))
-    for own, slope in zip(ours, torch.autograd.grad(wanted.pow(2).sum(), (query, key, value)), strict=True):
+    for own, slope in zip(
+        ours, torch.autograd.grad(wanted.pow(2).sum(), (query, key, value)), strict=True
+    ):
         assert torch.allclose(own, slope, atol=1e-4)
 
 

@@ -39,19 +39,32 @@ def ids(study: dict[str, Any], lock: Lock = LOCK) -> list[str]:
 def test_one_squad_model_serves_every_target_and_arm() -> None:
     plan = make_plan(Study(**{**BASE, "seeds": [0]}), LOCK)
     trained = [step for step in plan.steps.values() if step.action == "train"]
-    # MNLI and SQuAD alone, and each after each: the intermediate run is the same training as the target's own.
+    # MNLI and SQuAD alone, and each after each: the intermediate run is the same training as the
+    # target's own.
     assert len(trained) == 6
     cells = {(cell.arm, cell.target): cell for cell in plan.cells}
-    assert cells["none", "xquad"].trained == cells["none", "mlqa"].trained == cells["squad1", "xnli"].intermediate
+    assert (
+        cells["none", "xquad"].trained
+        == cells["none", "mlqa"].trained
+        == cells["squad1", "xnli"].intermediate
+    )
 
 
 def test_same_data_pairs_are_marked() -> None:
-    study = {**BASE, "arms": ["none", "mnli", "squad1", "anli_plus"], "targets": [*BASE["targets"], "lareqa", "panx"]}
+    study = {
+        **BASE,
+        "arms": ["none", "mnli", "squad1", "anli_plus"],
+        "targets": [*BASE["targets"], "lareqa", "panx"],
+    }
     marked = {(c.arm, c.target) for c in make_plan(Study(**study)).cells if c.same_data}
     # LAReQA trains on SQuAD under another name, and ANLI+ contains MNLI.
     assert marked == {
-        ("mnli", "xnli"), ("anli_plus", "xnli"), ("squad1", "xquad"), ("squad1", "mlqa"), ("squad1", "lareqa")
-    }  # fmt: skip
+        ("mnli", "xnli"),
+        ("anli_plus", "xnli"),
+        ("squad1", "xquad"),
+        ("squad1", "mlqa"),
+        ("squad1", "lareqa"),
+    }
 
 
 def test_untrained_retrieval_is_scored_once_for_all_seeds() -> None:
@@ -69,31 +82,59 @@ def test_parents_come_first() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    workers=st.sampled_from([1, 2, 4, 8]), stage=st.sampled_from([1, 2, 3]), micro=st.integers(1, 64),
-    recompute=st.booleans(), every=st.integers(0, 100), devices=st.integers(0, 64),
-    gpu=st.sampled_from([None, "h100-80"]), keep=st.sampled_from(["none", "intermediate", "all"]),
-)  # fmt: skip
+    workers=st.sampled_from([1, 2, 4, 8]),
+    stage=st.sampled_from([1, 2, 3]),
+    micro=st.integers(1, 64),
+    recompute=st.booleans(),
+    every=st.integers(0, 100),
+    devices=st.integers(0, 64),
+    gpu=st.sampled_from([None, "h100-80"]),
+    keep=st.sampled_from(["none", "intermediate", "all"]),
+)
 def test_execution_is_not_identity(
-    workers: int, stage: int, micro: int, recompute: bool, every: int, devices: int, gpu: str | None, keep: str
+    workers: int,
+    stage: int,
+    micro: int,
+    recompute: bool,
+    every: int,
+    devices: int,
+    gpu: str | None,
+    keep: str,
 ) -> None:
     placement = {
-        "workers": workers, "zero_stage": stage, "micro_batch": micro, "checkpoint_activations": recompute,
+        "workers": workers,
+        "zero_stage": stage,
+        "micro_batch": micro,
+        "checkpoint_activations": recompute,
         "resume_every": every,
-    }  # fmt: skip
+    }
     other = {
-        **BASE, "placement": {"default": placement}, "max_devices": devices, "gpu": gpu, "keep_weights": keep,
-        "title": "another", "notes": ["n"], "question": {"margin": 1.0},
-    }  # fmt: skip
+        **BASE,
+        "placement": {"default": placement},
+        "max_devices": devices,
+        "gpu": gpu,
+        "keep_weights": keep,
+        "title": "another",
+        "notes": ["n"],
+        "question": {"margin": 1.0},
+    }
     assert ids(other) == ids(BASE)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"learning_rate": 7e-5}, {"epochs": 1}, {"batch": 16}, {"warmup": 0.0}, {"max_length": 64}, {"dropout": 0.0},
-        {"precision": "fp32"}, {"weight_decay": 0.1}, {"grad_clip": 2.0},
+        {"learning_rate": 7e-5},
+        {"epochs": 1},
+        {"batch": 16},
+        {"warmup": 0.0},
+        {"max_length": 64},
+        {"dropout": 0.0},
+        {"precision": "fp32"},
+        {"weight_decay": 0.1},
+        {"grad_clip": 2.0},
     ],
-)  # fmt: skip
+)
 def test_recipe_is_identity(change: dict[str, Any]) -> None:
     assert not set(ids({**BASE, "recipes": {"mnli": change, "squad1": change}})) & {
         step for step in ids(BASE) if step.startswith(("ii.", "iii."))
@@ -102,8 +143,13 @@ def test_recipe_is_identity(change: dict[str, Any]) -> None:
 
 def test_data_and_weights_are_identity() -> None:
     for lock in (
-        Lock(models={"xlm-r-base": {**LOCK.models["xlm-r-base"], "weights": "x" * 64}}, data=LOCK.data),
-        Lock(models=LOCK.models, data={**LOCK.data, "mnli": {"train.en": "changed", "dev.en": "b"}}),
+        Lock(
+            models={"xlm-r-base": {**LOCK.models["xlm-r-base"], "weights": "x" * 64}},
+            data=LOCK.data,
+        ),
+        Lock(
+            models=LOCK.models, data={**LOCK.data, "mnli": {"train.en": "changed", "dev.en": "b"}}
+        ),
     ):
         assert set(ids(BASE, lock)) != set(ids(BASE))
 

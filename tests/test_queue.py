@@ -1,4 +1,6 @@
-"""The ready queue on a simulated clock: order, gangs, nodes, failures, budget, and nothing run twice."""
+"""The ready queue on a simulated clock: order, gangs, nodes, failures, budget, and nothing run
+twice.
+"""
 
 from __future__ import annotations
 
@@ -40,18 +42,25 @@ def queue_of(
     """Gangs by model; some tasks' steps have another one."""
     gangs, by_task = gangs or dict.fromkeys(plan.study.models, 1), by_task or {}
     placements = {
-        step.id: Placement(workers=by_task.get(step.task, gangs[step.model])) for step in plan.steps.values()
-    }  # fmt: skip
+        step.id: Placement(workers=by_task.get(step.task, gangs[step.model]))
+        for step in plan.steps.values()
+    }
     pending = pending_steps(plan, NOTHING)
     cost = {"train": seconds, "eval": seconds / 4}
     return ReadyQueue(
-        plan=plan, pending=pending, seconds={step: cost[plan.steps[step].action] for step in pending},
-        placements=placements, nodes=nodes, **fields,
-    )  # fmt: skip
+        plan=plan,
+        pending=pending,
+        seconds={step: cost[plan.steps[step].action] for step in pending},
+        placements=placements,
+        nodes=nodes,
+        **fields,
+    )
 
 
 def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Random) -> list[str]:
-    """Run a queue to its end on a clock of its own, checking on the way what must hold always; steps as they ended."""
+    """Run a queue to its end on a clock of its own, checking on the way what must hold always;
+    steps as they ended.
+    """
     now, ended = 0.0, []
     clocks: dict[str, tuple[float, list[str]]] = {}
     waited = 0
@@ -95,11 +104,23 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
 @settings(max_examples=60, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 8), min_size=1, max_size=4),
-    base=st.integers(1, 4), large=st.integers(1, 8), seed=st.integers(0, 9), start=st.sampled_from([0.0, 25.0, 90.0]),
-    most=st.sampled_from([0, 8]), panx=st.integers(1, 4), mnli=st.integers(1, 4),
-)  # fmt: skip
+    base=st.integers(1, 4),
+    large=st.integers(1, 8),
+    seed=st.integers(0, 9),
+    start=st.sampled_from([0.0, 25.0, 90.0]),
+    most=st.sampled_from([0, 8]),
+    panx=st.integers(1, 4),
+    mnli=st.integers(1, 4),
+)
 def test_everything_runs_once_parents_first_on_devices_that_exist(
-    sizes: list[int], base: int, large: int, seed: int, start: float, most: int, panx: int, mnli: int
+    sizes: list[int],
+    base: int,
+    large: int,
+    seed: int,
+    start: float,
+    most: int,
+    panx: int,
+    mnli: int,
 ) -> None:
     gangs, by_task = {"xlm-r-base": base, "xlm-r-large": large}, {"panx": panx, "mnli": mnli}
     if max(*gangs.values(), panx, mnli) > min(sum(sizes), most or 99):
@@ -113,14 +134,24 @@ def test_everything_runs_once_parents_first_on_devices_that_exist(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    budget=st.floats(0.01, 12.0), seed=st.integers(0, 9), large=st.sampled_from([1, 4]), panx=st.sampled_from([1, 2, 4])
-)  # fmt: skip
+    budget=st.floats(0.01, 12.0),
+    seed=st.integers(0, 9),
+    large=st.sampled_from([1, 4]),
+    panx=st.sampled_from([1, 2, 4]),
+)
 # Pays for a training and one of its scorings, not for all of them.
 @example(budget=0.1328125, seed=0, large=1, panx=1)
-def test_a_budget_admits_what_it_can_pay_and_names_the_rest(budget: float, seed: int, large: int, panx: int) -> None:
+def test_a_budget_admits_what_it_can_pay_and_names_the_rest(
+    budget: float, seed: int, large: int, panx: int
+) -> None:
     rng = random.Random(seed)
     queue = queue_of(
-        SMALL, [4], {"xlm-r-base": 1, "xlm-r-large": large}, by_task={"panx": panx}, price=1 / 3600, budget=budget
+        SMALL,
+        [4],
+        {"xlm-r-base": 1, "xlm-r-large": large},
+        by_task={"panx": panx},
+        price=1 / 3600,
+        budget=budget,
     )
     ended = everything_of(queue, queue.seconds, rng)
     assert queue.spent <= budget * 1.0001
@@ -128,7 +159,9 @@ def test_a_budget_admits_what_it_can_pay_and_names_the_rest(budget: float, seed:
     if queue.unfunded:
         # What was left out could not be paid: not even the cheapest way to one more score.
         ready = [step for step in queue.unfunded if SMALL.steps[step].parent not in queue.unfunded]
-        cheapest = min(25 * queue.placements[step].workers + to_a_score(step, queue) for step in ready)
+        cheapest = min(
+            25 * queue.placements[step].workers + to_a_score(step, queue) for step in ready
+        )
         assert queue.spent + cheapest / 3600 > budget * 0.9999
 
 
@@ -137,9 +170,10 @@ def to_a_score(step: str, queue: ReadyQueue) -> float:
     gang = queue.placements[step].workers
     below = [
         to_a_score(child, queue) + (25 * own if own != gang else 0)
-        for child in SMALL.children_of(step) if child in queue.unfunded
+        for child in SMALL.children_of(step)
+        if child in queue.unfunded
         for own in (queue.placements[child].workers,)
-    ]  # fmt: skip
+    ]
     return queue.seconds[step] * gang + min(below, default=0.0)
 
 
@@ -161,7 +195,12 @@ def test_overruns_shrink_what_is_admitted() -> None:
 
 def test_makespan_is_near_the_lower_bound() -> None:
     plan = make_plan(load_study("xtreme_r"))
-    queue = queue_of(plan, [8] * 4, {"xlm-r-base": 1, "xlm-r-large": 1, "xlm-r-xl": 4, "xlm-r-xxl": 8}, seconds=600.0)
+    queue = queue_of(
+        plan,
+        [8] * 4,
+        {"xlm-r-base": 1, "xlm-r-large": 1, "xlm-r-xl": 4, "xlm-r-xxl": 8},
+        seconds=600.0,
+    )
     bound = lower_bound(queue)
     found = simulate(queue)
     assert bound <= found.makespan <= 1.05 * bound
@@ -183,7 +222,8 @@ def test_a_large_gang_is_not_starved_by_small_ones() -> None:
     """Small sessions of endless supply must not keep a node from ever being free."""
     plan = make_plan(Study(**{**STUDY, "seeds": list(range(8))}))
     queue = queue_of(plan, [4], {"xlm-r-base": 1, "xlm-r-large": 4}, start_seconds=0.0)
-    # The large model comes first in line, but the node is never free at once: its sessions end at different times.
+    # The large model comes first in line, but the node is never free at once: its sessions end at
+    # different times.
     for step, seconds in queue.seconds.items():
         queue.seconds[step] = seconds * (3 if plan.steps[step].model == "xlm-r-large" else 1)  # type: ignore[index]
     queue.extend(plan, [], {}, {})
@@ -236,7 +276,10 @@ def test_children_follow_their_parent_in_one_session() -> None:
     assert taken is not None
     for earlier, later in zip(taken[1], taken[1][1:], strict=False):
         if queue.plan.steps[later].action == "eval" and queue.plan.steps[later].parent is not None:
-            assert queue.plan.steps[later].parent == earlier or queue.plan.steps[earlier].action == "eval"
+            assert (
+                queue.plan.steps[later].parent == earlier
+                or queue.plan.steps[earlier].action == "eval"
+            )
 
 
 def test_children_prefer_the_node_of_their_parent() -> None:
@@ -281,11 +324,21 @@ def test_a_commit_in_the_middle_of_a_session_frees_the_children() -> None:
     queue = queue_of(SMALL, [2], seconds=LONGEST_SECONDS)
     name, steps = queue.take(0.0) or ("", ())
     assert len([step for step in steps if SMALL.steps[step].action == "train"]) == 1
-    trainings = [child for child in SMALL.children_of(steps[0]) if SMALL.steps[child].action == "train"]
+    trainings = [
+        child for child in SMALL.children_of(steps[0]) if SMALL.steps[child].action == "train"
+    ]
     while queue.take(0.0) is not None:
         pass
-    assert not any(child in session.steps for session in queue.running.values() for child in trainings)
-    done = Scan(done=frozenset([steps[0]]), weights=frozenset([steps[0]]), leases={}, failures={}, num_bytes=0)
+    assert not any(
+        child in session.steps for session in queue.running.values() for child in trainings
+    )
+    done = Scan(
+        done=frozenset([steps[0]]),
+        weights=frozenset([steps[0]]),
+        leases={},
+        failures={},
+        num_bytes=0,
+    )
     assert queue.look(queue.done_in(done)) == [steps[0]]
     assert name in queue.running
     assert queue.look(queue.done_in(done)) == []
@@ -347,10 +400,16 @@ def test_nothing_pending_when_all_is_scored() -> None:
 
 
 def test_a_missing_scoring_brings_its_trainings_back() -> None:
-    missing = next(step for step in SMALL.steps.values() if step.action == "eval" and "mnli-panx" in step.id)
+    missing = next(
+        step for step in SMALL.steps.values() if step.action == "eval" and "mnli-panx" in step.id
+    )
     scan = Scan(
-        done=frozenset(SMALL.steps) - {missing.id}, weights=frozenset(), leases={}, failures={}, num_bytes=0
-    )  # fmt: skip
+        done=frozenset(SMALL.steps) - {missing.id},
+        weights=frozenset(),
+        leases={},
+        failures={},
+        num_bytes=0,
+    )
     chain = [missing.id]
     while (parent := SMALL.steps[chain[0]].parent) is not None:
         chain.insert(0, parent)
@@ -370,10 +429,16 @@ def test_a_budget_needs_a_price() -> None:
 
 def test_a_child_of_another_gang_size_waits_for_a_session_of_its_own() -> None:
     queue = queue_of(SMALL, [4], by_task={"panx": 2})
-    parents = {step.parent for step in SMALL.steps.values() if step.task == "panx" and step.action == "train"} - {None}
+    parents = {
+        step.parent
+        for step in SMALL.steps.values()
+        if step.task == "panx" and step.action == "train"
+    } - {None}
     steps = [one for _ in range(4) for _, one in [queue.take(0.0) or ("", ())]]
     assert any(parents & set(one) for one in steps)
     for one in steps:
         assert len({queue.placements[step].workers for step in one}) <= 1
-    ended = everything_of(queue_of(SMALL, [4], by_task={"panx": 2}), queue.seconds, random.Random(0))
+    ended = everything_of(
+        queue_of(SMALL, [4], by_task={"panx": 2}), queue.seconds, random.Random(0)
+    )
     assert sorted(ended) == sorted(queue.pending)

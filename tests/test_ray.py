@@ -1,4 +1,6 @@
-"""A whole study through Ray Tune, Ray Train with two workers and DeepSpeed, killed twice and submitted again."""
+"""A whole study through Ray Tune, Ray Train with two workers and DeepSpeed, killed twice and
+submitted again.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,12 @@ class Driver:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "scaling.cli", "run", str(study), "--store", str(store)],
-                cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
-            )  # fmt: skip
+            )
         self.family: dict[int, float] = {}
 
     def look(self) -> None:
@@ -78,7 +83,9 @@ class Driver:
             time.sleep(0.2)
         if self.process.poll() is None:
             self.kill()
-            raise AssertionError(f"still running after {LIMIT_SECONDS} s:\n{self.log.read_text()[-3000:]}")
+            raise AssertionError(
+                f"still running after {LIMIT_SECONDS} s:\n{self.log.read_text()[-3000:]}"
+            )
         return self.process.returncode
 
     def leftovers(self) -> list[str]:
@@ -118,14 +125,18 @@ def until_works_on(driver: Driver, store: Store, phase: str) -> None:
         if any(step.startswith(f"{phase}.") and step not in scan.done for step in scan.leases):
             return
         time.sleep(0.02)
-    raise AssertionError(f"no step of phase {phase} ever started:\n{driver.log.read_text()[-3000:]}")
+    raise AssertionError(
+        f"no step of phase {phase} ever started:\n{driver.log.read_text()[-3000:]}"
+    )
 
 
 def science(plan: Plan, store: Store) -> dict[str, Any]:
     return {step: store.record(step).science() for step in plan.steps}
 
 
-def test_killed_in_both_phases_and_submitted_again(study_file: Path, tmp_path: Path, drivers: list[Driver]) -> None:
+def test_killed_in_both_phases_and_submitted_again(
+    study_file: Path, tmp_path: Path, drivers: list[Driver]
+) -> None:
     calm = Driver(study_file, tmp_path / "calm")
     drivers.append(calm)
     assert calm.wait() == 0, calm.log.read_text()[-4000:]
@@ -146,7 +157,10 @@ def test_killed_in_both_phases_and_submitted_again(study_file: Path, tmp_path: P
     for step in plan.steps:
         record = stormy.record(step)
         assert record.provenance.execution["workers"] == 2
-    stages = {plan.steps[step].model: stormy.record(step).provenance.execution["zero_stage"] for step in plan.steps}
+    stages = {
+        plan.steps[step].model: stormy.record(step).provenance.execution["zero_stage"]
+        for step in plan.steps
+    }
     assert stages == {"tiny-1": 2, "tiny-2": 3}
 
     again = Driver(study_file, tmp_path / "stormy")

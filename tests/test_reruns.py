@@ -1,4 +1,6 @@
-"""A training that collapsed by English dev data is run again with a new seed, and nothing starts from it meanwhile."""
+"""A training that collapsed by English dev data is run again with a new seed, and nothing starts
+from it meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def plan_of(collapsed: set[str], **changed: Any) -> Plan:
 
 
 def step_of(plan: Plan, start: str, rerun: int = 0) -> str:
-    (found,) = [step.id for step in plan.steps.values() if step.id.startswith(start) and step.rerun == rerun]
+    (found,) = [
+        step.id for step in plan.steps.values() if step.id.startswith(start) and step.rerun == rerun
+    ]
     return found
 
 
@@ -52,7 +56,8 @@ def test_a_collapsed_phase_ii_is_replaced_for_everything_below() -> None:
     cells = {(cell.arm, cell.target): [] for cell in grown.cells}  # type: ignore[var-annotated]
     for cell in grown.cells:
         cells[cell.arm, cell.target].append(cell.rerun)
-    # Both rows stay where the collapsed training itself is scored; what starts from it is run from the re-run alone.
+    # Both rows stay where the collapsed training itself is scored; what starts from it is run from
+    # the re-run alone.
     assert cells["none", "xnli"] == [0, 1]
     assert cells["mnli", "panx"] == [1]
     assert cells["mnli", "tatoeba"] == [0, 1]
@@ -74,7 +79,9 @@ def test_two_reruns_at_most_and_then_the_last_is_used() -> None:
 def test_controls_are_not_run_again() -> None:
     control = {"name": "shuffled", "train_on": ["mnli"], "control": "shuffled-labels"}
     plan = plan_of(set(), arms=["none", "mnli", control])
-    bad = next(step.id for step in plan.steps.values() if step.phase == "ii" and step.arm == "shuffled")
+    bad = next(
+        step.id for step in plan.steps.values() if step.phase == "ii" and step.arm == "shuffled"
+    )
     assert list(plan_of({bad}, arms=["none", "mnli", control]).steps) == list(plan.steps)
     assert bad not in plan.replaceable
 
@@ -84,9 +91,12 @@ def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
     nothing = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
     pending = pending_steps(plan, nothing)
     queue = ReadyQueue(
-        plan=plan, pending=pending, seconds=dict.fromkeys(pending, 3000.0), nodes=[1],
+        plan=plan,
+        pending=pending,
+        seconds=dict.fromkeys(pending, 3000.0),
+        nodes=[1],
         placements=dict.fromkeys(pending, Placement()),
-    )  # fmt: skip
+    )
     bad = step_of(plan, "iii.xlm-r-base.none-mnli.s0")
     done: list[str] = []
     now = 0.0
@@ -96,12 +106,18 @@ def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
         done += [step for step in taken[1] if step in queue.plan.steps]
         if bad in taken[1]:
             scan = Scan(
-                done=frozenset(done), weights=frozenset(done), leases={}, failures={}, num_bytes=0,
+                done=frozenset(done),
+                weights=frozenset(done),
+                leases={},
+                failures={},
+                num_bytes=0,
                 collapsed=frozenset([bad]),
-            )  # fmt: skip
+            )
             grown = plan_of({bad})
             fresh = pending_steps(grown, scan)
-            queue.extend(grown, fresh, dict.fromkeys(fresh, 3000.0), dict.fromkeys(fresh, Placement()))
+            queue.extend(
+                grown, fresh, dict.fromkeys(fresh, 3000.0), dict.fromkeys(fresh, Placement())
+            )
         now += 1
         queue.close(taken[0], done.__contains__, now, None)
     assert set(done) == set(queue.plan.steps)
@@ -113,7 +129,9 @@ def test_weights_of_a_replaced_training_go_when_its_scorings_are_done(tmp_path: 
     grown, store = plan_of({bad}), Store.open(tmp_path)
     store.commit(record_of(grown, bad))
     store.write(f"steps/{bad}/{COLLAPSED}", "{}")
-    store.write(f"{attempt_name(bad, record_of(grown, bad).provenance.attempt)}/weights/manifest.json", "{}")
+    store.write(
+        f"{attempt_name(bad, record_of(grown, bad).provenance.attempt)}/weights/manifest.json", "{}"
+    )
     scorings = grown.children_of(bad)
     for scoring in scorings:
         drop_replaced(grown, store, store.scan())
@@ -131,7 +149,10 @@ def test_weights_of_the_last_rerun_stay_for_a_child_that_is_made_again(tmp_path:
         bad.add(step_of(plan_of(bad), "iii.xlm-r-base.none-mnli.s0", rerun))
     plan, store = plan_of(bad), Store.open(tmp_path)
     last = step_of(plan, "iii.xlm-r-base.none-mnli.s0", 2)
-    store.write(f"{attempt_name(last, record_of(plan, last).provenance.attempt)}/weights/manifest.json", "{}")
+    store.write(
+        f"{attempt_name(last, record_of(plan, last).provenance.attempt)}/weights/manifest.json",
+        "{}",
+    )
     # Everything has its record but one scoring of a training whose own weights are gone.
     child = next(step for step in plan.children_of(last) if plan.steps[step].action == "train")
     below = plan.children_of(child)[0]
@@ -149,7 +170,9 @@ def test_weights_of_the_last_rerun_stay_for_a_child_that_is_made_again(tmp_path:
 
 @pytest.mark.torch
 def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> None:
-    """Nothing learns at this rate, so that every training collapses, is run again twice, and the last one is used."""
+    """Nothing learns at this rate, so that every training collapses, is run again twice, and the
+    last one is used.
+    """
     pytest.importorskip("torch")
     from scaling.current import current_plan
     from scaling.engine import join_world
@@ -159,28 +182,45 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
 
     recipe = {**tiny_study["recipes"]["default"], "learning_rate": 1e-12, "epochs": 1}
     content = {
-        **tiny_study, "models": ["tiny-1"], "targets": ["applications"], "languages": ["de"], "reruns": 2,
+        **tiny_study,
+        "models": ["tiny-1"],
+        "targets": ["applications"],
+        "languages": ["de"],
+        "reruns": 2,
         "recipes": {"default": recipe},
-    }  # fmt: skip
+    }
     study, store, world = Study(**content), Store.open(tmp_path), join_world()
     first = current_plan(study, store, stage(study, store, None, lambda what: None))
     pending = pending_steps(first, store.scan())
     queue = ReadyQueue(
-        plan=first, pending=pending, seconds=dict.fromkeys(pending, 1.0), nodes=[1],
+        plan=first,
+        pending=pending,
+        seconds=dict.fromkeys(pending, 1.0),
+        nodes=[1],
         placements=dict.fromkeys(pending, Placement()),
-    )  # fmt: skip
+    )
     now = 0.0
     started_from: set[str] = set()
     while not queue.finished:
         now += 20
         taken = queue.take(now)
         assert taken is not None
-        ran = run_steps(queue.plan, store, taken[1], world, dict.fromkeys(taken[1], Placement(micro_batch=8)))
+        ran = run_steps(
+            queue.plan, store, taken[1], world, dict.fromkeys(taken[1], Placement(micro_batch=8))
+        )
         for step, outcome in ran.items():
-            if outcome == "done" and queue.plan.steps[step].action == "train" and queue.plan.steps[step].parent:
+            if (
+                outcome == "done"
+                and queue.plan.steps[step].action == "train"
+                and queue.plan.steps[step].parent
+            ):
                 started_from.add(str(queue.plan.steps[step].parent))
         scan = store.scan()
-        grow(queue, scan, lambda plan, steps: (dict.fromkeys(steps, 1.0), dict.fromkeys(plan.steps, Placement())))
+        grow(
+            queue,
+            scan,
+            lambda plan, steps: (dict.fromkeys(steps, 1.0), dict.fromkeys(plan.steps, Placement())),
+        )
         drop_replaced(queue.plan, store, scan)
         queue.close(taken[0], queue.done_in(scan), now, None)
 

@@ -1,4 +1,6 @@
-"""A whole study in this process: every cell scored, nothing done twice, resumable in the middle of a step."""
+"""A whole study in this process: every cell scored, nothing done twice, resumable in the middle of
+a step.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,18 @@ def staged(content: dict[str, Any], folder: Path) -> tuple[Plan, Store]:
 
 
 def run_all(plan: Plan, store: Store, world: World) -> dict[str, str]:
-    return dict(run_steps(plan, store, pending_steps(plan, store.scan()), world, placements(plan, None)))
+    return dict(
+        run_steps(plan, store, pending_steps(plan, store.scan()), world, placements(plan, None))
+    )
 
 
 def science(plan: Plan, store: Store) -> dict[str, Any]:
     return {step: store.record(step).science() for step in plan.steps}
 
 
-def test_a_study_runs_once_and_its_rows_are_complete(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+def test_a_study_runs_once_and_its_rows_are_complete(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
     plan, store = staged(tiny_study, tmp_path)
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert run_all(plan, store, world) == {}
@@ -61,7 +67,12 @@ def test_a_study_runs_once_and_its_rows_are_complete(tiny_study: dict[str, Any],
         for language in plan.study.test_languages(cell.target)
     }
     assert {(row.model, row.arm, row.target, row.language) for row in rows} == expected
-    assert {row.language for row in rows if row.target == "applications"} == {"en", "de", "sw", "uk"}
+    assert {row.language for row in rows if row.target == "applications"} == {
+        "en",
+        "de",
+        "sw",
+        "uk",
+    }
     assert all(0 <= row.value <= 1 and row.n == 12 for row in rows)
     # keep_weights is none: every trained weight is gone once all scorings below it are there.
     assert not store.scan().weights
@@ -70,7 +81,9 @@ def test_a_study_runs_once_and_its_rows_are_complete(tiny_study: dict[str, Any],
     assert not status.pending
 
 
-def test_a_check_of_learning_rates_runs_to_its_table(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+def test_a_check_of_learning_rates_runs_to_its_table(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
     content = {**tiny_study, "targets": ["applications"], "learning_rates": [1e-4, 3e-3]}
     plan, store = staged(content, tmp_path)
     assert set(run_all(plan, store, world).values()) == {"done"}
@@ -83,7 +96,9 @@ def test_a_check_of_learning_rates_runs_to_its_table(tiny_study: dict[str, Any],
     assert list(tidy_rows(plan, store)) == []
 
 
-def test_two_runs_agree_to_the_bit(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+def test_two_runs_agree_to_the_bit(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
     first = staged(tiny_study, tmp_path / "a")
     second = staged(tiny_study, tmp_path / "b")
     run_all(*first, world)
@@ -97,12 +112,15 @@ def test_weights_that_are_made_again_stay_until_all_who_need_them_had_them(
     plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
     run_all(plan, store, world)
     (parent,) = [step.id for step in plan.steps.values() if step.phase == "ii"]
-    trained, scoring = sorted(plan.children_of(parent), key=lambda step: plan.steps[step].action, reverse=True)
+    trained, scoring = sorted(
+        plan.children_of(parent), key=lambda step: plan.steps[step].action, reverse=True
+    )
     (below,) = plan.children_of(trained)
     assert not store.scan().weights
     for step in (scoring, below):
         store.delete(f"steps/{step}")
-    # By its record the training is done when the first scoring ends; it has yet to start from the parent again.
+    # By its record the training is done when the first scoring ends; it has yet to start from the
+    # parent again.
     order = [parent, scoring, trained, below]
     assert set(pending_steps(plan, store.scan())) == set(order)
     assert set(run_steps(plan, store, order, world, placements(plan, None)).values()) == {"done"}
@@ -129,7 +147,9 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     content = {
         **tiny_study,
         "recipes": {"default": {**tiny_study["recipes"]["default"], "dropout": 0.1}},
-        "placement": {"default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 7}},
+        "placement": {
+            "default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 7}
+        },
     }
     undisturbed = staged(content, tmp_path / "a")
     run_all(*undisturbed, world)
@@ -160,12 +180,18 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
 
 @pytest.mark.parametrize("harm", ["truncated", "manifest"])
 def test_a_harmed_resume_point_is_not_used(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, harm: str
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
 ) -> None:
     import scaling.work as work
 
     content = {**tiny_study, "models": ["tiny-1"]}
-    content["placement"] = {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8, "resume_every": 7}}
+    content["placement"] = {
+        "default": {"workers": 1, "zero_stage": 1, "micro_batch": 8, "resume_every": 7}
+    }
     calm = staged(content, tmp_path / "calm")
     plan, store = staged(content, tmp_path / "harmed")
     step = next(iter(plan.steps))
@@ -186,28 +212,39 @@ def test_a_harmed_resume_point_is_not_used(
     assert not store.listing(f"steps/{step}/resume")
 
 
-def test_a_step_with_a_live_lease_is_left_alone(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+def test_a_step_with_a_live_lease_is_left_alone(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
     plan, store = staged(tiny_study, tmp_path)
     step = next(iter(plan.steps))
     lease = claim(store, step, new_owner())
     assert lease is not None
     child = plan.children_of(step)[0]
     try:
-        assert run_steps(plan, store, [step, child], world, placements(plan, None)) == {step: "taken", child: "blocked"}
+        assert run_steps(plan, store, [step, child], world, placements(plan, None)) == {
+            step: "taken",
+            child: "blocked",
+        }
     finally:
         lease.release()
 
 
-def test_adding_a_seed_keeps_what_is_done(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+def test_adding_a_seed_keeps_what_is_done(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
     plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
     run_all(plan, store, world)
-    more = make_plan(Study(**{**tiny_study, "models": ["tiny-1"], "seeds": [0, 1]}), store.read_lock())
+    more = make_plan(
+        Study(**{**tiny_study, "models": ["tiny-1"], "seeds": [0, 1]}), store.read_lock()
+    )
     todo = pending_steps(more, store.scan())
     assert todo
     assert all(".s1." in step for step in todo)
 
 
-def test_adding_a_target_makes_deleted_weights_again(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
+def test_adding_a_target_makes_deleted_weights_again(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
     small = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"]}
     plan, store = staged(small, tmp_path)
     run_all(plan, store, world)
@@ -242,12 +279,22 @@ def test_a_corrupt_record_names_itself(tiny_study: dict[str, Any], tmp_path: Pat
         study_status(plan, store)
 
 
-def test_a_sharded_step_leaves_nothing_behind(tiny_study: dict[str, Any], tmp_path: Path, world: World) -> None:
-    """ZeRO-3 shards what is loaded, and puts another matrix product into torch: not for the next step of a session."""
+def test_a_sharded_step_leaves_nothing_behind(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    """ZeRO-3 shards what is loaded, and puts another matrix product into torch: not for the next
+    step of a session.
+    """
     content = {
-        **tiny_study, "arms": ["none"], "targets": ["applications"], "languages": ["de"],
-        "placement": {"tiny-1": {"zero_stage": 3, "micro_batch": 8}, "tiny-2": {"zero_stage": 1, "micro_batch": 8}},
-    }  # fmt: skip
+        **tiny_study,
+        "arms": ["none"],
+        "targets": ["applications"],
+        "languages": ["de"],
+        "placement": {
+            "tiny-1": {"zero_stage": 3, "micro_batch": 8},
+            "tiny-2": {"zero_stage": 1, "micro_batch": 8},
+        },
+    }
     import torch
 
     own = {"tiny-2": content["placement"]["tiny-2"]}
@@ -255,12 +302,16 @@ def test_a_sharded_step_leaves_nothing_behind(tiny_study: dict[str, Any], tmp_pa
     torch.nn.functional.linear = torch._C._nn.linear
     assert set(run_all(*alone, world).values()) == {"done"}
     plan, store = staged(content, tmp_path / "after")
-    assert [plan.steps[step].model for step in pending_steps(plan, store.scan())] == ["tiny-1"] * 2 + ["tiny-2"] * 2
+    assert [plan.steps[step].model for step in pending_steps(plan, store.scan())] == [
+        "tiny-1"
+    ] * 2 + ["tiny-2"] * 2
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert {step: store.record(step).science() for step in alone[0].steps} == science(*alone)
 
 
-def test_calibration_measures_what_later_plans_use(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+def test_calibration_measures_what_later_plans_use(
+    tiny_study: dict[str, Any], tmp_path: Path
+) -> None:
     plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
     ((name, measured),) = calibrate(plan, store, None, 1)
     assert name == "tiny-1" and isinstance(measured, Calibration)

@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[1]
 
 
 class Metadata(ThreadingHTTPServer):
-    """Path → text; without the headers that the real ones ask for, the answer is 401 or 403, as there."""
+    """Path → text; without the headers that the real ones ask for, the answer is 401 or 403, as
+    there.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
@@ -42,7 +44,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def do_PUT(self) -> None:
-        known = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+        known = (
+            self.path == "/latest/api/token"
+            and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+        )
         self._answer(200 if known else 400, "secret")
 
     def do_GET(self) -> None:
@@ -50,9 +55,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.broken:
             self.server.broken -= 1
             return self._answer(503)
-        if self.path.startswith("/latest/") and self.headers["X-aws-ec2-metadata-token"] != "secret":
+        if (
+            self.path.startswith("/latest/")
+            and self.headers["X-aws-ec2-metadata-token"] != "secret"
+        ):
             return self._answer(401)
-        if self.path.startswith("/computeMetadata/") and self.headers["Metadata-Flavor"] != "Google":
+        if (
+            self.path.startswith("/computeMetadata/")
+            and self.headers["Metadata-Flavor"] != "Google"
+        ):
             return self._answer(403)
         text = self.server.answers.get(self.path)
         return self._answer(404) if text is None else self._answer(200, text)
@@ -86,14 +97,18 @@ def test_aws_notice_carries_its_deadline(metadata: Metadata) -> None:
 
 
 def test_aws_rebalance_counts_only_if_wanted(metadata: Metadata) -> None:
-    metadata.answers["/latest/meta-data/events/recommendations/rebalance"] = '{"noticeTime": "2026-11-23T08:22:00Z"}'
+    metadata.answers["/latest/meta-data/events/recommendations/rebalance"] = (
+        '{"noticeTime": "2026-11-23T08:22:00Z"}'
+    )
     assert Aws(metadata.url).notice() is None
     assert Aws(metadata.url, rebalance=True).notice() is not None
 
 
 def test_gcp_notices(metadata: Metadata) -> None:
     at = "/computeMetadata/v1/instance/"
-    metadata.answers.update({f"{at}preempted": "FALSE", f"{at}maintenance-event": "MIGRATE_ON_HOST_MAINTENANCE"})
+    metadata.answers.update(
+        {f"{at}preempted": "FALSE", f"{at}maintenance-event": "MIGRATE_ON_HOST_MAINTENANCE"}
+    )
     gcp = Gcp(metadata.url)
     assert gcp.notice() is None
     metadata.answers[f"{at}maintenance-event"] = "TERMINATE_ON_HOST_MAINTENANCE"
@@ -114,7 +129,10 @@ def test_a_metadata_server_that_fails_is_not_a_notice(metadata: Metadata) -> Non
     # Nor is an answer that is none: it goes on watching.
     metadata.answers["/latest/meta-data/spot/instance-action"] = "<html>"
     threading.Timer(
-        0.2, lambda: metadata.answers.update({"/latest/meta-data/spot/instance-action": interruption(60)})
+        0.2,
+        lambda: metadata.answers.update(
+            {"/latest/meta-data/spot/instance-action": interruption(60)}
+        ),
     ).start()
     assert watch(Aws(metadata.url).notice, 0.01).seconds <= 60
 
@@ -127,15 +145,30 @@ def test_the_notice_drains_the_node_of_a_real_cluster(metadata: Metadata) -> Non
     with RayHead(num_cpus=1) as head:
         # A node without work leaves at once when it is drained; this one has some.
         worker = subprocess.Popen(
-            [sys.executable, "-c", BUSY_DRIVER, head.address], env=head.env, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", BUSY_DRIVER, head.address],
+            env=head.env,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert worker.stdout is not None
         assert worker.stdout.readline() == "working {}\n"
         sentinel = subprocess.Popen(
-            [sys.executable, str(ROOT / "jobs" / "sentinel.py"), "aws", "--address", head.address,
-             "--metadata", metadata.url, "--every", "0.2"],
-            env=head.env, cwd=head.folder, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                str(ROOT / "jobs" / "sentinel.py"),
+                "aws",
+                "--address",
+                head.address,
+                "--metadata",
+                metadata.url,
+                "--every",
+                "0.2",
+            ],
+            env=head.env,
+            cwd=head.folder,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert sentinel.stdout is not None
         assert "watching" in sentinel.stdout.readline()
         metadata.answers["/latest/meta-data/spot/instance-action"] = interruption(100)
@@ -164,6 +197,7 @@ client = GcsClient(address=sys.argv[1])
 print("working", json.dumps(client.get_draining_nodes()), flush=True)
 while not client.get_draining_nodes():
     time.sleep(0.2)
-print("draining", json.dumps({str(k): v for k, v in client.get_draining_nodes().items()}), flush=True)
+found = {str(k): v for k, v in client.get_draining_nodes().items()}
+print("draining", json.dumps(found), flush=True)
 time.sleep(600)
 """

@@ -22,12 +22,22 @@ STEP = "ii.m.t.s0.abc"
 
 def record(step: str = STEP) -> StepRecord:
     return StepRecord(
-        step=step, fingerprint="abc", identity={"a": [1, 2.5, "x"]}, training=None, rows=[], files={},
+        step=step,
+        fingerprint="abc",
+        identity={"a": [1, 2.5, "x"]},
+        training=None,
+        rows=[],
+        files={},
         cost=Cost(
-            wall_seconds=1.0, load_seconds=0.1, work_seconds=0.8, save_seconds=0.1, num_devices=1, device="cpu"
+            wall_seconds=1.0,
+            load_seconds=0.1,
+            work_seconds=0.8,
+            save_seconds=0.1,
+            num_devices=1,
+            device="cpu",
         ),
         provenance=Provenance(attempt="o", finished_at="now", versions={}, commit="", execution={}),
-    )  # fmt: skip
+    )
 
 
 def test_record_round_trip() -> None:
@@ -105,7 +115,9 @@ def test_many_claim_at_once_and_at_most_one_wins(tmp_path: Path) -> None:
         held: list[object] = []
         start = threading.Barrier(6)
 
-        def go(step: str = step, held: list[object] = held, start: threading.Barrier = start) -> None:
+        def go(
+            step: str = step, held: list[object] = held, start: threading.Barrier = start
+        ) -> None:
             start.wait()
             found = claim(store, step, new_owner(), tries=4)
             if found is not None:
@@ -123,10 +135,12 @@ def test_many_claim_at_once_and_at_most_one_wins(tmp_path: Path) -> None:
 
 def test_the_dead_are_taken_over_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from scaling.store import Store; from scaling.lease import claim, new_owner;"
-        f"claim(Store.open({str(tmp_path)!r}), {STEP!r}, new_owner()); os._exit(0)"
+        "import sys, os; from scaling.store import Store; from scaling.lease import claim,"
+        f" new_owner;claim(Store.open({str(tmp_path)!r}), {STEP!r}, new_owner()); os._exit(0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[1]
+    )
     store = Store.open(tmp_path)
     assert store.scan().leases[STEP]
     assert not working(store, store.scan().leases)
@@ -135,7 +149,9 @@ def test_the_dead_are_taken_over_at_once(tmp_path: Path) -> None:
     taken.release()
 
 
-def test_an_expired_lease_is_taken_over_and_its_owner_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_lease_is_taken_over_and_its_owner_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.05)
     store = Store.open(tmp_path)
     stale = claim(store, STEP, "elsewhere.1.aaaa")
@@ -152,7 +168,9 @@ def test_an_expired_lease_is_taken_over_and_its_owner_told(tmp_path: Path, monke
     fresh.release()
 
 
-def test_a_beating_lease_notices_that_it_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beating_lease_notices_that_it_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.05)
     store = Store.open(tmp_path)
     lease = claim(store, STEP, "elsewhere.1.aaaa")

@@ -41,24 +41,47 @@ def test_good_study_loads(tmp_path: Path) -> None:
         ("seeds:", "sedes:", "mine.yaml:5: sedes: unknown key 'sedes'. Did you mean 'seeds'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, xx]", "Unknown language 'xx'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, wo]", "no target has the language 'wo'"),
-        ("seeds: [0, 1]", "seeds: [0]\nquestion: {x_axes: total}", "unknown key 'x_axes'. Did you mean 'x_axis'"),
-        ("seeds: [0, 1]", "seeds: [0]\nseeds: [1]", "mine.yaml:6: 'seeds' is there twice, first in line 5"),
-        ("seeds: [0, 1]", "seeds: [0]\nplacement: {default: {workers: 3}}", "batch of 32 does not divide over 3"),
         (
-            "targets: [xnli, panx]", "targets: [lareqa]\nplacement: {default: {workers: 4}}",
-            "squad1_pairs has a batch of 16 pairs, which are 2 groups of 8 that are each other's negatives",
+            "seeds: [0, 1]",
+            "seeds: [0]\nquestion: {x_axes: total}",
+            "unknown key 'x_axes'. Did you mean 'x_axis'",
         ),
         (
-            "targets: [xnli, panx]", "targets: [lareqa]\nrecipes: {squad1_pairs: {batch: 20}}",
+            "seeds: [0, 1]",
+            "seeds: [0]\nseeds: [1]",
+            "mine.yaml:6: 'seeds' is there twice, first in line 5",
+        ),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\nplacement: {default: {workers: 3}}",
+            "batch of 32 does not divide over 3",
+        ),
+        (
+            "targets: [xnli, panx]",
+            "targets: [lareqa]\nplacement: {default: {workers: 4}}",
+            (
+                "squad1_pairs has a batch of 16 pairs, which are 2 groups of 8 that are each"
+                " other's negatives"
+            ),
+        ),
+        (
+            "targets: [xnli, panx]",
+            "targets: [lareqa]\nrecipes: {squad1_pairs: {batch: 20}}",
             "squad1_pairs has a batch of 20 pairs: give a multiple of 8",
         ),
-        ("seeds: [0, 1]", "seeds: [0]\nplacement: {default: {zero_stage: 0}}", "has ZeRO stage 0, which under bf16"),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\nplacement: {default: {zero_stage: 0}}",
+            "has ZeRO stage 0, which under bf16",
+        ),
         ("seeds: [0, 1]", "seeds: [0]\nrecipes: {default: {lerning_rate: 1}}", "lerning_rate"),
         ("seeds: [0, 1]", "seeds: [0", "not YAML"),
         ("xlm-r-large", "e5-depth-2", "one curve holds one family"),
     ],
-)  # fmt: skip
-def test_bad_study_is_refused_with_place_and_hint(tmp_path: Path, change: str, to: str, message: str) -> None:
+)
+def test_bad_study_is_refused_with_place_and_hint(
+    tmp_path: Path, change: str, to: str, message: str
+) -> None:
     with pytest.raises(BadFile) as caught:
         load(tmp_path, GOOD.replace(change, to))
     assert message in str(caught.value)

@@ -1,4 +1,6 @@
-"""A study as a job of a real Ray cluster with token authentication: refused, killed, submitted again."""
+"""A study as a job of a real Ray cluster with token authentication: refused, killed, submitted
+again.
+"""
 
 from __future__ import annotations
 
@@ -34,20 +36,31 @@ LIMIT_SECONDS = 240
 
 WANTED = {"torch": "2.13.0", "ray": "2.60.0"}
 HEAD = Node(
-    name="head", resources={"CPU": 16, DRIVER_RESOURCE: 64}, python="3.11.7",
-    versions={"torch": "2.13.0+cu130", "ray": "2.60.0"}, store="",
-)  # fmt: skip
+    name="head",
+    resources={"CPU": 16, DRIVER_RESOURCE: 64},
+    python="3.11.7",
+    versions={"torch": "2.13.0+cu130", "ray": "2.60.0"},
+    store="",
+)
 WORKER = replace(HEAD, name="worker", resources={"CPU": 96, "GPU": 8})
-STUDY = Study(name="s", models=["xlm-r-xxl"], arms=["none"], targets=["panx"], seeds=[0], gpu="h100-80")  # type: ignore[arg-type]
+STUDY = Study(
+    name="s", models=["xlm-r-xxl"], arms=["none"], targets=["panx"], seeds=[0], gpu="h100-80"
+)  # type: ignore[arg-type]
 
 
-def spoken(nodes: list[Node], types: list[NodeType], study: Study = STUDY, store: str = "s3://b/p") -> str:
-    return "\n".join(complaints(Findings(nodes=tuple(nodes), types=tuple(types)), study, WANTED, store))
+def spoken(
+    nodes: list[Node], types: list[NodeType], study: Study = STUDY, store: str = "s3://b/p"
+) -> str:
+    return "\n".join(
+        complaints(Findings(nodes=tuple(nodes), types=tuple(types)), study, WANTED, store)
+    )
 
 
 def test_a_cluster_that_fits_is_not_refused() -> None:
     assert spoken([HEAD, WORKER], []) == ""
-    assert spoken([HEAD], [NodeType(name="h100x8", resources={"CPU": 192, "GPU": 8}, count=1)]) == ""
+    assert (
+        spoken([HEAD], [NodeType(name="h100x8", resources={"CPU": 192, "GPU": 8}, count=1)]) == ""
+    )
 
 
 def test_what_fits_on_no_device_is_refused_before_a_job_is_sent() -> None:
@@ -70,24 +83,42 @@ def test_node_types_that_nobody_looked_at_are_named() -> None:
     ("nodes", "types", "message"),
     [
         ([HEAD], [], "no node type has a GPU; there is 1 × head (16 CPU)"),
-        ([HEAD], [NodeType(name="a10g", resources={"CPU": 16, "GPU": 1}, count=2)],
-         "xlm-r-xxl needs 4 GPUs at once and the cluster can hold 2; there is 2 × a10g (16 CPU, 1 GPU)"),
+        (
+            [HEAD],
+            [NodeType(name="a10g", resources={"CPU": 16, "GPU": 1}, count=2)],
+            (
+                "xlm-r-xxl needs 4 GPUs at once and the cluster can hold 2; there is 2 × a10g (16"
+                " CPU, 1 GPU)"
+            ),
+        ),
         ([HEAD, replace(WORKER, resources={"CPU": 3, "GPU": 8})], [], "the cluster can hold 3"),
         ([WORKER], [], "no node has the resource driver_slot"),
-        ([HEAD, replace(WORKER, versions={"ray": "2.60.0", "torch": "2.12.1+cu128"})], [],
-         "torch is 2.12.1 on worker; this study runs with 2.13.0"),
+        (
+            [HEAD, replace(WORKER, versions={"ray": "2.60.0", "torch": "2.12.1+cu128"})],
+            [],
+            "torch is 2.12.1 on worker; this study runs with 2.13.0",
+        ),
         ([HEAD, replace(WORKER, versions={"ray": "2.60.0"})], [], "torch is none on worker"),
         ([HEAD, replace(WORKER, python="3.12.1")], [], "different Pythons: 3.11.7, 3.12.1"),
-        ([HEAD, replace(WORKER, store="OSError: Access Denied")], [],
-         "the store s3://b/p cannot be used from worker: OSError: Access Denied"),
+        (
+            [HEAD, replace(WORKER, store="OSError: Access Denied")],
+            [],
+            "the store s3://b/p cannot be used from worker: OSError: Access Denied",
+        ),
     ],
-)  # fmt: skip
-def test_what_speaks_against_a_cluster(nodes: list[Node], types: list[NodeType], message: str) -> None:
+)
+def test_what_speaks_against_a_cluster(
+    nodes: list[Node], types: list[NodeType], message: str
+) -> None:
     assert message in spoken(nodes, types)
 
 
 def test_a_folder_of_the_laptop_is_refused() -> None:
-    said = spoken([HEAD, replace(WORKER, store="it does not see what this machine writes")], [], store="/home/me/runs")
+    said = spoken(
+        [HEAD, replace(WORKER, store="it does not see what this machine writes")],
+        [],
+        store="/home/me/runs",
+    )
     assert "one that every node and this machine share" in said
 
 
@@ -119,13 +150,29 @@ def checkout(tmp_path: Path, tiny_study: dict[str, Any]) -> Path:
     return folder
 
 
-def submit(head: RayHead, folder: Path, store: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
+def submit(
+    head: RayHead, folder: Path, store: Path, *more: str, **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scaling.cli", "submit", "study.yaml", "--address", head.dashboard,
-         "--store", str(store), *more],
-        cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+        [
+            sys.executable,
+            "-m",
+            "scaling.cli",
+            "submit",
+            "study.yaml",
+            "--address",
+            head.dashboard,
+            "--store",
+            str(store),
+            *more,
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
         env={**head.env, "PYTHONPATH": str(folder), "COLUMNS": "200", **env},
-    )  # fmt: skip
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -143,15 +190,21 @@ def test_strangers_are_refused(head: RayHead) -> None:
 
 
 @pytest.mark.ray
-def test_submit_refuses_before_anything_starts(head: RayHead, checkout: Path, tmp_path: Path) -> None:
+def test_submit_refuses_before_anything_starts(
+    head: RayHead, checkout: Path, tmp_path: Path
+) -> None:
     store = tmp_path / "store"
     (tmp_path / "file").write_text("")
-    assert "cannot be read and written" in refused(submit(head, checkout, tmp_path / "file" / "store"))
+    assert "cannot be read and written" in refused(
+        submit(head, checkout, tmp_path / "file" / "store")
+    )
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 64)
     assert "refused us" in refused(submit(head, checkout, store, RAY_AUTH_TOKEN_PATH=str(wrong)))
     Store.open(tmp_path / "taken").check_study("other")
-    assert "is the store of the study 'other'" in refused(submit(head, checkout, tmp_path / "taken"))
+    assert "is the store of the study 'other'" in refused(
+        submit(head, checkout, tmp_path / "taken")
+    )
     with (checkout / "scaling" / "weights.bin").open("wb") as large:
         large.truncate(120 * 2**20)
     assert "largest: scaling 12" in refused(submit(head, checkout, store))
@@ -193,11 +246,15 @@ class _Open(BaseHTTPRequestHandler):
 def test_an_open_dashboard_is_refused(checkout: Path, tmp_path: Path, head: RayHead) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Open)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    done = submit(head, checkout, tmp_path / "store", "--address", f"http://127.0.0.1:{server.server_port}")
+    done = submit(
+        head, checkout, tmp_path / "store", "--address", f"http://127.0.0.1:{server.server_port}"
+    )
     assert "runs jobs of anybody who reaches it" in refused(done)
     server.shutdown()
     server.server_close()
-    gone = submit(head, checkout, tmp_path / "store", "--address", f"http://127.0.0.1:{server.server_port}")
+    gone = submit(
+        head, checkout, tmp_path / "store", "--address", f"http://127.0.0.1:{server.server_port}"
+    )
     assert "no Ray dashboard answers" in refused(gone)
 
 
@@ -232,8 +289,20 @@ def test_killed_and_submitted_again_gives_the_numbers_of_an_undisturbed_run(
     wait_until("the end of the killed job", lambda: head.job_status("tiny-1") == "FAILED")
     first = stormy.scan().done
     words = ["python", "jobs/run_study.py", "study.yaml", "--store", str(tmp_path / "stormy")]
-    by_hand = [RAY, "job", "submit", "--address", head.dashboard, "--working-dir", str(checkout), "--", *words]
-    again = subprocess.run(by_hand, env=head.env, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    by_hand = [
+        RAY,
+        "job",
+        "submit",
+        "--address",
+        head.dashboard,
+        "--working-dir",
+        str(checkout),
+        "--",
+        *words,
+    ]
+    again = subprocess.run(
+        by_hand, env=head.env, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
     assert again.returncode == 0, (again.stdout + again.stderr)[-3000:]
 
     plan, records = undisturbed(tiny_study, tmp_path / "calm")
@@ -241,7 +310,9 @@ def test_killed_and_submitted_again_gives_the_numbers_of_an_undisturbed_run(
     assert {step: stormy.record(step).science() for step in plan.steps} == records
     # What was done before the kill was not done again.
     kept = {stormy.record(step).provenance.attempt for step in first}
-    assert not kept & {stormy.record(step).provenance.attempt for step in plan.steps if step not in first}
+    assert not kept & {
+        stormy.record(step).provenance.attempt for step in plan.steps if step not in first
+    }
 
 
 def undisturbed(tiny_study: dict[str, Any], folder: Path) -> tuple[Any, dict[str, Any]]:

@@ -28,31 +28,56 @@ from tests.conftest import write_study
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
-    "name": "small", "models": ["xlm-r-base"], "arms": ["none"], "targets": ["panx"], "seeds": [0], "gpu": "a100-80",
+    "name": "small",
+    "models": ["xlm-r-base"],
+    "arms": ["none"],
+    "targets": ["panx"],
+    "seeds": [0],
+    "gpu": "a100-80",
     "budget_dollars": 40,
-}  # fmt: skip
+}
 LOG = logging.getLogger("scaling.test")
 
 
 def scaling(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scaling.cli", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120,
-        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "scaling.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
 
 
 def record_of(plan: Plan, step: str) -> StepRecord:
     return StepRecord(
-        step=step, fingerprint=plan.steps[step].fingerprint, identity=dict(plan.steps[step].identity), training=None,
-        rows=[], files={},
-        cost=Cost(wall_seconds=7200, load_seconds=1, work_seconds=7000, save_seconds=1, num_devices=2, device="A100"),
-        provenance=Provenance(attempt="other.1.aa", finished_at="", versions={}, commit="", execution={}),
-    )  # fmt: skip
+        step=step,
+        fingerprint=plan.steps[step].fingerprint,
+        identity=dict(plan.steps[step].identity),
+        training=None,
+        rows=[],
+        files={},
+        cost=Cost(
+            wall_seconds=7200,
+            load_seconds=1,
+            work_seconds=7000,
+            save_seconds=1,
+            num_devices=2,
+            device="A100",
+        ),
+        provenance=Provenance(
+            attempt="other.1.aa", finished_at="", versions={}, commit="", execution={}
+        ),
+    )
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Path, Plan, Store]:
-    """A study file, its plan, and a store in which the training failed once and somebody tries again."""
+    """A study file, its plan, and a store in which the training failed once and somebody tries
+    again.
+    """
     store = Store.open(tmp_path / "store")
     store.check_study("small")
     plan = make_plan(Study(**SMALL))  # type: ignore[arg-type]
@@ -64,7 +89,11 @@ def small(tmp_path: Path) -> tuple[Path, Plan, Store]:
         except MemoryError:
             LOG.exception("failed", extra={"step": training.id})
             raise
-    store.fail(training, "host.1.aa-1", {"error": "MemoryError: CUDA out of memory", "at": "2026-11-23", "rank": 1})
+    store.fail(
+        training,
+        "host.1.aa-1",
+        {"error": "MemoryError: CUDA out of memory", "at": "2026-11-23", "rank": 1},
+    )
     store.write(f"steps/{training.id}/attempts/host.1.aa/weights/part", "x" * 1_000_000)
     return write_study(tmp_path, SMALL), plan, store
 
@@ -83,7 +112,10 @@ def test_explain_says_why_who_and_what_went_wrong(small: tuple[Path, Plan, Store
     assert "failed  2026-11-23  MemoryError: CUDA out of memory" in said
     assert "rank 1" in said
     assert "Traceback (most recent call last):" in said
-    assert f"waits for its parent {training}" in scaling("explain", str(path), scoring, "--store", store.uri).stdout
+    assert (
+        f"waits for its parent {training}"
+        in scaling("explain", str(path), scoring, "--store", store.uri).stdout
+    )
     lease.release()
 
 
@@ -96,7 +128,14 @@ def test_logs_outlive_the_worker_and_can_be_asked_by_step(small: tuple[Path, Pla
     said = scaling("logs", str(path), scoring, "--store", store.uri).stdout
     assert "rank 0" in said
     assert "CUDA" not in said
-    assert len(scaling("logs", str(path), training, "--store", store.uri, "-n", "2").stdout.splitlines()) == 2
+    assert (
+        len(
+            scaling(
+                "logs", str(path), training, "--store", store.uri, "-n", "2"
+            ).stdout.splitlines()
+        )
+        == 2
+    )
     refused = scaling("logs", str(path), "iii.nope", "--store", store.uri)
     assert refused.returncode == 2
     assert "Unknown step 'iii.nope'" in " ".join(refused.stderr.split())
@@ -106,7 +145,9 @@ def test_a_log_is_bounded_and_cheap(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     handler = TailHandler(store, "logs/s/0.log", 0)
     for number in range(3 * MOST_LINES):
-        handler.handle(logging.LogRecord("scaling", logging.INFO, "", 0, "line %d", (number,), None))
+        handler.handle(
+            logging.LogRecord("scaling", logging.INFO, "", 0, "line %d", (number,), None)
+        )
     # Nothing is written for every line.
     assert not store.exists("logs/s/0.log")
     handler.put()
@@ -145,7 +186,9 @@ def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store
     assert "spent $7.60 of $40.00" in said
 
 
-def test_a_driver_obeys_requests_that_are_newer_than_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_obeys_requests_that_are_newer_than_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("scaling.stopping.LOOK_SECONDS", 0.0)
     assert LOOK_SECONDS > 0
     path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
@@ -168,9 +211,17 @@ def test_cancel_refuses_another_studys_store(tmp_path: Path) -> None:
 
 
 def test_money_is_counted_as_the_budget_counts_it(small: tuple[Path, Plan, Store]) -> None:
-    """Starts and failed work cost too: two device hours of a session of which nothing was finished."""
+    """Starts and failed work cost too: two device hours of a session of which nothing was
+    finished.
+    """
     _, plan, store = small
-    session = {"asked_at": 0.0, "start_seconds": 60.0, "workers": 2, "steps": list(plan.steps), "device_seconds": 7200}
+    session = {
+        "asked_at": 0.0,
+        "start_seconds": 60.0,
+        "workers": 2,
+        "steps": list(plan.steps),
+        "device_seconds": 7200,
+    }
     store.write("sessions/session-1.json", json.dumps(session))
     status = study_status(plan, store)
     assert status.dollars == pytest.approx(2 * 1.9)

@@ -1,4 +1,6 @@
-"""The figures F1–F9 of the report, one function each: Results → Figure, or None where there is nothing to draw."""
+"""The figures F1–F9 of the report, one function each: Results → Figure, or None where there is
+nothing to draw.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,21 @@ class Drawing:
 
 DRAWINGS: tuple[Drawing, ...] = (
     Drawing(name="f1_verdict", title="Change of the gain per tenfold scale", draw=strip),
-    Drawing(name="f2_languages", title="The gain of every language over scale", draw=multiples, wide=True),
+    Drawing(
+        name="f2_languages",
+        title="The gain of every language over scale",
+        draw=multiples,
+        wide=True,
+    ),
     Drawing(name="f3_forest", title="Slopes of all languages", draw=forest),
-    Drawing(name="f4_heatmap", title="Gain by intermediate and target task", draw=heatmap, wide=True),
+    Drawing(
+        name="f4_heatmap", title="Gain by intermediate and target task", draw=heatmap, wide=True
+    ),
     Drawing(name="f5_resources", title="Slope against pretraining text", draw=resources),
     Drawing(name="f6_collapse", title="Collapsed runs", draw=collapse),
     Drawing(name="f7_ceiling", title="Gain against the score without phase ii", draw=ceiling),
-    Drawing(name="f8_specification", title="The same question, asked in other ways", draw=specification),
+    Drawing(
+        name="f8_specification", title="The same question, asked in other ways", draw=specification
+    ),
     Drawing(name="f9_power", title="What this design can see", draw=power),
 )

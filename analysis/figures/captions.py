@@ -13,52 +13,62 @@ def caption(name: str, results: Results) -> str:
     runs = f"Replicas per size: {seeds}."
     if name == "f1_verdict":
         return (
-            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin lines"
-            f" are 95 %, thick lines 90 % intervals over replicas; the grey band is the margin of"
-            f" ±{number(q.margin)} points. {runs}"
+            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin"
+            " lines are 95 %, thick lines 90 % intervals over replicas; the grey band is the"
+            f" margin of ±{number(q.margin)} points. {runs}"
         )
     if name == "f2_languages":
         return (
-            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over arms and"
-            f" targets), lines the {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its"
-            f" 95 % band around the mean; all panels share the y axis (points). {runs}"
+            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over"
+            " arms and targets), lines the"
+            f" {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its 95 %"
+            f" band around the mean; all panels share the y axis (points). {runs}"
         )
     if name == "f3_forest":
         return (
-            "Thin grey: least squares with its 95 % interval. Thick: shrunk towards the mean of all languages, with the"
-            f" noise that languages of a run share. Diamond: {with_interval(e, 'points')}. * = low-resource. {runs}"
+            "Thin grey: least squares with its 95 % interval. Thick: shrunk towards the mean of"
+            " all languages, with the noise that languages of a run share. Diamond:"
+            f" {with_interval(e, 'points')}. * = low-resource. {runs}"
         )
     if name == "f4_heatmap":
         return (
-            "Mean gain over zero-shot languages, points. Bold: the 95 % interval leaves out zero. Italic with =: both"
-            " phases train on the same data, which measures extra epochs and is not pooled. Dots: no gain."
-            " The slope panel has a colour scale of its own."
+            "Mean gain over zero-shot languages, points. Bold: the 95 % interval leaves out zero."
+            " Italic with =: both phases train on the same data, which measures extra epochs and is"
+            " not pooled. Dots: no gain. The slope panel has a colour scale of its own."
         )
     if name == "f5_resources":
         gamma = results.gamma
-        text = "Slopes against the text each language had in CC-100; unseen languages at the left edge."
+        text = (
+            "Slopes against the text each language had in CC-100; unseen languages at the left"
+            " edge."
+        )
         if gamma is not None:
             text += (
-                f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between languages of a run."
+                f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between"
+                " languages of a run."
             )
         return text
     if name == "f6_collapse":
         trend = "; ".join(f"{key}: p = {number(p, 3)}" for key, p in results.collapse_trend.items())
         return (
-            f"Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a trend: {trend or '–'}."
+            "Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a"
+            f" trend: {trend or '–'}."
         )
     if name == "f7_ceiling":
         return (
-            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of constant log odds;"
-            " dots that follow a curve down shrink in points only."
+            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of"
+            " constant log odds; dots that follow a curve down shrink in points only."
         )
     if name == "f8_specification":
         v = results.verdict
         agree = f" {v.agree} of {v.specifications} agree with the verdict." if v.call else ""
-        return f"The slope under each axis, definition and scale; filled: the interval leaves out zero.{agree}"
+        return (
+            "The slope under each axis, definition and scale; filled: the interval leaves out"
+            f" zero.{agree}"
+        )
     if name == "f9_power":
         return (
-            f"Slope seen with 80 % power at a replica SD of {number(results.power.replica_sd)} points. This study:"
-            f" {number(results.power.detectable)} points."
+            f"Slope seen with 80 % power at a replica SD of {number(results.power.replica_sd)}"
+            f" points. This study: {number(results.power.detectable)} points."
         )
     raise ValueError(f"No caption for figure {name!r}.")

@@ -8,7 +8,18 @@ from matplotlib.figure import Figure
 
 from analysis.collapse import wilson
 from analysis.estimands import PRIMARY
-from analysis.figures.style import BAND, BLUE, GREY, GRID, INK, ORANGE, TIER_COLOURS, VERMILLION, bare, figure
+from analysis.figures.style import (
+    BAND,
+    BLUE,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    TIER_COLOURS,
+    VERMILLION,
+    bare,
+    figure,
+)
 from analysis.gains import NONE
 from analysis.power import detectable
 from analysis.results import Results
@@ -22,7 +33,9 @@ def collapse(results: Results) -> Figure:
     for name, (colour, marker, shift) in looks.items():
         rule = (pl.col("arm") == NONE) == (name == "without phase ii")
         part = (
-            results.collapse.filter(rule).group_by("model", maintain_order=True).agg(pl.col("collapsed", "runs").sum())
+            results.collapse.filter(rule)
+            .group_by("model", maintain_order=True)
+            .agg(pl.col("collapsed", "runs").sum())
         )
         order = [results.sizes["model"].to_list().index(model) for model in part["model"]]
         low, high = wilson(part["collapsed"].to_numpy(), part["runs"].to_numpy())
@@ -56,14 +69,31 @@ def ceiling(results: Results) -> Figure:
     for shift in (-0.8, -0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4, 0.8):
         line = 100 / (1 + np.exp(-(odds + shift))) - score
         axes.plot(score, line, color=GRID, lw=1, zorder=1)
-        axes.text(score[3], line[3], f"{shift:+g}", fontsize=6.5, color=GREY, va="bottom", clip_on=True,
-                  in_layout=False)  # fmt: skip
+        axes.text(
+            score[3],
+            line[3],
+            f"{shift:+g}",
+            fontsize=6.5,
+            color=GREY,
+            va="bottom",
+            clip_on=True,
+            in_layout=False,
+        )
     axes.axhline(0, color=INK, lw=0.8)
     for tier, colour in TIER_COLOURS.items():
         part = means.filter(pl.col("tier") == tier)
         if len(part):
-            axes.scatter(part["baseline"], part["points"], s=9, color=colour, alpha=0.55, lw=0, label=tier, zorder=2,
-                         rasterized=len(means) > 3000)  # fmt: skip
+            axes.scatter(
+                part["baseline"],
+                part["points"],
+                s=9,
+                color=colour,
+                alpha=0.55,
+                lw=0,
+                label=tier,
+                zorder=2,
+                rasterized=len(means) > 3000,
+            )
     axes.set_xlim(left, right)
     room = 0.1 * (high - low) + 0.2
     axes.set_ylim(low - room, high + room)
@@ -74,14 +104,19 @@ def ceiling(results: Results) -> Figure:
     return drawn
 
 
-_AXES = {"total_params": "all parameters", "backbone_params": "without embeddings", "train_flops": "training FLOPs"}
+_AXES = {
+    "total_params": "all parameters",
+    "backbone_params": "without embeddings",
+    "train_flops": "training FLOPs",
+}
 
 
 def specification(results: Results) -> Figure:
-    """F8: the low-resource slope under every axis, definition and scale; each as a share of its own 95 % half-width.
+    """F8: the low-resource slope under every axis, definition and scale; each as a share of its own
+    95 % half-width.
 
-    Points and log odds have no common unit, so the estimate is shown in units of its interval: beyond ±1 the
-    interval excludes zero.
+    Points and log odds have no common unit, so the estimate is shown in units of its interval:
+    beyond ±1 the interval excludes zero.
     """
     table = results.specifications.filter(pl.col("estimate").is_not_null()).sort("estimate")
     half = ((table["high"] - table["low"]) / 2).to_numpy()
@@ -100,7 +135,8 @@ def specification(results: Results) -> Figure:
     choices = [*(("axis", key, name) for key, name in _AXES.items())]
     names = {"everyone": "all languages", "listed": "listed languages"}
     choices += [
-        ("definition", key, names.get(key, f"low-resource by {key}")) for key in table["definition"].unique().sort()
+        ("definition", key, names.get(key, f"low-resource by {key}"))
+        for key in table["definition"].unique().sort()
     ]
     choices += [("scale", "points", "points"), ("scale", "logit", "log odds")]
     for place, (column, key, _) in enumerate(choices):
@@ -110,7 +146,12 @@ def specification(results: Results) -> Figure:
     for place, i in enumerate(order):
         if table["primary"][int(i)]:
             top.annotate(
-                "primary", (place, share[i]), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7
+                "primary",
+                (place, share[i]),
+                xytext=(0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
             )
     bottom.set_yticks([-i for i in range(len(choices))], [name for _, _, name in choices])
     bottom.set_xticks([])
@@ -129,18 +170,27 @@ def power(results: Results) -> Figure | None:
     x = np.array(results.power.x)
     drawn = figure(5.2, 2.7)
     axes = drawn.subplots()
-    axes.plot(seeds, [detectable(sd, x, [int(s)] * len(x)) for s in seeds], color=BLUE, label=f"{len(x)} sizes")
+    axes.plot(
+        seeds,
+        [detectable(sd, x, [int(s)] * len(x)) for s in seeds],
+        color=BLUE,
+        label=f"{len(x)} sizes",
+    )
     if len(x) > 2:
         less = [detectable(sd, x[:-1], [int(s)] * (len(x) - 1)) for s in seeds]
         axes.plot(seeds, less, color=ORANGE, ls="--", label="without the largest")
     axes.axhline(results.question.margin, color=GREY, lw=1, ls=":")
-    axes.text(20, results.question.margin, "margin", ha="right", va="bottom", fontsize=7, color=GREY)
+    axes.text(
+        20, results.question.margin, "margin", ha="right", va="bottom", fontsize=7, color=GREY
+    )
     now = results.power.detectable
     have = min(int(c) for c in results.primary.seeds.split())
     axes.plot([have], [now], "D", color=VERMILLION, ms=7, label="this study")
     axes.set_xlabel("seeds per size")
     axes.set_ylabel("detectable slope, points")
-    axes.set_ylim(0, max(1.25 * max(now, detectable(sd, x, [3] * len(x))), 1.2 * results.question.margin))
+    axes.set_ylim(
+        0, max(1.25 * max(now, detectable(sd, x, [3] * len(x))), 1.2 * results.question.margin)
+    )
     axes.set_xticks(range(2, 21, 2))
     axes.legend()
     bare(axes, "y")

@@ -1,4 +1,6 @@
-"""F4: intermediate × target at each size, and the slope: one diverging scale centred at zero, numbers printed."""
+"""F4: intermediate × target at each size, and the slope: one diverging scale centred at zero,
+numbers printed.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,14 @@ def heatmap(results: Results) -> Figure:
     table = results.pairs
     arms = table["arm"].unique().sort().to_list()
     targets = table["target"].unique().sort().to_list()
-    panels = [*results.sizes.select("model", "label").iter_rows(), ("slope", "slope per tenfold scale")]
+    panels = [
+        *results.sizes.select("model", "label").iter_rows(),
+        ("slope", "slope per tenfold scale"),
+    ]
     values = {(r["model"], r["arm"], r["target"]): r for r in table.iter_rows(named=True)}
     limits = {
-        name: _limit(table.filter((pl.col("model") == "slope") == (name == "slope"))) for name in ("gain", "slope")
+        name: _limit(table.filter((pl.col("model") == "slope") == (name == "slope")))
+        for name in ("gain", "slope")
     }
     width, height = max(0.52 * len(targets), 1.1) + 0.15, max(0.28 * len(arms), 0.6) + 0.4
     across = int(np.clip((_WIDEST - 2) // width, 2, len(panels)))
@@ -70,14 +76,22 @@ def _limit(table: pl.DataFrame) -> float:
 
 
 def _number(axes: Axes, row: dict[str, Any] | None, x: float, y: float, limit: float) -> None:
-    """The value; bold where its 95 % interval leaves out zero, italic and marked where both phases share data."""
+    """The value; bold where its 95 % interval leaves out zero, italic and marked where both phases
+    share data.
+    """
     if row is None or not np.isfinite(row["estimate"]):
         axes.text(x, y, "·", ha="center", va="center", color=GREY)
         return
     value, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
     same = bool(row["same_data"])
     axes.text(
-        x, y, f"{value:.1f}{'=' if same else ''}", ha="center", va="center", fontsize=7,
+        x,
+        y,
+        f"{value:.1f}{'=' if same else ''}",
+        ha="center",
+        va="center",
+        fontsize=7,
         fontweight="bold" if (low > 0 or high < 0) and not same else "normal",
-        fontstyle="italic" if same else "normal", color="white" if abs(value) > 0.62 * limit else "black",
-    )  # fmt: skip
+        fontstyle="italic" if same else "normal",
+        color="white" if abs(value) > 0.62 * limit else "black",
+    )

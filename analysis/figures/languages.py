@@ -15,7 +15,8 @@ _GAP = 0.18
 
 
 def multiples(results: Results) -> Figure:
-    """F2: one panel per language by CC-100 size, replicas as dots, shrunk line and its band, shared y.
+    """F2: one panel per language by CC-100 size, replicas as dots, shrunk line and its band, shared
+    y.
 
     All panels are collections in one Axes: fifty Axes would take matplotlib nine seconds.
     """
@@ -42,14 +43,19 @@ def multiples(results: Results) -> Figure:
 
     def place(i: int, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
-        return np.column_stack([left + 0.06 + 0.88 * xs, top + (np.clip(ys, low, high) - low) / (high - low)])
+        return np.column_stack(
+            [left + 0.06 + 0.88 * xs, top + (np.clip(ys, low, high) - low) / (high - low)]
+        )
 
     for i, row in enumerate(table.iter_rows(named=True)):
         around = (x - middle[i]) * slope[i]
         lines.append((place(i, u, centre[i] + around), TIER_COLOURS[row["tier"]]))
         if np.isfinite(half[i]):
             turn = np.abs(x - middle[i]) * half[i]
-            upper, lower = place(i, u, centre[i] + around + turn), place(i, u, centre[i] + around - turn)
+            upper, lower = (
+                place(i, u, centre[i] + around + turn),
+                place(i, u, centre[i] + around - turn),
+            )
             bands.append((np.vstack([upper, lower[::-1]]), TIER_COLOURS[row["tier"]]))
         zeros.append(place(i, np.array([-0.06, 1.06]), np.zeros(2)))
         boxes.append(place(i, np.array([-0.068, -0.068]), np.array([low, high])))
@@ -61,18 +67,38 @@ def multiples(results: Results) -> Figure:
         axes.text(left + 1, top + 0.97, note, fontsize=6.5, ha="right", va="top", color=GREY)
         if i % across == 0:
             for value in (low, 0.0, high):
-                axes.text(left - 0.04, place(i, np.zeros(1), np.array([value]))[0, 1], f"{value:g}", fontsize=6.5,
-                          ha="right", va="center")  # fmt: skip
+                axes.text(
+                    left - 0.04,
+                    place(i, np.zeros(1), np.array([value]))[0, 1],
+                    f"{value:g}",
+                    fontsize=6.5,
+                    ha="right",
+                    va="center",
+                )
         if i + across >= num:
             for value, label in zip(u, results.panel.labels, strict=True):
-                axes.text(left + 0.06 + 0.88 * value, top - 0.05, label, fontsize=6, ha="right", va="top", rotation=40)
+                axes.text(
+                    left + 0.06 + 0.88 * value,
+                    top - 0.05,
+                    label,
+                    fontsize=6,
+                    ha="right",
+                    va="top",
+                    rotation=40,
+                )
     axes.add_collection(LineCollection(boxes, colors=GRID, linewidths=0.8))
     axes.add_collection(LineCollection(zeros, colors=INK, linewidths=0.6))
     if bands:
-        axes.add_collection(PolyCollection([b for b, _ in bands], facecolors=[c for _, c in bands], alpha=0.22, lw=0))
+        axes.add_collection(
+            PolyCollection(
+                [b for b, _ in bands], facecolors=[c for _, c in bands], alpha=0.22, lw=0
+            )
+        )
     points = np.vstack(dots)
     axes.plot(points[:, 0], points[:, 1], ".", color=GREY, ms=3.2, mew=0)
-    axes.add_collection(LineCollection([p for p, _ in lines], colors=[c for _, c in lines], linewidths=1.8))
+    axes.add_collection(
+        LineCollection([p for p, _ in lines], colors=[c for _, c in lines], linewidths=1.8)
+    )
     axes.set_xlim(-0.3, across * (1 + _GAP) - _GAP + 0.05)
     axes.set_ylim(-(down - 1) * (1 + 2.2 * _GAP) - 0.45, 1.25)
     axes.axis("off")
@@ -100,14 +126,33 @@ def forest(results: Results) -> Figure:
             axes.plot([row["low"], row["high"]], [place, place], color=GREY, lw=0.9)
         axes.plot([row["slope"]], [place], ".", color=GREY, ms=4)
         if np.isfinite(row["eb"]):
-            axes.plot([row["eb_low"], row["eb_high"]], [place, place], color=colour, lw=2.6, solid_capstyle="butt")
-            axes.plot([row["eb"]], [place], TIER_MARKERS[row["tier"]], color=colour, ms=5, mec="white", mew=0.5)
+            axes.plot(
+                [row["eb_low"], row["eb_high"]],
+                [place, place],
+                color=colour,
+                lw=2.6,
+                solid_capstyle="butt",
+            )
+            axes.plot(
+                [row["eb"]],
+                [place],
+                TIER_MARKERS[row["tier"]],
+                color=colour,
+                ms=5,
+                mec="white",
+                mew=0.5,
+            )
     e = results.primary
     if np.isfinite(e.low):
-        axes.fill([e.low, e.estimate, e.high, e.estimate], [-0.2, 0.15, -0.2, -0.55], color=INK, lw=0)
+        axes.fill(
+            [e.low, e.estimate, e.high, e.estimate], [-0.2, 0.15, -0.2, -0.55], color=INK, lw=0
+        )
     else:
         axes.plot([e.estimate], [-0.2], "D", color=INK)
-    names = [f"{row['language_name']}{' *' if row['low_resource'] else ''}" for row in table.iter_rows(named=True)]
+    names = [
+        f"{row['language_name']}{' *' if row['low_resource'] else ''}"
+        for row in table.iter_rows(named=True)
+    ]
     axes.set_yticks([-0.2, *range(1, num + 1)], [f"{results.population} mean", *names])
     axes.set_ylim(-1, num + 0.8)
     axes.set_xlabel("slope of the gain, points per tenfold scale")
@@ -116,7 +161,9 @@ def forest(results: Results) -> Figure:
 
 
 def resources(results: Results) -> Figure | None:
-    """F5: slopes against pretraining text, unseen languages at the left edge, the run-level trend as a band."""
+    """F5: slopes against pretraining text, unseen languages at the left edge, the run-level trend
+    as a band.
+    """
     table = results.languages
     if len(table) < 2:
         return None
@@ -127,7 +174,9 @@ def resources(results: Results) -> Figure | None:
     log = np.where(seen, np.log10(np.where(seen, size, 1.0)), np.nan)
     left = (np.nanmin(log) if seen.any() else 0.0) - 0.6
     at = np.where(seen, log, left)
-    shown = np.where(np.isfinite(table["eb"].to_numpy()), table["eb"].to_numpy(), table["slope"].to_numpy())
+    shown = np.where(
+        np.isfinite(table["eb"].to_numpy()), table["eb"].to_numpy(), table["slope"].to_numpy()
+    )
     axes.axhline(0, color=INK, lw=0.8)
     if results.gamma is not None and seen.sum() > 2:
         z = (log[seen] - log[seen].mean()) / log[seen].std()
@@ -144,14 +193,27 @@ def resources(results: Results) -> Figure | None:
         colour = TIER_COLOURS[row["tier"]]
         if np.isfinite(low[i]):
             axes.plot([at[i], at[i]], [low[i], high[i]], color=colour, lw=0.9, alpha=0.6)
-        axes.plot([at[i]], [shown[i]], TIER_MARKERS[row["tier"]], color=colour, ms=5, mec="white", mew=0.5)
-        near = [abs(at[i] - at[j]) < 0.09 and abs(shown[i] - shown[j]) < 0.05 * np.ptp(shown) for j in named]
+        axes.plot(
+            [at[i]], [shown[i]], TIER_MARKERS[row["tier"]], color=colour, ms=5, mec="white", mew=0.5
+        )
+        near = [
+            abs(at[i] - at[j]) < 0.09 and abs(shown[i] - shown[j]) < 0.05 * np.ptp(shown)
+            for j in named
+        ]
         if not any(near):  # the others are in the table: names on top of each other help nobody
             named.append(i)
-            axes.annotate(row["language"], (at[i], shown[i]), xytext=(3, 3), textcoords="offset points", fontsize=6.5)
+            axes.annotate(
+                row["language"],
+                (at[i], shown[i]),
+                xytext=(3, 3),
+                textcoords="offset points",
+                fontsize=6.5,
+            )
     ticks = [value for value in (-1, 0, 1, 2) if value >= left + 0.3]
     unseen = [left] if (~seen).any() else []
-    axes.set_xticks([*unseen, *ticks], [*(["unseen"] if unseen else []), *(f"{10.0**v:g}" for v in ticks)])
+    axes.set_xticks(
+        [*unseen, *ticks], [*(["unseen"] if unseen else []), *(f"{10.0**v:g}" for v in ticks)]
+    )
     axes.set_xlabel("CC-100 text in pretraining, GiB (log scale)")
     axes.set_ylabel("slope, points per tenfold scale")
     bare(axes, "y")

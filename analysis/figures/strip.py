@@ -11,10 +11,14 @@ from analysis.figures.style import BAND, BLUE, GREY, INK, ORANGE, SKY, VERMILLIO
 from analysis.results import Results
 
 _LOOKS = {
-    "low-resource": (INK, "D"), "other languages": (GREY, "D"), "all zero-shot": (INK, "o"),
-    "unseen (tier)": (VERMILLION, "X"), "low (tier)": (ORANGE, "o"), "mid (tier)": (SKY, "s"),
+    "low-resource": (INK, "D"),
+    "other languages": (GREY, "D"),
+    "all zero-shot": (INK, "o"),
+    "unseen (tier)": (VERMILLION, "X"),
+    "low (tier)": (ORANGE, "o"),
+    "mid (tier)": (SKY, "s"),
     "high (tier)": (BLUE, "D"),
-}  # fmt: skip
+}
 _UNITS = {"points": "points per tenfold scale", "logit": "log odds per tenfold scale"}
 
 

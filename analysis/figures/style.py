@@ -1,4 +1,6 @@
-"""One look for all figures: colours that survive colour blindness, dark mode and print; files without a date."""
+"""One look for all figures: colours that survive colour blindness, dark mode and print; files
+without a date.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe & Ito 2008; never red against green, and always a second cue (shape, position) beside the colour.
+# Okabe & Ito 2008; never red against green, and always a second cue (shape, position) beside the
+# colour.
 VERMILLION, ORANGE, BLUE, SKY, GREY = "#D55E00", "#E69F00", "#0072B2", "#56B4E9", "#8a8f98"
-# Exact values that inline figures turn into variables of the page, so that they follow light and dark.
+# Exact values that inline figures turn into variables of the page, so that they follow light and
+# dark.
 INK, GRID, BAND = "#1b1f24", "#d9dce1", "#eceff3"
 _VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", BAND: "var(--band)", GREY: "var(--muted)"}
 
@@ -23,13 +27,33 @@ TIER_COLOURS = {"unseen": VERMILLION, "low": ORANGE, "mid": SKY, "high": BLUE}
 TIER_MARKERS = {"unseen": "X", "low": "o", "mid": "s", "high": "D"}
 
 _RC: Any = {
-    "svg.hashsalt": "scaling", "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold",
-    "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
-    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "grid.color": GRID, "grid.linewidth": 0.6,
-    "axes.axisbelow": True, "xtick.major.size": 0, "ytick.major.size": 0, "lines.linewidth": 1.4,
-}  # fmt: skip
+    "svg.hashsalt": "scaling",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GRID,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.4,
+}
 
 
 @contextmanager
@@ -61,7 +85,9 @@ def save(drawn: Figure, folder: Path, name: str) -> str:
     drawn.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     (folder / f"{name}.svg").write_text(text.getvalue(), encoding="utf-8")
     drawn.set_layout_engine("none")  # laid out by the first of the two files
-    drawn.savefig(folder / f"{name}.pdf", format="pdf", metadata={"CreationDate": None, "Creator": None})
+    drawn.savefig(
+        folder / f"{name}.pdf", format="pdf", metadata={"CreationDate": None, "Creator": None}
+    )
     return inline(text.getvalue(), name)
 
 
@@ -78,4 +104,6 @@ def inline(svg: str, name: str) -> str:
     size = f"{float(width.group(1)) * 4 / 3:.0f}px" if width else "100%"
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", svg, count=1)
-    return svg.replace("<svg", f'<svg style="max-width:{size}" aria-hidden="true" focusable="false"', 1)
+    return svg.replace(
+        "<svg", f'<svg style="max-width:{size}" aria-hidden="true" focusable="false"', 1
+    )

@@ -1,7 +1,8 @@
 """Label sets and the languages of each benchmark, as the organisers' evaluate.py lists them.
 
-Sources: google-research/xtreme@0918248 (XTREME: Hu et al. 2020, arXiv 2003.11080) and @838c13b (XTREME-R: Ruder et al.
-2021, arXiv 2104.07412). Official task scores are means over these sets, English included.
+Sources: google-research/xtreme@0918248 (XTREME: Hu et al. 2020, arXiv 2003.11080) and @838c13b
+(XTREME-R: Ruder et al. 2021, arXiv 2104.07412). Official task scores are means over these sets,
+English included.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ XTREME: dict[str, tuple[str, ...]] = {
     "xnli": codes("ar bg de el en es fr hi ru sw th tr ur vi zh"),
     "pawsx": codes("de en es fr ja ko zh"),
     "udpos": codes(
-        "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh"
+        "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur"
+        " vi yo zh"
     ),
     "panx": codes(
-        "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th tl tr "
-        "ur vi yo zh"
+        "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru"
+        " sw ta te th tl tr ur vi yo zh"
     ),
     "xquad": codes("ar de el en es hi ru th tr vi zh"),
     "mlqa": codes("ar de en es hi vi zh"),
     "tydiqa": codes("ar bn en fi id ko ru sw te"),
     "bucc2018": codes("de fr ru zh"),
     "tatoeba": codes(
-        "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te th tl tr ur vi zh"
+        "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te"
+        " th tl tr ur vi zh"
     ),
 }
 

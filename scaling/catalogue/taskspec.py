@@ -12,7 +12,8 @@ from scaling.spec import Commit, Spec
 Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
 Split = Literal["train", "dev", "test"]
 
-# Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every step's identity.
+# Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
+# step's identity.
 KIND_VERSIONS: dict[Kind, int] = {
     "classification": 1,
     "multiple_choice": 1,
@@ -29,14 +30,20 @@ class DataRef(Spec):
     reader: str
     """A name in scaling.data.readers.READERS."""
     source: str = Field(pattern=r"^(hub|dir|package):.+")
-    """`hub:ORG/NAME`, `dir:FOLDER` (below the folder given to `scaling stage --from`) or `package:MODULE`."""
+    """`hub:ORG/NAME`, `dir:FOLDER` (below the folder given to `scaling stage --from`) or
+    `package:MODULE`.
+    """
     revision: Commit | None = None
     """40-hex commit of a hub source; resolved once into the lock file where it is not given."""
     files: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
-    """File patterns by split; `{lang}` is the upstream language code. Parallel files are listed in order."""
+    """File patterns by split; `{lang}` is the upstream language code. Parallel files are listed in
+    order.
+    """
     codes: dict[str, str] = Field(default_factory=dict)
     """Our language code → the code in upstream file names, where they differ."""
-    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = Field(default_factory=dict)
+    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = Field(
+        default_factory=dict
+    )
     """For the reader: column names, label maps."""
 
     @property
@@ -55,12 +62,15 @@ class TaskSpec(Spec):
     languages: tuple[str, ...] = ()
     """Languages with a test split; English is always scored as well where it has one."""
     train_languages: tuple[str, ...] = ("en",)
-    """Languages with a train split. Rows of other languages than English have the ids of the English rows that they
-    translate (masked_lm: no such rule); dev is English where English is among them."""
+    """Languages with a train split. Rows of other languages than English have the ids of the
+    English rows that they translate (masked_lm: no such rule); dev is English where English is
+    among them."""
     translations: tuple[DataRef, ...] = ()
     """Where the training rows of other languages lie; () for `data`, by `{lang}`."""
     train_on: tuple[str, ...] | None = None
-    """Tasks whose English data trains this one, in sequence; None: its own; (): nothing is trained."""
+    """Tasks whose English data trains this one, in sequence; None: its own; (): nothing is
+    trained.
+    """
     metric: str
     licence: str = ""
     citation: str = ""
@@ -80,7 +90,9 @@ class TaskSpec(Spec):
 
     @property
     def has_dev(self) -> bool:
-        """Whether training on it is judged on English dev data; text in other languages alone is not."""
+        """Whether training on it is judged on English dev data; text in other languages alone is
+        not.
+        """
         return "en" in self.train_languages
 
     @property

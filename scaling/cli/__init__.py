@@ -10,7 +10,17 @@ from scaling.cli.app import app
 from scaling.store import StoreError
 from scaling.yamlfile import BadFile
 
-__all__ = ["app", "main", "planning", "recipes", "reporting", "running", "storing", "submitting", "watching"]
+__all__ = [
+    "app",
+    "main",
+    "planning",
+    "recipes",
+    "reporting",
+    "running",
+    "storing",
+    "submitting",
+    "watching",
+]
 
 
 def main() -> None:
@@ -20,13 +30,19 @@ def main() -> None:
     except (BadFile, StoreError, ValueError) as error:
         if not _is_users(error):
             raise
-        Console(stderr=True, highlight=False).print(f"[red]error[/red] {_plain(error)}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(
+            f"[red]error[/red] {_plain(error)}", soft_wrap=True
+        )
         raise SystemExit(2) from None
 
 
 def _is_users(error: Exception) -> bool:
-    """Our own complaints about input are ValueErrors with a message; a bug elsewhere keeps its traceback."""
-    return type(error).__module__.split(".")[0] in ("scaling", "analysis") or type(error) is ValueError
+    """Our own complaints about input are ValueErrors with a message; a bug elsewhere keeps its
+    traceback.
+    """
+    return (
+        type(error).__module__.split(".")[0] in ("scaling", "analysis") or type(error) is ValueError
+    )
 
 
 def _plain(error: Exception) -> str:

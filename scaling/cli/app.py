@@ -15,14 +15,23 @@ from scaling.store import Store
 from scaling.study import Study, load_study
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-    help="Does the gain from English intermediate-task training shrink as multilingual encoders grow?",
-)  # fmt: skip
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help=(
+        "Does the gain from English intermediate-task training shrink as multilingual encoders"
+        " grow?"
+    ),
+)
 # Bound to today's standard output, so that a library's can be silenced while ours is shown.
 console = Console(highlight=False, file=sys.stdout)
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")]
-StoreOption = Annotated[str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")]
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")
+]
+StoreOption = Annotated[
+    str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+]
 
 
 def open_store(study: Study, uri: str) -> Store:
@@ -35,7 +44,9 @@ def gpu_of(study: Study, name: str | None) -> GpuSpec | None:
 
 
 def load_all(name: str, uri: str) -> tuple[Study, Store, Plan]:
-    """Study, store and the plan with whatever the store has resolved; refuses another study's store."""
+    """Study, store and the plan with whatever the store has resolved; refuses another study's
+    store.
+    """
     study = load_study(name)
     store = open_store(study, uri)
     if store.exists("study.json"):

@@ -20,12 +20,21 @@ from scaling.yamlfile import BadFile, load
 def plan(
     study: StudyArgument,
     store: StoreOption = "",
-    gpu: Annotated[str | None, typer.Option(help="Plan for this GPU; the study's own if absent.")] = None,
-    gpus: Annotated[int, typer.Option(help="Devices at once, for the makespan; max_devices of the study.", min=0)] = 0,
-    prices: Annotated[Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")] = None,
+    gpu: Annotated[
+        str | None, typer.Option(help="Plan for this GPU; the study's own if absent.")
+    ] = None,
+    gpus: Annotated[
+        int,
+        typer.Option(help="Devices at once, for the makespan; max_devices of the study.", min=0),
+    ] = 0,
+    prices: Annotated[
+        Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")
+    ] = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
 ) -> None:
-    """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts nothing."""
+    """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts
+    nothing.
+    """
     from scaling.calibration import measured_on, read_calibrations
     from scaling.forecast import Prices, forecast
     from scaling.pending import pending_steps
@@ -43,7 +52,8 @@ def plan(
     scan = place.scan()
     done = sum(step in scan.done for step in whole.steps)
     console.print(
-        f"· Store {place.uri}: {done:,} steps done, {len(pending_steps(whole, scan)):,} to run.", soft_wrap=True
+        f"· Store {place.uri}: {done:,} steps done, {len(pending_steps(whole, scan)):,} to run.",
+        soft_wrap=True,
     )
     if steps:
         for step in whole.steps.values():
@@ -55,8 +65,12 @@ def plan(
 def calibrate(
     study: StudyArgument,
     store: StoreOption = "",
-    gpu: Annotated[str | None, typer.Option(help="The GPU of this machine; the study's own if absent.")] = None,
-    updates: Annotated[int, typer.Option(help="Updates that are timed, after two that are not.", min=1)] = 6,
+    gpu: Annotated[
+        str | None, typer.Option(help="The GPU of this machine; the study's own if absent.")
+    ] = None,
+    updates: Annotated[
+        int, typer.Option(help="Updates that are timed, after two that are not.", min=1)
+    ] = 6,
 ) -> None:
     """A few real updates per size on this machine: speed and memory, for `plan` and its hours."""
     from scaling.calibrate import calibrate as measure
@@ -67,8 +81,9 @@ def calibrate(
             console.print(f"{name}: not measured: {found}", soft_wrap=True)
             continue
         console.print(
-            f"{name}: {found.flops_per_second / 1e9:,.1f} GFLOP/s a worker, {found.tokens_per_second:,.0f} tokens/s, "
-            f"{found.peak_bytes / 2**30:.2f} GiB (predicted {found.predicted_bytes / 2**30:.2f}) on {found.device}",
+            f"{name}: {found.flops_per_second / 1e9:,.1f} GFLOP/s a worker,"
+            f" {found.tokens_per_second:,.0f} tokens/s, {found.peak_bytes / 2**30:.2f} GiB"
+            f" (predicted {found.predicted_bytes / 2**30:.2f}) on {found.device}",
             soft_wrap=True,
         )
 
@@ -76,12 +91,18 @@ def calibrate(
 @app.command()
 def power(
     study: StudyArgument,
-    effect: Annotated[float, typer.Option(help="Slope to be detected, points per tenfold scale.")] = 1.0,
+    effect: Annotated[
+        float, typer.Option(help="Slope to be detected, points per tenfold scale.")
+    ] = 1.0,
     wanted: Annotated[float, typer.Option(help="Power that is wanted.", min=0.05, max=0.99)] = 0.8,
-    pilot: Annotated[Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")] = None,
+    pilot: Annotated[
+        Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")
+    ] = None,
     gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
 ) -> None:
-    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more pays most."""
+    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more
+    pays most.
+    """
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
     from analysis.results import analyse
@@ -107,7 +128,8 @@ def power(
         raise BadFile(f"{study}: {spec.models[0]} alone has no slope; power needs two sizes")
     # A target without low-resource languages adds nothing to their pooled slope.
     counts = [
-        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t)) for t in spec.targets
+        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t))
+        for t in spec.targets
     ]
     arms, targets = max(1, len(spec.arms) - 1), max(1, sum(count > 0 for count in counts))
     languages = max(1, round(sum(counts) / targets))
@@ -117,7 +139,8 @@ def power(
     sd = grid[0]["replica_sd"]
     needed = seeds_needed(effect, sd, x, wanted)
     console.print(
-        f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with power {wanted:g}."
+        f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
+        f" power {wanted:g}."
     )
     hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
     per_seed = [line.device_hours * hour / len(spec.seeds) for line in lines]
@@ -125,14 +148,16 @@ def power(
     start = [len(spec.seeds)] * len(x)
     for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
         console.print(
-            f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's variance by "
-            f"{advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
+            f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's"
+            f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
             soft_wrap=True,
         )
 
 
 @app.command()
-def schema(out: Annotated[Path | None, typer.Argument(help="File; standard output if absent.")] = None) -> None:
+def schema(
+    out: Annotated[Path | None, typer.Argument(help="File; standard output if absent.")] = None,
+) -> None:
     """JSON schema of a study file, for editors."""
     text = json.dumps(Study.model_json_schema(), indent=1, sort_keys=True) + "\n"
     if out is None:

@@ -1,4 +1,6 @@
-"""scaling recipes · rates: the numbers of the trainings, their sources, and whether one rate serves all sizes."""
+"""scaling recipes · rates: the numbers of the trainings, their sources, and whether one rate serves
+all sizes.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,20 @@ def recipes(study: StudyArgument) -> None:
 
 @app.command()
 def rates(study: StudyArgument, store: StoreOption = "") -> None:
-    """A check of learning rates (`learning_rates` in a study file): English dev by size and rate, what to paste."""
+    """A check of learning rates (`learning_rates` in a study file): English dev by size and rate,
+    what to paste.
+    """
     from scaling.rates import choose, rate_lines, rate_scores, recipe_lines
 
     spec, place, whole = load_all(study, store)
     if not spec.learning_rates:
-        raise BadFile(f"{study}: no `learning_rates`: a check is a study file of its own, see docs/recipes.md")
+        raise BadFile(
+            f"{study}: no `learning_rates`: a check is a study file of its own, see docs/recipes.md"
+        )
     scores = rate_scores(whole, place)
-    table = Table(title=f"{spec.name}: English dev score by learning rate, {len(spec.seeds)} trial(s) each")
+    table = Table(
+        title=f"{spec.name}: English dev score by learning rate, {len(spec.seeds)} trial(s) each"
+    )
     for name in ("task", "size", *(f"{rate:g}" for rate in spec.learning_rates)):
         table.add_column(name, justify="left" if name in ("task", "size") else "right")
     for task in spec.trained_tasks:
@@ -45,7 +53,11 @@ def rates(study: StudyArgument, store: StoreOption = "") -> None:
                 one = cells[rate]
                 text = f"{100 * one.score:.1f}" if one.scores else "-"
                 text += f" ({one.collapsed} collapsed)" if one.collapsed else ""
-                shown.append(text if len(one.scores) == one.planned else f"{text} [{len(one.scores)}/{one.planned}]")
+                shown.append(
+                    text
+                    if len(one.scores) == one.planned
+                    else f"{text} [{len(one.scores)}/{one.planned}]"
+                )
             table.add_row(task, spec.model(model).label or model, *shown)
     console.print(table)
     choices = choose(scores)

@@ -15,16 +15,26 @@ from scaling.store import StoreError
 def report(
     study: StudyArgument,
     store: StoreOption = "",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")] = None,
-    also: Annotated[list[Path] | None, typer.Option("--also", help="More rows.parquet, from other stores.")] = None,
-    claims: Annotated[Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")
+    ] = None,
+    also: Annotated[
+        list[Path] | None, typer.Option("--also", help="More rows.parquet, from other stores.")
+    ] = None,
+    claims: Annotated[
+        Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")
+    ] = None,
 ) -> None:
-    """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables beside it."""
+    """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables
+    beside it.
+    """
     from scaling.tidy import ROWS, write_rows
 
     spec, place, whole = load_all(study, store)
     if not place.scan().done or not write_rows(whole, place):
-        raise StoreError(f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them")
+        raise StoreError(
+            f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them"
+        )
     import polars as pl
 
     from analysis.claims import PHANG2020
@@ -42,8 +52,13 @@ def report(
     ]
     with console.status("report") as shown:
         index = write_report(
-            load_tidy([local, *(also or [])]), question=spec.question, title=spec.title or spec.name, out=folder,
-            expected=pl.DataFrame(grid), notes=spec.notes, claims=claims or PHANG2020,
+            load_tidy([local, *(also or [])]),
+            question=spec.question,
+            title=spec.title or spec.name,
+            out=folder,
+            expected=pl.DataFrame(grid),
+            notes=spec.notes,
+            claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
-        )  # fmt: skip
+        )
     console.print(f"report: {index}", soft_wrap=True)

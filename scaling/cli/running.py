@@ -16,18 +16,28 @@ from scaling.queue import ReadyQueue
 from scaling.store import Store
 from scaling.study import Study, load_study
 
-FromOption = Annotated[Path | None, typer.Option("--from", help="Folder with raw data and model directories.")]
+FromOption = Annotated[
+    Path | None, typer.Option("--from", help="Folder with raw data and model directories.")
+]
 AcceptOption = Annotated[
     list[str] | None,
-    typer.Option("--accept", help="A defect of the data to count instead of refusing, such as empty_text. Repeatable."),
+    typer.Option(
+        "--accept",
+        help="A defect of the data to count instead of refusing, such as empty_text. Repeatable.",
+    ),
 ]
 
 
 @app.command()
 def stage(
-    study: StudyArgument, store: StoreOption = "", source: FromOption = None, accept: AcceptOption = None
+    study: StudyArgument,
+    store: StoreOption = "",
+    source: FromOption = None,
+    accept: AcceptOption = None,
 ) -> None:
-    """Read, check and hash all data and weights of a study, once, into the store and its lock file."""
+    """Read, check and hash all data and weights of a study, once, into the store and its lock
+    file.
+    """
     from scaling.show import staged_table
     from scaling.staged import defect_notes, staged_tasks
 
@@ -45,7 +55,9 @@ def _stage(study: Study, store: Store, source: Path | None, accept: list[str]) -
     from scaling.staging import stage as stage_study
 
     with console.status("staging") as shown:
-        lock = stage_study(study, store, source, lambda what: shown.update(f"staging {what}"), accept)
+        lock = stage_study(
+            study, store, source, lambda what: shown.update(f"staging {what}"), accept
+        )
     return current_plan(study, store, lock)
 
 
@@ -55,9 +67,13 @@ def run(
     store: StoreOption = "",
     source: FromOption = None,
     accept: AcceptOption = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
+    ] = None,
 ) -> None:
-    """Do everything that is missing. Run it again after anything: what is done is never done twice."""
+    """Do everything that is missing. Run it again after anything: what is done is never done
+    twice.
+    """
     spec = load_study(study)
     place = open_store(spec, store)
     place.check_study(spec.name)
@@ -69,7 +85,10 @@ def run(
     if whole.provisional or pending_steps(whole, scan):
         _run(_stage(spec, place, source, accept or []), place, address)
     else:
-        console.print(f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}", soft_wrap=True)
+        console.print(
+            f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}",
+            soft_wrap=True,
+        )
 
 
 def _run(plan: Plan, store: Store, address: str | None) -> None:
@@ -96,11 +115,13 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
         console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
     if ended.unfunded:
         console.print(
-            f"· {len(ended.unfunded):,} steps were not started: ${plan.study.budget_dollars:,.2f} is the budget. "
-            f"Raise budget_dollars and run again to go on.",
+            f"· {len(ended.unfunded):,} steps were not started: ${plan.study.budget_dollars:,.2f}"
+            " is the budget. Raise budget_dollars and run again to go on.",
             soft_wrap=True,
         )
     if ended.stopped:
-        console.print(f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on.")
+        console.print(
+            f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
+        )
     if ended.failed or ended.unfunded or ended.stopped:
         raise typer.Exit(1 if ended.failed else 3)

@@ -16,7 +16,9 @@ def gc(
     store: StoreOption = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete weights, resume points, attempts, leases and caches that nothing needs. Says first what it would free."""
+    """Delete weights, resume points, attempts, leases and caches that nothing needs. Says first
+    what it would free.
+    """
     from scaling.garbage import find_garbage, free
     from scaling.show import garbage_table
 
@@ -31,6 +33,10 @@ def gc(
         return
     if yes or typer.confirm("Delete?"):
         freed = free(found, whole, place)
-        console.print(f"freed {sum(item.num_bytes for item in freed) / 1e6:,.1f} MB in {len(freed):,} places")
+        console.print(
+            f"freed {sum(item.num_bytes for item in freed) / 1e6:,.1f} MB in {len(freed):,} places"
+        )
         if len(freed) < len(found):
-            console.print(f"kept {len(found) - len(freed):,} places: somebody began to work there meanwhile")
+            console.print(
+                f"kept {len(found) - len(freed):,} places: somebody began to work there meanwhile"
+            )

@@ -16,9 +16,13 @@ from scaling.study import load_study
 def status(
     study: StudyArgument,
     store: StoreOption = "",
-    live: Annotated[bool, typer.Option("--live", help="Show it until the study is done; ends with Ctrl-C.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show it until the study is done; ends with Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Done, running, failed and collapsed steps, time left, dollars, and where the time went. From the store alone."""
+    """Done, running, failed and collapsed steps, time left, dollars, and where the time went. From
+    the store alone.
+    """
     from scaling.show import show_live, status_group
     from scaling.status import study_status
 
@@ -30,7 +34,9 @@ def status(
 
 @app.command()
 def explain(study: StudyArgument, step: str, store: StoreOption = "") -> None:
-    """One step: what it is made from, why it is pending or runs again, its attempts, why they failed."""
+    """One step: what it is made from, why it is pending or runs again, its attempts, why they
+    failed.
+    """
     from scaling.status import attempts_of, failure_of, why_pending
     from scaling.worklog import log_lines
 
@@ -66,23 +72,35 @@ def logs(
     for line in found:
         console.print(line, soft_wrap=True, markup=False)
     if not found:
-        console.print(f"{place.uri} has no log lines{f' of {step}' if step else ''}", soft_wrap=True)
+        console.print(
+            f"{place.uri} has no log lines{f' of {step}' if step else ''}", soft_wrap=True
+        )
 
 
 @app.command()
 def cancel(
     study: StudyArgument,
     store: StoreOption = "",
-    address: Annotated[str, typer.Option("--address", help="URL of the Ray dashboard: stop the job there.")] = "",
-    now: Annotated[bool, typer.Option("--now", help="End running steps too; they resume from resume points.")] = False,
+    address: Annotated[
+        str, typer.Option("--address", help="URL of the Ray dashboard: stop the job there.")
+    ] = "",
+    now: Annotated[
+        bool, typer.Option("--now", help="End running steps too; they resume from resume points.")
+    ] = False,
 ) -> None:
-    """Stop a study. Without an address: its driver reads the request in the store, and starts nothing more."""
+    """Stop a study. Without an address: its driver reads the request in the store, and starts
+    nothing more.
+    """
     spec = load_study(study)
     if address:
         from scaling.submit import cancel as cancel_jobs
 
         stopped = cancel_jobs(address, spec.name)
-        console.print(f"stopped {', '.join(stopped)}" if stopped else f"no job of {spec.name!r} is running there")
+        console.print(
+            f"stopped {', '.join(stopped)}"
+            if stopped
+            else f"no job of {spec.name!r} is running there"
+        )
         return
     from scaling.stopping import ask_to_stop
 

@@ -1,7 +1,9 @@
-"""Hugging Face's hub: which commit is read, once and for all, and its files in the local cache. For staging alone.
+"""Hugging Face's hub: which commit is read, once and for all, and its files in the local cache. For
+staging alone.
 
-A commit is, in this order: the one in the spec (a public source states it), the one in the store's lock file, or
-today's newest, asked for once and then locked. HF_HUB_OFFLINE=1 asks nothing: what is not in the cache is an error.
+A commit is, in this order: the one in the spec (a public source states it), the one in the store's
+lock file, or today's newest, asked for once and then locked. HF_HUB_OFFLINE=1 asks nothing: what is
+not in the cache is an error.
 """
 
 from __future__ import annotations
@@ -22,55 +24,75 @@ Sort = Literal["dataset", "model"]
 
 
 def local_copy(name: str, folder: Path | None) -> Path | None:
-    """`FOLDER/ORG/NAME` of the folder given to `scaling stage --from`, which goes before the hub, where it exists."""
+    """`FOLDER/ORG/NAME` of the folder given to `scaling stage --from`, which goes before the hub,
+    where it exists.
+    """
     if folder is not None and (folder / name).is_dir():
         return folder / name
     return None
 
 
 def commit_of(sort: Sort, name: str, ref: str, stated: str | None, locked: str, place: str) -> str:
-    """40-hex commit to read. `ref`: the branch whose newest commit is asked for where nothing is stated or locked.
+    """40-hex commit to read. `ref`: the branch whose newest commit is asked for where nothing is
+    stated or locked.
 
-    BadData if the spec and the lock file name two commits, if the lock names none, or if the hub cannot be asked.
+    BadData if the spec and the lock file name two commits, if the lock names none, or if the hub
+    cannot be asked.
     """
     what = f"{place}: hub {sort} {name!r}"
     if locked and not is_commit(locked):
-        raise BadData(f"{what}: the store's lock file says {locked!r}, which is no commit of 40 hex digits")
+        raise BadData(
+            f"{what}: the store's lock file says {locked!r}, which is no commit of 40 hex digits"
+        )
     if stated and locked and stated != locked:
         raise BadData(
-            f"{what}: the spec says revision {stated}, the store's lock file {locked}. Two versions never mix: put the "
-            "old revision back, or use a new --store."
+            f"{what}: the spec says revision {stated}, the store's lock file {locked}. Two versions"
+            " never mix: put the old revision back, or use a new --store."
         )
     if stated or locked:
         return stated or locked
     try:
         api = HfApi()
-        info = api.dataset_info(name, revision=ref) if sort == "dataset" else api.model_info(name, revision=ref)
+        info = (
+            api.dataset_info(name, revision=ref)
+            if sort == "dataset"
+            else api.model_info(name, revision=ref)
+        )
     except (RepositoryNotFoundError, GatedRepoError) as error:
-        raise BadData(f"{what}: no such repository for you: {_first_line(error)}. {_other_ways(name)}") from error
+        raise BadData(
+            f"{what}: no such repository for you: {_first_line(error)}. {_other_ways(name)}"
+        ) from error
     except _FAILURES as error:
         raise BadData(
-            f"{what}: nobody states its revision, the lock file has none, and the hub cannot be asked for that of "
-            f"{ref!r}: {_first_line(error)}. Stage once with a network, or write `revision:` (40 hex digits) into the "
-            f"spec. {_other_ways(name)}"
+            f"{what}: nobody states its revision, the lock file has none, and the hub cannot be"
+            f" asked for that of {ref!r}: {_first_line(error)}. Stage once with a network, or write"
+            f" `revision:` (40 hex digits) into the spec. {_other_ways(name)}"
         ) from error
     return str(info.sha)
 
 
 def files_of(sort: Sort, name: str, revision: str, patterns: Sequence[str], place: str) -> Path:
-    """Folder with the files of a commit that match the patterns, fetched into the hub's cache if they are not there.
+    """Folder with the files of a commit that match the patterns, fetched into the hub's cache if
+    they are not there.
 
-    BadData, naming repository and revision, for an offline cache that lacks them and for what the hub refuses.
+    BadData, naming repository and revision, for an offline cache that lacks them and for what the
+    hub refuses.
     """
     try:
         return Path(
-            snapshot_download(name, repo_type=sort, revision=revision, allow_patterns=list(patterns), max_workers=4)
+            snapshot_download(
+                name,
+                repo_type=sort,
+                revision=revision,
+                allow_patterns=list(patterns),
+                max_workers=4,
+            )
         )
     except _FAILURES as error:
         raise BadData(
-            f"{place}: hub {sort} {name!r} at revision {revision} is neither in the cache ({constants.HF_HUB_CACHE}) "
-            f"nor to be had: {_first_line(error)}. With a network: `hf download {name} --repo-type {sort} --revision "
-            f"{revision}`. {_other_ways(name)}"
+            f"{place}: hub {sort} {name!r} at revision {revision} is neither in the cache"
+            f" ({constants.HF_HUB_CACHE}) nor to be had: {_first_line(error)}. With a network: `hf"
+            f" download {name} --repo-type {sort} --revision {revision}`. {_other_ways(name)}"
         ) from error
 
 

@@ -1,4 +1,6 @@
-"""Raw data → normalised Parquet in the store, once; its hashes → the lock file. Everything after reads only that."""
+"""Raw data → normalised Parquet in the store, once; its hashes → the lock file. Everything after
+reads only that.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,13 @@ def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
     if study.learning_rates:
         return [("train", "en"), ("dev", "en")]
     wanted: list[tuple[Split, str]] = []
-    languages = {code for arm in study.arms for code in train_languages(arm, task.name, study.all_tasks)}
+    languages = {
+        code for arm in study.arms for code in train_languages(arm, task.name, study.all_tasks)
+    }
     if task.name in {name for target in study.targets for name in study.task(target).trains_on}:
         languages.add("en")
-    # English first: translations are checked against it, so it is read even where nothing trains on it.
+    # English first: translations are checked against it, so it is read even where nothing trains on
+    # it.
     if languages and task.has_dev:
         wanted += [("train", "en"), ("dev", "en")]
     wanted += [("train", code) for code in sorted(languages - {"en"})]
@@ -47,13 +52,18 @@ def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
     return wanted
 
 
-def _root(ref: DataRef, revision: str, patterns: Collection[str], folder: Path | None, place: str) -> Path:
+def _root(
+    ref: DataRef, revision: str, patterns: Collection[str], folder: Path | None, place: str
+) -> Path:
     """The folder that a DataRef's patterns are looked up in."""
     scheme, _, name = ref.source.partition(":")
     if scheme == "package":
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
-            raise BadData(f"the package {name!r} is not installed; `pip install 'stilts-scaling[demo]'` brings it")
+            raise BadData(
+                f"the package {name!r} is not installed; `pip install 'stilts-scaling[demo]'`"
+                " brings it"
+            )
         return Path(spec.origin).parent
     found = local_copy(name, folder)
     if found is not None:
@@ -67,32 +77,49 @@ def _root(ref: DataRef, revision: str, patterns: Collection[str], folder: Path |
 
 
 def _revision(ref: DataRef, locked: Mapping[str, str], folder: Path | None, place: str) -> str:
-    """The commit that a hub source is read at; '' for everything else and for a copy in `folder`."""
+    """The commit that a hub source is read at; '' for everything else and for a copy in
+    `folder`.
+    """
     scheme, _, name = ref.source.partition(":")
     if scheme != "hub" or local_copy(name, folder) is not None:
         return ""
-    # Some data sets are read from the hub's own Parquet conversion, a branch; what is locked is its commit.
+    # Some data sets are read from the hub's own Parquet conversion, a branch; what is locked is its
+    # commit.
     branch = str(ref.options.get("ref", "main"))
     return commit_of("dataset", name, branch, ref.revision, locked.get(ref.origin, ""), place)
 
 
 def read_rows(
-    task: TaskSpec, split: Split, language: str, roots: Mapping[str, Path], accept: Collection[str], defects: list[str]
+    task: TaskSpec,
+    split: Split,
+    language: str,
+    roots: Mapping[str, Path],
+    accept: Collection[str],
+    defects: list[str],
 ) -> Iterator[Row]:
-    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to `defects`.
+    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to
+    `defects`.
 
-    `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the task's own.
+    `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the
+    task's own.
     """
     refs = refs_of(task, split, language)
     for index, ref in enumerate(refs):
         root = roots[ref.origin]
         code = ref.codes.get(language, language)
         files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
-        options = {**ref.options, "accept": sorted({*_accepted(ref), *accept})} if accept else ref.options
+        options = (
+            {**ref.options, "accept": sorted({*_accepted(ref), *accept})} if accept else ref.options
+        )
         request = ReadRequest(
-            language=language, split=split, files=files, upstream_code=code, options=options, labels=task.labels,
+            language=language,
+            split=split,
+            files=files,
+            upstream_code=code,
+            options=options,
+            labels=task.labels,
             defects=defects,
-        )  # fmt: skip
+        )
         for row in READERS[known("reader", ref.reader, READERS)](request):
             # Several data sets in one task may use the same ids.
             yield row if len(refs) == 1 else {**row, "id": f"{index}/{row['id']}"}
@@ -100,17 +127,23 @@ def read_rows(
 
 def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
     """Where a split of a language lies."""
-    return task.translations if task.translations and split == "train" and language != "en" else task.data
+    return (
+        task.translations
+        if task.translations and split == "train" and language != "en"
+        else task.data
+    )
 
 
 def aligned(rows: Iterable[Row], english: set[str], whole: set[str], place: str) -> list[Row]:
-    """The translations of the English rows in `english`; BadData for a row that translates none of `whole`."""
+    """The translations of the English rows in `english`; BadData for a row that translates none of
+    `whole`.
+    """
     rows = list(rows)
     alone = [row["id"] for row in rows if row["id"] not in whole]
     if alone:
         raise BadData(
-            f"{place}: {len(alone)} of {len(rows)} rows have no English twin, the first with the id {alone[0]!r}; "
-            "translations carry the ids of the English rows"
+            f"{place}: {len(alone)} of {len(rows)} rows have no English twin, the first with the id"
+            f" {alone[0]!r}; translations carry the ids of the English rows"
         )
     return [row for row in rows if row["id"] in english]
 
@@ -120,8 +153,12 @@ def _accepted(ref: DataRef) -> list[str]:
     return list(found) if isinstance(found, list) else []
 
 
-def check_size(task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]) -> None:
-    """BadData where a split has not as many examples as published (of retrieval: queries), or a counted defect."""
+def check_size(
+    task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]
+) -> None:
+    """BadData where a split has not as many examples as published (of retrieval: queries), or a
+    counted defect.
+    """
     published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
     found = sum(row.get("side", "query") == "query" for row in rows)
     if published is None or found == published:
@@ -129,8 +166,8 @@ def check_size(task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection
     message = f"task {task.name}, {key}: {found:,} examples where {published:,} are published"
     if "size" not in {*accept, *(name for ref in task.data for name in _accepted(ref))}:
         raise BadData(
-            f"{message}: another version of the data, or a file cut short. Correct `sizes` of the task, or count it as "
-            "a defect with `--accept size`"
+            f"{message}: another version of the data, or a file cut short. Correct `sizes` of the"
+            " task, or count it as a defect with `--accept size`"
         )
     defects.append(f"size: {message}")
 
@@ -138,7 +175,8 @@ def check_size(task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection
 def sample(rows: Iterable[Row], limit: int | None, task: TaskSpec) -> list[Row]:
     """At most `limit` rows, chosen by the hash of their id, in file order.
 
-    Classes take turns, so that a small sample is as balanced as the data allow. Retrieval keeps every candidate.
+    Classes take turns, so that a small sample is as balanced as the data allow. Retrieval keeps
+    every candidate.
     """
     rows = list(rows)
     if limit is None:
@@ -166,7 +204,10 @@ def to_table(rows: list[Row], task: TaskSpec, place: str) -> pa.Table:
             raise BadData(f"{place}: two rows have the id {row['id']!r}")
         seen.add(row["id"])
         if task.kind == "classification" and row["label"] not in task.labels:
-            raise BadData(f"{place}: row {row['id']!r} has the label {row['label']!r}; valid: {', '.join(task.labels)}")
+            raise BadData(
+                f"{place}: row {row['id']!r} has the label {row['label']!r}; valid:"
+                f" {', '.join(task.labels)}"
+            )
     return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMAS[task.kind])
 
 
@@ -192,9 +233,11 @@ def stage_task(
     locked: Mapping[str, str] | None = None,
     accept: Collection[str] = (),
 ) -> dict[str, str]:
-    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was staged before.
+    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was
+    staged before.
 
-    `locked`: commit by `DataRef.origin`, from the lock file. `accept`: defects of the data to count, not refuse.
+    `locked`: commit by `DataRef.origin`, from the lock file. `accept`: defects of the data to
+    count, not refuse.
     """
     splits = splits_of(study, task)
     request = fingerprint(
@@ -209,9 +252,14 @@ def stage_task(
         if manifest["request"] == request:
             return {key: entry["sha256"] for key, entry in manifest["splits"].items()}
     place = f"task {task.name}"
-    revisions = {ref.origin: _revision(ref, locked or {}, folder, place) for ref in (*task.data, *task.translations)}
+    revisions = {
+        ref.origin: _revision(ref, locked or {}, folder, place)
+        for ref in (*task.data, *task.translations)
+    }
     roots = {
-        ref.origin: _root(ref, revisions[ref.origin], _patterns(task, ref.origin, splits), folder, place)
+        ref.origin: _root(
+            ref, revisions[ref.origin], _patterns(task, ref.origin, splits), folder, place
+        )
         for ref in (*task.data, *task.translations)
     }
     entries: dict[str, dict[str, Any]] = {}
@@ -244,12 +292,15 @@ def stage_task(
         manifest_name(task.name),
         json.dumps(
             {
-                "request": request, "licence": task.licence, "citation": task.citation,
-                "sources": [[origin, revision] for origin, revision in revisions.items()], "splits": entries,
+                "request": request,
+                "licence": task.licence,
+                "citation": task.citation,
+                "sources": [[origin, revision] for origin, revision in revisions.items()],
+                "splits": entries,
             },
             indent=1,
         ),
-    )  # fmt: skip
+    )
     return {key: entry["sha256"] for key, entry in entries.items()}
 
 

@@ -30,10 +30,16 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def features(
-    store: Store, task: TaskSpec, key: str, data_hash: str, recipe: Recipe, tokenizer: Path,
+    store: Store,
+    task: TaskSpec,
+    key: str,
+    data_hash: str,
+    recipe: Recipe,
+    tokenizer: Path,
     table: Mapping[str, str] | None = None,
-) -> tuple[pa.Table, pa.Table]:  # fmt: skip
-    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them before.
+) -> tuple[pa.Table, pa.Table]:
+    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them
+    before.
 
     `table` transliterates the text of the split's language first.
     """

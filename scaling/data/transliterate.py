@@ -1,4 +1,6 @@
-"""Transliteration of normalised rows: text of one language into another script, by a table (Chau & Smith 2021)."""
+"""Transliteration of normalised rows: text of one language into another script, by a table (Chau &
+Smith 2021).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,23 @@ _TEXT_COLUMNS = {
 
 
 def transliterated(rows: pa.Table, kind: str, language: str, table: Mapping[str, str]) -> pa.Table:
-    """Rows with their text replaced, longest match first; of retrieval, only the rows that are in `language`.
+    """Rows with their text replaced, longest match first; of retrieval, only the rows that are in
+    `language`.
 
     What the table does not name stays. ValueError for a kind whose answers lie at characters.
     """
     if kind not in _TEXT_COLUMNS:
-        raise ValueError(f"text of kind {kind} cannot be transliterated: its answers lie at characters")
+        raise ValueError(
+            f"text of kind {kind} cannot be transliterated: its answers lie at characters"
+        )
     if not table:
         return rows
-    pattern = re.compile("|".join(map(re.escape, sorted(table, key=lambda text: (-len(text), text)))))
-    own = [code == language for code in rows["language"].to_pylist()] if kind == "retrieval" else None
+    pattern = re.compile(
+        "|".join(map(re.escape, sorted(table, key=lambda text: (-len(text), text))))
+    )
+    own = (
+        [code == language for code in rows["language"].to_pylist()] if kind == "retrieval" else None
+    )
     for name in _TEXT_COLUMNS[kind]:
         texts = rows[name].to_pylist()
         changed = [
@@ -37,7 +46,9 @@ def transliterated(rows: pa.Table, kind: str, language: str, table: Mapping[str,
             for at, text in enumerate(texts)
         ]
         index = rows.schema.get_field_index(name)
-        rows = rows.set_column(index, rows.schema.field(name), pa.array(changed, rows.schema.field(name).type))
+        rows = rows.set_column(
+            index, rows.schema.field(name), pa.array(changed, rows.schema.field(name).type)
+        )
     return rows
 
 

@@ -1,4 +1,6 @@
-"""One file per kind of task: rows → token features, features → loss, hidden states → outcomes → scores."""
+"""One file per kind of task: rows → token features, features → loss, hidden states → outcomes →
+scores.
+"""
 
 from __future__ import annotations
 

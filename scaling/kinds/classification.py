@@ -27,8 +27,18 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
     b = tokenizer.encode_batch(seconds, add_special_tokens=False)
     features = []
     for index, label in enumerate(rows["label"].to_pylist()):
-        ids, cut = join_pair(a[index].ids, b[index].ids if seconds[index] else [], recipe.max_length)
-        features.append({"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": task.labels.index(label)})
+        ids, cut = join_pair(
+            a[index].ids, b[index].ids if seconds[index] else [], recipe.max_length
+        )
+        features.append(
+            {
+                "row": index,
+                "unit": index,
+                "input_ids": ids,
+                "cut": cut,
+                "target": task.labels.index(label),
+            }
+        )
     return feature_table(features, pa.int32())
 
 

@@ -1,4 +1,6 @@
-"""Heads and what they are made of. A new layer is initialised as BERT's: normal with SD 0.02, zero bias."""
+"""Heads and what they are made of. A new layer is initialised as BERT's: normal with SD 0.02, zero
+bias.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 class TextHead(nn.Module):
-    """B x L x H, B x L → B x outputs: a dense layer on <s>, XLM-R's own head, or on the mean of all tokens."""
+    """B x L x H, B x L → B x outputs: a dense layer on <s>, XLM-R's own head, or on the mean of all
+    tokens.
+    """
 
     def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
         super().__init__()
@@ -36,7 +40,9 @@ class TextHead(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """B x L x H → B x L x outputs: one linear layer on every token, as XLM-R's for tags and for answer spans."""
+    """B x L x H → B x L x outputs: one linear layer on every token, as XLM-R's for tags and for
+    answer spans.
+    """
 
     def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
         super().__init__()
@@ -48,11 +54,13 @@ class TokenHead(nn.Module):
 
 
 class TiedHead(nn.Module):
-    """N x H → N x vocabulary rows: dense, GELU, layer norm, then the word embeddings themselves as decoder.
+    """N x H → N x vocabulary rows: dense, GELU, layer norm, then the word embeddings themselves as
+    decoder.
 
-    The embeddings are the encoder's and are neither saved nor counted here; scaling.encoder ties them. A checkpoint's
-    own masked-LM head is the start where it has one, with a bias by vocabulary row. Where it has none, the dense layer
-    starts as the identity, so that a new head is not in the way, and there is no bias.
+    The embeddings are the encoder's and are neither saved nor counted here; scaling.encoder ties
+    them. A checkpoint's own masked-LM head is the start where it has one, with a bias by vocabulary
+    row. Where it has none, the dense layer starts as the identity, so that a new head is not in the
+    way, and there is no bias.
     """
 
     def __init__(self, hidden: int) -> None:

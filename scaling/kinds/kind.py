@@ -1,8 +1,10 @@
-"""What every kind of task provides. Features, batches and predictions have one form for all of them.
+"""What every kind of task provides. Features, batches and predictions have one form for all of
+them.
 
 Features are an Arrow table with one row per token sequence:
     row        int32         index of the normalised row it comes from
-    unit       int32         training unit, ascending: what must stay in one batch shares it (a question's choices).
+    unit       int32         training unit, ascending: what must stay in one batch shares it (a
+    question's choices).
                              -1, which comes first: scored, never trained on
     input_ids  list<int32>   special tokens included
     cut        bool          whether max_length cut the text
@@ -57,7 +59,9 @@ class Part:
 
 
 class Encode(Protocol):
-    def __call__(self, rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    def __call__(
+        self, rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
+    ) -> pa.Table:
         """Features of the rows: a `feature_table`."""
 
 
@@ -72,8 +76,12 @@ class Targets(Protocol):
 
 
 class Loss(Protocol):
-    def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-        """Sum of the losses in a micro-batch of whole units, in order. hidden: B x L x H; mask: B x L; units: B."""
+    def __call__(
+        self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor
+    ) -> Tensor:
+        """Sum of the losses in a micro-batch of whole units, in order. hidden: B x L x H; mask: B x
+        L; units: B.
+        """
 
 
 class LossWeight(Protocol):
@@ -83,7 +91,9 @@ class LossWeight(Protocol):
 
 class Predict(Protocol):
     def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        """B x …, left where it was computed. hidden: B x L x H, or D x B x L x H for a kind with depths."""
+        """B x …, left where it was computed. hidden: B x L x H, or D x B x L x H for a kind with
+        depths.
+        """
 
 
 class Outcomes(Protocol):
@@ -103,7 +113,9 @@ class Corrupt(Protocol):
 
 class Shuffled(Protocol):
     def __call__(self, targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
-        """The targets of all training sequences with their labels permuted: as many of each label as before."""
+        """The targets of all training sequences with their labels permuted: as many of each label
+        as before.
+        """
 
 
 class Share(Protocol):
@@ -135,26 +147,52 @@ class Kind:
 
 
 def feature_table(
-    features: Sequence[dict[str, Any]], target: pa.DataType, more: Mapping[str, pa.DataType] | None = None
+    features: Sequence[dict[str, Any]],
+    target: pa.DataType,
+    more: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Table:
     """Features in the common form, ordered by unit."""
-    columns = {"row": pa.int32(), "unit": pa.int32(), "input_ids": pa.list_(pa.int32()), "cut": pa.bool_()}
+    columns = {
+        "row": pa.int32(),
+        "unit": pa.int32(),
+        "input_ids": pa.list_(pa.int32()),
+        "cut": pa.bool_(),
+    }
     schema = pa.schema({**columns, "target": target, **(more or {})})
-    return pa.Table.from_pylist(sorted(features, key=lambda feature: feature["unit"]), schema=schema)
+    return pa.Table.from_pylist(
+        sorted(features, key=lambda feature: feature["unit"]), schema=schema
+    )
 
 
-def outcome_table(ids: Sequence[str], predictions: Sequence[str], outcomes: Sequence[Outcome]) -> pa.Table:
-    """`id`, `prediction` and the metric's columns; a score that does not apply to an example is null."""
-    columns = {name: pa.array([outcome[name] for outcome in outcomes], pa.float64()) for name in outcomes[0]}
-    return pa.table({"id": pa.array(ids, pa.string()), "prediction": pa.array(predictions, pa.string()), **columns})
+def outcome_table(
+    ids: Sequence[str], predictions: Sequence[str], outcomes: Sequence[Outcome]
+) -> pa.Table:
+    """`id`, `prediction` and the metric's columns; a score that does not apply to an example is
+    null.
+    """
+    columns = {
+        name: pa.array([outcome[name] for outcome in outcomes], pa.float64())
+        for name in outcomes[0]
+    }
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "prediction": pa.array(predictions, pa.string()),
+            **columns,
+        }
+    )
 
 
 def scores(outcomes: pa.Table, chance: float) -> list[Score]:
-    """The metrics of one language, the main one first. `chance` is its own, at every depth; of others it is 0."""
+    """The metrics of one language, the main one first. `chance` is its own, at every depth; of
+    others it is 0.
+    """
     values = aggregate(outcomes.drop_columns(["id", "prediction"]).to_pylist())
     main = next(iter(values))
     chances = {name: chance * (name.partition("@")[0] == main) for name in values}
     return [
-        Score(metric=name, value=value, n=outcomes.num_rows, chance=chances[name], main=name == main)
+        Score(
+            metric=name, value=value, n=outcomes.num_rows, chance=chances[name], main=name == main
+        )
         for name, value in values.items()
     ]

@@ -1,8 +1,9 @@
-"""Masked language modelling: 15 % of the tokens, of which 80 % become <mask>, 10 % another token, 10 % stay.
+"""Masked language modelling: 15 % of the tokens, of which 80 % become <mask>, 10 % another token,
+10 % stay.
 
-(Devlin et al. 2019.) What is masked depends on the text's id and the draw (seed and epoch) alone. A sequence is stored
-with <mask> and a few spare tokens behind it: so both are among the rows that a trimmed vocabulary keeps. Spare tokens
-are drawn from those that the split uses, each as likely.
+(Devlin et al. 2019.) What is masked depends on the text's id and the draw (seed and epoch) alone. A
+sequence is stored with <mask> and a few spare tokens behind it: so both are among the rows that a
+trimmed vocabulary keeps. Spare tokens are drawn from those that the split uses, each as likely.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ _SPARE = 16
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """Long texts become several sequences; nothing is cut. Target: the real length and a key for the draws."""
+    """Long texts become several sequences; nothing is cut. Target: the real length and a key for
+    the draws.
+    """
     room = recipe.max_length - 2
     encoded = tokenizer.encode_batch(rows["text"].to_pylist(), add_special_tokens=False)
-    types = np.unique(np.concatenate([np.zeros(0, np.int64), *(np.asarray(one.ids, np.int64) for one in encoded)]))
+    types = np.unique(
+        np.concatenate([np.zeros(0, np.int64), *(np.asarray(one.ids, np.int64) for one in encoded)])
+    )
     found = tokenizer.token_to_id("<mask>")
     mask = UNK if found is None else found
     features: list[dict[str, Any]] = []
@@ -43,10 +48,13 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
             spare = np.random.default_rng(key).choice(types, _SPARE)
             features.append(
                 {
-                    "row": index, "unit": len(features), "input_ids": [*ids, mask, *spare.tolist()], "cut": False,
+                    "row": index,
+                    "unit": len(features),
+                    "input_ids": [*ids, mask, *spare.tolist()],
+                    "cut": False,
                     "target": {"length": len(ids), "key": key},
                 }
-            )  # fmt: skip
+            )
     return feature_table(features, pa.struct([("length", pa.int32()), ("key", pa.int64())]))
 
 
@@ -70,9 +78,12 @@ def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, 
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-    # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of a step's.
+    # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of
+    # a step's.
     masked = targets != IGNORED
-    return nn.functional.cross_entropy(head(hidden[masked]).float(), targets[masked], reduction="sum")
+    return nn.functional.cross_entropy(
+        head(hidden[masked]).float(), targets[masked], reduction="sum"
+    )
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
@@ -88,7 +99,9 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     for row, tokens in zip(part.features["row"].to_pylist(), part.predictions, strict=True):
         found[row] += [bool(token) for token in tokens if token != IGNORED]
     outcomes = METRICS[task.metric](found, [[True] * len(row) for row in found], part.language)
-    return outcome_table(part.rows["id"].to_pylist(), [f"{sum(row)} of {len(row)}" for row in found], outcomes)
+    return outcome_table(
+        part.rows["id"].to_pylist(), [f"{sum(row)} of {len(row)}" for row in found], outcomes
+    )
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""Multiple choice: one sequence per choice, a score for each, softmax over the choices of a question."""
+"""Multiple choice: one sequence per choice, a score for each, softmax over the choices of a
+question.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from scaling.tasks import TaskSpec
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are one unit.
+    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are
+    one unit.
 
     Target: twice the number of the choice, plus one for the right one.
     """
@@ -29,17 +32,25 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
     prompts = [recipe.prefix + f"{context} {question}".strip() for context, question in asked]
     choices = rows["choices"].to_pylist()
     first = tokenizer.encode_batch(prompts, add_special_tokens=False)
-    second = tokenizer.encode_batch([choice for row in choices for choice in row], add_special_tokens=False)
+    second = tokenizer.encode_batch(
+        [choice for row in choices for choice in row], add_special_tokens=False
+    )
     bounds = np.cumsum([0, *(len(row) for row in choices)]).tolist()
     features = []
-    for index, (label, (start, end)) in enumerate(zip(rows["label"].to_pylist(), pairwise(bounds), strict=True)):
+    for index, (label, (start, end)) in enumerate(
+        zip(rows["label"].to_pylist(), pairwise(bounds), strict=True)
+    ):
         if not 0 <= label < end - start:
             name = rows["id"][index].as_py()
-            raise ValueError(f"task {task.name}, row {name!r}: label {label} of {end - start} choices")
+            raise ValueError(
+                f"task {task.name}, row {name!r}: label {label} of {end - start} choices"
+            )
         for at, choice in enumerate(second[start:end]):
             ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length)
             target = 2 * at + int(at == label)
-            features.append({"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target})
+            features.append(
+                {"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target}
+            )
     return feature_table(features, pa.int32())
 
 
@@ -82,7 +93,9 @@ def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
         for at, other in zip(alike, rng.permutation(alike), strict=True):
             given[at] = right[other]
     return [
-        2 * at + int(at == one) for question, one in zip(questions, given, strict=True) for at in range(len(question))
+        2 * at + int(at == one)
+        for question, one in zip(questions, given, strict=True)
+        for at in range(len(question))
     ]
 
 

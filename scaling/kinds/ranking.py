@@ -45,35 +45,51 @@ def outcomes(part: Part, task: TaskSpec) -> pa.Table:
         ids, found, relevant = search(part, stacked[:, depth], task)
         scored = METRICS[task.metric](found, relevant, part.language)
         if depth == 0:
-            names, shown, merged = ids, [" ".join(one) for one in found], [dict(outcome) for outcome in scored]
+            names, shown, merged = (
+                ids,
+                [" ".join(one) for one in found],
+                [dict(outcome) for outcome in scored],
+            )
         else:
             for whole, outcome in zip(merged, scored, strict=True):
                 whole.update(_at_depth(outcome, SWEEP[depth - 1]))
     return outcome_table(names, shown, merged)
 
 
-def _ranked(part: Part, vectors: np.ndarray, task: TaskSpec) -> tuple[list[str], list[list[str]], list[Any]]:
+def _ranked(
+    part: Part, vectors: np.ndarray, task: TaskSpec
+) -> tuple[list[str], list[list[str]], list[Any]]:
     queries, candidates = Side(part, vectors, "query"), Side(part, vectors, "candidate")
     if not candidates.ids:
-        raise ValueError(f"task {task.name}, {part.key}: no candidates, here or in a language that shares its own")
+        raise ValueError(
+            f"task {task.name}, {part.key}: no candidates, here or in a language that shares"
+            " its own"
+        )
     most = 1 if task.metric == "accuracy" else DEPTH
     _, nearest = top_k(unit_rows(queries.vectors), unit_rows(candidates.vectors), most)
     return queries.ids, [[candidates.ids[at] for at in row] for row in nearest], queries.relevant
 
 
-def _mined(part: Part, vectors: np.ndarray, task: TaskSpec) -> tuple[list[str], list[list[str]], list[Any]]:
+def _mined(
+    part: Part, vectors: np.ndarray, task: TaskSpec
+) -> tuple[list[str], list[list[str]], list[Any]]:
     """Pairs above the threshold that is best on the language's own dev sentences.
 
     The documented exception to "no target language in a selection": BUCC's metric is defined by it.
     """
     tuned = [Side(part, vectors, f"dev_{side}", unique=True) for side in ("query", "candidate")]
     if not tuned[0].ids:
-        raise ValueError(f"task {task.name}, {part.key}: no dev sentences (side dev_query) to tune the threshold on")
+        raise ValueError(
+            f"task {task.name}, {part.key}: no dev sentences (side dev_query) to tune the"
+            " threshold on"
+        )
     pairs, margins = mine(tuned[0].vectors, tuned[1].vectors)
     right = [tuned[1].ids[candidate] in tuned[0].relevant[query] for query, candidate in pairs]
     num_gold = sum(len(set(names)) for names in tuned[0].relevant)
     threshold, _ = best_threshold([float(margin) for margin in margins], right, num_gold)
-    queries, candidates = (Side(part, vectors, side, unique=True) for side in ("query", "candidate"))
+    queries, candidates = (
+        Side(part, vectors, side, unique=True) for side in ("query", "candidate")
+    )
     pairs, margins = mine(queries.vectors, candidates.vectors)
     found: list[list[str]] = [[] for _ in queries.ids]
     for (query, candidate), margin in zip(pairs, margins, strict=True):
@@ -97,11 +113,17 @@ def chance(part: Part, task: TaskSpec) -> float:
     if task.metric == "mining_f1":
         return 0.0
     total = part.rows["side"].to_pylist().count("candidate")
-    return 1 / total if task.metric == "accuracy" else min(1.0, sum(1 / rank for rank in range(1, DEPTH + 1)) / total)
+    return (
+        1 / total
+        if task.metric == "accuracy"
+        else min(1.0, sum(1 / rank for rank in range(1, DEPTH + 1)) / total)
+    )
 
 
 def share(parts: Sequence[Part]) -> Sequence[Part]:
-    """Languages without candidates of their own search those of all others (Mewsli-X: one pool, staged once)."""
+    """Languages without candidates of their own search those of all others (Mewsli-X: one pool,
+    staged once).
+    """
     has_own = ["candidate" in set(part.rows["side"].to_pylist()) for part in parts]
     if all(has_own):
         return parts

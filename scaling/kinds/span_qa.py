@@ -1,7 +1,9 @@
-"""Extractive question answering: a start and an end for each window of the document; <s> stands for no answer.
+"""Extractive question answering: a start and an end for each window of the document; <s> stands for
+no answer.
 
-As run_squad (Devlin et al. 2019) and XTREME's scripts: questions of at most 64 tokens, windows 128 tokens apart. The
-document is never cut, and the best span of all windows is the answer. Offsets count code points, as SQuAD's do.
+As run_squad (Devlin et al. 2019) and XTREME's scripts: questions of at most 64 tokens, windows 128
+tokens apart. The document is never cut, and the best span of all windows is the answer. Offsets
+count code points, as SQuAD's do.
 """
 
 from __future__ import annotations
@@ -38,12 +40,14 @@ def windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> question </s></s> window </s>; the first answer trains. A question that has none trains <s>.
+    """<s> question </s></s> window </s>; the first answer trains. A question that has none trains
+    <s>.
 
     An answer that is not in its document (start -1) is scored but not trained on.
     """
     contexts = rows["context"].to_pylist()
-    # A paragraph has several questions, and SQuAD's rows keep them together: each is tokenised once.
+    # A paragraph has several questions, and SQuAD's rows keep them together: each is tokenised
+    # once.
     distinct = {context: at for at, context in enumerate(dict.fromkeys(contexts))}
     documents = tokenizer.encode_batch(list(distinct), add_special_tokens=False)
     offsets = {context: token_offsets(documents[at], context) for context, at in distinct.items()}
@@ -55,28 +59,41 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
         starts, ends = offsets[context]
         gold: tuple[int, int] | None = None
         if answers:
-            gold = tokens_of(answers[0]["start"], answers[0]["start"] + len(answers[0]["text"]), starts, ends)
+            gold = tokens_of(
+                answers[0]["start"], answers[0]["start"] + len(answers[0]["text"]), starts, ends
+            )
         trained = not answers or (answers[0]["start"] >= 0 and gold is not None)
-        for window in _windowed(questions[index], documents[distinct[context]], most, recipe.max_length):
+        for window in _windowed(
+            questions[index], documents[distinct[context]], most, recipe.max_length
+        ):
             begin, end, first = window.pop("window")
             inside = trained and gold is not None and begin <= gold[0] and gold[1] < end
             shift = first - begin
             features.append(
                 window
                 | {
-                    "row": index, "unit": len(features) if trained else -1, "first": first,
-                    "starts": starts[begin:end], "ends": ends[begin:end],
+                    "row": index,
+                    "unit": len(features) if trained else -1,
+                    "first": first,
+                    "starts": starts[begin:end],
+                    "ends": ends[begin:end],
                     "target": [gold[0] + shift, gold[1] + shift] if inside and gold else [0, 0],
                 }
-            )  # fmt: skip
+            )
     # Units count from 0 without gaps, whatever was left out.
     units = iter(range(len(features)))
-    features = [feature | {"unit": next(units) if feature["unit"] >= 0 else -1} for feature in features]
+    features = [
+        feature | {"unit": next(units) if feature["unit"] >= 0 else -1} for feature in features
+    ]
     numbers = pa.list_(pa.int32())
-    return feature_table(features, numbers, {"first": pa.int32(), "starts": numbers, "ends": numbers})
+    return feature_table(
+        features, numbers, {"first": pa.int32(), "starts": numbers, "ends": numbers}
+    )
 
 
-def _windowed(question: Encoding, document: Encoding, most: int, max_length: int) -> Iterator[dict[str, Any]]:
+def _windowed(
+    question: Encoding, document: Encoding, most: int, max_length: int
+) -> Iterator[dict[str, Any]]:
     asked = [BOS, *question.ids[:most], EOS, EOS]
     for begin, end in windows(len(document.ids), max_length - len(asked) - 1):
         yield {
@@ -88,7 +105,10 @@ def _windowed(question: Encoding, document: Encoding, most: int, max_length: int
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
     logits = head(hidden).float().masked_fill(mask.unsqueeze(-1) == 0, -torch.inf)
-    ends = [nn.functional.cross_entropy(logits[..., at], targets[:, at], reduction="sum") for at in (0, 1)]
+    ends = [
+        nn.functional.cross_entropy(logits[..., at], targets[:, at], reduction="sum")
+        for at in (0, 1)
+    ]
     return (ends[0] + ends[1]) / 2
 
 
@@ -122,7 +142,9 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 def _chance(part: Part, task: TaskSpec) -> float:
     """Of never answering."""
     answers = _answers(part)
-    return next(iter(aggregate(METRICS[task.metric]([""] * len(answers), answers, part.language)).values()))
+    return next(
+        iter(aggregate(METRICS[task.metric]([""] * len(answers), answers, part.language)).values())
+    )
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:

@@ -11,12 +11,16 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 MAX_ANSWER = 64
-"""Tokens of an answer. run_squad allows 30, for English word pieces; Thai and Greek take more tokens for the same."""
+"""Tokens of an answer. run_squad allows 30, for English word pieces; Thai and Greek take more
+tokens for the same.
+"""
 
 
 @dataclass(frozen=True)
 class Spans:
-    """The best answer so far: characters start..end of the document, its score, and the score of no answer."""
+    """The best answer so far: characters start..end of the document, its score, and the score of no
+    answer.
+    """
 
     start: int = 0
     end: int = 0
@@ -24,15 +28,19 @@ class Spans:
     null: float = np.inf
 
     def better(self, other: Spans) -> Spans:
-        """Over windows: the best span; no answer counts for as much as in the window that likes it least."""
+        """Over windows: the best span; no answer counts for as much as in the window that likes it
+        least.
+        """
         winner = self if self.score >= other.score else other
         return Spans(winner.start, winner.end, winner.score, min(self.null, other.null))
 
 
 def token_offsets(encoding: Encoding, text: str) -> tuple[list[int], list[int]]:
-    """Code-point starts and ends of the tokens, without the white space that a word's first token takes with it.
+    """Code-point starts and ends of the tokens, without the white space that a word's first token
+    takes with it.
 
-    A token of white space alone is empty. Several tokens may cover one character (a ligature), which all of them get.
+    A token of white space alone is empty. Several tokens may cover one character (a ligature),
+    which all of them get.
     """
     starts, ends = [], []
     for start, end in encoding.offsets:
@@ -50,13 +58,20 @@ def _is_blank(character: str) -> bool:
     return character.isspace() or character in "\ufeff\u200b"
 
 
-def tokens_of(begin: int, end: int, starts: Sequence[int], ends: Sequence[int]) -> tuple[int, int] | None:
+def tokens_of(
+    begin: int, end: int, starts: Sequence[int], ends: Sequence[int]
+) -> tuple[int, int] | None:
     """First and last token that share a character with begin..end; None if none does.
 
-    The word mark may claim the character that the next token has too ('▁' and '北京' both from 0): it is left out.
+    The word mark may claim the character that the next token has too ('▁' and '北京' both from 0):
+    it is left out.
     """
     # Token ends never fall, but for such marks; a plain scan is quick enough, once per question.
-    found = [at for at, (a, b) in enumerate(zip(starts, ends, strict=True)) if a < end and b > begin and a < b]
+    found = [
+        at
+        for at, (a, b) in enumerate(zip(starts, ends, strict=True))
+        if a < end and b > begin and a < b
+    ]
     if not found:
         return None
     first = found[0]
@@ -66,11 +81,15 @@ def tokens_of(begin: int, end: int, starts: Sequence[int], ends: Sequence[int]) 
 
 
 def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
-    """Whether the first answer begins and ends where tokens do, so that a reader of tokens can give exactly it.
+    """Whether the first answer begins and ends where tokens do, so that a reader of tokens can give
+    exactly it.
 
-    Thai and Chinese have pieces across the ends of about one answer in a hundred; upstream data have half words.
+    Thai and Chinese have pieces across the ends of about one answer in a hundred; upstream data
+    have half words.
     """
-    starts, ends = token_offsets(tokenizer.encode(row["context"], add_special_tokens=False), row["context"])
+    starts, ends = token_offsets(
+        tokenizer.encode(row["context"], add_special_tokens=False), row["context"]
+    )
     begin = row["answers"][0]["start"]
     end = begin + len(row["answers"][0]["text"])
     found = tokens_of(begin, end, starts, ends)
@@ -88,7 +107,10 @@ def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Seque
     count = len(starts)
     if count == 0:
         return Spans(null=null)
-    begin, end = logits[first : first + count, 0].astype(np.float64), logits[first : first + count, 1]
+    begin, end = (
+        logits[first : first + count, 0].astype(np.float64),
+        logits[first : first + count, 1],
+    )
     # Tokens of nothing but white space are no end of an answer.
     empty = np.asarray(starts) >= np.asarray(ends)
     begin, end = np.where(empty, -np.inf, begin), np.where(empty, -np.inf, end.astype(np.float64))

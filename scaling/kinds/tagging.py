@@ -1,4 +1,6 @@
-"""Tagging of words: the label of a word stands on its first subword. Nothing is cut: long sentences are windowed."""
+"""Tagging of words: the label of a word stands on its first subword. Nothing is cut: long sentences
+are windowed.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,15 @@ from scaling.recipes import Recipe
 from scaling.spec import known
 from scaling.tasks import TaskSpec
 
-# Share of a later window that repeats what came before, unlabelled, so that its first words have a left context.
+# Share of a later window that repeats what came before, unlabelled, so that its first words have a
+# left context.
 _CONTEXT = 0.25
 
 
 def windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
-    """(first word of context, first word, end): every word is in one window, behind as much context as fits."""
+    """(first word of context, first word, end): every word is in one window, behind as much context
+    as fits.
+    """
     start = 0
     while start < len(lengths):
         begin, total = start, 0
@@ -60,19 +65,26 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
             for word in range(begin, end):
                 ids += pieces[word][:room]
                 label = numbers[known(f"tag of task {task.name}", tags[word], numbers)]
-                target += [label if word >= start else IGNORED] + [IGNORED] * (len(pieces[word][:room]) - 1)
+                target += [label if word >= start else IGNORED] + [IGNORED] * (
+                    len(pieces[word][:room]) - 1
+                )
             features.append(
                 {
-                    "row": index, "unit": len(features), "input_ids": [*ids, EOS], "target": [*target, IGNORED],
+                    "row": index,
+                    "unit": len(features),
+                    "input_ids": [*ids, EOS],
+                    "target": [*target, IGNORED],
                     "cut": any(len(piece) > room for piece in pieces[start:end]),
                 }
-            )  # fmt: skip
+            )
     return feature_table(features, pa.list_(pa.int32()))
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
     logits = head(hidden).float()
-    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    return nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
@@ -81,9 +93,13 @@ def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     guessed: list[list[str]] = [[] for _ in range(part.rows.num_rows)]
-    sequences = zip(part.features["row"].to_pylist(), part.features["target"].to_pylist(), strict=True)
+    sequences = zip(
+        part.features["row"].to_pylist(), part.features["target"].to_pylist(), strict=True
+    )
     for (row, target), labels in zip(sequences, part.predictions, strict=True):
-        guessed[row] += [task.labels[label] for label, due in zip(labels, target, strict=True) if due != IGNORED]
+        guessed[row] += [
+            task.labels[label] for label, due in zip(labels, target, strict=True) if due != IGNORED
+        ]
     outcomes = METRICS[task.metric](guessed, part.rows["tags"].to_pylist(), part.language)
     return outcome_table(part.rows["id"].to_pylist(), [" ".join(row) for row in guessed], outcomes)
 
@@ -114,7 +130,9 @@ TAGGING = Kind(
     head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe),
     targets=_targets,
     loss=_loss,
-    loss_weight=lambda targets: float(sum(label != IGNORED for target in targets for label in target)),
+    loss_weight=lambda targets: float(
+        sum(label != IGNORED for target in targets for label in target)
+    ),
     predict=_predict,
     per_token=True,
     outcomes=_outcomes,

@@ -1,9 +1,9 @@
 """Exact match and token F1 of answer spans: SQuAD 1.1, SQuAD 2.0 and MLQA.
 
-Rules read in the official scorers: evaluate-v1.1.py and evaluate-v2.0.py of SQuAD, mlqa_evaluation_v1.py at
-facebookresearch/MLQA@5ef5c73. A prediction is a string, a reference the list of acceptable answers.
-XQuAD and TyDiQA-GoldP are scored with SQuAD 1.1's English rules in every language (the organisers' choice:
-XQuAD's README; XTREME's evaluate.py).
+Rules read in the official scorers: evaluate-v1.1.py and evaluate-v2.0.py of SQuAD,
+mlqa_evaluation_v1.py at facebookresearch/MLQA@5ef5c73. A prediction is a string, a reference the
+list of acceptable answers. XQuAD and TyDiQA-GoldP are scored with SQuAD 1.1's English rules in
+every language (the organisers' choice: XQuAD's README; XTREME's evaluate.py).
 """
 
 from __future__ import annotations
@@ -23,25 +23,35 @@ _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ENGLISH_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
-def squad1(predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "") -> list[Outcome]:
-    """`f1`, `exact_match` and their mean (XTREME-R's score of a QA task), best over the answers, SQuAD 1.1's rules.
+def squad1(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = ""
+) -> list[Outcome]:
+    """`f1`, `exact_match` and their mean (XTREME-R's score of a QA task), best over the answers,
+    SQuAD 1.1's rules.
 
-    Where an answer is nothing but articles and punctuation, exact match can be 1 with an F1 of 0: so in the original.
+    Where an answer is nothing but articles and punctuation, exact match can be 1 with an F1 of 0:
+    so in the original.
     """
     return _scored(predictions, references, normalise_english)
 
 
-def mlqa(predictions: Sequence[str], references: Sequence[Sequence[str]], language: str) -> list[Outcome]:
-    """As `squad1`, with MLQA's normalisation of the language of the answer: ar, de, en, es, hi, vi or zh."""
+def mlqa(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str
+) -> list[Outcome]:
+    """As `squad1`, with MLQA's normalisation of the language of the answer: ar, de, en, es, hi, vi
+    or zh.
+    """
     known("language of MLQA", language, _MLQA_ARTICLES)
     return _scored(predictions, references, lambda text: normalise_mlqa(text, language))
 
 
-def squad2(predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "") -> list[Outcome]:
+def squad2(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = ""
+) -> list[Outcome]:
     """SQuAD 2.0: a question without answers is right if and only if the prediction is empty.
 
-    `f1`, `exact_match`, their mean, and the same for questions with (`has_answer_*`) and without an answer
-    (`no_answer_accuracy`). The prediction is final: no threshold is chosen on the test set.
+    `f1`, `exact_match`, their mean, and the same for questions with (`has_answer_*`) and without an
+    answer (`no_answer_accuracy`). The prediction is final: no threshold is chosen on the test set.
     """
     outcomes: list[Outcome] = []
     for prediction, answers in pairs(predictions, references):
@@ -49,7 +59,10 @@ def squad2(predictions: Sequence[str], references: Sequence[Sequence[str]], lang
         predicted = normalise_english(prediction)
         exact = float(predicted in golds)
         # Unlike 1.1, two empty token lists agree.
-        f1 = max(float(predicted == gold) if not (predicted and gold) else _token_f1(predicted, gold) for gold in golds)
+        f1 = max(
+            float(predicted == gold) if not (predicted and gold) else _token_f1(predicted, gold)
+            for gold in golds
+        )
         outcomes.append(
             _outcome(f1, exact)
             | {
@@ -67,9 +80,13 @@ def _scored(
     outcomes: list[Outcome] = []
     for number, (prediction, answers) in enumerate(pairs(predictions, references)):
         if not answers:
-            raise ValueError(f"question {number} has no answers: score unanswerable questions with squad2")
+            raise ValueError(
+                f"question {number} has no answers: score unanswerable questions with squad2"
+            )
         predicted, golds = normalise(prediction), [normalise(answer) for answer in answers]
-        outcomes.append(_outcome(max(_token_f1(predicted, gold) for gold in golds), float(predicted in golds)))
+        outcomes.append(
+            _outcome(max(_token_f1(predicted, gold) for gold in golds), float(predicted in golds))
+        )
     return outcomes
 
 
@@ -89,8 +106,8 @@ def normalise_english(text: str) -> str:
     return " ".join(_ENGLISH_ARTICLES.sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
 
 
-# Articles by language; Hindi and Chinese have none. Arabic's is cut out of words as well: the official pattern
-# '\sال^|ال' can only match its second half, at any place in a word.
+# Articles by language; Hindi and Chinese have none. Arabic's is cut out of words as well: the
+# official pattern '\sال^|ال' can only match its second half, at any place in a word.
 _MLQA_ARTICLES: dict[str, re.Pattern[str] | None] = {
     "ar": re.compile("ال"),
     "de": re.compile(r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
@@ -104,7 +121,9 @@ _HAN = re.compile("([\u4e00-\u9fa5])")
 
 
 def normalise_mlqa(text: str, language: str) -> str:
-    """Lower case, without Unicode punctuation and the language's articles; Chinese one token per character."""
+    """Lower case, without Unicode punctuation and the language's articles; Chinese one token per
+    character.
+    """
     articles = _MLQA_ARTICLES[get_language(language).code]
     text = "".join(character for character in text.lower() if not _is_punctuation(character))
     if articles:

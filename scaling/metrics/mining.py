@@ -1,8 +1,10 @@
-"""BUCC 2018: pairs of translations mined by margin, and the F1 of the pairs above a threshold set on dev data.
+"""BUCC 2018: pairs of translations mined by margin, and the F1 of the pairs above a threshold set
+on dev data.
 
-The method of Artetxe & Schwenk 2019 (arXiv 1811.01136) as XTREME runs it (google-research/xtreme, utils_retrieve.py):
-ratio margin over the k nearest neighbours of both sides, best pairs of both directions, greedy one to one.
-Both sides hold unique sentences: XTREME drops repeated ones before mining.
+The method of Artetxe & Schwenk 2019 (arXiv 1811.01136) as XTREME runs it (google-research/xtreme,
+utils_retrieve.py): ratio margin over the k nearest neighbours of both sides, best pairs of both
+directions, greedy one to one. Both sides hold unique sentences: XTREME drops repeated ones before
+mining.
 """
 
 from __future__ import annotations
@@ -22,14 +24,19 @@ NEIGHBOURS = 4
 def mine(
     queries: NDArray[np.floating], candidates: NDArray[np.floating], neighbours: int = NEIGHBOURS
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pairs (n, 2) of query and candidate index, each index in one pair at most, and margins (n,), best pair first.
+    """Pairs (n, 2) of query and candidate index, each index in one pair at most, and margins (n,),
+    best pair first.
 
-    margin(x, y) = cos(x, y) / ((mean cos of x to its k nearest + mean cos of y to its k nearest) / 2).
+    margin(x, y) = cos(x, y) / ((mean cos of x to its k nearest + mean cos of y to its k nearest) /
+    2).
     """
     queries, candidates = unit_rows(queries), unit_rows(candidates)
     forward, ahead = top_k(queries, candidates, neighbours)
     backward, behind = top_k(candidates, queries, neighbours)
-    of_query, of_candidate = forward.mean(axis=1, dtype=np.float64), backward.mean(axis=1, dtype=np.float64)
+    of_query, of_candidate = (
+        forward.mean(axis=1, dtype=np.float64),
+        backward.mean(axis=1, dtype=np.float64),
+    )
     margins_ahead = forward / ((of_query[:, None] + of_candidate[ahead]) / 2)
     margins_behind = backward / ((of_candidate[:, None] + of_query[behind]) / 2)
     found = [
@@ -59,11 +66,15 @@ def _one_to_one(
     return found[kept], margins[kept]
 
 
-def best_threshold(margins: Sequence[float], right: Sequence[bool], num_gold: int) -> tuple[float, float]:
-    """(threshold, F1 on these pairs): the cut of largest F1 over mined pairs, best first, of which `right` are gold.
+def best_threshold(
+    margins: Sequence[float], right: Sequence[bool], num_gold: int
+) -> tuple[float, float]:
+    """(threshold, F1 on these pairs): the cut of largest F1 over mined pairs, best first, of which
+    `right` are gold.
 
-    Between two margins the threshold is their mean; below the last pair it is that pair's margin. A cut never falls
-    between equal margins. Where no pair is right it lies above all: (infinity, 0.0).
+    Between two margins the threshold is their mean; below the last pair it is that pair's margin. A
+    cut never falls between equal margins. Where no pair is right it lies above all: (infinity,
+    0.0).
     """
     threshold, best, correct = float("inf"), 0.0, 0
     for count, (margin, is_right) in enumerate(pairs(margins, right), start=1):
@@ -78,9 +89,12 @@ def best_threshold(margins: Sequence[float], right: Sequence[bool], num_gold: in
 
 
 def mining_f1(
-    predictions: Sequence[Collection[str]], references: Sequence[Collection[str]], language: str = ""
+    predictions: Sequence[Collection[str]],
+    references: Sequence[Collection[str]],
+    language: str = "",
 ) -> list[Outcome]:
-    """`mining_f1`, `mining_precision`, `mining_recall`: for each query the mined candidate ids against the gold ones.
+    """`mining_f1`, `mining_precision`, `mining_recall`: for each query the mined candidate ids
+    against the gold ones.
 
     Most queries have neither; they count as examples and change nothing.
     """

@@ -1,9 +1,12 @@
-"""Outcomes: what one example contributes to a score. Every number of the report is computed from stored outcomes.
+"""Outcomes: what one example contributes to a score. Every number of the report is computed from
+stored outcomes.
 
 Two sorts of columns, told apart by name:
 
-- `X_correct`, `X_predicted`, `X_gold` are counts; summed over the examples they give `X_precision`, `X_recall`, `X_f1`;
-- any other column is a score of the example, 0..1, averaged over the examples that have one. None means that the
+- `X_correct`, `X_predicted`, `X_gold` are counts; summed over the examples they give `X_precision`,
+`X_recall`, `X_f1`;
+- any other column is a score of the example, 0..1, averaged over the examples that have one. None
+means that the
   score does not apply to the example (a no-answer score of a question that has an answer).
 """
 
@@ -18,7 +21,8 @@ Outcome = Mapping[str, float | None]
 Metric = Callable[[Sequence[Any], Sequence[Any], str], list[Outcome]]
 """(predictions, references, language) → one outcome per example, in the same order.
 
-The two sequences are aligned and of equal length; `language` is our code (only MLQA's rules look at it).
+The two sequences are aligned and of equal length; `language` is our code (only MLQA's rules look at
+it).
 """
 
 
@@ -29,15 +33,20 @@ def pairs(predictions: Sequence[Any], references: Sequence[Any]) -> zip[tuple[An
     return zip(predictions, references, strict=True)
 
 
-def precision_recall_f1(correct: float, predicted: float, gold: float) -> tuple[float, float, float]:
-    """Micro-averaged, 0..1. Nothing predicted or nothing to find scores 0, as in seqeval and LASER."""
+def precision_recall_f1(
+    correct: float, predicted: float, gold: float
+) -> tuple[float, float, float]:
+    """Micro-averaged, 0..1. Nothing predicted or nothing to find scores 0, as in seqeval and
+    LASER.
+    """
     precision = correct / predicted if predicted else 0.0
     recall = correct / gold if gold else 0.0
     return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0
 
 
 def aggregate(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Score name → value, 0..1, the main score first. A score that applies to no example is left out.
+    """Score name → value, 0..1, the main score first. A score that applies to no example is left
+    out.
 
     Raises ValueError for no outcomes at all: no score is invented for an empty test set.
     """
@@ -48,7 +57,9 @@ def aggregate(outcomes: Sequence[Outcome]) -> dict[str, float]:
         values = [value for outcome in outcomes if (value := outcome[column]) is not None]
         stem = column.removesuffix("_correct")
         if stem != column:
-            totals = (sum(outcome[f"{stem}_{part}"] or 0 for outcome in outcomes) for part in _COUNTED)
+            totals = (
+                sum(outcome[f"{stem}_{part}"] or 0 for outcome in outcomes) for part in _COUNTED
+            )
             precision, recall, f1 = precision_recall_f1(*totals)
             scores |= {f"{stem}_f1": f1, f"{stem}_precision": precision, f"{stem}_recall": recall}
         elif not column.endswith(("_predicted", "_gold")) and values:

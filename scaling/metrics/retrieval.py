@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 QUERY_BLOCK = 1024
 """Queries scored at a time."""
 SCORE_BLOCK = 8_388_608
-"""Scores held at a time (32 MiB of float32); with every score a new best, the peak is about ten times that."""
+"""Scores held at a time (32 MiB of float32); with every score a new best, the peak is about ten
+times that.
+"""
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Rows scaled to length 1 (a copy), so that a dot product is a cosine; rows of zeros stay zeros."""
+    """Rows scaled to length 1 (a copy), so that a dot product is a cosine; rows of zeros stay
+    zeros.
+    """
     vectors = np.array(vectors, dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=vectors, where=lengths > 0)
@@ -21,17 +25,24 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 def top_k(
     queries: NDArray[np.float32], candidates: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The k candidates of largest dot product for each query: scores and indices, both (num_queries, min(k, n)).
+    """The k candidates of largest dot product for each query: scores and indices, both
+    (num_queries, min(k, n)).
 
-    Best first; of equal scores the lower index first. `candidates` may be a memory map: it is read block by block.
-    Raises ValueError for shapes that do not fit and for scores that are not numbers.
+    Best first; of equal scores the lower index first. `candidates` may be a memory map: it is read
+    block by block. Raises ValueError for shapes that do not fit and for scores that are not
+    numbers.
     """
     if queries.ndim != 2 or candidates.ndim != 2 or queries.shape[1] != candidates.shape[1]:
-        raise ValueError(f"queries {queries.shape} and candidates {candidates.shape} must be (n, d) with one d")
+        raise ValueError(
+            f"queries {queries.shape} and candidates {candidates.shape} must be (n, d) with one d"
+        )
     if k < 1 or not len(candidates):
         raise ValueError(f"cannot find {k} of {len(candidates)} candidates")
     k = min(k, len(candidates))
-    parts = [_block(queries[at : at + QUERY_BLOCK], candidates, k) for at in range(0, len(queries), QUERY_BLOCK)]
+    parts = [
+        _block(queries[at : at + QUERY_BLOCK], candidates, k)
+        for at in range(0, len(queries), QUERY_BLOCK)
+    ]
     if not parts:
         return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
@@ -40,7 +51,9 @@ def top_k(
 def _block(
     queries: NDArray[np.float32], candidates: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Blocks of candidates of doubling size: after the first, few scores beat the k-th best so far."""
+    """Blocks of candidates of doubling size: after the first, few scores beat the k-th best so
+    far.
+    """
     limit = max(k, SCORE_BLOCK // len(queries))
     end = min(max(k, 256), len(candidates))
     scores = _scores(queries, candidates[:end])

@@ -1,17 +1,21 @@
 """Span F1 of tag sequences, equal to seqeval 1.2.2 in its default mode (that of conlleval).
 
 XTREME scores named entities and, with the same call, bare part-of-speech tags (evaluate.py at
-google-research/xtreme@0918248). On bare tags the rules have consequences that one must know to compare numbers:
+google-research/xtreme@0918248). On bare tags the rules have consequences that one must know to
+compare numbers:
 
-- a tag is read as prefix + type, NOUN as `N` + `OUN`; a run of one tag is one span, right only as a whole;
-- SCONJ and SYM begin with S and INTJ with I, which are prefixes of their own: each SCONJ is a span of one word;
+- a tag is read as prefix + type, NOUN as `N` + `OUN`; a run of one tag is one span, right only as a
+whole;
+- SCONJ and SYM begin with S and INTJ with I, which are prefixes of their own: each SCONJ is a span
+of one word;
 - CCONJ and SCONJ have the same type, CONJ, and are not told apart;
-- X has the empty type, as O has: an X at the end of a sentence is no span, and an X at the start of any sentence
+- X has the empty type, as O has: an X at the end of a sentence is no span, and an X at the start of
+any sentence
   but the first begins where the span before it began.
 
-The last point ties a sentence to the one before it, so outcomes are computed over the whole file in its order.
-seqeval before 1.0 read bare tags differently (the type was the whole tag): published UD-POS numbers of 2020 can
-differ from ours by this alone.
+The last point ties a sentence to the one before it, so outcomes are computed over the whole file in
+its order. seqeval before 1.0 read bare tags differently (the type was the whole tag): published
+UD-POS numbers of 2020 can differ from ours by this alone.
 """
 
 from __future__ import annotations
@@ -21,19 +25,24 @@ from collections.abc import Iterator, Sequence
 from scaling.metrics.outcomes import Outcome, pairs
 
 Span = tuple[str, int, int]
-"""Type, first word and last word, positions counted over the whole file with one between sentences."""
+"""Type, first word and last word, positions counted over the whole file with one between
+sentences.
+"""
 
 
 def span_f1(
     predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], language: str = ""
 ) -> list[Outcome]:
-    """`span_f1`, `span_precision`, `span_recall` of tag sequences (BIO, IOBES or bare tags), one outcome a sentence.
+    """`span_f1`, `span_precision`, `span_recall` of tag sequences (BIO, IOBES or bare tags), one
+    outcome a sentence.
 
     Raises ValueError where a sentence has another number of predicted than of gold tags.
     """
     for number, (predicted, gold) in enumerate(pairs(predictions, references)):
         if len(predicted) != len(gold):
-            raise ValueError(f"sentence {number} has {len(predicted)} predicted and {len(gold)} gold tags")
+            raise ValueError(
+                f"sentence {number} has {len(predicted)} predicted and {len(gold)} gold tags"
+            )
     return [
         {
             "span_correct": len(predicted & gold),
@@ -74,4 +83,6 @@ def _starts(prefix: str, kind: str, next_prefix: str, next_kind: str) -> bool:
     """Whether a span starts with the second of two words."""
     if next_prefix in "BS":
         return True
-    return (prefix in "ESO" and next_prefix in "EI") or (next_prefix not in "O." and kind != next_kind)
+    return (prefix in "ESO" and next_prefix in "EI") or (
+        next_prefix not in "O." and kind != next_kind
+    )

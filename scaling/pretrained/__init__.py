@@ -1,1 +1,3 @@
-"""Pretrained weights → a Hugging Face directory in the store, hashed, once. Workers read only that."""
+"""Pretrained weights → a Hugging Face directory in the store, hashed, once. Workers read only
+that.
+"""

@@ -16,16 +16,24 @@ CLASSES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def make_config(architecture: str, fields: Mapping[str, Any], dropout: float, attention: str = "sdpa") -> Any:
+def make_config(
+    architecture: str, fields: Mapping[str, Any], dropout: float, attention: str = "sdpa"
+) -> Any:
     """The Hugging Face configuration of a `config.json`, for the named architecture."""
     config_class, _ = CLASSES[architecture]
-    raw = {key: value for key, value in fields.items() if key not in ("model_type", "architectures", "dtype")}
+    raw = {
+        key: value
+        for key, value in fields.items()
+        if key not in ("model_type", "architectures", "dtype")
+    }
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     return config_class(**{**raw, **rates, "attn_implementation": attention})
 
 
 def empty_encoder(architecture: str, config: Any) -> nn.Module:
-    """The encoder, its parameters allocated and not set: nothing is drawn only to be overwritten."""
+    """The encoder, its parameters allocated and not set: nothing is drawn only to be
+    overwritten.
+    """
     _, model_class = CLASSES[architecture]
     with no_init_weights():
         return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]

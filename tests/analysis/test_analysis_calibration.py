@@ -1,4 +1,6 @@
-"""A quick A1, and the mutation that must break it: the whole of A1–A10 is `make bench-calibration`."""
+"""A quick A1, and the mutation that must break it: the whole of A1–A10 is `make
+bench-calibration`.
+"""
 
 from __future__ import annotations
 

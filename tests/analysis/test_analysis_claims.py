@@ -14,7 +14,15 @@ from analysis.panel import size_table
 from analysis.synthetic import study
 from scaling.question import Question
 
-GAINS = {"squad1": 6.0, "mnli": 5.0, "squad2": 5.0, "hellaswag": 5.0, "qqp": 0.0, "multitask": 6.0, "mlm-mix": 0.0}
+GAINS = {
+    "squad1": 6.0,
+    "mnli": 5.0,
+    "squad2": 5.0,
+    "hellaswag": 5.0,
+    "qqp": 0.0,
+    "multitask": 6.0,
+    "mlm-mix": 0.0,
+}
 KINDS = {"tatoeba": "retrieval", "tydiqa": "span_qa"}
 
 
@@ -33,9 +41,18 @@ def checked() -> dict[tuple[str, str], Checked]:
         extra = {"tatoeba": 8.0, "tydiqa": 3.0, "xnli": -5.0}[target]
         return GAINS[arm] + (extra if arm != "mlm-mix" else -1.0)
 
-    frame = study(gain=gain, arms=tuple(GAINS), targets={t: languages for t in ("tatoeba", "tydiqa", "xnli")},
-                  run_sd=0.2, checkpoint_sd=0.1, language_sd=0.2, models=("xlm-r-base", "xlm-r-xxl"))  # fmt: skip
-    frame = frame.with_columns(pl.col("target").replace_strict(KINDS, default=pl.col("kind")).alias("kind"))
+    frame = study(
+        gain=gain,
+        arms=tuple(GAINS),
+        targets={t: languages for t in ("tatoeba", "tydiqa", "xnli")},
+        run_sd=0.2,
+        checkpoint_sd=0.1,
+        language_sd=0.2,
+        models=("xlm-r-base", "xlm-r-xxl"),
+    )
+    frame = frame.with_columns(
+        pl.col("target").replace_strict(KINDS, default=pl.col("kind")).alias("kind")
+    )
     # English dev sides with SQuAD everywhere.
     dev = pl.when(pl.col("arm") == "squad1").then(0.9).otherwise(0.8).alias("english_dev")
     return _check(PHANG2020, frame.with_columns(dev))
@@ -59,7 +76,8 @@ def test_phang2020(checked: dict[tuple[str, str], Checked], name: str, status: s
 
 
 def test_the_best_arm_is_chosen_on_english_dev(checked: dict[tuple[str, str], Checked]) -> None:
-    # SQuAD everywhere: 6 + (8 + 3 − 5)/3 points, though another arm may score more on a test language.
+    # SQuAD everywhere: 6 + (8 + 3 − 5)/3 points, though another arm may score more on a test
+    # language.
     assert checked["best per target", "XXL"].estimate == pytest.approx(8.0, abs=0.5)
 
 

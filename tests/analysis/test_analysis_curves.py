@@ -14,7 +14,7 @@ from analysis.curves import (
     isotonic,
     leave_largest_out,
     predict_saturating,
-)  # fmt: skip
+)
 from analysis.panel import TooFewScales
 from analysis.power import (
     Ledger,
@@ -25,7 +25,7 @@ from analysis.power import (
     power_of,
     seeds_needed,
     seeds_to_affirm,
-)  # fmt: skip
+)
 from analysis.sensitivity import permutation_p
 from analysis.shapes import candidates, shape_test
 from analysis.slope import slope
@@ -64,7 +64,10 @@ def test_too_few_sizes_are_refused() -> None:
 def test_leave_largest_out_prefers_the_truth() -> None:
     rng = np.random.default_rng(0)
     line = 4 - 1.5 * (X - X[0]) + 0.05 * rng.normal(size=(20, 4))
-    assert min(leave_largest_out(line, X), key=leave_largest_out(line, X).__getitem__) == "linear in log scale"
+    assert (
+        min(leave_largest_out(line, X), key=leave_largest_out(line, X).__getitem__)
+        == "linear in log scale"
+    )
     curve = 1 + 5 * 10.0 ** (-2 * (X - X[0])) + 0.02 * rng.normal(size=(20, 4))
     errors = leave_largest_out(curve, X)
     assert errors["saturating, shared exponent"] < errors["linear in log scale"]
@@ -83,7 +86,9 @@ def test_shapes_and_their_critical_value() -> None:
     # Between one t test's 2.306 and Bonferroni's for five.
     assert 2.6 < result.critical < 3.2
     assert (result.p < 0.05).mean() < 0.08
-    step = np.where(np.arange(4) < 3, 2.0, 0.0)[:, None] + 0.2 * np.random.default_rng(1).normal(size=(4, 3))
+    step = np.where(np.arange(4) < 3, 2.0, 0.0)[:, None] + 0.2 * np.random.default_rng(1).normal(
+        size=(4, 3)
+    )
     found = shape_test(step, X)
     assert found.names[int(found.best)] == "step at size 4"
     assert float(found.p) < 0.01
@@ -91,7 +96,11 @@ def test_shapes_and_their_critical_value() -> None:
 
 def test_detectable_slopes_of_the_specification() -> None:
     # statistics §4.4: gain SD → smallest slope with 80 % power at 3, 5, 10 seeds.
-    for sd, want in {0.25: (0.36, 0.26, 0.18), 1.0: (1.46, 1.05, 0.72), 1.4: (2.04, 1.47, 1.01)}.items():
+    for sd, want in {
+        0.25: (0.36, 0.26, 0.18),
+        1.0: (1.46, 1.05, 0.72),
+        1.4: (2.04, 1.47, 1.01),
+    }.items():
         got = [detectable(sd, X, [seeds] * 4) for seeds in (3, 5, 10)]
         np.testing.assert_allclose(got, want, atol=0.011)
     assert detectable(1.0, X[:3], [3] * 3) == pytest.approx(2.39, abs=0.01)
@@ -121,7 +130,10 @@ def test_advice_goes_where_it_pays() -> None:
 def test_baselines_do_not_average_out_over_arms() -> None:
     ledger = Ledger(baseline=1.0, run=0.0, checkpoint=0.0, language=0.0)
     assert ledger.pooled_variance(arms=9, targets=1, languages=50) == 1.0
-    assert [row["seeds"] for row in planned_grid(ledger, X, arms=1, targets=4, languages=5, seeds=(3, 5))] == [3, 5]
+    assert [
+        row["seeds"]
+        for row in planned_grid(ledger, X, arms=1, targets=4, languages=5, seeds=(3, 5))
+    ] == [3, 5]
 
 
 def test_bootstrap_band_is_near_the_t_interval() -> None:

@@ -41,7 +41,8 @@ def test_slope_by_hand() -> None:
     r = np.array([[4.0, 6.0], [3.0, 3.0], [1.0, 2.0]])
     x = np.array([0.0, 1.0, 2.0])
     result = slope(r, x)
-    # means 5, 3, 1.5; weights −½, 0, ½; pooled variance (2 + 0 + ½)/3 on 3 df; se² = (2.5/3)·(¼ + ¼)/2.
+    # means 5, 3, 1.5; weights −½, 0, ½; pooled variance (2 + 0 + ½)/3 on 3 df; se² = (2.5/3)·(¼ +
+    # ¼)/2.
     assert result.estimate == pytest.approx(-1.75)
     assert result.se_pooled == pytest.approx((2.5 / 3 * 0.25) ** 0.5)
     assert result.df_pooled == 3
@@ -61,7 +62,13 @@ def test_residual_slope_is_ordinary_least_squares() -> None:
 
 
 def test_gains_by_hand() -> None:
-    frame = study(models=("xlm-r-base", "xlm-r-large"), arms=("mnli",), targets={"panx": ("sw",)}, seeds=1, n=99)
+    frame = study(
+        models=("xlm-r-base", "xlm-r-large"),
+        arms=("mnli",),
+        targets={"panx": ("sw",)},
+        seeds=1,
+        n=99,
+    )
     frame = frame.with_columns(
         pl.when(pl.col("arm") == "none").then(pl.lit(0.5)).otherwise(pl.lit(0.75)).alias("value")
     )
@@ -73,9 +80,16 @@ def test_gains_by_hand() -> None:
 
 def test_controls_are_not_pooled() -> None:
     roles = {
-        "mnli": "single", "a-then-b": "sequence", "all": "multitask", "mix": "mlm-mix", "mt": "translated",
-        "wiki": "mlm", "same-time": "pairwise", "swahili": "adapted", "longer": "control",
-    }  # fmt: skip
+        "mnli": "single",
+        "a-then-b": "sequence",
+        "all": "multitask",
+        "mix": "mlm-mix",
+        "mt": "translated",
+        "wiki": "mlm",
+        "same-time": "pairwise",
+        "swahili": "adapted",
+        "longer": "control",
+    }
     frame = study(arms=tuple(roles), seeds=1)
     frame = frame.with_columns(pl.col("arm").replace_strict(roles, default="none").alias("role"))
     pooled = pair_gains(check_tidy(frame)).filter(pl.col("pooled"))["arm"].unique()
@@ -83,7 +97,9 @@ def test_controls_are_not_pooled() -> None:
 
 
 def test_dev_rows_and_other_metrics_do_not_count(falling: pl.DataFrame) -> None:
-    other = falling.with_columns(pl.lit("em").alias("metric"), pl.lit(False).alias("main"), pl.lit(0.0).alias("value"))
+    other = falling.with_columns(
+        pl.lit("em").alias("metric"), pl.lit(False).alias("main"), pl.lit(0.0).alias("value")
+    )
     dev = falling.filter(pl.col("language") == "en").with_columns(pl.lit("dev").alias("split"))
     assert low_slope(pl.concat([falling, other, dev])) == low_slope(falling)
 
@@ -92,42 +108,67 @@ def test_coverage_counts_every_reason(falling: pl.DataFrame) -> None:
     expected = falling.select("model", "arm", "target", "language", "seed")
     lost = (pl.col("arm") == "none") & (pl.col("target") == "panx") & (pl.col("seed") == 0)
     frame = falling.filter(~lost).with_columns(
-        pl.when(pl.col("language") == "sw").then(pl.col("chance")).otherwise(pl.col("value")).alias("value")
+        pl.when(pl.col("language") == "sw")
+        .then(pl.col("chance"))
+        .otherwise(pl.col("value"))
+        .alias("value")
     )
     table = coverage_table(frame, pair_gains(frame), expected)
     assert table["missing"].sum() == 4 * 16
     assert table["unpaired"].sum() == 4 * 2 * 16
-    assert table.filter(pl.col("same_data") > 0).select("arm", "target").unique().rows() == [("mnli", "xnli")]
-    # sw sits at chance everywhere it still exists: 6 runs of each size and seed, less the baseline that is lost.
+    assert table.filter(pl.col("same_data") > 0).select("arm", "target").unique().rows() == [
+        ("mnli", "xnli")
+    ]
+    # sw sits at chance everywhere it still exists: 6 runs of each size and seed, less the baseline
+    # that is lost.
     assert table["floor"].sum() == 4 * (6 * 3 - 1)
     assert missing_cells(frame, expected)["languages"].to_list() == [16] * 4
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(order=st.randoms(use_true_random=False), shift=st.integers(1, 50))
 def test_row_order_and_seed_names_change_nothing(falling: pl.DataFrame, order, shift: int) -> None:  # type: ignore[no-untyped-def]
     rows = list(range(len(falling)))
     order.shuffle(rows)
-    renamed = falling[rows].with_columns((7 * pl.col("seed") + shift).alias("seed")).with_columns(
-        pl.when(pl.col("arm") == "none").then(-1).otherwise(pl.col("seed")).alias("intermediate_seed")
-    )  # fmt: skip
+    renamed = (
+        falling[rows]
+        .with_columns((7 * pl.col("seed") + shift).alias("seed"))
+        .with_columns(
+            pl.when(pl.col("arm") == "none")
+            .then(-1)
+            .otherwise(pl.col("seed"))
+            .alias("intermediate_seed")
+        )
+    )
     assert low_slope(renamed) == low_slope(falling)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(scale=st.floats(0.05, 1.0), offset=st.floats(0.0, 0.01))
 def test_affine_scores_scale_the_slope(falling: pl.DataFrame, scale: float, offset: float) -> None:
     changed = falling.with_columns((scale * pl.col("value") * 0.98 + offset).alias("value"))
-    np.testing.assert_allclose(low_slope(changed), 0.98 * scale * np.array(low_slope(falling)), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(
+        low_slope(changed), 0.98 * scale * np.array(low_slope(falling)), rtol=1e-8, atol=1e-9
+    )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
-def test_a_series_without_the_largest_size_changes_nothing(falling: pl.DataFrame, data: st.DataObject) -> None:
-    # A further arm that was not run at one size is not in the balanced panel, whatever its gains are.
+def test_a_series_without_the_largest_size_changes_nothing(
+    falling: pl.DataFrame, data: st.DataObject
+) -> None:
+    # A further arm that was not run at one size is not in the balanced panel, whatever its gains
+    # are.
     model = data.draw(st.sampled_from(falling["model"].unique().sort().to_list()))
     extra = falling.filter((pl.col("arm") == "squad1") & (pl.col("model") != model)).with_columns(
-        pl.lit("hellaswag").alias("arm"), (pl.col("value") * data.draw(st.floats(0.1, 1.0))).alias("value")
+        pl.lit("hellaswag").alias("arm"),
+        (pl.col("value") * data.draw(st.floats(0.1, 1.0))).alias("value"),
     )
     assert low_slope(pl.concat([falling, extra])) == pytest.approx(low_slope(falling), abs=1e-12)
 
@@ -145,8 +186,13 @@ def test_missing_seeds_keep_the_estimate_unbiased_and_widen_it() -> None:
 
 
 def test_an_unbalanced_size_does_not_tilt_the_panel() -> None:
-    frame = study(gain=lambda u, arm, target, language: 6.0 if target == "xnli" else 1.0, run_sd=0.01, language_sd=0.01,
-                  checkpoint_sd=0.01, arms=("squad1",))  # fmt: skip
+    frame = study(
+        gain=lambda u, arm, target, language: 6.0 if target == "xnli" else 1.0,
+        run_sd=0.01,
+        language_sd=0.01,
+        checkpoint_sd=0.01,
+        arms=("squad1",),
+    )
     frame = frame.filter((pl.col("model") != "xlm-r-xxl") | (pl.col("target") == "xnli"))
     assert low_slope(frame)[0] == pytest.approx(0, abs=0.02)
 
@@ -154,8 +200,16 @@ def test_an_unbalanced_size_does_not_tilt_the_panel() -> None:
 def test_a_size_with_almost_nothing_is_left_out() -> None:
     y = np.zeros((4, 2, 20))
     y[3, :, 1:] = np.nan
-    panel = Panel(models=tuple("abcd"), labels=tuple("abcd"), x=X, seeds=(0, 1), y=y, series=pl.DataFrame(
-        {"arm": ["a"] * 20, "target": ["t"] * 20, "language": [f"l{i}" for i in range(20)]}))  # fmt: skip
+    panel = Panel(
+        models=tuple("abcd"),
+        labels=tuple("abcd"),
+        x=X,
+        seeds=(0, 1),
+        y=y,
+        series=pl.DataFrame(
+            {"arm": ["a"] * 20, "target": ["t"] * 20, "language": [f"l{i}" for i in range(20)]}
+        ),
+    )
     kept = balance(panel)
     assert kept.labels == ("a", "b", "c")
     assert len(kept.series) == 20
@@ -192,7 +246,9 @@ def test_retention_is_unbounded_where_the_first_gain_may_be_zero() -> None:
     def of(level: float) -> tuple[float, float, float]:
         frame = study(gain=lambda u, *_: level * (1 - 0.3 * u), seeds=5)
         gains = with_languages(pair_gains(frame), Question())
-        return retention(make_panel(gains.filter(PRIMARY), size_table(frame, "total_params"), "points"), None)
+        return retention(
+            make_panel(gains.filter(PRIMARY), size_table(frame, "total_params"), "points"), None
+        )
 
     ratio, low, high = of(6.0)
     assert low < ratio < high
@@ -200,8 +256,14 @@ def test_retention_is_unbounded_where_the_first_gain_may_be_zero() -> None:
 
 
 def test_ledger_finds_the_shared_parts() -> None:
-    frame = study(seeds=40, models=("xlm-r-base", "xlm-r-large"), arms=("squad1", "qqp", "hellaswag"), run_sd=1.0,
-                  checkpoint_sd=0.7, language_sd=0.5)  # fmt: skip
+    frame = study(
+        seeds=40,
+        models=("xlm-r-base", "xlm-r-large"),
+        arms=("squad1", "qqp", "hellaswag"),
+        run_sd=1.0,
+        checkpoint_sd=0.7,
+        language_sd=0.5,
+    )
     gains = with_languages(pair_gains(frame), Question())
     panel = make_panel(gains.filter(PRIMARY), size_table(frame, "total_params"), "points")
     ledger, icc = estimate_ledger(panel)

@@ -13,30 +13,58 @@ from analysis.synthetic import study
 
 @pytest.fixture(scope="module")
 def rows() -> pl.DataFrame:
-    return study(models=("xlm-r-base", "xlm-r-large"), arms=("mnli",), targets={"panx": ("sw", "de")}, seeds=2)
+    return study(
+        models=("xlm-r-base", "xlm-r-large"),
+        arms=("mnli",),
+        targets={"panx": ("sw", "de")},
+        seeds=2,
+    )
 
 
 BROKEN = {
-    "unknown column": (lambda f: f.with_columns(pl.lit(1).alias("colour")), "unknown columns \\['colour'\\]"),
+    "unknown column": (
+        lambda f: f.with_columns(pl.lit(1).alias("colour")),
+        "unknown columns \\['colour'\\]",
+    ),
     "lacking column": (lambda f: f.drop("arm"), "lacks \\['arm'\\]"),
-    "text for a number": (lambda f: f.with_columns(pl.col("value").cast(pl.String)), "'value' of the rows is String"),
+    "text for a number": (
+        lambda f: f.with_columns(pl.col("value").cast(pl.String)),
+        "'value' of the rows is String",
+    ),
     "float seed": (lambda f: f.with_columns(pl.col("seed").cast(pl.Float64)), "'seed'"),
-    "NaN": (lambda f: f.with_columns(pl.lit(float("nan")).alias("value")), "NaN .* A missing score is a missing row"),
+    "NaN": (
+        lambda f: f.with_columns(pl.lit(float("nan")).alias("value")),
+        "NaN .* A missing score is a missing row",
+    ),
     "points for shares": (lambda f: f.with_columns(pl.col("value") * 100), "must lie in 0..1"),
-    "null": (lambda f: f.with_columns(pl.lit(None, dtype=pl.String).alias("step")), "'step' is empty"),
+    "null": (
+        lambda f: f.with_columns(pl.lit(None, dtype=pl.String).alias("step")),
+        "'step' is empty",
+    ),
     "no examples": (lambda f: f.with_columns(pl.lit(0).alias("n")), "'n' must be positive"),
-    "unknown language": (lambda f: f.with_columns(pl.col("language").replace("sw", "swx")), "Unknown language 'swx'"),
+    "unknown language": (
+        lambda f: f.with_columns(pl.col("language").replace("sw", "swx")),
+        "Unknown language 'swx'",
+    ),
     "split": (lambda f: f.with_columns(pl.lit("train").alias("split")), "'dev' or 'test'"),
-    "conflicting rows": (lambda f: pl.concat([f, f.head(1).with_columns(step=pl.lit("other"))]), "share a key"),
+    "conflicting rows": (
+        lambda f: pl.concat([f, f.head(1).with_columns(step=pl.lit("other"))]),
+        "share a key",
+    ),
     "two main metrics": (
-        lambda f: pl.concat([f, f.head(1).with_columns(pl.lit("f1").alias("metric"))]), "2 main metrics",
+        lambda f: pl.concat([f, f.head(1).with_columns(pl.lit("f1").alias("metric"))]),
+        "2 main metrics",
     ),
     "one model, two sizes": (
-        lambda f: f.with_row_index().with_columns(total_params=pl.col("total_params") + pl.col("index")).drop("index"),
+        lambda f: (
+            f.with_row_index()
+            .with_columns(total_params=pl.col("total_params") + pl.col("index"))
+            .drop("index")
+        ),
         "disagree about",
     ),
     "nothing": (lambda f: f.head(0), "no score"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -48,7 +76,8 @@ def test_bad_rows_are_named(rows: pl.DataFrame, name: str) -> None:
 
 def test_files(rows: pl.DataFrame, tmp_path: Path) -> None:
     rows.write_parquet(tmp_path / "a.parquet")
-    # The same records in another store, in another order and with narrower integers, are the same rows.
+    # The same records in another store, in another order and with narrower integers, are the same
+    # rows.
     rows.reverse().with_columns(pl.col("seed").cast(pl.Int16)).write_parquet(tmp_path / "b.parquet")
     assert load_tidy([tmp_path / "a.parquet", tmp_path / "b.parquet"]).equals(check_tidy(rows))
     with pytest.raises(BadInput, match="not a file"):

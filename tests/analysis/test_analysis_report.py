@@ -27,11 +27,21 @@ NOTE = "A note with <b>markup</b> & an ampersand."
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = study(gain=lambda u, *_: 4 - 2 * u, collapse_rate=0.03)
     expected = frame.select("model", "arm", "target", "language", "seed")
-    frame = frame.filter((pl.col("model") != "xlm-r-xxl") | (pl.col("seed") != 2) | (pl.col("target") != "panx"))
+    frame = frame.filter(
+        (pl.col("model") != "xlm-r-xxl") | (pl.col("seed") != 2) | (pl.col("target") != "panx")
+    )
     out = tmp_path_factory.mktemp("report")
     said: list[str] = []
-    index = write_report(frame, question=Question(resamples=200), title="A <study>", out=out, expected=expected,
-                         notes=[NOTE], claims=PHANG2020, progress=said.append)  # fmt: skip
+    index = write_report(
+        frame,
+        question=Question(resamples=200),
+        title="A <study>",
+        out=out,
+        expected=expected,
+        notes=[NOTE],
+        claims=PHANG2020,
+        progress=said.append,
+    )
     assert index == out / "index.html"
     assert len(said) > 4
     return out
@@ -39,7 +49,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are drawn, which is where odd data show, but not written as files: a third of the time."""
+    """Figures are drawn, which is where odd data show, but not written as files: a third of the
+    time.
+    """
 
     def draw(drawn: Figure, folder: Path, name: str) -> str:
         drawn.draw_without_rendering()
@@ -50,7 +62,9 @@ def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def digest(folder: Path) -> dict[str, str]:
     return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in folder.rglob("*")
+        if p.is_file()
     }
 
 
@@ -58,10 +72,19 @@ def test_everything_is_there(report: Path) -> None:
     names = set(digest(report))
     for number in range(1, 10):
         for suffix in ("svg", "pdf"):
-            assert any(re.fullmatch(rf"figures/f{number}_\w+\.{suffix}", name) for name in names), (number, suffix)
+            assert any(re.fullmatch(rf"figures/f{number}_\w+\.{suffix}", name) for name in names), (
+                number,
+                suffix,
+            )
     for number in range(1, 7):
         assert sum(name.startswith(f"tables/t{number}_") for name in names) == 2
-    assert {"index.html", "verdict.json", "analysis.lock", "tables/records.csv", "tables/claims.csv"} <= names
+    assert {
+        "index.html",
+        "verdict.json",
+        "analysis.lock",
+        "tables/records.csv",
+        "tables/claims.csv",
+    } <= names
 
 
 def test_the_verdict_is_for_machines_too(report: Path) -> None:
@@ -75,7 +98,9 @@ def test_the_verdict_is_for_machines_too(report: Path) -> None:
 def test_the_page_asks_for_nothing_and_hides_nothing(report: Path) -> None:
     page = (report / "index.html").read_text()
     links = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
-    outside = [link for link in links if not link.startswith("data:") and not (report / link).is_file()]
+    outside = [
+        link for link in links if not link.startswith("data:") and not (report / link).is_file()
+    ]
     assert outside == []
     assert "@import" not in page
     assert "url(http" not in page
@@ -103,7 +128,9 @@ def test_every_gain_leads_to_its_records(report: Path) -> None:
     records = pl.read_csv(report / "tables" / "records.csv")
     assert records["step"].null_count() == records["step_none"].null_count() == 0
     page = (report / "index.html").read_text()
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1).replace("<\\/", "</"))  # type: ignore[union-attr]
+    data = json.loads(
+        re.search(r'id="data">(.*?)</script>', page, re.S).group(1).replace("<\\/", "</")
+    )  # type: ignore[union-attr]
     assert set(data["steps"]) == set(records["step"]) | set(records["step_none"])
     row = records.filter(pl.col("language") == "sw").row(0, named=True)
     size = ["xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl"].index(row["model"])
@@ -141,8 +168,9 @@ def test_tables_compile(report: Path, tmp_path: Path) -> None:
     body = "\n\\clearpage\n".join(texts)
     (tmp_path / "all.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm]{geometry}\\begin{document}\n"
-        + body + "\n\\end{document}\n"
-    )  # fmt: skip
+        + body
+        + "\n\\end{document}\n"
+    )
     subprocess.run([latex, "all.tex"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
 
 
@@ -155,24 +183,41 @@ def test_a_study_without_a_second_size_gets_a_partial_report(tmp_path: Path) -> 
 
 def test_baselines_alone_get_a_partial_report(tmp_path: Path) -> None:
     frame = study(targets={"panx": ("sw", "de")}).filter(pl.col("arm") == "none")
-    assert "No gain can be paired" in write_report(frame, question=Question(), title="Early", out=tmp_path).read_text()
+    assert (
+        "No gain can be paired"
+        in write_report(frame, question=Question(), title="Early", out=tmp_path).read_text()
+    )
 
 
 @pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("seeds", [1, 2])
-@pytest.mark.parametrize("models", [("e5-depth-2", "e5-depth-12"), ("e5-depth-2", "e5-depth-4", "e5-depth-12")])
-def test_small_studies_are_reported_whole(tmp_path: Path, models: tuple[str, ...], seeds: int) -> None:
-    frame = study(models=models, arms=("word_order",), targets={"countries": ("de", "fi")}, seeds=seeds)
-    page = write_report(frame, question=Question(resamples=50), title="Small", out=tmp_path).read_text()
+@pytest.mark.parametrize(
+    "models", [("e5-depth-2", "e5-depth-12"), ("e5-depth-2", "e5-depth-4", "e5-depth-12")]
+)
+def test_small_studies_are_reported_whole(
+    tmp_path: Path, models: tuple[str, ...], seeds: int
+) -> None:
+    frame = study(
+        models=models, arms=("word_order",), targets={"countries": ("de", "fi")}, seeds=seeds
+    )
+    page = write_report(
+        frame, question=Question(resamples=50), title="Small", out=tmp_path
+    ).read_text()
     assert ("Descriptive only" in page) == (seeds == 1)
-    assert "nan" not in re.sub(r"<script.*?</script>", "", page, flags=re.S).lower().replace("finance", "")
+    assert "nan" not in re.sub(r"<script.*?</script>", "", page, flags=re.S).lower().replace(
+        "finance", ""
+    )
 
 
 @pytest.mark.usefixtures("drawn_once")
 def test_two_families_never_share_a_curve(tmp_path: Path) -> None:
-    parts = [study(models=("e5-depth-2", "e5-depth-12"), targets={"panx": ("sw", "de")}),
-             study(models=("xlm-r-base", "xlm-r-xl"), targets={"panx": ("sw", "de")})]  # fmt: skip
-    index = write_report(pl.concat(parts), question=Question(resamples=50), title="Two", out=tmp_path)
+    parts = [
+        study(models=("e5-depth-2", "e5-depth-12"), targets={"panx": ("sw", "de")}),
+        study(models=("xlm-r-base", "xlm-r-xl"), targets={"panx": ("sw", "de")}),
+    ]
+    index = write_report(
+        pl.concat(parts), question=Question(resamples=50), title="Two", out=tmp_path
+    )
     assert (tmp_path / "xlm-r-full" / "index.html").is_file()
     assert "e5-depth-ladder-full/index.html" in index.read_text()
 
@@ -189,41 +234,65 @@ def test_two_methods_never_share_a_curve(tmp_path: Path) -> None:
     alone, both = tmp_path / "alone", tmp_path / "both"
     write_report(load_tidy(stores[:1]), question=Question(resamples=50), title="One", out=alone)
     page = write_report(load_tidy(stores), question=Question(resamples=50), title="Two", out=both)
-    assert "xlm-r-full/index.html" in page.read_text() and "xlm-r-lora-r8/index.html" in page.read_text()
-    assert (both / "xlm-r-full" / "verdict.json").read_text() == (alone / "verdict.json").read_text()
+    assert (
+        "xlm-r-full/index.html" in page.read_text()
+        and "xlm-r-lora-r8/index.html" in page.read_text()
+    )
+    assert (both / "xlm-r-full" / "verdict.json").read_text() == (
+        alone / "verdict.json"
+    ).read_text()
 
 
 def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.DataFrame) -> None:
     with pytest.raises(BadInput):
-        write_report(falling, question=Question(), title="x", out=tmp_path / "r", claims=tmp_path / "no.yaml")
+        write_report(
+            falling, question=Question(), title="x", out=tmp_path / "r", claims=tmp_path / "no.yaml"
+        )
     assert not (tmp_path / "r").exists()
 
 
 XXL = pl.col("model") == "xlm-r-xxl"
 FIRST = (pl.col("seed") == 0) & (pl.col("target") == "panx") & pl.col("arm").is_in(["none", "mnli"])
 UNFINISHED = {
-    "only baselines at the largest size": (lambda f: f.filter(~XXL | (pl.col("arm") == "none")), "covers Base, Large"),
-    "one cell at the largest size": (lambda f: f.filter(~XXL | FIRST), "XXL has too few series so far"),
-    "one seed at the largest size": (lambda f: f.filter(~XXL | (pl.col("seed") == 0)), "a single seed"),
+    "only baselines at the largest size": (
+        lambda f: f.filter(~XXL | (pl.col("arm") == "none")),
+        "covers Base, Large",
+    ),
+    "one cell at the largest size": (
+        lambda f: f.filter(~XXL | FIRST),
+        "XXL has too few series so far",
+    ),
+    "one seed at the largest size": (
+        lambda f: f.filter(~XXL | (pl.col("seed") == 0)),
+        "a single seed",
+    ),
     "English only": (lambda f: f.filter(pl.col("language") == "en"), "none can be pooled"),
-    "everything collapsed": (lambda f: f.with_columns(pl.lit(True).alias("collapsed")), "none can be pooled"),
+    "everything collapsed": (
+        lambda f: f.with_columns(pl.lit(True).alias("collapsed")),
+        "none can be pooled",
+    ),
     "no two sizes share a target": (
-        lambda f: f.filter((pl.col("model") == "xlm-r-base") == (pl.col("target") == "panx")), "no slope",
+        lambda f: f.filter((pl.col("model") == "xlm-r-base") == (pl.col("target") == "panx")),
+        "no slope",
     ),
     "one language": (lambda f: f.filter(pl.col("language") == "sw"), "Swahili"),
     "constant scores": (lambda f: f.with_columns(pl.lit(0.5).alias("value")), "EQUIVALENT"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.usefixtures("drawn_once")
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", UNFINISHED)
-def test_unfinished_and_odd_studies_are_reported(name: str, tmp_path: Path, falling: pl.DataFrame) -> None:
+def test_unfinished_and_odd_studies_are_reported(
+    name: str, tmp_path: Path, falling: pl.DataFrame
+) -> None:
     change, says = UNFINISHED[name]
     if name == "no two sizes share a target":
         falling = falling.filter(pl.col("model").is_in(["xlm-r-base", "xlm-r-xl"]))
     grid = falling.select("model", "arm", "target", "language", "seed")
-    page = write_report(change(falling), question=Question(resamples=50), title="Odd", out=tmp_path, expected=grid)
+    page = write_report(
+        change(falling), question=Question(resamples=50), title="Odd", out=tmp_path, expected=grid
+    )
     assert says in page.read_text()
 
 
@@ -236,16 +305,35 @@ def test_an_incomplete_grid_is_refused(falling: pl.DataFrame, tmp_path: Path) ->
 @pytest.mark.chromium
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_renders(report: Path, tmp_path: Path, width: int) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    browser = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if browser is None:
         pytest.skip("no Chromium on this machine")
     ran = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-         f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000", "--dump-dom",
-         f"file://{report / 'index.html'}"],
-        capture_output=True, text=True, timeout=90, check=True,
-    )  # fmt: skip
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},3000",
+            "--dump-dom",
+            f"file://{report / 'index.html'}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+    )
     # The explorer has drawn, so the script ran to its end; the console says nothing.
     assert "<polyline" in ran.stdout
     assert "CONSOLE" not in ran.stderr

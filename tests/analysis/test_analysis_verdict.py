@@ -1,4 +1,6 @@
-"""A synthetic study with a known truth for each verdict, and the published table that may only be described."""
+"""A synthetic study with a known truth for each verdict, and the published table that may only be
+described.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,10 @@ def test_a_shared_checkpoint_is_descriptive_and_conditional() -> None:
 
 def test_one_record_for_all_seeds_is_one_replicate(falling: pl.DataFrame) -> None:
     first = falling.filter(pl.col("seed") == 0)
-    copies = [first.with_columns(pl.lit(s).alias("seed"), pl.lit(s).alias("intermediate_seed")) for s in (0, 1, 2)]
+    copies = [
+        first.with_columns(pl.lit(s).alias("seed"), pl.lit(s).alias("intermediate_seed"))
+        for s in (0, 1, 2)
+    ]
     none = pl.col("arm") == "none"
     frame = pl.concat(copies).with_columns(
         pl.when(none).then(-1).otherwise("intermediate_seed").alias("intermediate_seed")
@@ -102,20 +107,29 @@ def test_one_record_for_all_seeds_is_one_replicate(falling: pl.DataFrame) -> Non
 def test_a_shared_control_does_not_spoil_the_verdict() -> None:
     frame = study(gain=lambda u, *_: 4 - 2 * u, arms=("squad1", "control-text"), **QUIET)  # type: ignore[arg-type]
     control = pl.col("arm") == "control-text"
-    frame = frame.with_columns(pl.when(control).then(0).otherwise("intermediate_seed").alias("intermediate_seed"))
+    frame = frame.with_columns(
+        pl.when(control).then(0).otherwise("intermediate_seed").alias("intermediate_seed")
+    )
     assert analyse(check_tidy(frame), OPTIONS).verdict.call == "DIMINISHES"
 
 
 def test_a_deterministic_baseline_is_no_shared_run() -> None:
-    frame = study(targets={"tatoeba": ("sw", "te", "mr", "ta", "de", "ru")}, gain=lambda u, *_: 5 - u)
+    frame = study(
+        targets={"tatoeba": ("sw", "te", "mr", "ta", "de", "ru")}, gain=lambda u, *_: 5 - u
+    )
     none = pl.col("arm") == "none"
-    fixed = frame.filter(none & (pl.col("seed") == 0)).select("model", "language", pl.col("value").alias("fixed"),
-                                                              pl.col("step").alias("fixed_step"))  # fmt: skip
-    frame = frame.join(fixed, on=["model", "language"]).with_columns(
-        pl.when(none).then("fixed").otherwise("value").alias("value"),
-        pl.when(none).then("fixed_step").otherwise("step").alias("step"),
-        pl.when(none).then(None).otherwise("english_dev").alias("english_dev"),
-    ).drop("fixed", "fixed_step")  # fmt: skip
+    fixed = frame.filter(none & (pl.col("seed") == 0)).select(
+        "model", "language", pl.col("value").alias("fixed"), pl.col("step").alias("fixed_step")
+    )
+    frame = (
+        frame.join(fixed, on=["model", "language"])
+        .with_columns(
+            pl.when(none).then("fixed").otherwise("value").alias("value"),
+            pl.when(none).then("fixed_step").otherwise("step").alias("step"),
+            pl.when(none).then(None).otherwise("english_dev").alias("english_dev"),
+        )
+        .drop("fixed", "fixed_step")
+    )
     assert analyse(check_tidy(frame), OPTIONS).verdict.call is not None
 
 
@@ -148,23 +162,49 @@ def _tidy(scores: dict[tuple[str, str, str], float]) -> pl.DataFrame:
     rows = []
     for (model, arm, language), value in scores.items():
         spec = MODELS[model]
-        rows.append({
-            "study": "published", "family": spec.family, "model": model, "model_label": spec.label,
-            "total_params": spec.total_params, "backbone_params": spec.backbone_params, "train_flops": 1.0,
-            "method": "full", "arm": arm, "role": "none" if arm == "none" else "single", "intermediate": "",
-            "target": "xnli", "kind": "classification",
-            "language": language, "seed": 0, "intermediate_seed": -1 if arm == "none" else 0, "rerun": 0,
-            "split": "test", "metric": "accuracy", "main": True, "n": 5010, "value": value / 100, "chance": 1 / 3,
-            "english_dev": 0.8, "collapsed": False, "same_data": False,
-            "step": f"{model}-{arm}", "wall_seconds": 1.0, "dollars": None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "study": "published",
+                "family": spec.family,
+                "model": model,
+                "model_label": spec.label,
+                "total_params": spec.total_params,
+                "backbone_params": spec.backbone_params,
+                "train_flops": 1.0,
+                "method": "full",
+                "arm": arm,
+                "role": "none" if arm == "none" else "single",
+                "intermediate": "",
+                "target": "xnli",
+                "kind": "classification",
+                "language": language,
+                "seed": 0,
+                "intermediate_seed": -1 if arm == "none" else 0,
+                "rerun": 0,
+                "split": "test",
+                "metric": "accuracy",
+                "main": True,
+                "n": 5010,
+                "value": value / 100,
+                "chance": 1 / 3,
+                "english_dev": 0.8,
+                "collapsed": False,
+                "same_data": False,
+                "step": f"{model}-{arm}",
+                "wall_seconds": 1.0,
+                "dollars": None,
+            }
+        )
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
 def _shipped() -> dict[tuple[str, str, str], float]:
     arms = {"zero_shot": "none", "translate_train_all": "translate-train-all"}
     table = published().filter(pl.col("target") == "xnli")
-    return {(r["model"], arms[r["setting"]], r["language"]): r["value"] for r in table.iter_rows(named=True)}
+    return {
+        (r["model"], arms[r["setting"]], r["language"]): r["value"]
+        for r in table.iter_rows(named=True)
+    }
 
 
 def test_the_published_xnli_table_is_described_not_tested() -> None:
@@ -176,7 +216,12 @@ def test_the_published_xnli_table_is_described_not_tested() -> None:
 
     def by_hand(languages: list[str]) -> float:
         gains = [
-            np.mean([scores[model, "translate-train-all", code] - scores[model, "none", code] for code in languages])
+            np.mean(
+                [
+                    scores[model, "translate-train-all", code] - scores[model, "none", code]
+                    for code in languages
+                ]
+            )
             for model in XLMR
         ]
         return float(np.polyfit(x, gains, 1)[0])
@@ -184,7 +229,8 @@ def test_the_published_xnli_table_is_described_not_tested() -> None:
     languages = sorted({code for _, _, code in scores} - {"en"})
     slopes = {e.name: e.estimate for e in found.estimates["points"] if e.quantity == "slope"}
     assert slopes["all zero-shot"] == pytest.approx(by_hand(languages))
-    # Swahili, the one low-resource language of XNLI: gains 6.6, 4.1, 4.5, 5.5 as the facts list them.
+    # Swahili, the one low-resource language of XNLI: gains 6.6, 4.1, 4.5, 5.5 as the facts list
+    # them.
     assert slopes["low-resource"] == pytest.approx(by_hand(["sw"]))
     assert slopes["low-resource"] == pytest.approx(float(np.polyfit(x, [6.6, 4.1, 4.5, 5.5], 1)[0]))
     table = dict(found.languages.select("language", "slope").iter_rows())
@@ -193,11 +239,18 @@ def test_the_published_xnli_table_is_described_not_tested() -> None:
 
 
 def test_the_published_sizes_give_the_published_means() -> None:
-    """The means that the specification quotes, English included: 2.90, 2.71, 3.11, 2.97; slope +.13, 7 of 15 fall."""
+    """The means that the specification quotes, English included: 2.90, 2.71, 3.11, 2.97; slope
+    +.13, 7 of 15 fall.
+    """
     scores = _shipped()
     languages = sorted({code for _, _, code in scores})
     assert len(languages) == 15
-    gains = np.array([[scores[m, "translate-train-all", c] - scores[m, "none", c] for c in languages] for m in XLMR])
+    gains = np.array(
+        [
+            [scores[m, "translate-train-all", c] - scores[m, "none", c] for c in languages]
+            for m in XLMR
+        ]
+    )
     np.testing.assert_allclose(gains.mean(axis=1), [2.90, 2.71, 3.11, 2.97], atol=0.006)
     x = np.array([8.431, 8.740, 9.544, 10.029])
     slopes = np.polyfit(x, gains, 1)[0]
@@ -208,14 +261,18 @@ def test_the_published_sizes_give_the_published_means() -> None:
 def test_shipped_facts_equal_the_shared_ones(shared: Path) -> None:
     with (shared / "published" / "goyal2021_xlmr_mt5_scale.csv").open(newline="") as file:
         facts = {
-            (r["model"].lower().replace("xlm-r ", "xlm-r-"), r["metric"].removeprefix("accuracy_"), r["language"]): r[
-                "value"
-            ]
+            (
+                r["model"].lower().replace("xlm-r ", "xlm-r-"),
+                r["metric"].removeprefix("accuracy_"),
+                r["language"],
+            ): r["value"]
             for r in csv.DictReader(file)
             if r["task"] == "xnli" and r["model"].startswith("XLM-R") and r["language"] != "avg"
         }
     table = published().filter(pl.col("target") == "xnli")
-    ours = {(r["model"], r["setting"], r["language"]): r["value"] for r in table.iter_rows(named=True)}
+    ours = {
+        (r["model"], r["setting"], r["language"]): r["value"] for r in table.iter_rows(named=True)
+    }
     assert {key: float(value) for key, value in facts.items()} == ours
 
 

@@ -17,7 +17,8 @@ from scaling.tasks import DataRef, TaskSpec
 _ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("SCALING_SHARED", _ROOT.parent / "shared")) / "data"
 needs_shared = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="no ../shared/data beside the repository and SCALING_SHARED not set: real files missing"
+    not SHARED.is_dir(),
+    reason="no ../shared/data beside the repository and SCALING_SHARED not set: real files missing",
 )
 
 
@@ -38,18 +39,32 @@ def read(
     defects: list[str] | None = None,
 ) -> list[Row]:
     request = Request(
-        language=language, split=split, files=files, upstream_code=code or language, options=options or {},
-        labels=labels, defects=[] if defects is None else defects,
-    )  # fmt: skip
+        language=language,
+        split=split,
+        files=files,
+        upstream_code=code or language,
+        options=options or {},
+        labels=labels,
+        defects=[] if defects is None else defects,
+    )
     return list(READERS[reader](request))
 
 
-def read_task(task: TaskSpec, ref: DataRef, language: str, split: Any, defects: list[str]) -> list[Row]:
+def read_task(
+    task: TaskSpec, ref: DataRef, language: str, split: Any, defects: list[str]
+) -> list[Row]:
     """Rows of one split of a dir: source below SHARED."""
     code = ref.codes.get(language, language)
     files = find_files(ref, split, code, SHARED / ref.source.removeprefix("dir:"))
     return read(
-        ref.reader, files, ref.options, labels=task.labels, language=language, code=code, split=split, defects=defects
+        ref.reader,
+        files,
+        ref.options,
+        labels=task.labels,
+        language=language,
+        code=code,
+        split=split,
+        defects=defects,
     )
 
 

@@ -23,16 +23,26 @@ from scaling.tasks import TASKS, DataRef, TaskSpec
 def stated_revisions() -> dict[str, str]:
     """Hub id → commit, from the table of what public sources state."""
     table = (SHARED.parent / "hub_revisions.md").read_text()
-    return dict(re.findall(r"^\| (\S+/\S+)(?: \(.*?\))? \| ([0-9a-f]{40}) \|$", table, re.MULTILINE))
+    return dict(
+        re.findall(r"^\| (\S+/\S+)(?: \(.*?\))? \| ([0-9a-f]{40}) \|$", table, re.MULTILINE)
+    )
 
 
 @needs_shared
 def test_every_revision_that_a_public_source_states_is_there_and_no_other() -> None:
     known = stated_revisions()
     assert len(known) == 13
-    sources = {ref.source.removeprefix("hub:"): ref.revision for task in CATALOGUE for ref in task.data
-               if ref.source.startswith("hub:")}  # fmt: skip
-    sources |= {spec.source.removeprefix("hub:"): spec.revision for spec in MODELS.values() if "hub:" in spec.source}
+    sources = {
+        ref.source.removeprefix("hub:"): ref.revision
+        for task in CATALOGUE
+        for ref in task.data
+        if ref.source.startswith("hub:")
+    }
+    sources |= {
+        spec.source.removeprefix("hub:"): spec.revision
+        for spec in MODELS.values()
+        if "hub:" in spec.source
+    }
     assert len(sources) > 20
     assert {name: revision for name, revision in sources.items() if revision} == {
         name: known[name] for name in sources if name in known
@@ -55,20 +65,35 @@ def test_every_task_names_what_exists(task: TaskSpec) -> None:
     for ref in task.data:
         assert ref.reader in READERS
         if task.languages and task.languages != ("en",):
-            assert any("{lang}" in pattern for pattern in ref.files["test"]) or len(task.languages) == 1
+            assert (
+                any("{lang}" in pattern for pattern in ref.files["test"])
+                or len(task.languages) == 1
+            )
             assert not set(ref.codes) - {*task.languages, "en"} or task.name.startswith("tatoeba")
 
 
 @pytest.mark.parametrize(
     ("sets", "task", "number"),
     [
-        (XTREME, "udpos", 33), (XTREME, "panx", 40), (XTREME, "tatoeba", 36), (XTREME, "xquad", 11),
-        (XTREME_R, "udpos", 38), (XTREME_R, "panx", 48), (XTREME_R, "tatoeba", 41), (XTREME_R, "xquad", 12),
-        (XTREME_R, "mewslix", 11), (XTREME_R, "lareqa", 11), (XTREME_R, "tydiqa", 9), (XTREME_R, "xcopa", 11),
-        (XTREME_R, "xnli", 15), (XTREME_R, "mlqa", 7),
+        (XTREME, "udpos", 33),
+        (XTREME, "panx", 40),
+        (XTREME, "tatoeba", 36),
+        (XTREME, "xquad", 11),
+        (XTREME_R, "udpos", 38),
+        (XTREME_R, "panx", 48),
+        (XTREME_R, "tatoeba", 41),
+        (XTREME_R, "xquad", 12),
+        (XTREME_R, "mewslix", 11),
+        (XTREME_R, "lareqa", 11),
+        (XTREME_R, "tydiqa", 9),
+        (XTREME_R, "xcopa", 11),
+        (XTREME_R, "xnli", 15),
+        (XTREME_R, "mlqa", 7),
     ],
-)  # fmt: skip
-def test_language_sets_have_the_published_sizes(sets: dict[str, tuple[str, ...]], task: str, number: int) -> None:
+)
+def test_language_sets_have_the_published_sizes(
+    sets: dict[str, tuple[str, ...]], task: str, number: int
+) -> None:
     assert len(sets[task]) == number
 
 
@@ -91,9 +116,13 @@ def invented(ref: DataRef, task: TaskSpec, number: int) -> dict[str, Any]:
     """A record with the columns that a task's mapping names."""
     options, record = ref.options, {}
     texts = {
-        "context": "Ada wrote it in 1843.", "question": "cause" if "question_map" in options else "Who wrote it?",
-        "text_a": "one", "text_b": "two", "query": "one", "candidate": "two",
-    }  # fmt: skip
+        "context": "Ada wrote it in 1843.",
+        "question": "cause" if "question_map" in options else "Who wrote it?",
+        "text_a": "one",
+        "text_b": "two",
+        "query": "one",
+        "candidate": "two",
+    }
     for option, text in texts.items():
         if option in options:
             put(record, str(options[option]), text)
@@ -118,8 +147,12 @@ def invented(ref: DataRef, task: TaskSpec, number: int) -> dict[str, Any]:
 HUB = [(task, ref) for task in CATALOGUE for ref in task.data if ref.source.startswith("hub:")]
 
 
-@pytest.mark.parametrize(("task", "ref"), HUB, ids=[f"{task.name}-{ref.source}" for task, ref in HUB])
-def test_column_mappings_of_the_hub_give_rows_of_the_kind(task: TaskSpec, ref: DataRef, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "ref"), HUB, ids=[f"{task.name}-{ref.source}" for task, ref in HUB]
+)
+def test_column_mappings_of_the_hub_give_rows_of_the_kind(
+    task: TaskSpec, ref: DataRef, tmp_path: Path
+) -> None:
     if ref.reader == "mewsli_x":
         pytest.skip("not Parquet: test_reader_formats reads its JSON lines")
     path = tmp_path / "0000.parquet"

@@ -14,9 +14,12 @@ from scaling.catalogue.columns import COPA, COSMOS, NLI_NAMED
 from scaling.catalogue.sets import NLI, UPOS
 
 CSQA = {
-    "question": "question.stem", "choices": "question.choices.text", "choice_keys": "question.choices.label",
-    "label": "answerKey", "id": "id",
-}  # fmt: skip
+    "question": "question.stem",
+    "choices": "question.choices.text",
+    "choice_keys": "question.choices.label",
+    "label": "answerKey",
+    "id": "id",
+}
 ENC = {"e": "entailment", "n": "neutral", "c": "contradiction"}
 NER = ["O", *(f"{part}-{name}" for part in "BI" for name in ("PER", "ORG", "LOC", "DATE"))]
 WNUT_NAMES = ("person", "location", "corporation", "group", "product", "creative-work")
@@ -29,8 +32,16 @@ RULES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("americasnli/*", "delimited", {**NLI_NAMED, "accept": ["empty_text"]}, NLI),
     ("americasnlp2021/*", "parallel_text", {"other": "es", "accept": ["empty_text"]}, ()),
     (
-        "anli/*", "delimited",
-        {"text_a": "context", "text_b": "hypothesis", "label": "label", "id": "uid", "label_map": ENC}, NLI,
+        "anli/*",
+        "delimited",
+        {
+            "text_a": "context",
+            "text_b": "hypothesis",
+            "label": "label",
+            "id": "uid",
+            "label_map": ENC,
+        },
+        NLI,
     ),
     ("commonsenseqa/*", "jsonl", CSQA, ()),
     ("copa/*", "copa_xml", {}, ()),
@@ -38,17 +49,39 @@ RULES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("format_samples/*/commonsenseqa.jsonl", "jsonl", CSQA, ()),
     ("format_samples/*/snli.jsonl", "jsonl", {**PAIR, "label": "gold_label", "id": "pairID"}, NLI),
     ("format_samples/*/squad.json", "squad_json", {}, ()),
-    ("format_samples/*/squad2.json", "squad_json", {"unanswerable": True, "accept": ["repeated_id"]}, ()),
     (
-        "format_samples/*/swag.csv", "delimited",
-        {"context": "sent1", "question": "sent2", "choices": [f"ending{n}" for n in range(4)], "label": "label"}, (),
+        "format_samples/*/squad2.json",
+        "squad_json",
+        {"unanswerable": True, "accept": ["repeated_id"]},
+        (),
     ),
-    ("hellaswag/*", "jsonl", {"context": "ctx", "choices": "endings", "label": "label", "id": "ind"}, ()),
+    (
+        "format_samples/*/swag.csv",
+        "delimited",
+        {
+            "context": "sent1",
+            "question": "sent2",
+            "choices": [f"ending{n}" for n in range(4)],
+            "label": "label",
+        },
+        (),
+    ),
+    (
+        "hellaswag/*",
+        "jsonl",
+        {"context": "ctx", "choices": "endings", "label": "label", "id": "ind"},
+        (),
+    ),
     ("lafand_mt/*", "parallel_text", {"accept": ["empty_text"]}, ()),
     ("lareqa/*", "xquad_r", {"candidates": "own"}, ()),
     ("masakhaner2/*", "conll", {}, NER),
     ("masakhapos/*", "conll", {}, UPOS),
-    ("msrp_qqp_standin/*", "delimited", {"text_a": "#1 String", "text_b": "#2 String", "label": "Quality"}, TWO),
+    (
+        "msrp_qqp_standin/*",
+        "delimited",
+        {"text_a": "#1 String", "text_b": "#2 String", "label": "Quality"},
+        TWO,
+    ),
     ("nli_en/rte/*", "delimited", NLI_NAMED, ("entailment", "not_entailment")),
     ("nli_en/scitail/*", "delimited", NLI_NAMED, ("entailment", "not_entailment")),
     ("nli_en/*", "delimited", NLI_NAMED, NLI),
@@ -59,17 +92,31 @@ RULES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("ud/*", "conllu", {}, UPOS),
     ("wnut17/*", "conll", {}, WNUT),
     ("xcopa/*", "jsonl", COPA, ()),
-    ("xnli_other/indonli*", "jsonl", {**NLI_NAMED, "id": "pair_id", "label_map": ENC, "accept": ["repeated_id"]}, NLI),
-    ("xnli_other/xglue*", "delimited", {**NLI_NAMED, "columns": ["premise", "hypothesis", "label"]}, NLI),
+    (
+        "xnli_other/indonli*",
+        "jsonl",
+        {**NLI_NAMED, "id": "pair_id", "label_map": ENC, "accept": ["repeated_id"]},
+        NLI,
+    ),
+    (
+        "xnli_other/xglue*",
+        "delimited",
+        {**NLI_NAMED, "columns": ["premise", "hypothesis", "label"]},
+        NLI,
+    ),
     ("xnli_other/xnli*", "delimited", {**PAIR, "label": "gold_label"}, NLI),
     ("xquad/*", "squad_json", {}, ()),
-]  # fmt: skip
+]
 
 NOT_READ = {
-    "flores_v1/flores_test_sets.tgz": "an archive of many files; unpacked, parallel_text reads them",
+    "flores_v1/flores_test_sets.tgz": (
+        "an archive of many files; unpacked, parallel_text reads them"
+    ),
     "format_samples/allennlp/piqa.jsonl": "the sample has no labels",
     "udhr/udhr_declarations.tar.gz": "an archive of HTML pages, text for nobody's task",
-    "wnut17/emerging.test.conll": "keeps the annotators' disagreements; emerging.test.annotated is the gold",
+    "wnut17/emerging.test.conll": (
+        "keeps the annotators' disagreements; emerging.test.annotated is the gold"
+    ),
 }
 
 
@@ -88,7 +135,10 @@ def files_of(path: str) -> list[Path]:
         return [file, file.with_name(f"tatoeba.{pair}.{pair.removesuffix('-eng')}")]
     if path.startswith(("lafand_mt/", "americasnlp2021/")):
         split = file.name.split(".")[0]
-        return [file, next(other for other in sorted(file.parent.glob(f"{split}.*")) if other != file)]
+        return [
+            file,
+            next(other for other in sorted(file.parent.glob(f"{split}.*")) if other != file),
+        ]
     return [file]
 
 
@@ -111,10 +161,14 @@ def test_every_file_of_the_manifest_is_read_or_has_a_reason() -> None:
 
 @needs_shared
 @pytest.mark.parametrize(
-    "path", ["ud/UD_Spanish-PUD/es_pud-ud-test.conllu.gz", "ud/UD_English-EWT/en_ewt-ud-dev.conllu.gz"]
+    "path",
+    ["ud/UD_Spanish-PUD/es_pud-ud-test.conllu.gz", "ud/UD_English-EWT/en_ewt-ud-dev.conllu.gz"],
 )
 def test_fused_words_leave_the_sentences_as_they_are(path: str) -> None:
-    own, fused = (read("conllu", [SHARED / path], {"words": words}, labels=UPOS) for words in ("syntactic", "xtreme"))
+    own, fused = (
+        read("conllu", [SHARED / path], {"words": words}, labels=UPOS)
+        for words in ("syntactic", "xtreme")
+    )
     assert [row["id"] for row in own] == [row["id"] for row in fused]
     assert sum(len(row["words"]) for row in fused) < sum(len(row["words"]) for row in own)
 
@@ -128,7 +182,9 @@ def test_lareqa_has_the_candidates_that_its_readme_counts() -> None:
     assert (len(queries), len(candidates)) == (1190, 13014)
     assert list(candidates.values()).count("th") == 852
     for row in queries:
-        assert sorted({candidates[name] for name in row["relevant"]}) == sorted({*candidates.values()})
+        assert sorted({candidates[name] for name in row["relevant"]}) == sorted(
+            {*candidates.values()}
+        )
 
 
 @needs_shared

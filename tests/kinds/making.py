@@ -1,4 +1,6 @@
-"""Own text in several scripts, a tokenizer trained on it, and parts as if a perfect model had predicted them."""
+"""Own text in several scripts, a tokenizer trained on it, and parts as if a perfect model had
+predicted them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from scaling.tasks import TaskSpec
 
 SENTENCES = {
     "en": "The small station opened in 1907 , and its first master was Ada Brown of Leeds .",
-    "de": "Der kleine Bahnhof wurde 1907 eröffnet und sein erster Vorsteher war Karl Groß aus Köln .",
+    "de": (
+        "Der kleine Bahnhof wurde 1907 eröffnet und sein erster Vorsteher war Karl Groß aus Köln ."
+    ),
     "ru": "Маленький вокзал открылся в 1907 году , и его первым начальником был Иван Петров .",
     "ar": "افتتحت المحطة الصغيرة عام 1907 وكان أول مدير لها أحمد من القاهرة .",
     "th": "สถานีเล็ก เปิดใน ปี 1907 และ นายสถานี คนแรก คือ สมชาย จาก เชียงใหม่",
@@ -33,15 +37,25 @@ def tokenizer() -> Tokenizer:
     made = Tokenizer(models.Unigram())
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=260, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"], unk_token="<unk>",
+        vocab_size=260,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        unk_token="<unk>",
         show_progress=False,
-    )  # fmt: skip
-    made.train_from_iterator([sentence for sentence in SENTENCES.values() for _ in range(20)], trainer)
+    )
+    made.train_from_iterator(
+        [sentence for sentence in SENTENCES.values() for _ in range(20)], trainer
+    )
     return made
 
 
 def task(kind: str, metric: str, labels: Sequence[str] = (), **fields: Any) -> TaskSpec:
-    return TaskSpec(name=f"own-{kind.replace('_', '-')}", kind=kind, metric=metric, labels=tuple(labels), **fields)
+    return TaskSpec(
+        name=f"own-{kind.replace('_', '-')}",
+        kind=kind,
+        metric=metric,
+        labels=tuple(labels),
+        **fields,
+    )
 
 
 def recipe(spec: TaskSpec, **fields: Any) -> Recipe:
@@ -55,7 +69,9 @@ def table(kind: str, rows: Sequence[Any]) -> pa.Table:
 def perfect(features: pa.Table, kind: str) -> list[np.ndarray]:
     """What a model that has learnt the targets by heart predicts."""
     found = []
-    for ids, target in zip(features["input_ids"].to_pylist(), features["target"].to_pylist(), strict=True):
+    for ids, target in zip(
+        features["input_ids"].to_pylist(), features["target"].to_pylist(), strict=True
+    ):
         if kind == "tagging":
             found.append(np.array([0 if label == IGNORED else label for label in target]))
         else:
@@ -65,8 +81,15 @@ def perfect(features: pa.Table, kind: str) -> list[np.ndarray]:
     return found
 
 
-def round_trip(spec: TaskSpec, rows: pa.Table, language: str, tok: Tokenizer, **fields: Any) -> pa.Table:
+def round_trip(
+    spec: TaskSpec, rows: pa.Table, language: str, tok: Tokenizer, **fields: Any
+) -> pa.Table:
     """Gold → features → decoded → outcomes."""
     features = KINDS[spec.kind].encode(rows, spec, tok, recipe(spec, **fields))
-    part = Part(key=f"test.{language}", rows=rows, features=features, predictions=perfect(features, spec.kind))
+    part = Part(
+        key=f"test.{language}",
+        rows=rows,
+        features=features,
+        predictions=perfect(features, spec.kind),
+    )
     return KINDS[spec.kind].outcomes(part, spec)

@@ -1,4 +1,6 @@
-"""Gold labels of the real files survive features and decoding, with a real tokenizer, in every language."""
+"""Gold labels of the real files survive features and decoding, with a real tokenizer, in every
+language.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ SAMPLE = 40
 
 @pytest.fixture(scope="module")
 def xlmr() -> Tokenizer:
-    pytest.importorskip("semantra_multilingual", reason="the demo extra, which brings the tokenizer, is not installed")
+    pytest.importorskip(
+        "semantra_multilingual",
+        reason="the demo extra, which brings the tokenizer, is not installed",
+    )
     made = Tokenizer.from_file(str(tokenizer_file(MODELS["e5-depth-4"], None)))
     made.no_truncation()
     made.no_padding()
@@ -53,7 +58,9 @@ def test_tags_of_the_real_files_come_back(name: str, language: str, xlmr: Tokeni
 @needs_shared
 @pytest.mark.parametrize("language", TASKS["xquad_files"].languages)
 def test_answers_of_the_real_files_come_back(language: str, xlmr: Tokenizer) -> None:
-    rows = table("span_qa", [row for row in sampled("xquad_files", language) if answer_fits(row, xlmr)])
+    rows = table(
+        "span_qa", [row for row in sampled("xquad_files", language) if answer_fits(row, xlmr)]
+    )
     assert rows.num_rows > 0.9 * SAMPLE
     outcomes = round_trip(TASKS["xquad_files"], rows, language, xlmr, max_length=192)
     assert outcomes["exact_match"].to_pylist() == [1.0] * rows.num_rows
@@ -66,8 +73,8 @@ def test_the_task_of_the_docs_is_staged_as_it_stands(tmp_path: Path) -> None:
     assert example.count("\n") <= 15
     study = tmp_path / "own.yaml"
     study.write_text(
-        "name: own\nmodels: [e5-depth-4]\narms: [none]\ntargets: [african_pos]\nseeds: [0]\nlimits: {test: 20}\n"
-        + example
+        "name: own\nmodels: [e5-depth-4]\narms: [none]\ntargets: [african_pos]\nseeds: [0]\nlimits:"
+        " {test: 20}\n" + example
     )
     own = load_study(study)
     staged = stage_task(own, own.task("african_pos"), Store.open(str(tmp_path / "store")), SHARED)

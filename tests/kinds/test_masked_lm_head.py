@@ -1,4 +1,6 @@
-"""A checkpoint's own masked-LM head: kept by staging, equal to transformers', handed on; under ZeRO-3 too."""
+"""A checkpoint's own masked-LM head: kept by staging, equal to transformers', handed on; under
+ZeRO-3 too.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,16 @@ from scaling.training import run_updates
 from tests.streams import one_stream
 
 FIELDS = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
-    "max_position_embeddings": 130, "type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-}  # fmt: skip
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 130,
+    "type_vocab_size": 1,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
 CLASSES = {
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaForMaskedLM),
     "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLForMaskedLM),
@@ -48,11 +57,16 @@ CLASSES = {
 MLM = task("masked_lm", "tag_f1")
 KIND = KINDS["masked_lm"]
 RECIPE = recipe(MLM, batch=16, epochs=5.0, learning_rate=5e-3, max_length=64)
-ROWS = table("masked_lm", [{"id": f"{code}{at}", "text": SENTENCES[code]} for code in SENTENCES for at in range(4)])
+ROWS = table(
+    "masked_lm",
+    [{"id": f"{code}{at}", "text": SENTENCES[code]} for code in SENTENCES for at in range(4)],
+)
 
 
 def checkpoint(folder: Path, architecture: str) -> tuple[Any, ModelSpec]:
-    """A random model with a masked-LM head whose norm and bias are no defaults, saved as transformers does."""
+    """A random model with a masked-LM head whose norm and bias are no defaults, saved as
+    transformers does.
+    """
     config_class, model_class = CLASSES[architecture]
     torch.manual_seed(0)
     model = model_class(config_class(vocab_size=tokenizer().get_vocab_size(), **FIELDS)).eval()
@@ -62,22 +76,36 @@ def checkpoint(folder: Path, architecture: str) -> tuple[Any, ModelSpec]:
     model.save_pretrained(folder)
     tokenizer().save(str(folder / "tokenizer.json"))
     spec = ModelSpec(
-        name="own", family="own", architecture=architecture, source=f"dir:{folder}", num_layers=2, hidden=32, ffn=64,
-        num_heads=4, vocab_rows=tokenizer().get_vocab_size(), positions=130,
-    )  # fmt: skip
+        name="own",
+        family="own",
+        architecture=architecture,
+        source=f"dir:{folder}",
+        num_layers=2,
+        hidden=32,
+        ffn=64,
+        num_heads=4,
+        vocab_rows=tokenizer().get_vocab_size(),
+        positions=130,
+    )
     return model, spec
 
 
 def staged(spec: ModelSpec, store: Path, used: np.ndarray | None = None) -> Weights:
-    stage_model(spec, Store.open(store), None, used, name="own", tokenizer=tokenizer_file(spec, None))
+    stage_model(
+        spec, Store.open(store), None, used, name="own", tokenizer=tokenizer_file(spec, None)
+    )
     kept = store / "models" / "own" / "kept_rows.npy"
     return Weights(
-        folder=store / "models" / "own", architecture=spec.architecture, kept_rows=kept if kept.exists() else None
+        folder=store / "models" / "own",
+        architecture=spec.architecture,
+        kept_rows=kept if kept.exists() else None,
     )
 
 
 def lm_head(folder: Path) -> dict[str, torch.Tensor]:
-    return {name: one.read() for name, one in read_index(folder).items() if name.startswith("lm_head.")}
+    return {
+        name: one.read() for name, one in read_index(folder).items() if name.startswith("lm_head.")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +115,24 @@ def world() -> World:
 
 @pytest.mark.parametrize("architecture", CLASSES)
 @pytest.mark.parametrize("trim", [False, True])
-def test_logits_equal_those_of_transformers(architecture: str, trim: bool, world: World, tmp_path: Path) -> None:
+def test_logits_equal_those_of_transformers(
+    architecture: str, trim: bool, world: World, tmp_path: Path
+) -> None:
     theirs, spec = checkpoint(tmp_path / "hub", architecture)
     spec = spec.model_copy(update={"trim_vocabulary": trim})
     ids = torch.tensor([[0, *tokenizer().encode(SENTENCES["en"], add_special_tokens=False).ids, 2]])
     masked = torch.zeros_like(ids, dtype=torch.bool)
     masked[0, 3::5] = True
     weights = staged(spec, tmp_path / "store", np.unique(ids.numpy()))
-    rows = torch.from_numpy(np.load(weights.kept_rows)) if weights.kept_rows else torch.arange(spec.vocab_rows)
+    rows = (
+        torch.from_numpy(np.load(weights.kept_rows))
+        if weights.kept_rows
+        else torch.arange(spec.vocab_rows)
+    )
     assert (len(rows) < spec.vocab_rows) == trim
-    model = start_scoring(weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world)
+    model = start_scoring(
+        weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world
+    )
     with torch.no_grad():
         ours = model.head(model(torch.searchsorted(rows, ids), torch.ones_like(ids))[masked])
         expected = theirs(input_ids=ids).logits[masked][:, rows]
@@ -108,7 +144,9 @@ def test_an_untied_decoder_is_refused(tmp_path: Path) -> None:
     _, spec = checkpoint(tmp_path / "hub", "xlm-roberta")
     state = load_file(tmp_path / "hub" / "model.safetensors")
     words = state["roberta.embeddings.word_embeddings.weight"]
-    save_file({**state, "lm_head.decoder.weight": words + 1}, tmp_path / "hub" / "model.safetensors")
+    save_file(
+        {**state, "lm_head.decoder.weight": words + 1}, tmp_path / "hub" / "model.safetensors"
+    )
     with pytest.raises(BadData, match="its decoder is not the word embeddings"):
         staged(spec, tmp_path / "store")
     del state["lm_head.dense.bias"]
@@ -127,9 +165,15 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
     features = as_features(KIND.encode(ROWS, MLM, tokenizer(), RECIPE), None)
     engine = start_training(weights, head, RECIPE, placement, world, seed=0)
     losses = run_updates(
-        engine, *one_stream(features, KIND, RECIPE), RECIPE, placement, world, 0, lambda done, total: None,
+        engine,
+        *one_stream(features, KIND, RECIPE),
+        RECIPE,
+        placement,
+        world,
+        0,
+        lambda done, total: None,
         ResumePoint(found=None, save=lambda fill, update: None),
-    )  # fmt: skip
+    )
     before = predict(engine.core, features, KIND, RECIPE, world)
     engine.export(out, weights.beside())
     engine.close()
@@ -158,11 +202,14 @@ def test_zero_3_gives_the_losses_of_zero_1(pretrained: bool, world: World, tmp_p
     three, _ = trained(weights, 3, world, tmp_path / "three")
     assert one[-1] < 0.9 * one[0]
     assert three == pytest.approx(one, abs=1e-5)
-    # The trained head is what a later masked-LM training starts from, where there was one to begin with.
+    # The trained head is what a later masked-LM training starts from, where there was one to begin
+    # with.
     for name in ("one", "three"):
         assert bool(lm_head(tmp_path / name)) == pretrained
     if pretrained:
-        assert not torch.equal(lm_head(tmp_path / "three")["lm_head.bias"], lm_head(weights.folder)["lm_head.bias"])
+        assert not torch.equal(
+            lm_head(tmp_path / "three")["lm_head.bias"], lm_head(weights.folder)["lm_head.bias"]
+        )
 
 
 def test_a_training_of_another_kind_hands_the_head_on(world: World, tmp_path: Path) -> None:
@@ -171,15 +218,24 @@ def test_a_training_of_another_kind_hands_the_head_on(world: World, tmp_path: Pa
     spec_of = task("classification", "accuracy", ("a", "b"))
     kind, given = KINDS["classification"], recipe(spec_of, batch=8)
     engine = start_training(
-        weights, lambda hidden: kind.head(hidden, spec_of, given), given, Placement(micro_batch=8), world, seed=0
+        weights,
+        lambda hidden: kind.head(hidden, spec_of, given),
+        given,
+        Placement(micro_batch=8),
+        world,
+        seed=0,
     )
     engine.export(tmp_path / "out", weights.beside())
     engine.close()
     handed = lm_head(tmp_path / "out")
-    assert all(torch.equal(handed[name], tensor) for name, tensor in lm_head(weights.folder).items())
+    assert all(
+        torch.equal(handed[name], tensor) for name, tensor in lm_head(weights.folder).items()
+    )
     assert len(handed) == 5
     # And the pretrained model scores masked tokens without any training.
     shutil.rmtree(tmp_path / "out")
     features = as_features(KIND.encode(ROWS, MLM, tokenizer(), RECIPE), None)
-    model = start_scoring(weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world)
+    model = start_scoring(
+        weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world
+    )
     assert len(predict(model, features, KIND, RECIPE, world)) == len(features.input_ids)

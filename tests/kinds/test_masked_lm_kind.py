@@ -1,4 +1,6 @@
-"""Fifteen per cent, masked the same way for the same text, seed and epoch; logits where something is masked."""
+"""Fifteen per cent, masked the same way for the same text, seed and epoch; logits where something
+is masked.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from scaling.kinds.kind import IGNORED, Part, scores
 
 KIND = KINDS["masked_lm"]
 MLM = task("masked_lm", "tag_f1")
-ROWS = table("masked_lm", [{"id": code, "text": " ".join([text] * 3)} for code, text in SENTENCES.items()])
+ROWS = table(
+    "masked_lm", [{"id": code, "text": " ".join([text] * 3)} for code, text in SENTENCES.items()]
+)
 
 
 def features(max_length: int = 40) -> Any:
@@ -37,11 +41,17 @@ def test_masking_depends_on_text_and_draw_alone() -> None:
     length = int(kept[0].mask[1].sum())
     assert torch.equal(kept[0].input_ids[1, :length], kept[1].input_ids[0, :length])
     assert torch.equal(kept[0].targets[1, :length], kept[1].targets[0, :length])
-    assert not torch.equal(collate(ready, KIND, [0], draw=8).targets, collate(ready, KIND, [0], draw=7).targets)
+    assert not torch.equal(
+        collate(ready, KIND, [0], draw=8).targets, collate(ready, KIND, [0], draw=7).targets
+    )
     # The weight of a batch does not hang on the draw: it is what all micro-batches are divided by.
     for draw in range(5):
         batch = collate(ready, KIND, [0, 1, 2], draw=draw)
-        assert int((batch.targets != IGNORED).sum()) == batch.weight == KIND.loss_weight(ready.targets[:3])
+        assert (
+            int((batch.targets != IGNORED).sum())
+            == batch.weight
+            == KIND.loss_weight(ready.targets[:3])
+        )
 
 
 def test_eight_in_ten_are_masked_one_is_another_token_one_stays() -> None:
@@ -54,7 +64,11 @@ def test_eight_in_ten_are_masked_one_is_another_token_one_stays() -> None:
         for draw in range(40):
             changed, labels = KIND.corrupt(ids, one["target"], draw)  # type: ignore[misc]
             chosen = labels != IGNORED
-            assert (changed[~chosen] == ids[: len(changed)][~chosen]).all() and not chosen[0] and not chosen[-1]
+            assert (
+                (changed[~chosen] == ids[: len(changed)][~chosen]).all()
+                and not chosen[0]
+                and not chosen[-1]
+            )
             assert (labels[chosen] == ids[: len(changed)][chosen]).all()
             masked, tokens = masked + int(chosen.sum()), tokens + len(chosen) - 2
             for now, before in zip(changed[chosen], labels[chosen], strict=True):

@@ -18,15 +18,20 @@ MC = task("multiple_choice", "accuracy")
 def rows(count: int = 12) -> list[dict[str, object]]:
     return [
         {
-            "id": str(at), "context": "The station opened .", "question": "Who was first ?",
-            "choices": ["Ada", "Brown", "Leeds", "1907"][: 2 + at % 3], "label": at % 2,
+            "id": str(at),
+            "context": "The station opened .",
+            "question": "Who was first ?",
+            "choices": ["Ada", "Brown", "Leeds", "1907"][: 2 + at % 3],
+            "label": at % 2,
         }
         for at in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_micro_batches_never_part_the_choices_of_a_question() -> None:
-    features = as_features(KIND.encode(table("multiple_choice", rows()), MC, tokenizer(), recipe(MC)), None)
+    features = as_features(
+        KIND.encode(table("multiple_choice", rows()), MC, tokenizer(), recipe(MC)), None
+    )
     given = recipe(MC, batch=4, epochs=2.0)
     for update in training_order(features, given, 0):
         seen = []
@@ -52,11 +57,16 @@ class Given(torch.nn.Module):
 def test_loss_is_a_softmax_over_each_questions_choices() -> None:
     scores = [1.0, 2.0, 0.5, -1.0, 3.0]
     loss = KIND.loss(
-        Given(scores), torch.zeros(5, 1, 1), torch.ones(5, 1), torch.tensor([0, 3, 1, 2, 4]),
+        Given(scores),
+        torch.zeros(5, 1, 1),
+        torch.ones(5, 1),
+        torch.tensor([0, 3, 1, 2, 4]),
         torch.tensor([4, 4, 9, 9, 9]),
-    )  # fmt: skip
+    )
     first, second = np.exp(scores[:2]), np.exp(scores[2:])
-    assert float(loss) == pytest.approx(-np.log(first[1] / first.sum()) - np.log(second[0] / second.sum()), rel=1e-6)
+    assert float(loss) == pytest.approx(
+        -np.log(first[1] / first.sum()) - np.log(second[0] / second.sum()), rel=1e-6
+    )
 
 
 def test_a_question_that_occurs_twice_in_an_update_counts_twice() -> None:
@@ -80,4 +90,6 @@ def test_choices_are_scored_by_row_and_chance_knows_their_number() -> None:
 
 def test_a_label_beyond_the_choices_is_refused() -> None:
     with pytest.raises(ValueError, match="row '0': label 7 of 2 choices"):
-        KIND.encode(table("multiple_choice", [{**rows()[0], "label": 7}]), MC, tokenizer(), recipe(MC))
+        KIND.encode(
+            table("multiple_choice", [{**rows()[0], "label": 7}]), MC, tokenizer(), recipe(MC)
+        )

@@ -20,8 +20,17 @@ RANKED = task("retrieval", "map_at_20")
 MINED = task("retrieval", "mining_f1", train_on=())
 
 
-def row(name: str, side: str, text: str, relevant: tuple[str, ...] = (), context: str = "") -> dict[str, Any]:
-    return {"id": name, "side": side, "language": "en", "text": text, "context": context, "relevant": list(relevant)}
+def row(
+    name: str, side: str, text: str, relevant: tuple[str, ...] = (), context: str = ""
+) -> dict[str, Any]:
+    return {
+        "id": name,
+        "side": side,
+        "language": "en",
+        "text": text,
+        "context": context,
+        "relevant": list(relevant),
+    }
 
 
 ROWS = [
@@ -35,17 +44,30 @@ ROWS = [
 
 
 def test_a_query_and_its_first_right_candidate_are_one_unit_and_others_are_only_scored() -> None:
-    features = KIND.encode(table("retrieval", ROWS), RANKED, tokenizer(), recipe(RANKED)).to_pylist()
+    features = KIND.encode(
+        table("retrieval", ROWS), RANKED, tokenizer(), recipe(RANKED)
+    ).to_pylist()
     assert [(one["row"], one["unit"], one["target"]) for one in features] == [
-        (2, -1, 2), (5, -1, 5), (0, 0, -5), (4, 0, 4), (1, 1, -4), (3, 1, 3),
-    ]  # fmt: skip
+        (2, -1, 2),
+        (5, -1, 5),
+        (0, 0, -5),
+        (4, 0, 4),
+        (1, 1, -4),
+        (3, 1, 3),
+    ]
     assert KIND.loss_weight([one["target"] for one in features[2:]]) == 2
 
 
 def loss(vectors: torch.Tensor, targets: list[int], batch: int = 32) -> float:
     head = DualEncoder(recipe(RANKED, batch=batch))
     size = len(targets)
-    given = (head, vectors.unsqueeze(1), torch.ones(size, 1), torch.tensor(targets), torch.arange(size) // 2)
+    given = (
+        head,
+        vectors.unsqueeze(1),
+        torch.ones(size, 1),
+        torch.tensor(targets),
+        torch.arange(size) // 2,
+    )
     return float(KIND.loss(*given))
 
 
@@ -73,25 +95,36 @@ def test_a_passage_that_answers_two_questions_is_no_negative() -> None:
     assert loss(vectors, [-1, 0, -2, 1], batch=2) == pytest.approx(2 * np.log(2), rel=1e-6)
 
 
-def part(spec: Any, rows: list[dict[str, Any]], vectors: dict[str, list[list[float]]], key: str = "test.de") -> Part:
+def part(
+    spec: Any,
+    rows: list[dict[str, Any]],
+    vectors: dict[str, list[list[float]]],
+    key: str = "test.de",
+) -> Part:
     made = table("retrieval", rows)
     features = KIND.encode(made, spec, tokenizer(), recipe(spec))
     names = made["id"].to_pylist()
-    predictions = [np.array(vectors[names[at]], dtype=np.float32) for at in features["row"].to_pylist()]
+    predictions = [
+        np.array(vectors[names[at]], dtype=np.float32) for at in features["row"].to_pylist()
+    ]
     return Part(key=key, rows=made, features=features, predictions=predictions)
 
 
 def test_the_nearest_candidate_and_the_depths_beside_it() -> None:
     right, wrong = [1.0, 0.0], [0.0, 1.0]
     vectors = {
-        "q0": [right, wrong], "c1": [right, right], "c0": [wrong, [-1.0, 0.0]], "c2": [wrong, wrong],
-    }  # fmt: skip
+        "q0": [right, wrong],
+        "c1": [right, right],
+        "c0": [wrong, [-1.0, 0.0]],
+        "c2": [wrong, wrong],
+    }
     given = part(NEAREST, [ROWS[0], *ROWS[3:]], vectors)
     outcomes = KIND.outcomes(given, NEAREST)
     found = scores(outcomes, KIND.chance(given, NEAREST))
     assert [(one.metric, one.value, one.main) for one in found] == [
-        ("accuracy", 1.0, True), ("accuracy@0.33", 0.0, False),
-    ]  # fmt: skip
+        ("accuracy", 1.0, True),
+        ("accuracy@0.33", 0.0, False),
+    ]
     assert found[0].chance == pytest.approx(1 / 3)
     assert outcomes["prediction"].to_pylist() == ["c1"]
 
@@ -117,10 +150,14 @@ def test_mining_tunes_its_threshold_on_the_dev_sentences_of_the_language() -> No
             point = rng.normal(size=8)
             names = (f"{prefix}de{at}", f"{prefix}en{at}")
             # The first half are translations of each other, the rest have none.
-            rows.append(row(names[0], f"{prefix}query", f"eins {at}", (names[1],) if at < 20 else ()))
+            rows.append(
+                row(names[0], f"{prefix}query", f"eins {at}", (names[1],) if at < 20 else ())
+            )
             rows.append(row(names[1], f"{prefix}candidate", f"one {at}"))
             vectors[names[0]] = [point.tolist()]
-            vectors[names[1]] = [(point + 0.05 * rng.normal(size=8) if at < 20 else rng.normal(size=8)).tolist()]
+            vectors[names[1]] = [
+                (point + 0.05 * rng.normal(size=8) if at < 20 else rng.normal(size=8)).tolist()
+            ]
     given = part(MINED, rows, vectors)
     outcomes = KIND.outcomes(given, MINED)
     assert outcomes.num_rows == 40
@@ -133,5 +170,7 @@ def test_mining_tunes_its_threshold_on_the_dev_sentences_of_the_language() -> No
 
 def test_outcomes_of_all_languages_have_one_schema() -> None:
     vectors = {name: [[1.0, float(at)]] for at, name in enumerate(("q0", "q1", "c0", "c1", "c2"))}
-    given = [part(NEAREST, [*ROWS[:2], *ROWS[3:]], vectors, key=f"test.{code}") for code in ("de", "ru")]
+    given = [
+        part(NEAREST, [*ROWS[:2], *ROWS[3:]], vectors, key=f"test.{code}") for code in ("de", "ru")
+    ]
     assert pa.concat_tables([KIND.outcomes(one, NEAREST) for one in given]).num_rows == 4

@@ -30,10 +30,12 @@ def asked(code: str, times: int = 1) -> list[dict[str, Any]]:
         start = at + len(word)
         rows.append(
             {
-                "id": f"{code}{number}", "context": context, "question": "Who was the first master ?",
+                "id": f"{code}{number}",
+                "context": context,
+                "question": "Who was the first master ?",
                 "answers": [{"text": word, "start": at}],
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -50,12 +52,18 @@ def test_gold_answers_come_back(code: str, max_length: int) -> None:
 
 def test_long_questions_are_cut_and_counted_documents_never() -> None:
     rows = [{**row, "question": " ".join([SENTENCES["en"]] * 5)} for row in asked("th", 6)]
-    features = KINDS["span_qa"].encode(table("span_qa", rows), QA, tokenizer(), recipe(QA, max_length=48))
+    features = KINDS["span_qa"].encode(
+        table("span_qa", rows), QA, tokenizer(), recipe(QA, max_length=48)
+    )
     assert max(map(len, features["input_ids"].to_pylist())) <= 48
     assert all(features["cut"].to_pylist())
     for row in range(len(rows)):
         chosen = [feature for feature in features.to_pylist() if feature["row"] == row]
-        spans = {offsets for feature in chosen for offsets in zip(feature["starts"], feature["ends"], strict=True)}
+        spans = {
+            offsets
+            for feature in chosen
+            for offsets in zip(feature["starts"], feature["ends"], strict=True)
+        }
         covered = {at for start, end in spans for at in range(start, end)}
         context = rows[row]["context"]
         assert {at for at, character in enumerate(context) if not character.isspace()} <= covered
@@ -73,10 +81,20 @@ def test_unanswerable_questions_are_told_by_the_first_token_in_every_window() ->
 
 
 def test_an_answer_that_is_not_in_its_document_is_scored_and_not_trained_on() -> None:
-    rows = [{**asked("en")[0], "answers": [{"text": "nowhere", "start": -1}], "id": "lost"}, *asked("en")[1:3]]
-    features = KINDS["span_qa"].encode(table("span_qa", rows), QA, tokenizer(), recipe(QA, max_length=384))
+    rows = [
+        {**asked("en")[0], "answers": [{"text": "nowhere", "start": -1}], "id": "lost"},
+        *asked("en")[1:3],
+    ]
+    features = KINDS["span_qa"].encode(
+        table("span_qa", rows), QA, tokenizer(), recipe(QA, max_length=384)
+    )
     assert features["unit"].to_pylist() == [-1, 0, 1] and features["row"].to_pylist() == [0, 1, 2]
-    part = Part(key="test.en", rows=table("span_qa", rows), features=features, predictions=perfect(features, "span_qa"))
+    part = Part(
+        key="test.en",
+        rows=table("span_qa", rows),
+        features=features,
+        predictions=perfect(features, "span_qa"),
+    )
     assert KINDS["span_qa"].outcomes(part, QA)["f1"].to_pylist()[1:] == [1.0, 1.0]
 
 

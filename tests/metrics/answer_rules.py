@@ -1,6 +1,8 @@
-"""The rules of the SQuAD and MLQA scorers a second time, character by character, without the product's regexes.
+"""The rules of the SQuAD and MLQA scorers a second time, character by character, without the
+product's regexes.
 
-An oracle of our own for tests and for benchmarks/parity.py: written from the rules, not from scaling/metrics.
+An oracle of our own for tests and for benchmarks/parity.py: written from the rules, not from
+scaling/metrics.
 """
 
 from __future__ import annotations
@@ -11,7 +13,20 @@ import unicodedata
 ARTICLES = {
     "en": ["a", "an", "the"],
     "es": ["un", "una", "unos", "unas", "el", "la", "los", "las"],
-    "de": ["ein", "eine", "einen", "einem", "eines", "einer", "der", "die", "das", "den", "dem", "des"],
+    "de": [
+        "ein",
+        "eine",
+        "einen",
+        "einem",
+        "eines",
+        "einer",
+        "der",
+        "die",
+        "das",
+        "den",
+        "dem",
+        "des",
+    ],
     "vi": ["của", "là", "cái", "chiếc", "những"],
     "hi": [],
     "zh": [],
@@ -28,7 +43,9 @@ def tokens(text: str, rules: str) -> list[str]:
         if not is_punctuation:
             kept += character
     kept = (
-        kept.replace("ال", " ") if rules == "ar" else without_words(kept, ARTICLES["en" if rules == "squad" else rules])
+        kept.replace("ال", " ")
+        if rules == "ar"
+        else without_words(kept, ARTICLES["en" if rules == "squad" else rules])
     )
     if rules == "zh":
         kept = "".join(f" {c} " if "\u4e00" <= c <= "\u9fa5" else c for c in kept)
@@ -36,7 +53,9 @@ def tokens(text: str, rules: str) -> list[str]:
 
 
 def without_words(text: str, words: list[str]) -> str:
-    """`text` with each whole word of `words` replaced by a space; words are runs of letters, digits and underscores."""
+    """`text` with each whole word of `words` replaced by a space; words are runs of letters, digits
+    and underscores.
+    """
     out, run = "", ""
     for character in text + "\0":
         if character.isalnum() or character == "_":
@@ -63,7 +82,10 @@ def token_f1(predicted: list[str], gold: list[str]) -> float:
 def squad1(prediction: str, answers: list[str], rules: str = "squad") -> tuple[float, float]:
     """(F1, exact match) of one question by SQuAD 1.1's rules, or by MLQA's for a language."""
     mine = tokens(prediction, rules)
-    scores = [(token_f1(mine, tokens(answer, rules)), float(mine == tokens(answer, rules))) for answer in answers]
+    scores = [
+        (token_f1(mine, tokens(answer, rules)), float(mine == tokens(answer, rules)))
+        for answer in answers
+    ]
     return max(f1 for f1, _ in scores), max(exact for _, exact in scores)
 
 

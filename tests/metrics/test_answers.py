@@ -16,7 +16,9 @@ def test_squad1_equals_the_rules_written_a_second_time() -> None:
     for _ in range(2000):
         prediction, answers = adversarial.question(random, fewest_answers=1)
         outcome = METRICS["squad1"]([prediction], [answers], "xx")[0]
-        assert (outcome["f1"], outcome["exact_match"]) == pytest.approx(answer_rules.squad1(prediction, answers))
+        assert (outcome["f1"], outcome["exact_match"]) == pytest.approx(
+            answer_rules.squad1(prediction, answers)
+        )
 
 
 def test_squad1_equals_torchmetrics() -> None:
@@ -28,12 +30,18 @@ def test_squad1_equals_torchmetrics() -> None:
         outcome = METRICS["squad1"]([prediction], [answers], "")[0]
         best = {
             name: float(theirs._metric_max_over_ground_truths(score, prediction, answers))
-            for name, score in (("f1", theirs._compute_f1_score), ("exact_match", theirs._compute_exact_match_score))
+            for name, score in (
+                ("f1", theirs._compute_f1_score),
+                ("exact_match", theirs._compute_exact_match_score),
+            )
         }
         # torchmetrics computes in float32, and follows SQuAD 2.0 where both token lists are empty.
         if not answer_rules.tokens(prediction, "squad"):
             best.pop("f1")
-        assert {name: outcome[name] for name in best} == pytest.approx(best, abs=1e-6), (prediction, answers)
+        assert {name: outcome[name] for name in best} == pytest.approx(best, abs=1e-6), (
+            prediction,
+            answers,
+        )
 
 
 def test_squad2_equals_the_rules_written_a_second_time() -> None:
@@ -41,7 +49,9 @@ def test_squad2_equals_the_rules_written_a_second_time() -> None:
     for _ in range(2000):
         prediction, answers = adversarial.question(random, fewest_answers=0)
         outcome = METRICS["squad2"]([prediction], [answers], "")[0]
-        assert (outcome["f1"], outcome["exact_match"]) == pytest.approx(answer_rules.squad2(prediction, answers))
+        assert (outcome["f1"], outcome["exact_match"]) == pytest.approx(
+            answer_rules.squad2(prediction, answers)
+        )
 
 
 @pytest.mark.parametrize("language", ["ar", "de", "en", "es", "hi", "vi", "zh"])
@@ -51,7 +61,10 @@ def test_mlqa_equals_the_rules_written_a_second_time(language: str) -> None:
         prediction, answers = adversarial.question(random, fewest_answers=1)
         outcome = METRICS["mlqa"]([prediction], [answers], language)[0]
         expected = answer_rules.squad1(prediction, answers, rules=language)
-        assert (outcome["f1"], outcome["exact_match"]) == pytest.approx(expected), (prediction, answers)
+        assert (outcome["f1"], outcome["exact_match"]) == pytest.approx(expected), (
+            prediction,
+            answers,
+        )
 
 
 def test_chinese_is_scored_by_character_and_arabic_loses_its_article_inside_words() -> None:
@@ -79,5 +92,9 @@ def test_a_score_that_applies_to_nothing_is_left_out() -> None:
 
 
 def test_the_two_versions_differ_where_an_answer_is_only_an_article() -> None:
-    assert METRICS["squad1"](["the"], [["the"]], "")[0] == {"f1": 0.0, "exact_match": 1.0, "f1_exact_mean": 0.5}
+    assert METRICS["squad1"](["the"], [["the"]], "")[0] == {
+        "f1": 0.0,
+        "exact_match": 1.0,
+        "f1_exact_mean": 0.5,
+    }
     assert METRICS["squad2"](["the"], [["the"]], "")[0]["f1"] == 1.0

@@ -16,7 +16,9 @@ def test_accuracy_equals_sklearn_and_takes_rankings_and_several_right_answers() 
     for _ in range(200):
         gold = [random.choice("abc") for _ in range(random.randint(1, 20))]
         predicted = [random.choice("abc") for _ in gold]
-        assert aggregate(METRICS["accuracy"](predicted, gold, ""))["accuracy"] == accuracy_score(gold, predicted)
+        assert aggregate(METRICS["accuracy"](predicted, gold, ""))["accuracy"] == accuracy_score(
+            gold, predicted
+        )
     outcomes = METRICS["accuracy"]([["c1", "c2"], ["c2"], []], [["c1"], ["c1"], ["c1"]], "")
     assert [outcome["accuracy"] for outcome in outcomes] == [1.0, 0.0, 0.0]
 
@@ -34,7 +36,9 @@ def test_average_precision_equals_sklearn_where_nothing_is_cut() -> None:
         ranking = random.sample(ids, len(ids))
         truth = [name in relevant for name in ranking]
         ours = METRICS["map_at_20"]([ranking], [relevant], "")[0]["map_at_20"]
-        assert ours == pytest.approx(average_precision_score(truth, range(len(ids), 0, -1)), abs=1e-12)
+        assert ours == pytest.approx(
+            average_precision_score(truth, range(len(ids), 0, -1)), abs=1e-12
+        )
 
 
 def test_map_is_cut_at_20_as_trec_eval_cuts() -> None:
@@ -45,7 +49,9 @@ def test_map_is_cut_at_20_as_trec_eval_cuts() -> None:
         relevant = random.sample(ids, random.randint(1, 30))
         ranking = random.sample(ids, 60)
         judged = pytrec_eval.RelevanceEvaluator({"q": dict.fromkeys(relevant, 1)}, {"map_cut.20"})
-        theirs = judged.evaluate({"q": {name: float(60 - rank) for rank, name in enumerate(ranking)}})
+        theirs = judged.evaluate(
+            {"q": {name: float(60 - rank) for rank, name in enumerate(ranking)}}
+        )
         ours = METRICS["map_at_20"]([ranking], [relevant], "")[0]["map_at_20"]
         assert ours == pytest.approx(theirs["q"]["map_cut_20"], abs=1e-12)
 
@@ -53,7 +59,10 @@ def test_map_is_cut_at_20_as_trec_eval_cuts() -> None:
 def test_one_relevant_candidate_gives_the_reciprocal_rank() -> None:
     scores = METRICS["map_at_20"]([["a", "b"], [str(n) for n in range(20)]], [["b"], ["x"]], "")
     assert [score["map_at_20"] for score in scores] == [0.5, 0.0]
-    for ranking, relevant, message in ((["a"], [], "without relevant"), (["a", "a"], ["a"], "twice")):
+    for ranking, relevant, message in (
+        (["a"], [], "without relevant"),
+        (["a", "a"], ["a"], "twice"),
+    ):
         with pytest.raises(ValueError, match=message):
             METRICS["map_at_20"]([ranking], [relevant], "")
 
@@ -116,23 +125,31 @@ def test_mining_equals_its_definition() -> None:
     for _ in range(40):
         size = int(random.integers(2, 40))
         queries = random.standard_normal((size, 8)).astype(np.float32) + 0.5
-        candidates = (queries + 0.5 * random.standard_normal((size, 8))).astype(np.float32)[random.permutation(size)]
+        candidates = (queries + 0.5 * random.standard_normal((size, 8))).astype(np.float32)[
+            random.permutation(size)
+        ]
         found, margins = mine(queries, candidates[: size - size // 3])
-        assert [tuple(pair) for pair in found.tolist()] == mined_slowly(queries, candidates[: size - size // 3], 4)
+        assert [tuple(pair) for pair in found.tolist()] == mined_slowly(
+            queries, candidates[: size - size // 3], 4
+        )
         assert (np.diff(margins) <= 0).all()
 
 
 def test_threshold_is_the_best_of_all_cuts() -> None:
     random = Random(5)
     for _ in range(300):
-        margins = sorted((random.randint(0, 8) / 4 for _ in range(random.randint(1, 15))), reverse=True)
+        margins = sorted(
+            (random.randint(0, 8) / 4 for _ in range(random.randint(1, 15))), reverse=True
+        )
         right = [random.random() < 0.5 for _ in margins]
         num_gold = sum(right) + random.randint(0, 3) or 1
         threshold, best = best_threshold(margins, right, num_gold)
         cuts = [sum(margin >= cut for margin in margins) for cut in margins]
         f1s = [2 * sum(right[:count]) / (count + num_gold) for count in cuts]
         assert best == pytest.approx(max(f1s))
-        kept = [is_right for margin, is_right in zip(margins, right, strict=True) if margin >= threshold]
+        kept = [
+            is_right for margin, is_right in zip(margins, right, strict=True) if margin >= threshold
+        ]
         assert 2 * sum(kept) / (len(kept) + num_gold) == pytest.approx(best)
 
 
@@ -150,5 +167,7 @@ def test_mining_f1_equals_sklearn() -> None:
         gold = [random.sample(names, random.randint(0, 1)) for _ in range(30)]
         ours = aggregate(METRICS["mining_f1"](mined, gold, ""))
         flat = [[name in one for one in side for name in names] for side in (gold, mined)]
-        precision, recall, f1, _ = precision_recall_fscore_support(*flat, average="binary", zero_division=0)
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            *flat, average="binary", zero_division=0
+        )
         assert list(ours.values()) == pytest.approx([f1, precision, recall], abs=1e-12)

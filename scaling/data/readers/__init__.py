@@ -1,6 +1,8 @@
-"""Readers: one file per raw format, each turning the files of one split of one language into rows of a kind's schema.
+"""Readers: one file per raw format, each turning the files of one split of one language into rows
+of a kind's schema.
 
-To add a format, write `read(request) -> Iterator[Row]` and name it here. Every error is BadData with file and line.
+To add a format, write `read(request) -> Iterator[Row]` and name it here. Every error is BadData
+with file and line.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ from scaling.data.schema import BadData, Reader, ReadRequest, Row
 def whole(reader: Reader) -> Reader:
     """`reader`, held to what every split must be: not empty, and no id twice.
 
-    With the option `hold_out`, a share of 0 to 1, dev and train are read from the same files: dev gets the rows whose
-    id hashes below the share (whose context does, where there is one: no paragraph is in both), train the others.
+    With the option `hold_out`, a share of 0 to 1, dev and train are read from the same files: dev
+    gets the rows whose id hashes below the share (whose context does, where there is one: no
+    paragraph is in both), train the others.
     """
 
     def read(request: ReadRequest, /) -> Iterator[Row]:
@@ -53,7 +56,9 @@ def whole(reader: Reader) -> Reader:
                 row = {**row, "id": f"{row_id}#{seen[row_id]}"}
             yield row
         if not seen:
-            raise BadData(f"{_place(request)}: the {request.split} split of {request.language} is empty")
+            raise BadData(
+                f"{_place(request)}: the {request.split} split of {request.language} is empty"
+            )
 
     return read
 

@@ -1,8 +1,10 @@
-"""BUCC 2018: two monolingual files of `id<TAB>sentence` and the gold pairs `id<TAB>id`, most sentences having none.
+"""BUCC 2018: two monolingual files of `id<TAB>sentence` and the gold pairs `id<TAB>id`, most
+sentences having none.
 
-Files: the language's, English, gold; then the dev set's three where a threshold is to be tuned. Queries are the
-language's sentences, candidates the English ones; dev sentences are sides of their own, `dev_query` and
-`dev_candidate`, in the same file, since the metric is defined on both together.
+Files: the language's, English, gold; then the dev set's three where a threshold is to be tuned.
+Queries are the language's sentences, candidates the English ones; dev sentences are sides of their
+own, `dev_query` and `dev_candidate`, in the same file, since the metric is defined on both
+together.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_bucc(request: ReadRequest) -> Iterator[Row]:
-    """Queries with their gold candidates (none for most), then candidates; then the same of the dev set."""
+    """Queries with their gold candidates (none for most), then candidates; then the same of the dev
+    set.
+    """
     checked_options(request, set())
     files = only_file(request, count=6 if len(request.files) > 3 else 3)
     yield from _corpus(request, files[:3], "")
@@ -33,18 +37,28 @@ def _corpus(request: ReadRequest, files: Sequence[Path], part: str) -> Iterator[
     for place, line in lines(gold_path):
         left, right = _fields(place, line)
         if left not in own or right not in english:
-            raise BadData(f"{place}: the pair {left!r}, {right!r} names a sentence that is not in the files")
+            raise BadData(
+                f"{place}: the pair {left!r}, {right!r} names a sentence that is not in the files"
+            )
         gold[left].append(prefix + right)
     for row_id, text in own.items():
         yield {
-            "id": prefix + row_id, "side": f"{side}query", "language": request.language, "text": text, "context": "",
+            "id": prefix + row_id,
+            "side": f"{side}query",
+            "language": request.language,
+            "text": text,
+            "context": "",
             "relevant": gold[row_id],
-        }  # fmt: skip
+        }
     for row_id, text in english.items():
         yield {
-            "id": prefix + row_id, "side": f"{side}candidate", "language": "en", "text": text, "context": "",
+            "id": prefix + row_id,
+            "side": f"{side}candidate",
+            "language": "en",
+            "text": text,
+            "context": "",
             "relevant": [],
-        }  # fmt: skip
+        }
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:

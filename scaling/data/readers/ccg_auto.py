@@ -1,6 +1,8 @@
-"""CCGbank's AUTO files (LDC2005T13, licensed): the words of a derivation and their lexical categories.
+"""CCGbank's AUTO files (LDC2005T13, licensed): the words of a derivation and their lexical
+categories.
 
-A line `ID=wsj_0001.1 …` is followed by one with the derivation, whose leaves are `<L category tag tag word …>`.
+A line `ID=wsj_0001.1 …` is followed by one with the derivation, whose leaves are `<L category tag
+tag word …>`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ _BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LCB-": "{", "-RCB-": "}", "-LSB-": "[
 
 
 def read_ccg_auto(request: ReadRequest) -> Iterator[Row]:
-    """One row per derivation; brackets are written as brackets. Files are read in their order (sections 02 to 21)."""
+    """One row per derivation; brackets are written as brackets. Files are read in their order
+    (sections 02 to 21).
+    """
     checked_options(request, {"other"})
     # Categories outside the task's labels, where the task has one label for all of them.
     other = request.options.get("other")
@@ -30,8 +34,14 @@ def read_ccg_auto(request: ReadRequest) -> Iterator[Row]:
                 leaves = _LEAF.findall(line)
                 if not row_id or len(leaves) != line.count("<L "):
                     raise BadData(
-                        f"{place}: no derivation after an ID line, or a leaf that is not `<L cat t t word c>`"
+                        f"{place}: no derivation after an ID line, or a leaf that is not `<L cat t"
+                        " t word c>`"
                     )
-                tags = [other if other and category not in request.labels else category for category, _ in leaves]
-                yield tagged(request, place, row_id, [_BRACKETS.get(word, word) for _, word in leaves], tags)
+                tags = [
+                    other if other and category not in request.labels else category
+                    for category, _ in leaves
+                ]
+                yield tagged(
+                    request, place, row_id, [_BRACKETS.get(word, word) for _, word in leaves], tags
+                )
                 row_id = ""

@@ -1,8 +1,9 @@
-"""CoNLL columns of words and tags, sentences apart by empty lines: PAN-X, MasakhaNER, MasakhaPOS, WNUT 17.
+"""CoNLL columns of words and tags, sentences apart by empty lines: PAN-X, MasakhaNER, MasakhaPOS,
+WNUT 17.
 
-Options: `prefix`, what precedes each word (`{lang}:` in PAN-X); `label_map` {upstream tag: ours}. The first column is
-the word, the last its tag; columns are apart by a tab where the line has one, by spaces otherwise (a word may be a
-no-break space: only these two count).
+Options: `prefix`, what precedes each word (`{lang}:` in PAN-X); `label_map` {upstream tag: ours}.
+The first column is the word, the last its tag; columns are apart by a tab where the line has one,
+by spaces otherwise (a word may be a no-break space: only these two count).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """CoNLL-U: universal part-of-speech tags.
 
-Option `words`: `syntactic` (default), UD's own units, multiword tokens split; or `xtreme`, the units on which XTREME's
-numbers are defined (ud-conversion-tools and utils_preprocess.py at google-research/xtreme@0918248): a multiword token
-is one word with the tag of its part nearest the root, zero-width non-joiners and spaces inside words are dropped.
+Option `words`: `syntactic` (default), UD's own units, multiword tokens split; or `xtreme`, the
+units on which XTREME's numbers are defined (ud-conversion-tools and utils_preprocess.py at
+google-research/xtreme@0918248): a multiword token is one word with the tag of its part nearest the
+root, zero-width non-joiners and spaces inside words are dropped.
 """
 
 from __future__ import annotations
@@ -53,12 +54,16 @@ def read_conllu(request: ReadRequest) -> Iterator[Row]:
                 if (token := _token(place, line)) is not None:
                     sentence.append(token)
             elif sentence:
-                yield from _row(request, start, row_id or numbered(request, file, number), sentence, mode)
+                yield from _row(
+                    request, start, row_id or numbered(request, file, number), sentence, mode
+                )
                 sentence, row_id, start, number = [], "", "", number + 1
 
 
 def _token(place: str, line: str) -> _Token | None:
-    """A word or a multiword token; None for an empty node (8.1), which is no word of the sentence."""
+    """A word or a multiword token; None for an empty node (8.1), which is no word of the
+    sentence.
+    """
     fields = line.split("\t")
     if len(fields) != _FIELDS:
         raise BadData(f"{place}: {len(fields)} fields where CoNLL-U has {_FIELDS}")
@@ -68,25 +73,45 @@ def _token(place: str, line: str) -> _Token | None:
     if not first.isdecimal() or (last and not last.isdecimal()):
         raise BadData(f"{place}: {fields[0]!r} is no token id (8, 8-9 or 8.1)")
     head = int(fields[6]) if fields[6].isdecimal() else 0
-    return _Token(first=int(first), last=int(last or first), form=fields[1], tag=fields[3], head=head)
+    return _Token(
+        first=int(first), last=int(last or first), form=fields[1], tag=fields[3], head=head
+    )
 
 
-def _row(request: ReadRequest, place: str, row_id: str, tokens: list[_Token], mode: str) -> Iterator[Row]:
+def _row(
+    request: ReadRequest, place: str, row_id: str, tokens: list[_Token], mode: str
+) -> Iterator[Row]:
     words = [token for token in tokens if token.first == token.last]
     if [word.first for word in words] != list(range(1, len(words) + 1)):
-        raise BadData(f"{place}: sentence {row_id!r}: word ids {[word.first for word in words]} are not 1, 2, 3, …")
+        raise BadData(
+            f"{place}: sentence {row_id!r}: word ids {[word.first for word in words]} are not 1, 2,"
+            " 3, …"
+        )
     num_hidden = sum(word.form == "_" for word in words)
     if num_hidden and num_hidden >= len(words) - 1:
-        defect(request, "masked_text", place, f"sentence {row_id!r} has {num_hidden} of {len(words)} words hidden")
+        defect(
+            request,
+            "masked_text",
+            place,
+            f"sentence {row_id!r} has {num_hidden} of {len(words)} words hidden",
+        )
         return
     pairs = [(word.form, word.tag) for word in words]
     if mode == "xtreme":
         ranks = _PRECEDENCE.get(request.language, _PRECEDENCE[""]).split()
-        pairs = [(form.replace("\u200c", "").replace(" ", ""), tag) for form, tag in _fused(tokens, words, ranks)]
+        pairs = [
+            (form.replace("\u200c", "").replace(" ", ""), tag)
+            for form, tag in _fused(tokens, words, ranks)
+        ]
     tags = []
     for form, tag in pairs:
         if tag == "_":
-            defect(request, "untagged_word", place, f"sentence {row_id!r}: the word {form!r} has no tag")
+            defect(
+                request,
+                "untagged_word",
+                place,
+                f"sentence {row_id!r}: the word {form!r} has no tag",
+            )
         tags.append("X" if tag == "_" else tag)
     yield tagged(request, place, row_id, [form for form, _ in pairs], tags)
 

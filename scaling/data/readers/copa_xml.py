@@ -36,7 +36,11 @@ def read_copa_xml(request: ReadRequest) -> Iterator[Row]:
         if inside and items:
             items[-1][1][inside] = items[-1][1].get(inside, "") + data
 
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = (
+        start,
+        end,
+        text,
+    )
     try:
         with open_text(path) as stream:
             parser.Parse(stream.read(), True)
@@ -51,10 +55,17 @@ def _row(place: str, item: dict[str, Any]) -> Row:
     if missing:
         raise BadData(f"{place}: the item has no {', '.join(sorted(missing))}")
     if item["asks-for"] not in QUESTIONS:
-        raise BadData(f"{place}: asks for {item['asks-for']!r}. {did_you_mean(item['asks-for'], QUESTIONS)}")
+        raise BadData(
+            f"{place}: asks for {item['asks-for']!r}. {did_you_mean(item['asks-for'], QUESTIONS)}"
+        )
     if item["most-plausible-alternative"] not in ("1", "2"):
-        raise BadData(f"{place}: the right alternative {item['most-plausible-alternative']!r} is not 1 or 2")
+        raise BadData(
+            f"{place}: the right alternative {item['most-plausible-alternative']!r} is not 1 or 2"
+        )
     return {
-        "id": item["id"], "context": item["p"].strip(), "question": QUESTIONS[item["asks-for"]],
-        "choices": [item["a1"].strip(), item["a2"].strip()], "label": int(item["most-plausible-alternative"]) - 1,
-    }  # fmt: skip
+        "id": item["id"],
+        "context": item["p"].strip(),
+        "question": QUESTIONS[item["asks-for"]],
+        "choices": [item["a1"].strip(), item["a2"].strip()],
+        "label": int(item["most-plausible-alternative"]) - 1,
+    }

@@ -1,8 +1,10 @@
-"""TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, NLI dev sets, Cosmos QA, …
+"""TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, NLI dev sets, Cosmos QA,
+…
 
-Options beside those of records.py: `delimiter`, tab or comma (by default comma for .csv, tab otherwise);
-`columns`, the names where the file has no header. Comma-separated files follow CSV's quoting, tab-separated files
-have none: a quotation mark is text there, as in the official readers of XNLI, PAWS-X and MSRP.
+Options beside those of records.py: `delimiter`, tab or comma (by default comma for .csv, tab
+otherwise); `columns`, the names where the file has no header. Comma-separated files follow CSV's
+quoting, tab-separated files have none: a quotation mark is text there, as in the official readers
+of XNLI, PAWS-X and MSRP.
 """
 
 from __future__ import annotations
@@ -20,21 +22,30 @@ _DELIMITERS = {"tab": "\t", "comma": ","}
 
 def read_delimited(request: ReadRequest) -> Iterator[Row]:
     """Rows by column mapping; a line with another number of fields than the header is BadData."""
-    return rows(request, (_records(request, path) for path in request.files), {"delimiter", "columns"})
+    return rows(
+        request, (_records(request, path) for path in request.files), {"delimiter", "columns"}
+    )
 
 
 def _records(request: ReadRequest, path: Path) -> Iterator[tuple[str, Record]]:
     delimiter = request.options.get("delimiter") or ("comma" if ".csv" in path.suffixes else "tab")
     if delimiter not in _DELIMITERS:
         raise ValueError(f"delimiter {delimiter!r} must be tab or comma")
-    fields = _quoted(path) if delimiter == "comma" else ((place, line.split("\t")) for place, line in lines(path))
+    fields = (
+        _quoted(path)
+        if delimiter == "comma"
+        else ((place, line.split("\t")) for place, line in lines(path))
+    )
     columns: list[str] | None = request.options.get("columns")
     for place, values in fields:
         if columns is None:
             columns = values
         elif values not in ([], [""]):
             if len(values) != len(columns):
-                raise BadData(f"{place}: {len(values)} fields where {len(columns)} are due ({', '.join(columns)})")
+                raise BadData(
+                    f"{place}: {len(values)} fields where {len(columns)} are due"
+                    f" ({', '.join(columns)})"
+                )
             yield place, dict(zip(columns, values, strict=True))
 
 

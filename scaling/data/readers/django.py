@@ -1,6 +1,8 @@
-"""Django's message catalogues: user-interface sentences in about a hundred languages, by application.
+"""Django's message catalogues: user-interface sentences in about a hundred languages, by
+application.
 
-Without options: the message and its application. `pairs`: a message and its English original, for retrieval.
+Without options: the message and its application. `pairs`: a message and its English original, for
+retrieval.
 `shuffled`: English only, each message as it is and with its words in another order.
 """
 
@@ -21,18 +23,22 @@ _FOLDERS = {
     "conf": "conf",
     "gis": "contrib/gis",
 }
-# The English catalogues are empty by design. A message counts as one of the current ones if at least so many of
-# these well-kept languages translate it.
+# The English catalogues are empty by design. A message counts as one of the current ones if at
+# least so many of these well-kept languages translate it.
 _REFERENCE = ("de", "fr", "es", "ja", "ru", "uk")
 _ENOUGH = 3
 
 
 def _catalogue(root: Path, application: str, code: str) -> dict[str, str]:
-    return read_catalogue(root / _FOLDERS[application] / "locale" / code / "LC_MESSAGES" / "django.mo")
+    return read_catalogue(
+        root / _FOLDERS[application] / "locale" / code / "LC_MESSAGES" / "django.mo"
+    )
 
 
 def _messages(root: Path) -> dict[str, str]:
-    """English message → the one application it belongs to; messages of several applications are left out."""
+    """English message → the one application it belongs to; messages of several applications are
+    left out.
+    """
     found: dict[str, Counter[str]] = {}
     for application in _FOLDERS:
         counts: Counter[str] = Counter()
@@ -41,7 +47,9 @@ def _messages(root: Path) -> dict[str, str]:
         for message, count in counts.items():
             if count >= _ENOUGH:
                 found.setdefault(message, Counter())[application] += 1
-    return {message: next(iter(owners)) for message, owners in sorted(found.items()) if len(owners) == 1}
+    return {
+        message: next(iter(owners)) for message, owners in sorted(found.items()) if len(owners) == 1
+    }
 
 
 def read_django_messages(request: ReadRequest) -> Iterator[Row]:
@@ -54,7 +62,14 @@ def read_django_messages(request: ReadRequest) -> Iterator[Row]:
         translated = {}
         for application in _FOLDERS:
             # Not every application is translated into every language; that shows in the row counts.
-            path = root / _FOLDERS[application] / "locale" / request.upstream_code / "LC_MESSAGES" / "django.mo"
+            path = (
+                root
+                / _FOLDERS[application]
+                / "locale"
+                / request.upstream_code
+                / "LC_MESSAGES"
+                / "django.mo"
+            )
             if application in ("admin", "conf") or path.is_file():
                 translated.update(read_catalogue(path))
     if request.options.get("pairs"):
@@ -65,8 +80,11 @@ def read_django_messages(request: ReadRequest) -> Iterator[Row]:
         for message, application in messages.items():
             if message in translated:
                 yield {
-                    "id": message_id(message), "text_a": translated[message], "text_b": "", "label": application
-                }  # fmt: skip
+                    "id": message_id(message),
+                    "text_a": translated[message],
+                    "text_b": "",
+                    "label": application,
+                }
 
 
 def _shuffled(messages: dict[str, str]) -> Iterator[Row]:

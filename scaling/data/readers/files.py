@@ -12,8 +12,9 @@ from scaling.spec import did_you_mean
 def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
     """Files that match the patterns of `ref`, in the patterns' order, by name within one pattern.
 
-    `code` is the upstream language code; `root` the folder of the source. Raises BadData naming what is there for a
-    split that the source does not have, and for a pattern that matches nothing: a missing language is never empty.
+    `code` is the upstream language code; `root` the folder of the source. Raises BadData naming
+    what is there for a split that the source does not have, and for a pattern that matches nothing:
+    a missing language is never empty.
     """
     if split not in ref.files:
         raise BadData(f"{ref.source} has no {split} split; it has {', '.join(ref.files) or 'none'}")
@@ -22,7 +23,9 @@ def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
         pattern = pattern.replace("{lang}", code)
         matches = sorted(path for path in root.glob(pattern) if path.is_file())
         if not matches:
-            raise BadData(f"{root / pattern}: no such file for {split} of {code!r}. {_there(root, pattern)}")
+            raise BadData(
+                f"{root / pattern}: no such file for {split} of {code!r}. {_there(root, pattern)}"
+            )
         found += matches
     return found
 

@@ -17,19 +17,27 @@ def read_catalogue(path: Path) -> dict[str, str]:
     """English message → translation, without contexts, plural forms and untranslated copies."""
     if not path.is_file():
         languages = sorted(item.name for item in path.parents[1].parent.glob("*") if item.is_dir())
-        raise BadData(f"{path}: no such catalogue; {path.parents[1].parent} has {', '.join(languages)}")
+        raise BadData(
+            f"{path}: no such catalogue; {path.parents[1].parent} has {', '.join(languages)}"
+        )
     with path.open("rb") as stream:
         # The only access to all entries that the standard library has.
         entries = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
     return {
         message: text
         for message, text in entries.items()
-        if isinstance(message, str) and message and _CONTEXT not in message and text and text != message
+        if isinstance(message, str)
+        and message
+        and _CONTEXT not in message
+        and text
+        and text != message
     }
 
 
 def split_of(message: str) -> str:
-    """`train` (45 %), `dev` (15 %) or `test` (40 %) by the English message, so that no translation crosses over."""
+    """`train` (45 %), `dev` (15 %) or `test` (40 %) by the English message, so that no translation
+    crosses over.
+    """
     share = int(hashlib.sha256(message.encode()).hexdigest()[:8], 16) / 2**32
     return "train" if share < 0.45 else "dev" if share < 0.60 else "test"
 
@@ -39,16 +47,26 @@ def message_id(message: str) -> str:
     return hashlib.sha256(message.encode()).hexdigest()[:12]
 
 
-def translation_pairs(messages: dict[str, str], translated: dict[str, str], language: str) -> Iterator[Row]:
+def translation_pairs(
+    messages: dict[str, str], translated: dict[str, str], language: str
+) -> Iterator[Row]:
     """Rows of the retrieval schema: each translation asks for its English original."""
     for message in messages:
         if message in translated:
             key = message_id(message)
             yield {
-                "id": f"q-{key}", "side": "query", "language": language, "text": translated[message],
-                "context": "", "relevant": [f"c-{key}"],
-            }  # fmt: skip
+                "id": f"q-{key}",
+                "side": "query",
+                "language": language,
+                "text": translated[message],
+                "context": "",
+                "relevant": [f"c-{key}"],
+            }
             yield {
-                "id": f"c-{key}", "side": "candidate", "language": "en", "text": message, "context": "",
+                "id": f"c-{key}",
+                "side": "candidate",
+                "language": "en",
+                "text": message,
+                "context": "",
                 "relevant": [],
-            }  # fmt: skip
+            }

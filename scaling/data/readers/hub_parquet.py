@@ -18,7 +18,13 @@ from scaling.data.schema import BadData, ReadRequest, Row
 
 def read_hub_parquet(request: ReadRequest) -> Iterator[Row]:
     """Rows by column mapping (records.py)."""
-    return rows(request, (json_lines(path) if ".jsonl" in path.suffixes else _records(path) for path in request.files))
+    return rows(
+        request,
+        (
+            json_lines(path) if ".jsonl" in path.suffixes else _records(path)
+            for path in request.files
+        ),
+    )
 
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:

@@ -1,9 +1,11 @@
-"""XQuAD-R, LAReQA's data: XQuAD with sentence breaks. A question's right answers are one sentence in each language.
+"""XQuAD-R, LAReQA's data: XQuAD with sentence breaks. A question's right answers are one sentence
+in each language.
 
-Files: the language's own, then those of all languages (a pattern; the own one again among them), which give the
-right answers in other languages. Option `candidates`: `all` (default) writes every language's sentences, the pool of
-XTREME-R, into each language's rows; `own` only the language's own, for a pool that is put together later.
-A candidate's id is language_paragraph_sentence, the same whichever language is read.
+Files: the language's own, then those of all languages (a pattern; the own one again among them),
+which give the right answers in other languages. Option `candidates`: `all` (default) writes every
+language's sentences, the pool of XTREME-R, into each language's rows; `own` only the language's
+own, for a pool that is put together later. A candidate's id is language_paragraph_sentence, the
+same whichever language is read.
 """
 
 from __future__ import annotations
@@ -39,26 +41,44 @@ def read_xquad_r(request: ReadRequest) -> Iterator[Row]:
             ids = [f"{language}_{number}_{at}" for at in range(len(breaks))]
             for asked in paragraph["qas"]:
                 start = asked["answers"][0]["answer_start"]
-                holding = [text for text, (begin, end) in zip(sentences, breaks, strict=True) if begin <= start < end]
+                holding = [
+                    text
+                    for text, (begin, end) in zip(sentences, breaks, strict=True)
+                    if begin <= start < end
+                ]
                 if not holding:
-                    raise BadData(f"{place}, question {asked['id']!r}: its answer at {start} is in no sentence")
-                # A sentence that the paragraph repeats is right wherever it stands (XTREME-R's utils_lareqa.py).
-                relevant[asked["id"]] += [name for name, text in zip(ids, sentences, strict=True) if text == holding[0]]
+                    raise BadData(
+                        f"{place}, question {asked['id']!r}: its answer at {start} is in no"
+                        " sentence"
+                    )
+                # A sentence that the paragraph repeats is right wherever it stands (XTREME-R's
+                # utils_lareqa.py).
+                relevant[asked["id"]] += [
+                    name for name, text in zip(ids, sentences, strict=True) if text == holding[0]
+                ]
                 if language == request.language:
                     questions.append((asked["id"], asked["question"]))
             if paragraph["qas"] and (scope == "all" or language == request.language):
                 candidates += [
                     {
-                        "id": name, "side": "candidate", "language": language, "text": text, "context": context,
+                        "id": name,
+                        "side": "candidate",
+                        "language": language,
+                        "text": text,
+                        "context": context,
                         "relevant": [],
                     }
                     for name, text in zip(ids, sentences, strict=True)
-                ]  # fmt: skip
+                ]
     for row_id, text in questions:
         yield {
-            "id": row_id, "side": "query", "language": request.language, "text": text, "context": "",
+            "id": row_id,
+            "side": "query",
+            "language": request.language,
+            "text": text,
+            "context": "",
             "relevant": relevant[row_id],
-        }  # fmt: skip
+        }
     yield from candidates
 
 

@@ -1,9 +1,11 @@
-"""Mewsli-X's JSON lines: mentions of entities in context, looked up among descriptions of a million entities.
+"""Mewsli-X's JSON lines: mentions of entities in context, looked up among descriptions of a million
+entities.
 
-Files with a mention and its entity in each line (`contextual_mention`, `entity`: the Wikipedia pairs for training) give
-both sides; files of mentions (`context` with `mention` or `mentions`) give queries; files of entities give candidates.
-Option `candidates`: `all` (default) writes the entities into every language's rows, `english` only into English's, for
-a pool that is put together later. Texts are put together as by utils_mewslix.py at google-research/xtreme@66367fa.
+Files with a mention and its entity in each line (`contextual_mention`, `entity`: the Wikipedia
+pairs for training) give both sides; files of mentions (`context` with `mention` or `mentions`) give
+queries; files of entities give candidates. Option `candidates`: `all` (default) writes the entities
+into every language's rows, `english` only into English's, for a pool that is put together later.
+Texts are put together as by utils_mewslix.py at google-research/xtreme@66367fa.
 """
 
 from __future__ import annotations
@@ -45,36 +47,56 @@ def read_mewsli_x(request: ReadRequest) -> Iterator[Row]:
                     seen.add(entity["entity_id"])
                     yield _candidate(request, place, entity)
             except (KeyError, TypeError) as error:
-                raise BadData(f"{place}: not a line of Mewsli-X: {error!r}; there: {sorted(record)}") from error
+                raise BadData(
+                    f"{place}: not a line of Mewsli-X: {error!r}; there: {sorted(record)}"
+                ) from error
 
 
-def _query(request: ReadRequest, place: str, context: dict[str, Any], mention: dict[str, Any]) -> Row:
-    """`Smith: The verdict came for { Smith }, who …`: the mention, then the one sentence around it."""
+def _query(
+    request: ReadRequest, place: str, context: dict[str, Any], mention: dict[str, Any]
+) -> Row:
+    """`Smith: The verdict came for { Smith }, who …`: the mention, then the one sentence around
+    it.
+    """
     text, span = context["text"], mention["mention_span"]
     start, end = span["start"], span["end"]
     if text[start:end] != span["text"]:
-        raise BadData(f"{place}: the mention {span['text']!r} is not at {start} to {end} of its context")
-    holding = [s for s in context["sentence_spans"] if s["start"] <= start < s["end"] and end <= s["end"]]
+        raise BadData(
+            f"{place}: the mention {span['text']!r} is not at {start} to {end} of its context"
+        )
+    holding = [
+        s for s in context["sentence_spans"] if s["start"] <= start < s["end"] and end <= s["end"]
+    ]
     if not holding:
         raise BadData(f"{place}: the mention {span['text']!r} is not inside one sentence")
     left = _BRACES.sub(r"(\1)", text[holding[0]["start"] : start])
     right = _BRACES.sub(r"(\1)", text[end : holding[0]["end"]])
     marked = _on_one_line(f"{span['text']}: {left} {{ {span['text']} }} {right}")
     return {
-        "id": mention["example_id"], "side": "query", "language": request.language, "text": marked, "context": "",
+        "id": mention["example_id"],
+        "side": "query",
+        "language": request.language,
+        "text": marked,
+        "context": "",
         "relevant": [mention["entity_id"]],
-    }  # fmt: skip
+    }
 
 
 def _candidate(request: ReadRequest, place: str, entity: dict[str, Any]) -> Row:
     description = entity["description"]
-    text = _on_one_line(" ".join(description[span["start"] : span["end"]] for span in entity["sentence_spans"]))
+    text = _on_one_line(
+        " ".join(description[span["start"] : span["end"]] for span in entity["sentence_spans"])
+    )
     if not text:
         defect(request, "empty_text", place, f"entity {entity['entity_id']!r} has no description")
     return {
-        "id": entity["entity_id"], "side": "candidate", "language": entity["description_language"], "context": "",
-        "text": text, "relevant": [],
-    }  # fmt: skip
+        "id": entity["entity_id"],
+        "side": "candidate",
+        "language": entity["description_language"],
+        "context": "",
+        "text": text,
+        "relevant": [],
+    }
 
 
 def _on_one_line(text: str) -> str:

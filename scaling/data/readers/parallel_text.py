@@ -1,8 +1,10 @@
-"""Two text files with one sentence a line, line n of one translating line n of the other: Tatoeba, LAFAND, AmericasNLP.
+"""Two text files with one sentence a line, line n of one translating line n of the other: Tatoeba,
+LAFAND, AmericasNLP.
 
-Files: the language's own, then the other. Option `query`: `other` (default) looks up the other language's sentence
-among the own language's, as XTREME does for Tatoeba (index: the language; queries: English); `own` the other way round.
-Option `other`: the other language's code, `en` by default.
+Files: the language's own, then the other. Option `query`: `other` (default) looks up the other
+language's sentence among the own language's, as XTREME does for Tatoeba (index: the language;
+queries: English); `own` the other way round. Option `other`: the other language's code, `en` by
+default.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ def read_parallel_text(request: ReadRequest) -> Iterator[Row]:
     own_path, other_path = only_file(request, count=2)
     own_lines, other_lines = list(lines(own_path)), list(lines(other_path))
     if len(own_lines) != len(other_lines):
-        raise BadData(f"{own_path} has {len(own_lines)} lines and {other_path} has {len(other_lines)}: not parallel")
+        raise BadData(
+            f"{own_path} has {len(own_lines)} lines and {other_path} has {len(other_lines)}: not"
+            " parallel"
+        )
     for number, (own, opposite) in enumerate(zip(own_lines, other_lines, strict=True)):
         for place, line in (own, opposite):
             if not line.strip():

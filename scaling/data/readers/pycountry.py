@@ -1,6 +1,8 @@
-"""pycountry's catalogues: names of countries, languages, scripts, currencies and parts of countries.
+"""pycountry's catalogues: names of countries, languages, scripts, currencies and parts of
+countries.
 
-Without options: a name and what it names. `pairs`: the name of a country and its English original, for retrieval.
+Without options: a name and what it names. `pairs`: the name of a country and its English original,
+for retrieval.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _CATALOGUES = {
     "script": "iso15924",
     "subdivision": "iso3166-2",
 }
-# The packages' own English names are the message ids; Ukrainian and Tamil translate nearly all of them.
+# The packages' own English names are the message ids; Ukrainian and Tamil translate nearly all of
+# them.
 _REFERENCE = ("uk", "ta")
 
 
@@ -38,7 +41,9 @@ def _names(root: Path) -> dict[str, str]:
 
 
 def read_pycountry_names(request: ReadRequest) -> Iterator[Row]:
-    """Rows of the classification schema, or of the retrieval schema (countries) with the option `pairs`."""
+    """Rows of the classification schema, or of the retrieval schema (countries) with the option
+    `pairs`.
+    """
     root = request.files[0]
     names = {name: kind for name, kind in _names(root).items() if split_of(name) == request.split}
     translated: dict[str, str] = {}

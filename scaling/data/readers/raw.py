@@ -15,8 +15,14 @@ from scaling.data.schema import BadData, ReadRequest
 from scaling.spec import did_you_mean
 
 DEFECTS = {
-    "answer_elsewhere": "an answer is not at its offset but elsewhere in its context: moved to the nearest occurrence",
-    "answer_missing": "an answer does not occur in its context: kept for scoring with start -1, no use for training",
+    "answer_elsewhere": (
+        "an answer is not at its offset but elsewhere in its context: moved to the nearest"
+        " occurrence"
+    ),
+    "answer_missing": (
+        "an answer does not occur in its context: kept for scoring with start -1, no use for"
+        " training"
+    ),
     "empty_text": "a text is empty: kept",
     "empty_word": "a word is empty: replaced by U+FFFD, the replacement character",
     "masked_text": "a UD sentence's words are hidden (`_`) for copyright: left out, as XTREME does",
@@ -25,9 +31,11 @@ DEFECTS = {
     "unlabelled": "an example has no gold label: left out",
     "untagged_word": "a word has no tag: tagged O, or X where O is no tag, as XTREME does",
 }
-"""Defects that published data really contain → what happens to them if `accept` in DataRef.options lists them.
+"""Defects that published data really contain → what happens to them if `accept` in DataRef.options
+lists them.
 
-Without that, each is BadData. Accepted ones are appended to `request.defects` (a list), where the request has one.
+Without that, each is BadData. Accepted ones are appended to `request.defects` (a list), where the
+request has one.
 """
 
 
@@ -35,8 +43,8 @@ def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
     """Raise BadData, or record the defect where the task accepts it."""
     if name not in request.options.get("accept", ()):
         raise BadData(
-            f"{place}: {message}. To count such rows instead, pass `--accept {name}`, or add {name!r} to `accept` in "
-            "the task's options"
+            f"{place}: {message}. To count such rows instead, pass `--accept {name}`, or add"
+            f" {name!r} to `accept` in the task's options"
         )
     recorded = getattr(request, "defects", None)
     if recorded is not None:
@@ -62,16 +70,20 @@ def filled(template: str, request: ReadRequest) -> str:
 
 @contextmanager
 def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
-    r"""UTF-8 text, decompressed (.gz, .tar.gz of one file), without a byte order mark; lines end at \n only.
+    r"""UTF-8 text, decompressed (.gz, .tar.gz of one file), without a byte order mark; lines end at
+    \n only.
 
-    str.splitlines and universal newlines would split at the line separators that real sentences contain.
+    str.splitlines and universal newlines would split at the line separators that real sentences
+    contain.
     """
     with _open_bytes(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
         try:
             yield text
         except UnicodeDecodeError as error:
-            raise BadData(f"{path}: byte {error.start} of a block is not UTF-8: {error.reason}") from error
+            raise BadData(
+                f"{path}: byte {error.start} of a block is not UTF-8: {error.reason}"
+            ) from error
         except (EOFError, gzip.BadGzipFile) as error:
             raise BadData(f"{path}: broken gzip file: {error}") from error
 
@@ -82,7 +94,9 @@ def _open_bytes(path: Path) -> Iterator[Any]:
         with tarfile.open(path) as archive:
             members = [member for member in archive.getmembers() if member.isfile()]
             if len(members) != 1:
-                raise BadData(f"{path}: an archive of {len(members)} files; exactly one is expected")
+                raise BadData(
+                    f"{path}: an archive of {len(members)} files; exactly one is expected"
+                )
             yield archive.extractfile(members[0])
     else:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
@@ -102,7 +116,9 @@ def read_json(path: Path) -> Any:
         try:
             return json.load(text)
         except json.JSONDecodeError as error:
-            raise BadData(f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
+            raise BadData(
+                f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}"
+            ) from error
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -123,11 +139,16 @@ def only_file(request: ReadRequest, count: int = 1) -> tuple[Path, ...]:
     """The files of the request; BadData where there are not exactly `count`."""
     if len(request.files) != count:
         names = [path.name for path in request.files]
-        raise BadData(f"{request.language} {request.split}: {count} file(s) expected, found {len(names)}: {names}")
+        raise BadData(
+            f"{request.language} {request.split}: {count} file(s) expected, found {len(names)}:"
+            f" {names}"
+        )
     return tuple(request.files)
 
 
 def numbered(request: ReadRequest, file: int, row: int) -> str:
-    """The id of a row that has none upstream: the source's `name`, its file's number (of several), its number."""
+    """The id of a row that has none upstream: the source's `name`, its file's number (of several),
+    its number.
+    """
     parts = [request.options.get("name"), None if len(request.files) == 1 else file, row]
     return "-".join(str(part) for part in parts if part is not None)

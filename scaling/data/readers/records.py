@@ -1,19 +1,20 @@
 """Flat records (a CSV row, a JSON object, a Parquet row) → rows of a kind, by column mapping.
 
-Options name columns; a dotted name goes into nested values and maps over lists (`question.choices.text`).
+Options name columns; a dotted name goes into nested values and maps over lists
+(`question.choices.text`).
 
-    text_a, text_b?, label                          classification
-    choices, context?, question?, label             multiple_choice: one column that holds a list, or a list of columns
-    tags, words                                     tagging
-    answers, starts, context, question              span_qa
-    query, candidate, languages?                    retrieval: pairs of one record each, in [own, en] by default
+    text_a, text_b?, label                          classification choices, context?, question?,
+    label             multiple_choice: one column that holds a list, or a list of columns tags,
+    words                                     tagging answers, starts, context, question
+    span_qa query, candidate, languages?                    retrieval: pairs of one record each, in
+    [own, en] by default
     text                                            masked_lm
 
-Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several sources);
-`where` {column: value}, a filter in which {lang} is the upstream language code; `label_map` {raw: ours}; for numbers as
-labels or tags `label_names`, the names upstream in their order.
-Multiple choice: `question_map` {raw: text}; `choice_keys`, the column of the choices' names, one of which is `label`.
-span_qa: `unanswerable: true` where questions may have no answer.
+Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several
+sources); `where` {column: value}, a filter in which {lang} is the upstream language code;
+`label_map` {raw: ours}; for numbers as labels or tags `label_names`, the names upstream in their
+order. Multiple choice: `question_map` {raw: text}; `choice_keys`, the column of the choices' names,
+one of which is `label`. span_qa: `unanswerable: true` where questions may have no answer.
 """
 
 from __future__ import annotations
@@ -31,22 +32,36 @@ _SHARED = {"id", "name", "where", "label_map", "label_names"}
 
 
 def rows(
-    request: ReadRequest, files: Iterable[Iterator[tuple[str, Record]]], own_options: set[str] | None = None
+    request: ReadRequest,
+    files: Iterable[Iterator[tuple[str, Record]]],
+    own_options: set[str] | None = None,
 ) -> Iterator[Row]:
-    """Rows of the kind that the options describe, from (place, record) by file. Raises BadData with the place."""
+    """Rows of the kind that the options describe, from (place, record) by file. Raises BadData with
+    the place.
+    """
     marker = next((marker for marker in _KINDS if marker in request.options), None)
     if marker is None:
-        raise ValueError(f"reader options {sorted(request.options)} name no kind: one of {sorted(_KINDS)} is needed")
+        raise ValueError(
+            f"reader options {sorted(request.options)} name no kind: one of {sorted(_KINDS)} is"
+            " needed"
+        )
     options, build = _KINDS[marker]
     checked_options(request, _SHARED | options | {marker} | (own_options or set()))
-    where = {column: filled(str(value), request) for column, value in request.options.get("where", {}).items()}
+    where = {
+        column: filled(str(value), request)
+        for column, value in request.options.get("where", {}).items()
+    }
     for file, records in enumerate(files):
         number = 0
         for place, record in records:
-            if any(str(value_at(place, record, column)) != value for column, value in where.items()):
+            if any(
+                str(value_at(place, record, column)) != value for column, value in where.items()
+            ):
                 continue
             column = request.options.get("id")
-            row_id = str(value_at(place, record, column)) if column else numbered(request, file, number)
+            row_id = (
+                str(value_at(place, record, column)) if column else numbered(request, file, number)
+            )
             number += 1
             yield from build(request, place, record, row_id)
 
@@ -80,7 +95,9 @@ def _name(request: ReadRequest, place: str, raw: Any) -> str:
     names = request.options.get("label_names")
     if names is not None:
         if not isinstance(raw, int) or not 0 <= raw < len(names):
-            raise BadData(f"{place}: label {raw!r} is not one of 0 to {len(names) - 1} ({', '.join(names)})")
+            raise BadData(
+                f"{place}: label {raw!r} is not one of 0 to {len(names) - 1} ({', '.join(names)})"
+            )
         raw = names[raw]
     return mapped(request, place, str(raw))
 
@@ -115,7 +132,9 @@ def _classification(request: ReadRequest, place: str, record: Record, row_id: st
     }
 
 
-def _multiple_choice(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
+def _multiple_choice(
+    request: ReadRequest, place: str, record: Record, row_id: str
+) -> Iterator[Row]:
     options = request.options
     columns = options["choices"]
     choices = (
@@ -138,12 +157,18 @@ def _multiple_choice(request: ReadRequest, place: str, record: Record, row_id: s
     question = _text(request, place, record, "question")
     if "question_map" in options:
         if question not in options["question_map"]:
-            raise BadData(f"{place}: unknown question {question!r}. {did_you_mean(question, options['question_map'])}")
+            raise BadData(
+                f"{place}: unknown question {question!r}."
+                f" {did_you_mean(question, options['question_map'])}"
+            )
         question = options["question_map"][question]
     yield {
-        "id": row_id, "context": _text(request, place, record, "context"), "question": question,
-        "choices": choices, "label": int(name),
-    }  # fmt: skip
+        "id": row_id,
+        "context": _text(request, place, record, "context"),
+        "question": question,
+        "choices": choices,
+        "label": int(name),
+    }
 
 
 def _tagging(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
@@ -169,42 +194,74 @@ def _span_qa(request: ReadRequest, place: str, record: Record, row_id: str) -> I
     if len(texts) != len(starts):
         raise BadData(f"{place}: {len(texts)} answers with {len(starts)} offsets")
     yield question(
-        request, place, row_id, value_at(place, record, request.options["context"]),
-        _text(request, place, record, "question"), list(zip(texts, starts, strict=True)),
-    )  # fmt: skip
+        request,
+        place,
+        row_id,
+        value_at(place, record, request.options["context"]),
+        _text(request, place, record, "question"),
+        list(zip(texts, starts, strict=True)),
+    )
 
 
 def question(
-    request: ReadRequest, place: str, row_id: str, context: str, text: str, answers: list[tuple[str, int]]
+    request: ReadRequest,
+    place: str,
+    row_id: str,
+    context: str,
+    text: str,
+    answers: list[tuple[str, int]],
 ) -> Row:
     """A row of kind span_qa whose answers are where they say."""
     if not answers and not request.options.get("unanswerable"):
-        raise BadData(f"{place}: question {row_id!r} has no answer; set `unanswerable: true` where that is meant")
+        raise BadData(
+            f"{place}: question {row_id!r} has no answer; set `unanswerable: true` where that is"
+            " meant"
+        )
     return {
-        "id": row_id, "context": context, "question": text,
-        "answers": [checked_answer(request, place, context, answer, start) for answer, start in answers],
-    }  # fmt: skip
+        "id": row_id,
+        "context": context,
+        "question": text,
+        "answers": [
+            checked_answer(request, place, context, answer, start) for answer, start in answers
+        ],
+    }
 
 
 def _retrieval(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
     languages = [
-        request.language if code == "own" else code for code in request.options.get("languages", ["own", "en"])
+        request.language if code == "own" else code
+        for code in request.options.get("languages", ["own", "en"])
     ]
     yield from pair(
-        row_id, languages, _text(request, place, record, "query"), _text(request, place, record, "candidate")
+        row_id,
+        languages,
+        _text(request, place, record, "query"),
+        _text(request, place, record, "candidate"),
     )
 
 
-def pair(row_id: str, languages: list[str], query: str, candidate: str, context: str = "") -> Iterator[Row]:
-    """A query and the one candidate that is right for it. `languages`: of the query, of the candidate."""
+def pair(
+    row_id: str, languages: list[str], query: str, candidate: str, context: str = ""
+) -> Iterator[Row]:
+    """A query and the one candidate that is right for it. `languages`: of the query, of the
+    candidate.
+    """
     yield {
-        "id": f"q{row_id}", "side": "query", "language": languages[0], "text": query, "context": "",
+        "id": f"q{row_id}",
+        "side": "query",
+        "language": languages[0],
+        "text": query,
+        "context": "",
         "relevant": [f"c{row_id}"],
-    }  # fmt: skip
+    }
     yield {
-        "id": f"c{row_id}", "side": "candidate", "language": languages[1], "text": candidate, "context": context,
+        "id": f"c{row_id}",
+        "side": "candidate",
+        "language": languages[1],
+        "text": candidate,
+        "context": context,
         "relevant": [],
-    }  # fmt: skip
+    }
 
 
 def _masked_lm(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:

@@ -8,19 +8,30 @@ from scaling.data.readers.raw import defect
 from scaling.data.schema import ReadRequest
 
 
-def checked_answer(request: ReadRequest, place: str, context: str, text: str, start: int) -> dict[str, Any]:
-    """{text, start} with context[start:start + len(text)] == text, or start -1 for an accepted missing answer.
+def checked_answer(
+    request: ReadRequest, place: str, context: str, text: str, start: int
+) -> dict[str, Any]:
+    """{text, start} with context[start:start + len(text)] == text, or start -1 for an accepted
+    missing answer.
 
-    Offsets count code points, as in all of SQuAD's descendants. The text itself is never changed: it is scored.
+    Offsets count code points, as in all of SQuAD's descendants. The text itself is never changed:
+    it is scored.
     """
     if text and start >= 0 and context[start : start + len(text)] == text:
         return {"text": text, "start": start}
     found = _occurrences(context, text)
     if not found:
-        defect(request, "answer_missing", place, f"the answer {text!r} does not occur in its context")
+        defect(
+            request, "answer_missing", place, f"the answer {text!r} does not occur in its context"
+        )
         return {"text": text, "start": -1}
     nearest = min(found, key=lambda at: abs(at - start))
-    defect(request, "answer_elsewhere", place, f"the answer {text!r} is at {nearest}, not at its offset {start}")
+    defect(
+        request,
+        "answer_elsewhere",
+        place,
+        f"the answer {text!r} is at {nearest}, not at its offset {start}",
+    )
     return {"text": text, "start": nearest}
 
 

@@ -1,8 +1,9 @@
 """SQuAD's JSON: SQuAD 1.1 and 2.0, XQuAD, MLQA, TyDiQA-GoldP.
 
-Options: `unanswerable: true` (SQuAD 2.0, its `plausible_answers` are not answers); `id_prefix`, the start of the ids of
-this language where one file holds all ({lang} is the upstream code, `swahili` in TyDiQA); `held_out: true`, the last
-file is a test set, and questions on its paragraphs are left out (SQuAD's dev set and XQuAD share paragraphs).
+Options: `unanswerable: true` (SQuAD 2.0, its `plausible_answers` are not answers); `id_prefix`, the
+start of the ids of this language where one file holds all ({lang} is the upstream code, `swahili`
+in TyDiQA); `held_out: true`, the last file is a test set, and questions on its paragraphs are left
+out (SQuAD's dev set and XQuAD share paragraphs).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def read_squad_json(request: ReadRequest) -> Iterator[Row]:
     checked_options(request, {"unanswerable", "id_prefix", "held_out"})
     prefix = filled(request.options.get("id_prefix", ""), request)
     held_out = request.files[-1:] if request.options.get("held_out") else []
-    unseen = {paragraph["context"].strip() for path in held_out for _, _, paragraph in paragraphs(path)}
+    unseen = {
+        paragraph["context"].strip() for path in held_out for _, _, paragraph in paragraphs(path)
+    }
     for path in request.files[: len(request.files) - len(held_out)]:
         for place, _, paragraph in paragraphs(path):
             if paragraph["context"].strip() in unseen:
@@ -31,7 +34,11 @@ def read_squad_json(request: ReadRequest) -> Iterator[Row]:
                 try:
                     row_id, text = asked["id"], asked["question"]
                     impossible = asked.get("is_impossible", False)
-                    answers = [] if impossible else [(item["text"], item["answer_start"]) for item in asked["answers"]]
+                    answers = (
+                        []
+                        if impossible
+                        else [(item["text"], item["answer_start"]) for item in asked["answers"]]
+                    )
                 except KeyError as error:
                     raise BadData(f"{where}: no field {error}; there: {sorted(asked)}") from error
                 if row_id.startswith(prefix):

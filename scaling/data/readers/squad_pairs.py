@@ -1,8 +1,9 @@
-"""SQuAD as question-sentence pairs, to train a dual encoder for LAReQA: the answer's sentence inside its paragraph.
+"""SQuAD as question-sentence pairs, to train a dual encoder for LAReQA: the answer's sentence
+inside its paragraph.
 
-SQuAD has no sentence breaks. Here a sentence ends at a full stop, question or exclamation mark (with closing quotes or
-brackets) that is followed by white space and an upper-case letter, digit or opening quote, unless the word before is a
-single letter or a common abbreviation.
+SQuAD has no sentence breaks. Here a sentence ends at a full stop, question or exclamation mark
+(with closing quotes or brackets) that is followed by white space and an upper-case letter, digit or
+opening quote, unless the word before is a single letter or a common abbreviation.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from scaling.data.readers.squad_json import read_squad_json
 from scaling.data.schema import ReadRequest, Row
 
 _END = re.compile(r"[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9À-Þ])")
-_ABBREVIATION = re.compile(r"(?:\b[A-Za-z]|\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Col|Lt|Rev|No|vs|cf|ca|Inc|Co|Ltd))$")
+_ABBREVIATION = re.compile(
+    r"(?:\b[A-Za-z]|\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Col|Lt|Rev|No|vs|cf|ca|Inc|Co|Ltd))$"
+)
 
 
 def read_squad_pairs(request: ReadRequest) -> Iterator[Row]:
-    """A query per question, a candidate per distinct (paragraph, sentence); reads Parquet or JSON by file name."""
+    """A query per question, a candidate per distinct (paragraph, sentence); reads Parquet or JSON
+    by file name.
+    """
     is_parquet = all(path.suffix == ".parquet" for path in request.files)
     names: dict[tuple[str, int], str] = {}
     for row in (read_hub_parquet if is_parquet else read_squad_json)(request):
@@ -28,14 +33,22 @@ def read_squad_pairs(request: ReadRequest) -> Iterator[Row]:
         is_new = (context, begin) not in names
         name = names.setdefault((context, begin), f"sentence-{len(names)}")
         yield {
-            "id": row["id"], "side": "query", "language": request.language, "text": row["question"], "context": "",
+            "id": row["id"],
+            "side": "query",
+            "language": request.language,
+            "text": row["question"],
+            "context": "",
             "relevant": [name],
-        }  # fmt: skip
+        }
         if is_new:
             yield {
-                "id": name, "side": "candidate", "language": request.language, "text": context[begin:end],
-                "context": context, "relevant": [],
-            }  # fmt: skip
+                "id": name,
+                "side": "candidate",
+                "language": request.language,
+                "text": context[begin:end],
+                "context": context,
+                "relevant": [],
+            }
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

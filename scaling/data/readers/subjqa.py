@@ -1,6 +1,7 @@
 """SubjQA's CSV: questions on reviews, unanswerable ones among them (a real stand-in for SQuAD 2.0).
 
-A review ends with the word ANSWERNOTFOUND, which is the answer of unanswerable questions; it is cut off.
+A review ends with the word ANSWERNOTFOUND, which is the answer of unanswerable questions; it is cut
+off.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _COLUMNS = ("question", "review", "human_ans_spans", "human_ans_indices")
 
 
 def read_subjqa(request: ReadRequest) -> Iterator[Row]:
-    """One row per line: several lines may ask the same question of one review, each with its own answer."""
+    """One row per line: several lines may ask the same question of one review, each with its own
+    answer.
+    """
     checked_options(request, {"unanswerable"})
     for file, path in enumerate(request.files):
         with open_text(path, newline="") as text:
@@ -31,10 +34,21 @@ def read_subjqa(request: ReadRequest) -> Iterator[Row]:
                 review, answer = record["review"].removesuffix(_NONE), record["human_ans_spans"]
                 offsets = _OFFSETS.match(record["human_ans_indices"])
                 if offsets is None:
-                    raise BadData(f"{place}: offsets {record['human_ans_indices']!r} are not of the form (12, 34)")
+                    raise BadData(
+                        f"{place}: offsets {record['human_ans_indices']!r} are not of the form"
+                        " (12, 34)"
+                    )
                 begin, end = int(offsets[1]), int(offsets[2])
-                # The span column is tokenised (`service !`), the review is not: the review's own words are the answer.
+                # The span column is tokenised (`service !`), the review is not: the review's own
+                # words are the answer.
                 if "".join(review[begin:end].split()) == "".join(answer.split()):
                     answer = review[begin:end]
                 answers = [] if answer == _NONE else [(answer, begin)]
-                yield question(request, place, numbered(request, file, number), review, record["question"], answers)
+                yield question(
+                    request,
+                    place,
+                    numbered(request, file, number),
+                    review,
+                    record["question"],
+                    answers,
+                )
