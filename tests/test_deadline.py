@@ -71,7 +71,7 @@ def test_progress_keeps_a_process_alive_and_silence_ends_it() -> None:
     assert ended.returncode == EXIT_CODE, ended.stderr
     assert "still working" in ended.stdout
     assert "no progress for" in ended.stdout
-    assert "line 10" in ended.stdout, "where it hung"
+    assert "line 11" in ended.stdout, "where it hung"
 
 
 @pytest.mark.torch
