@@ -77,9 +77,11 @@ def per_cell_seconds(plan: Plan, store: Store) -> list[float]:
 def preemptions(store: Store) -> list[str]:
     """What trainings said that left a drained node."""
     names = [
-        info.path for info in store.listing("steps", recursive=True) if "/failures/" in info.path
+        store.name_of(info)
+        for info in store.listing("steps", recursive=True)
+        if "/failures/" in info.path
     ]
-    notes = [json.loads(store.read(name.removeprefix(f"{store.root}/"))) for name in names]
+    notes = [json.loads(store.read(name)) for name in names]
     return [note["error"] for note in notes if note.get("kind") == "preempted"]
 
 

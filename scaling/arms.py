@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scaling.spec import FieldError, Spec, known
+from scaling.spec import FieldError, Name, Spec, known
 from scaling.tasks import TaskSpec
 
 Role = Literal[
@@ -70,7 +70,7 @@ def _text(value: Any) -> Any:
 class Arm(Spec):
     """What happens in phase ii."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: Name
     train_on: tuple[str, ...] = ()
     """Intermediate tasks in sequence; () for none."""
     together: tuple[str, ...] = ()

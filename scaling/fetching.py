@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scaling.shards import INDEX, hashed_files
-from scaling.store import Store, StoreError, sha256
+from scaling.store import Store, StoreError, safe_name, sha256
 
 LOG = logging.getLogger(__name__)
 
@@ -77,10 +77,13 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
 
     There, weights of which a verified index has every hash are not hashed here: who loads them
     checks each tensor. StoreError names the first file that is missing or whose SHA-256 is not the
-    recorded one.
+    recorded one, or that has a name which leads elsewhere.
     """
-    if store.local is not None:
-        return _in_place(store, name, files)
+    for file in files:
+        safe_name(f"{name}/{file}")
+    local = store.local_path(name)
+    if local is not None:
+        return _in_place(store, name, files, local)
     folder = cache.own / "store" / name
     _make_private(cache.shared)
     # First what no other process is at, so that those of one node share out the files; then what is
@@ -118,9 +121,7 @@ def _let_go(cache: Cache, names: Collection[str]) -> None:
         _make_room(cache.shared, 0)
 
 
-def _in_place(store: Store, name: str, files: Mapping[str, str]) -> Path:
-    assert store.local is not None
-    folder = store.local / name
+def _in_place(store: Store, name: str, files: Mapping[str, str], folder: Path) -> Path:
     # The index first: only one that is verified says which weights need no hashing here.
     small = [file for file in files if not file.endswith(".safetensors")]
     for file in small:

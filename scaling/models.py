@@ -13,12 +13,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.spec import Commit, Spec
+from scaling.spec import Commit, Name, Spec
 
 
 class ModelSpec(Spec):
-    name: str
-    family: str
+    name: Name
+    family: Name
     """Sizes of one family share a curve; two families never do."""
     architecture: Literal["xlm-roberta", "xlm-roberta-xl"]
     """The class that is built. Never guessed from `config.json`: the XXL repository has named the

@@ -56,7 +56,7 @@ def resume_point(
         # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody
         # else's: a rank of a try that was given up may live for some seconds more.
         folder = (
-            store.local / name if store.local else cache.own / "resume"
+            store.local_path(name) or cache.own / "resume"
         ) / f".rank-{world.rank}-{uuid4().hex[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
         fill(folder)

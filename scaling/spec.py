@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 _COMMIT = r"^[0-9a-f]{40}$"
 
@@ -28,6 +28,9 @@ def _commit(value: str) -> str:
 Commit = Annotated[
     str, AfterValidator(_commit), WithJsonSchema({"type": "string", "pattern": _COMMIT})
 ]
+
+# Steps, files and folders are named by it. No dot: that divides the parts of a step's name.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Spec(BaseModel):

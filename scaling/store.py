@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -33,6 +34,7 @@ from scaling.records import StepRecord
 
 # Says in a listing that the training above collapsed, so that a plan need not read every record.
 COLLAPSED = "collapsed.json"
+_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 
 
 class StoreError(ValueError):
@@ -103,7 +105,19 @@ class Store:
         return Path(self.root) if isinstance(self.filesystem, fs.LocalFileSystem) else None
 
     def path(self, name: str) -> str:
-        return f"{self.root}/{name}"
+        """Where the file system has a file or folder of the store, which may not exist. StoreError
+        for a name that could lead out of the store: every other method comes here first.
+        """
+        return f"{self.root}/{safe_name(name)}"
+
+    def local_path(self, name: str) -> Path | None:
+        """The same as a path if the store is a folder of this machine. StoreError as of `path`."""
+        path = self.path(name)
+        return None if self.local is None else Path(path)
+
+    def name_of(self, info: fs.FileInfo) -> str:
+        """The name of what `listing` found."""
+        return str(info.path.removeprefix(f"{self.root}/"))
 
     # files
 
@@ -117,8 +131,8 @@ class Store:
     def write(self, name: str, content: bytes | str) -> None:
         """All or nothing: a reader sees the old file, the new one, or none, never a part."""
         raw = content.encode() if isinstance(content, str) else content
-        if self.local is not None:
-            target = self.local / name
+        target = self.local_path(name)
+        if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with _temporary(target, raw) as temporary:
                 os.replace(temporary, target)
@@ -134,12 +148,12 @@ class Store:
         and whoever finds another's content has lost.
         """
         raw = content.encode() if isinstance(content, str) else content
-        if self.local is None:
+        target = self.local_path(name)
+        if target is None:
             if self.exists(name):
                 return False
             self.write(name, raw)
             return self.read(name) == raw
-        target = self.local / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(target, raw) as temporary:
             try:
@@ -166,23 +180,23 @@ class Store:
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
         """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs
-        the folder.
+        the folder. StoreError, before anything is copied, for a name that the store refuses.
         """
+        self.path(name)
+        files = {
+            path.relative_to(folder).as_posix(): path
+            for path in sorted(item for item in folder.rglob("*") if item.is_file())
+        }
+        targets = {relative: self.path(f"{name}/{relative}") for relative in files}
         hashes = {}
-        for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-            relative = path.relative_to(folder).as_posix()
+        for relative, path in files.items():
             hashes[relative] = sha256(path)
-            if self.local is not None:
-                target = self.local / name / relative
-                if target != path:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.move(path, target) if move else shutil.copyfile(path, target)
-            else:
-                fs.copy_files(
-                    str(path),
-                    self.path(f"{name}/{relative}"),
-                    destination_filesystem=self.filesystem,
-                )
+            target = targets[relative]
+            if self.local is None:
+                fs.copy_files(str(path), target, destination_filesystem=self.filesystem)
+            elif Path(target) != path:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target) if move else shutil.copyfile(path, target)
         if move:
             shutil.rmtree(folder, ignore_errors=True)
         return hashes
@@ -344,6 +358,16 @@ def _one_request_per_file(uri: str) -> str:
     if not uri.startswith("s3://") or "allow_delayed_open" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
+
+
+def safe_name(name: str) -> str:
+    """`name` if it names something below the folder that it is joined to; StoreError otherwise."""
+    if any(part in ("", ".", "..") for part in name.split("/")) or _UNSAFE.search(name):
+        raise StoreError(
+            f"{name!r} is no name of a file in a store: its parts, divided by /, may not be empty,"
+            " '.' or '..', nor hold a backslash or a control character"
+        )
+    return name
 
 
 def attempt_name(step: str, attempt: str) -> str:

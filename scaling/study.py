@@ -15,7 +15,7 @@ from scaling.method import Lora, Method, check_targets
 from scaling.models import MODELS, ModelSpec
 from scaling.question import Question
 from scaling.recipes import Protocol, Recipe, recipe_for, recipe_sources
-from scaling.spec import FieldError, Spec, did_you_mean, known
+from scaling.spec import FieldError, Name, Spec, did_you_mean, known
 from scaling.tasks import TASKS, Split, TaskSpec
 from scaling.yamlfile import BadFile, load
 
@@ -39,7 +39,7 @@ class Definitions(Spec):
 
 
 class Study(Spec):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: Name
     title: str = ""
     """Headline of the report."""
     notes: tuple[str, ...] = ()

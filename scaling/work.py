@@ -242,12 +242,9 @@ def _own_folder(step: Step, context: Context) -> Path:
     """Where this rank makes its files: a folder of its own, inside the store if that is local, to
     be moved.
     """
-    if context.store.local is not None:
-        return (
-            context.store.local
-            / attempt_name(step.id, context.owner)
-            / f".rank-{context.world.rank}"
-        )
+    attempt = context.store.local_path(attempt_name(step.id, context.owner))
+    if attempt is not None:
+        return attempt / f".rank-{context.world.rank}"
     return context.cache.own / "made" / step.id
 
 

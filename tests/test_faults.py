@@ -92,9 +92,7 @@ def test_a_notice_ends_a_training_between_updates(
     assert run(plan, store, world, notice) == ["preempted", "preempted"]
     step = pending_steps(plan, store.scan())[0]
     assert store.exists(f"steps/{step}/resume/manifest.json") is saved
-    note = json.loads(
-        store.read(store.listing(f"steps/{step}/failures")[0].path.removeprefix(f"{store.root}/"))
-    )
+    note = json.loads(store.read(store.name_of(store.listing(f"steps/{step}/failures")[0])))
     assert note["kind"] == "preempted"
     assert ("saved" in note["error"]) and ("not saved" in note["error"]) is not saved
     assert not store.scan().leases

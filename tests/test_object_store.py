@@ -84,6 +84,20 @@ def test_what_cannot_work_is_one_clear_error(objects: Objects) -> None:
         )
 
 
+def test_no_name_leads_to_another_prefix_or_bucket(objects: Objects) -> None:
+    neighbour, store = Store.open(objects.uri("neighbour")), Store.open(objects.uri("a/store"))
+    neighbour.write("file", "keep")
+    for name in ("../../neighbour", "../../../other/x", "/neighbour", "models//x", "a\\b"):
+        with objects.counted() as requests:
+            for act in (store.delete, store.exists, store.listing):
+                with pytest.raises(StoreError, match="is no name"):
+                    act(name)
+            with pytest.raises(StoreError, match="is no name"):
+                store.write(f"{name}/file", "bad")
+        assert not requests
+    assert neighbour.read("file") == b"keep"
+
+
 def test_the_first_record_stays(uri: str) -> None:
     store = Store.open(uri)
     assert store.commit(record())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,12 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
 from scaling import lease as lease_module
+from scaling.data.staging import data_name, manifest_name
+from scaling.fetching import fetch, open_cache
 from scaling.lease import LeaseLost, claim, new_owner, working
 from scaling.lock import Lock
 from scaling.records import Cost, Provenance, StepRecord
-from scaling.store import Store, StoreError
+from scaling.store import Store, StoreError, attempt_name
 
 STEP = "ii.m.t.s0.abc"
 
@@ -181,3 +185,128 @@ def test_a_beating_lease_notices_that_it_was_lost(
         while time.monotonic() < deadline:
             lease.check()
             time.sleep(0.02)
+
+
+BAD_NAMES = [
+    "",
+    ".",
+    "..",
+    "/",
+    "/etc/x",
+    "../../x",
+    "models/../../x",
+    "models/..",
+    "models/./x",
+    "models//x",
+    "models/",
+    "models\\..\\x",
+    "models/a\nb",
+    "models/a\x00b",
+    "models/a\x7fb",
+]
+GOOD_NAMES = [
+    "study.json",
+    "models/xlm-r-base+swahili/config.json",
+    "steps/iii.m.t.s0.abc/attempts/host-4026531836.123.0a1b2c3d/weights/manifest.json",
+    "steps/a/attempts/o/.rank-0/x..y",
+    "data/t/test.zh-Hant.parquet",
+    "models/m/größe é.json",
+]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(params=["local", "remote"])
+def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store inside a folder where other files lie: its own one, and one that a file system other
+    than this machine's has.
+    """
+    for name in ("x/theirs", "store/models/m/ours", "models/x/theirs"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("keep")
+    if request.param == "local":
+        return Store.open(tmp_path / "store")
+    return Store("remote", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "store")
+
+
+def test_names_of_a_store_lie_below_it(inner: Store) -> None:
+    for name in GOOD_NAMES:
+        assert inner.path(name) == f"{inner.root}/{name}"
+        assert not inner.exists(name)
+        if inner.local is None:
+            inner.filesystem.create_dir(inner.path(name).rpartition("/")[0])
+        inner.write(name, "content")
+        assert inner.read(name) == b"content"
+    found = {inner.name_of(info) for info in inner.listing("models", recursive=True)}
+    assert {name for name in GOOD_NAMES if name.startswith("models/")} < found
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_could_lead_out_is_refused_and_nothing_is_touched(
+    inner: Store, tmp_path: Path, name: str
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "file").write_text("new")
+    before = files_below(tmp_path)
+    for act in (
+        lambda: inner.path(name),
+        lambda: inner.local_path(name),
+        lambda: inner.exists(name),
+        lambda: inner.read(name),
+        lambda: inner.write(name, "bad"),
+        lambda: inner.create(name, "bad"),
+        lambda: inner.delete(name),
+        lambda: inner.listing(name),
+        lambda: inner.upload(made, name),
+        lambda: inner.upload(made, name, move=True),
+    ):
+        with pytest.raises(StoreError, match=re.escape(repr(name))):
+            act()
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", ["../../../x", "..", "", "a\\b", "a\nb"])
+def test_steps_attempts_owners_and_files_are_names_too(
+    inner: Store, tmp_path: Path, part: str
+) -> None:
+    before = files_below(tmp_path)
+    with open_cache() as cache:
+        for act in (
+            lambda: inner.commit(record(part)),
+            lambda: inner.record(part),
+            lambda: inner.delete(attempt_name(STEP, part)),
+            lambda: inner.delete(attempt_name(part, "o")),
+            lambda: claim(inner, part, "o"),
+            lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
+            lambda: inner.exists(manifest_name(part)),
+            lambda: inner.exists(data_name(part, "test.en")),
+            lambda: inner.exists(f"models/{part}/manifest.json"),
+            lambda: fetch(inner, "models/m", {"config.json": "0", part: "0" * 64}, cache),
+            lambda: fetch(inner, f"models/{part}", {"config.json": "0" * 64}, cache),
+        ):
+            with pytest.raises(StoreError, match="is no name of a file in a store"):
+                act()
+        assert not (cache.own / "store").exists()
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("move", [False, True])
+@pytest.mark.parametrize("file", ["b\\c", "b\nc"])
+def test_a_folder_with_a_bad_file_name_is_not_uploaded_in_part(
+    inner: Store, tmp_path: Path, file: str, move: bool
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("a", file):
+        (made / name).write_text("new")
+    before = files_below(tmp_path)
+    with pytest.raises(StoreError, match="is no name"):
+        inner.upload(made, "models/m", move=move)
+    assert files_below(tmp_path) == before

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scaling.models import MODELS
 from scaling.study import load_study
+from scaling.tasks import TASKS
 from scaling.yamlfile import BadFile
 
 GOOD = """\
@@ -91,3 +93,52 @@ def test_bad_study_is_refused_with_place_and_hint(
 def test_missing_file_names_the_studies_that_exist() -> None:
     with pytest.raises(BadFile, match="demo"):
         load_study("dmeo")
+
+
+OWN_MODEL = """\
+define:
+  models:
+    - name: {name}
+      family: {family}
+      architecture: xlm-roberta
+      source: hub:some/encoder
+      num_layers: 2
+      hidden: 32
+      ffn: 64
+      num_heads: 4
+      vocab_rows: 100
+"""
+OWN_TASK = """\
+define:
+  tasks:
+    - name: {name}
+      kind: classification
+      labels: [a, b]
+      metric: accuracy
+"""
+NO_NAMES = ["../../x", "/x", "a/b", "a//b", "..", '""', r'"a\\b"', r'"a\nb"', "a.b", "Big"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize(
+    ("change", "to", "line", "field"),
+    [
+        ("seeds: [0, 1]", OWN_MODEL.format(name="{name}", family="f"), 7, "define.models.0.name"),
+        ("seeds: [0, 1]", OWN_MODEL.format(name="m", family="{name}"), 8, "define.models.0.family"),
+        ("seeds: [0, 1]", OWN_TASK, 7, "define.tasks.0.name"),
+        ("[none, mnli]", "[none, {{name: {name}, train_on: [mnli]}}]", 3, "arms.1.name"),
+        ("name: mine", "name: {name}", 1, "name"),
+    ],
+)
+def test_a_name_that_could_lead_out_of_the_store_is_refused_at_its_line(
+    tmp_path: Path, name: str, change: str, to: str, line: int, field: str
+) -> None:
+    with pytest.raises(BadFile) as caught:
+        load(tmp_path, GOOD.replace(change, to.format(name=name)))
+    assert f"mine.yaml:{line}: {field}: " in str(caught.value)
+    assert "(got " in str(caught.value)
+
+
+def test_names_of_the_catalogue_are_names() -> None:
+    for spec in (*MODELS.values(), *TASKS.values()):
+        type(spec).model_validate(spec.model_dump())

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from scaling.languages import get_language
-from scaling.spec import Commit, Spec
+from scaling.spec import Commit, Name, Spec
 
 Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
 Split = Literal["train", "dev", "test"]
@@ -54,7 +54,7 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: Name
     kind: Kind
     data: tuple[DataRef, ...] = ()
     labels: tuple[str, ...] = ()

@@ -303,7 +303,7 @@ def stage_model(
     # Shards of an earlier request may have other names.
     store.delete(name)
     with tempfile.TemporaryDirectory() as temporary:
-        target = Path(temporary) if store.local is None else store.local / name
+        target = store.local_path(name) or Path(temporary)
         target.mkdir(parents=True, exist_ok=True)
         if new:
             state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
