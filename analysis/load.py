@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from analysis.gains import NONE, NOT_POOLED, POOLED_ROLES
-from scaling.languages import get_language
-from scaling.records import TIDY_COLUMNS, TidyRow
+from scaling.catalogue.languages import get_language
+from scaling.store.records import TIDY_COLUMNS, TidyRow
 
 KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
 """What one row is about. Two rows with equal keys must be the same record."""

@@ -26,8 +26,8 @@ from analysis.slope import slope_weights
 from analysis.synthetic import study
 from analysis.tables import write_tables
 from benchmarks.results_table import write_results
-from scaling.languages import LANGUAGES
-from scaling.question import Question
+from scaling.catalogue.languages import LANGUAGES
+from scaling.study.question import Question
 
 ARMS = (
     "mnli",

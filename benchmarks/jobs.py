@@ -22,9 +22,9 @@ from typing import Any
 import psutil
 
 from benchmarks.results_table import write_results
-from scaling.plan import Plan, make_plan
-from scaling.store import Store
-from scaling.study import load_study
+from scaling.store.store import Store
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import load_study
 from tests.conftest import make_model, write_study
 from tests.rayhead import RayHead, http_status
 

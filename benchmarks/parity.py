@@ -33,9 +33,9 @@ from test_shared_files import NOT_READ, RULES, files_of, manifest
 
 from benchmarks.results_table import write_results
 from benchmarks.round_trips import predicted, round_trips
-from scaling.metrics import METRICS, aggregate
-from scaling.metrics.mining import best_threshold
-from scaling.tasks import TASKS
+from scaling.catalogue.demo import TASKS
+from scaling.kinds.metrics import METRICS, aggregate
+from scaling.kinds.metrics.mining import best_threshold
 
 CASES = 10_000
 METRIC_NAMES = ("span F1", "accuracy", "SQuAD 1.1", "SQuAD 2.0", "MLQA", "mAP", "BUCC")

@@ -28,12 +28,12 @@ from reading import SHARED
 from tokenizers import Tokenizer
 
 from benchmarks.results_table import write_results
-from scaling.data.staging import stage_task
+from scaling.catalogue.models import MODELS
+from scaling.data.rows import stage_task
 from scaling.data.tokens import features, load_tokenizer
-from scaling.models import MODELS
-from scaling.pretrained.staging import tokenizer_file
-from scaling.store import Store
-from scaling.study import Study
+from scaling.encoders.weights import tokenizer_file
+from scaling.store.store import Store
+from scaling.study.study import Study
 
 TASKS = ("nli_small", "hellaswag_small", "commonsenseqa_files")
 # Their loader → files, and the columns that hold the two texts.

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 
 import torch
 
-from scaling.calibration import Calibration, add_calibration
+from scaling.catalogue.hardware import GpuSpec, Placement
 from scaling.data.tokens import features
-from scaling.fetching import Cache, fetch, open_cache
-from scaling.hardware import GpuSpec, Placement
-from scaling.measuring import Request, measure
-from scaling.memory import demand_of, memory
-from scaling.placing import model_placements
-from scaling.plan import Plan
-from scaling.pretrained.staging import model_files
-from scaling.store import Store
+from scaling.encoders.weights import model_files
+from scaling.planning.calibration import Calibration, add_calibration
+from scaling.planning.memory import demand_of, memory
+from scaling.planning.placement import model_placements
+from scaling.store.cache import Cache, fetch, open_cache
+from scaling.store.store import Store
+from scaling.study.plan import Plan
+from scaling.training.measure import Request, measure
 
 
 def calibrate(

@@ -4,10 +4,10 @@ collapsed.
 
 from __future__ import annotations
 
-from scaling.lock import Lock
-from scaling.plan import Plan, make_plan
-from scaling.store import Store
-from scaling.study import Study
+from scaling.store.store import Store
+from scaling.study.identity import Lock
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study
 
 
 def current_plan(study: Study, store: Store, lock: Lock | None = None) -> Plan:

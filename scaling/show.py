@@ -13,19 +13,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from scaling.arms import arm_role
-from scaling.estimate import Sizes, member_sizes
-from scaling.forecast import Forecast, SizeForecast
-from scaling.garbage import GROUPS, Garbage
-from scaling.hardware import GIB, GpuSpec
-from scaling.memory import USABLE
-from scaling.mixture import member_updates
-from scaling.plan import Plan, Step
-from scaling.queue import ReadyQueue
-from scaling.records import StepRecord
-from scaling.staged import StagedTask
-from scaling.status import PHASES, Status, study_status
-from scaling.store import Store
+from scaling.catalogue.hardware import GIB, GpuSpec
+from scaling.data.manifest import StagedTask
+from scaling.planning.forecast import Forecast, SizeForecast
+from scaling.planning.memory import USABLE
+from scaling.planning.progress import PHASES, Status, study_status
+from scaling.planning.queue import ReadyQueue
+from scaling.planning.speed import Sizes, member_sizes
+from scaling.store.garbage import GROUPS, Garbage
+from scaling.store.records import StepRecord
+from scaling.store.store import Store
+from scaling.study.arms import arm_role
+from scaling.study.mixture import member_updates
+from scaling.study.plan import Plan, Step
 
 
 def duration(seconds: float) -> str:

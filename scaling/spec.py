@@ -34,7 +34,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Spec(BaseModel):
-    """Frozen data; unknown keys are refused (scaling.study turns that into a message with a
+    """Frozen data; unknown keys are refused (scaling.study.study turns that into a message with a
     suggestion).
     """
 

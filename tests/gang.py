@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from scaling.engine import join_world
-from scaling.placing import placements
-from scaling.plan import make_plan
-from scaling.runner import run_steps
-from scaling.store import Store
-from scaling.study import Study
+from scaling.encoders.engine import join_world
+from scaling.planning.placement import placements
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import Study
+from scaling.training.runner import run_steps
 
 
 def main() -> None:

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.hardware import Placement
 from scaling.data.batching import Features
-from scaling.encoder import Weights
-from scaling.engine import join_world, start_scoring, start_training
-from scaling.hardware import Placement
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import join_world, start_scoring, start_training
 from scaling.kinds import KINDS
-from scaling.recipes import Recipe
-from scaling.resume import ResumePoint
-from scaling.tasks import TaskSpec
-from scaling.training import run_updates
+from scaling.study.recipes import Recipe
+from scaling.training.loop import run_updates
+from scaling.training.resume import ResumePoint
 from tests.streams import one_stream
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scaling.data.batching import Features, training_order
 from scaling.kinds.kind import Kind
-from scaling.recipes import Recipe
-from scaling.training import Stream
+from scaling.study.recipes import Recipe
+from scaling.training.loop import Stream
 
 
 def one_stream(features: Features, kind: Kind, recipe: Recipe) -> tuple[list[Stream], list[int]]:

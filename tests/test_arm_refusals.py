@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.study import load_study
+from scaling.study.study import load_study
 from scaling.yamlfile import BadFile
 from tests.armstudy import arms_study
 from tests.conftest import write_study

@@ -18,26 +18,26 @@ pytest.importorskip("torch")
 import torch
 from safetensors.numpy import load_file
 
-import scaling.work as work
+import scaling.training.actions as work
+from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.hardware import Placement
 from scaling.data.batching import training_order
 from scaling.data.schema import BadData
-from scaling.encoder import Weights
-from scaling.engine import World, join_world, start_training
-from scaling.hardware import Placement
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import World, join_world, start_training
 from scaling.kinds import KINDS
-from scaling.method import Lora
-from scaling.mixture import schedule
-from scaling.pending import pending_steps
-from scaling.placing import placements
-from scaling.plan import Plan, make_plan
-from scaling.resume import ResumePoint
-from scaling.runner import run_steps
-from scaling.staging import stage
-from scaling.store import Store
-from scaling.study import Study
-from scaling.tasks import TaskSpec
-from scaling.tidy import tidy_rows
-from scaling.training import Stream, run_updates
+from scaling.planning.placement import placements
+from scaling.store.pending import pending_steps
+from scaling.store.store import Store
+from scaling.store.tidy import tidy_rows
+from scaling.study.lora import Lora
+from scaling.study.mixture import schedule
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study
+from scaling.training.loop import Stream, run_updates
+from scaling.training.resume import ResumePoint
+from scaling.training.runner import run_steps
+from scaling.training.stage import stage
 from tests import layouts
 from tests.armstudy import ARMS, arms_study
 from tests.conftest import make_model

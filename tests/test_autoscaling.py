@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("ray")
 
-from scaling.plan import make_plan
-from scaling.store import Store
-from scaling.study import load_study
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import load_study
 from tests.conftest import write_study
 from tests.rayhead import RayHead
 

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling.catalogue.hardware import Placement
 from scaling.data.batching import (
     Features,
     ahead,
@@ -20,9 +21,8 @@ from scaling.data.batching import (
     sequences_of,
     training_order,
 )
-from scaling.hardware import Placement
 from scaling.kinds import KINDS
-from scaling.recipes import Recipe
+from scaling.study.recipes import Recipe
 
 
 def made(num: int, seed: int = 0, per_unit: int = 1) -> Features:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from scaling.plan import make_plan
-from scaling.store import Store
-from scaling.study import Study
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import Study
 from tests.conftest import write_study
 
 ROOT = Path(__file__).parents[1]
@@ -173,5 +173,5 @@ def test_a_missing_language_file_names_those_that_exist(
 
 
 def test_the_schema_that_editors_use_is_current() -> None:
-    shipped = json.loads((ROOT / "scaling" / "studies" / "schema.json").read_text())
+    shipped = json.loads((ROOT / "scaling" / "catalogue" / "studies" / "schema.json").read_text())
     assert shipped == Study.model_json_schema(), "run `make schema`"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from jobs.node_types import Group, node_groups
-from scaling.cluster import DRIVER_RESOURCE, wanted_versions
+from scaling.cluster.check import DRIVER_RESOURCE, wanted_versions
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER, MANIFEST = ROOT / "cluster.yaml", ROOT / "jobs" / "rayjob.yaml"

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from scaling.deadline import EXIT_CODE, FLOOR_SECONDS, limit_of
+from scaling.training.watchdog import EXIT_CODE, FLOOR_SECONDS, limit_of
 
 ROOT = Path(__file__).parents[1]
 
 HANG = """
 import sys, time
-from scaling.deadline import Limit, Watchdog
+from scaling.training.watchdog import Limit, Watchdog
 watchdog = Watchdog()
 limit = Limit(total_seconds=60, silent_seconds=2)
 with watchdog.watch(limit, lambda reason: print(dict(reason), flush=True)):
@@ -32,14 +32,14 @@ with watchdog.watch(limit, lambda reason: print(dict(reason), flush=True)):
 
 RUN = """
 import json, sys
-from scaling.deadline import Limit
-from scaling.engine import join_world
-from scaling.plan import make_plan
-from scaling.pending import pending_steps
-from scaling.placing import placements
-from scaling.runner import run_steps
-from scaling.store import Store
-from scaling.study import Study
+from scaling.training.watchdog import Limit
+from scaling.encoders.engine import join_world
+from scaling.study.plan import make_plan
+from scaling.store.pending import pending_steps
+from scaling.planning.placement import placements
+from scaling.training.runner import run_steps
+from scaling.store.store import Store
+from scaling.study.study import Study
 content, folder, seconds = json.loads(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 study, store = Study(**content), Store.open(folder)
 plan = make_plan(study, store.read_lock())
@@ -79,10 +79,10 @@ def test_a_step_over_its_limit_is_noted_and_done_by_the_next_try(
     tiny_study: dict[str, Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("torch")
-    from scaling.staging import stage
-    from scaling.status import failure_of
-    from scaling.store import Store
-    from scaling.study import Study
+    from scaling.planning.progress import failure_of
+    from scaling.store.store import Store
+    from scaling.study.study import Study
+    from scaling.training.stage import stage
 
     study, store = Study(**tiny_study), Store.open(tmp_path)
     stage(study, store, None, lambda what: None)

@@ -16,14 +16,14 @@ pytest.importorskip("torch")
 
 import torch
 
-from scaling.encoder import Weights
-from scaling.engine import join_world, start_training
-from scaling.hardware import Placement
+from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.hardware import Placement
+from scaling.encoders.checkpoint import read_index
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import join_world, start_training
 from scaling.kinds import KINDS
-from scaling.method import Lora
-from scaling.recipes import Recipe
-from scaling.shards import read_index
-from scaling.tasks import TaskSpec
+from scaling.study.lora import Lora
+from scaling.study.recipes import Recipe
 from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling.languages import LANGUAGES, get_language
-from scaling.models import MODELS
-from scaling.tasks import TASKS
+from scaling.catalogue.demo import TASKS
+from scaling.catalogue.languages import LANGUAGES, get_language
+from scaling.catalogue.models import MODELS
 
 SHARED = Path(os.environ.get("SCALING_SHARED", Path(__file__).parents[2] / "shared"))
 

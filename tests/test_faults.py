@@ -19,16 +19,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.engine import World, join_world
-from scaling.garbage import find_garbage
-from scaling.lease import claim, new_owner
-from scaling.pending import pending_steps
-from scaling.placing import placements
-from scaling.plan import Plan
-from scaling.queue import ReadyQueue
-from scaling.runner import Outcome, run_steps
-from scaling.status import failure_of
-from scaling.store import Store
+from scaling.encoders.engine import World, join_world
+from scaling.planning.placement import placements
+from scaling.planning.progress import failure_of
+from scaling.planning.queue import ReadyQueue
+from scaling.store.garbage import find_garbage
+from scaling.store.leases import claim, new_owner
+from scaling.store.pending import pending_steps
+from scaling.store.store import Store
+from scaling.study.plan import Plan
+from scaling.training.runner import Outcome, run_steps
 from tests.objects import Objects, object_store
 from tests.test_runner import science, staged
 from tests.test_store import record
@@ -79,7 +79,7 @@ def test_a_notice_ends_a_training_between_updates(
     left: float,
     saved: bool,
 ) -> None:
-    monkeypatch.setattr("scaling.runner.NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr("scaling.training.runner.NOTICE_SECONDS", 0.0)
     calm = staged(small(tiny_study), tmp_path / "calm")
     run(*calm, world)
     plan, store = staged(small(tiny_study), tmp_path / "noticed")
@@ -238,8 +238,8 @@ def test_a_gang_that_dies_resumes_from_shards_on_s3(
 
 SLEEPER = """
 import sys
-from scaling.lease import LeaseLost, claim, new_owner
-from scaling.store import Store
+from scaling.store.leases import LeaseLost, claim, new_owner
+from scaling.store.store import Store
 from tests.test_store import record
 store = Store.open(sys.argv[1])
 lease = claim(store, sys.argv[2], new_owner())

@@ -21,9 +21,7 @@ pytest.importorskip("moto")
 import torch
 from pyarrow import fs
 
-from scaling import fetching
-from scaling.fetching import Cache, fetch, forget_steps, open_cache
-from scaling.shards import (
+from scaling.encoders.checkpoint import (
     INDEX,
     BadWeights,
     Spec,
@@ -32,7 +30,9 @@ from scaling.shards import (
     write_index,
     write_shard,
 )
-from scaling.store import Store, StoreError
+from scaling.store import cache as fetching
+from scaling.store.cache import Cache, fetch, forget_steps, open_cache
+from scaling.store.store import Store, StoreError
 from tests.objects import Objects, object_store
 
 pytestmark = pytest.mark.torch
@@ -157,9 +157,9 @@ def test_weights_without_every_hash_are_hashed_whole(
 
 FETCHER = """
 import json, sys, hashlib
-from scaling import fetching
-from scaling.fetching import fetch, open_cache
-from scaling.store import Store
+from scaling.store import cache as fetching
+from scaling.store.cache import fetch, open_cache
+from scaling.store.store import Store
 uri, name, files, how = sys.argv[1:]
 store = Store.open(uri)
 class Stuck:

@@ -11,17 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scaling.calibration import Calibration, add_calibration, measured_on, read_calibrations
-from scaling.estimate import step_seconds
-from scaling.forecast import Prices, forecast
-from scaling.hardware import GIB, GPUS, Placement
-from scaling.memory import USABLE, demand_of, fitting, memory, misfit
-from scaling.models import MODELS
-from scaling.placing import check_fit, demands, layouts, model_placements, placements
-from scaling.plan import make_plan
-from scaling.recipes import Recipe
-from scaling.store import Store
-from scaling.study import Study, load_study
+from scaling.catalogue.hardware import GIB, GPUS, Placement
+from scaling.catalogue.models import MODELS
+from scaling.planning.calibration import (
+    Calibration,
+    add_calibration,
+    measured_on,
+    read_calibrations,
+)
+from scaling.planning.forecast import Prices, forecast
+from scaling.planning.memory import USABLE, demand_of, fitting, memory, misfit
+from scaling.planning.placement import check_fit, demands, layouts, model_placements, placements
+from scaling.planning.speed import step_seconds
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.recipes import Recipe
+from scaling.study.study import Study, load_study
 
 SIZES = [MODELS[name] for name in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")]
 STUDY = Study(

@@ -14,16 +14,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.engine import join_world
-from scaling.garbage import find_garbage, free
-from scaling.lease import claim, new_owner
-from scaling.pending import pending_steps
-from scaling.placing import placements
-from scaling.plan import Plan, make_plan
-from scaling.runner import run_steps
-from scaling.staging import stage
-from scaling.store import Store, StoreError
-from scaling.study import Study
+from scaling.encoders.engine import join_world
+from scaling.planning.placement import placements
+from scaling.store.garbage import find_garbage, free
+from scaling.store.leases import claim, new_owner
+from scaling.store.pending import pending_steps
+from scaling.store.store import Store, StoreError
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study
+from scaling.training.runner import run_steps
+from scaling.training.stage import stage
 
 pytestmark = pytest.mark.torch
 DAY_SECONDS = 86_400

@@ -16,14 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from scaling.catalogue.models import ModelSpec
 from scaling.data.schema import BadData
-from scaling.encoder import Encoder, Weights, config_of
-from scaling.loading import differing, load_tensors, names_in_file
-from scaling.models import ModelSpec
-from scaling.pretrained.architecture import CLASSES, empty_encoder
-from scaling.pretrained.staging import stage_model, tokenizer_file
-from scaling.shards import INDEX, BadWeights, hashed_files, read_index
-from scaling.store import Store
+from scaling.encoders.architecture import CLASSES, empty_encoder
+from scaling.encoders.checkpoint import INDEX, BadWeights, hashed_files, read_index
+from scaling.encoders.encoder import Encoder, Weights, config_of
+from scaling.encoders.loading import differing, load_tensors, names_in_file
+from scaling.encoders.weights import stage_model, tokenizer_file
+from scaling.store.store import Store
 from tests.conftest import make_model
 
 pytestmark = pytest.mark.torch
@@ -81,7 +81,7 @@ def test_a_bin_checkpoint_becomes_sharded_safetensors(
         ),
         tmp_path / "plain",
     )
-    monkeypatch.setattr("scaling.pretrained.staging.SHARD_BYTES", 20_000)
+    monkeypatch.setattr("scaling.encoders.weights.SHARD_BYTES", 20_000)
     lock, folder = staged(variant(source, tmp_path / "b", as_hub_bin), tmp_path / "sharded")
     assert len(list(folder.glob("model-*.safetensors"))) > 2
     # What the weights are does not depend on the format, or on how they are cut.

@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("moto")
 
-from scaling.lease import claim, new_owner, working
-from scaling.store import Store, StoreError
+from scaling.store.leases import claim, new_owner, working
+from scaling.store.store import Store, StoreError
 from tests.objects import DENIED, SLOW_DOWN, Objects, answer, object_store
 from tests.test_store import record
 
@@ -108,8 +108,8 @@ def test_the_first_record_stays(uri: str) -> None:
 
 RACER = """
 import sys, time
-from scaling.lease import claim, new_owner
-from scaling.store import Store
+from scaling.store.leases import claim, new_owner
+from scaling.store.store import Store
 store, turns = Store.open(sys.argv[1]), int(sys.argv[2])
 if sys.argv[3] == "skewed":
     true_time, time.time = time.time, lambda: true_time() + 7200
@@ -168,7 +168,7 @@ def test_a_clock_that_is_wrong_takes_nothing_over(
 def test_storage_that_is_away_for_a_moment_costs_no_lease(
     objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaling.lease.BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("scaling.store.leases.BEAT_SECONDS", 0.05)
     store = Store.open(objects.uri("away"))
     lease = claim(store, "s", new_owner())
     assert lease is not None
@@ -196,7 +196,7 @@ def test_a_study_runs_on_s3_as_on_a_disk(
     tiny_study: dict[str, Any], objects: Objects, tmp_path: Path
 ) -> None:
     pytest.importorskip("torch")
-    from scaling.engine import join_world
+    from scaling.encoders.engine import join_world
     from tests.test_runner import run_all, science, staged
 
     content = {**tiny_study, "models": ["tiny-2"], "targets": ["applications"], "languages": ["de"]}

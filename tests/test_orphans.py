@@ -14,10 +14,10 @@ pytest.importorskip("ray")
 # In a process of its own: Ray reads its authentication when it is imported.
 CODE = """
 import os, signal, time
-from scaling.schedule import connect
+from scaling.cluster.driver import connect
 num_cpus = connect(None)["CPU"]
 import ray
-from scaling.orphans import free_orphans
+from scaling.cluster.ray_private import free_orphans
 
 @ray.remote(num_cpus=0)
 class Creator:

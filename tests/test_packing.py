@@ -10,11 +10,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from scaling import packing
-from scaling.encoder import Encoder, Weights, config_of
+from scaling.encoders import packing
+from scaling.encoders.architecture import empty_encoder
+from scaling.encoders.encoder import Encoder, Weights, config_of
+from scaling.encoders.loading import load_tensors
 from scaling.kinds.kind import PAD
-from scaling.loading import load_tensors
-from scaling.pretrained.architecture import empty_encoder
 from tests.conftest import make_model
 
 LENGTHS = (5, 9, 9, 1, 12, 3, 3)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.lock import Lock
-from scaling.plan import make_plan
-from scaling.study import Study, load_study
+from scaling.study.identity import Lock
+from scaling.study.plan import make_plan
+from scaling.study.study import Study, load_study
 
 BASE: dict[str, Any] = {
     "name": "s",

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scaling.hardware import Placement
-from scaling.pending import pending_steps
-from scaling.plan import Plan, make_plan
-from scaling.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, ReadyQueue
-from scaling.simulate import SpotLosses, lower_bound, simulate
-from scaling.store import Scan
-from scaling.study import Study, load_study
+from scaling.catalogue.hardware import Placement
+from scaling.planning.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, ReadyQueue
+from scaling.planning.simulate import SpotLosses, lower_bound, simulate
+from scaling.store.pending import pending_steps
+from scaling.store.store import Scan
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study, load_study
 
 NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
 STUDY: dict[str, Any] = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from scaling.data.staging import splits_of
-from scaling.plan import make_plan
-from scaling.rates import RateScore, choose, rate_lines, recipe_lines
-from scaling.recipes import Recipe
-from scaling.study import Study, load_study
+from scaling.data.rows import splits_of
+from scaling.planning.rates import RateScore, choose, rate_lines, recipe_lines
+from scaling.study.plan import make_plan
+from scaling.study.recipes import Recipe
+from scaling.study.study import Study, load_study
 from scaling.yamlfile import BadFile
 from tests.conftest import write_study
 

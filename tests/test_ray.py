@@ -18,11 +18,11 @@ import pytest
 
 pytest.importorskip("ray")
 
-from scaling.plan import Plan, make_plan
-from scaling.stopping import ask_to_stop
-from scaling.store import Store
-from scaling.study import load_study
-from scaling.worklog import log_lines
+from scaling.store.logs import log_lines
+from scaling.store.stop import ask_to_stop
+from scaling.store.store import Store
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import load_study
 from tests.conftest import write_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.torch]

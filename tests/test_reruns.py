@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from scaling.hardware import Placement
-from scaling.pending import pending_steps
-from scaling.plan import Plan, make_plan
-from scaling.queue import ReadyQueue
-from scaling.schedule import drop_replaced, grow
-from scaling.store import COLLAPSED, Scan, Store, attempt_name
-from scaling.study import Study
+from scaling.catalogue.hardware import Placement
+from scaling.cluster.driver import drop_replaced, grow
+from scaling.planning.queue import ReadyQueue
+from scaling.store.pending import pending_steps
+from scaling.store.store import COLLAPSED, Scan, Store, attempt_name
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study
 from tests.test_plan import BASE, LOCK
 from tests.test_watching import record_of
 
@@ -175,10 +175,10 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     """
     pytest.importorskip("torch")
     from scaling.current import current_plan
-    from scaling.engine import join_world
-    from scaling.runner import run_steps
-    from scaling.staging import stage
-    from scaling.tidy import tidy_rows
+    from scaling.encoders.engine import join_world
+    from scaling.store.tidy import tidy_rows
+    from scaling.training.runner import run_steps
+    from scaling.training.stage import stage
 
     recipe = {**tiny_study["recipes"]["default"], "learning_rate": 1e-12, "epochs": 1}
     content = {

@@ -14,22 +14,22 @@ import pytest
 pytest.importorskip("torch")
 
 from scaling.calibrate import calibrate
-from scaling.calibration import Calibration, measured_on, read_calibrations
-from scaling.engine import World, join_world
-from scaling.forecast import forecast
-from scaling.lease import claim, new_owner
-from scaling.pending import pending_steps
-from scaling.placing import placements
-from scaling.plan import Plan, make_plan
-from scaling.rates import choose, rate_scores
-from scaling.records import CorruptRecord
-from scaling.resume import ResumePoint
-from scaling.runner import run_steps
-from scaling.staging import stage
-from scaling.status import study_status
-from scaling.store import Store, StoreError
-from scaling.study import Study
-from scaling.tidy import tidy_rows
+from scaling.encoders.engine import World, join_world
+from scaling.planning.calibration import Calibration, measured_on, read_calibrations
+from scaling.planning.forecast import forecast
+from scaling.planning.placement import placements
+from scaling.planning.progress import study_status
+from scaling.planning.rates import choose, rate_scores
+from scaling.store.leases import claim, new_owner
+from scaling.store.pending import pending_steps
+from scaling.store.records import CorruptRecord
+from scaling.store.store import Store, StoreError
+from scaling.store.tidy import tidy_rows
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study
+from scaling.training.resume import ResumePoint
+from scaling.training.runner import run_steps
+from scaling.training.stage import stage
 
 pytestmark = pytest.mark.torch
 
@@ -155,7 +155,7 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     run_all(*undisturbed, world)
 
     plan, store = staged(content, tmp_path / "b")
-    import scaling.work as work
+    import scaling.training.actions as work
 
     with monkeypatch.context() as patched:
         patched.setattr(work, "_progress", dies_at_30)
@@ -186,7 +186,7 @@ def test_a_harmed_resume_point_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
     harm: str,
 ) -> None:
-    import scaling.work as work
+    import scaling.training.actions as work
 
     content = {**tiny_study, "models": ["tiny-1"]}
     content["placement"] = {

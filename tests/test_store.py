@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from scaling import lease as lease_module
-from scaling.data.staging import data_name, manifest_name
-from scaling.fetching import fetch, open_cache
-from scaling.lease import LeaseLost, claim, new_owner, working
-from scaling.lock import Lock
-from scaling.records import Cost, Provenance, StepRecord
-from scaling.store import Store, StoreError, attempt_name
+from scaling.data.rows import data_name, manifest_name
+from scaling.store import leases as lease_module
+from scaling.store.cache import fetch, open_cache
+from scaling.store.leases import LeaseLost, claim, new_owner, working
+from scaling.store.records import Cost, Provenance, StepRecord
+from scaling.store.store import Store, StoreError, attempt_name
+from scaling.study.identity import Lock
 
 STEP = "ii.m.t.s0.abc"
 
@@ -139,7 +139,7 @@ def test_many_claim_at_once_and_at_most_one_wins(tmp_path: Path) -> None:
 
 def test_the_dead_are_taken_over_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from scaling.store import Store; from scaling.lease import claim,"
+        "import sys, os; from scaling.store.store import Store; from scaling.store.leases import claim,"
         f" new_owner;claim(Store.open({str(tmp_path)!r}), {STEP!r}, new_owner()); os._exit(0)"
     )
     subprocess.run(

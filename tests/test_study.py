@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling.models import MODELS
-from scaling.study import load_study
-from scaling.tasks import TASKS
+from scaling.catalogue.demo import TASKS
+from scaling.catalogue.models import MODELS
+from scaling.study.study import load_study
 from scaling.yamlfile import BadFile
 
 GOOD = """\

@@ -20,12 +20,19 @@ from typing import Any
 import psutil
 import pytest
 
-from scaling.cluster import DRIVER_RESOURCE, Findings, Node, NodeType, complaints, wanted_versions
-from scaling.hardware import Placement
-from scaling.placing import placements
-from scaling.plan import make_plan
-from scaling.store import Store
-from scaling.study import Study
+from scaling.catalogue.hardware import Placement
+from scaling.cluster.check import (
+    DRIVER_RESOURCE,
+    Findings,
+    Node,
+    NodeType,
+    complaints,
+    wanted_versions,
+)
+from scaling.planning.placement import placements
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import Study
 from tests.conftest import write_study
 from tests.rayhead import RAY, RayHead, http_status
 
@@ -319,9 +326,9 @@ def undisturbed(tiny_study: dict[str, Any], folder: Path) -> tuple[Any, dict[str
     """The same study in this process, one thread as in a worker."""
     import torch
 
-    from scaling.engine import join_world
-    from scaling.runner import run_steps
-    from scaling.staging import stage
+    from scaling.encoders.engine import join_world
+    from scaling.training.runner import run_steps
+    from scaling.training.stage import stage
 
     torch.set_num_threads(1)
     study, store = Study(**{**tiny_study, "languages": ["de", "sw"]}), Store.open(folder)

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scaling.lease import claim, new_owner
-from scaling.plan import Plan, make_plan
-from scaling.records import Cost, Provenance, StepRecord
+from scaling.planning.progress import study_status
 from scaling.show import show_live, status_lines
-from scaling.status import study_status
-from scaling.stopping import LOOK_SECONDS, StopRequest, ask_to_stop
-from scaling.store import Store
-from scaling.study import Study
-from scaling.worklog import MOST_LINES, TailHandler, kept_log, log_lines
+from scaling.store.leases import claim, new_owner
+from scaling.store.logs import MOST_LINES, TailHandler, kept_log, log_lines
+from scaling.store.records import Cost, Provenance, StepRecord
+from scaling.store.stop import LOOK_SECONDS, StopRequest, ask_to_stop
+from scaling.store.store import Store
+from scaling.study.plan import Plan, make_plan
+from scaling.study.study import Study
 from tests.conftest import write_study
 
 ROOT = Path(__file__).parents[1]
@@ -189,7 +189,7 @@ def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store
 def test_a_driver_obeys_requests_that_are_newer_than_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaling.stopping.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("scaling.store.stop.LOOK_SECONDS", 0.0)
     assert LOOK_SECONDS > 0
     path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
     before = StopRequest(store)

@@ -11,9 +11,9 @@ lock file.
 
 from __future__ import annotations
 
-from scaling.catalogue.files import FILES
+from scaling.catalogue.folders import FILES
 from scaling.catalogue.intermediate import INTERMEDIATE
-from scaling.catalogue.taskspec import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.catalogue.xtreme import XTREME_TASKS
 
 CATALOGUE: tuple[TaskSpec, ...] = (*INTERMEDIATE, *XTREME_TASKS, *FILES)

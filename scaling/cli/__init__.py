@@ -5,22 +5,12 @@ from __future__ import annotations
 from rich.console import Console
 
 # Importing a group registers its commands.
-from scaling.cli import planning, recipes, reporting, running, storing, submitting, watching
+from scaling.cli import gc, plan, recipes, report, run, status, submit
 from scaling.cli.app import app
-from scaling.store import StoreError
+from scaling.store.store import StoreError
 from scaling.yamlfile import BadFile
 
-__all__ = [
-    "app",
-    "main",
-    "planning",
-    "recipes",
-    "reporting",
-    "running",
-    "storing",
-    "submitting",
-    "watching",
-]
+__all__ = ["app", "gc", "main", "plan", "recipes", "report", "run", "status", "submit"]
 
 
 def main() -> None:

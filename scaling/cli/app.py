@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from scaling.catalogue.hardware import GpuSpec, get_gpu
 from scaling.current import current_plan
-from scaling.hardware import GpuSpec, get_gpu
-from scaling.plan import Plan
-from scaling.store import Store
-from scaling.study import Study, load_study
+from scaling.store.store import Store
+from scaling.study.plan import Plan
+from scaling.study.study import Study, load_study
 
 app = typer.Typer(
     add_completion=False,

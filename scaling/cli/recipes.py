@@ -7,7 +7,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
-from scaling.study import load_study
+from scaling.study.study import load_study
 from scaling.yamlfile import BadFile
 
 
@@ -32,7 +32,7 @@ def rates(study: StudyArgument, store: StoreOption = "") -> None:
     """A check of learning rates (`learning_rates` in a study file): English dev by size and rate,
     what to paste.
     """
-    from scaling.rates import choose, rate_lines, rate_scores, recipe_lines
+    from scaling.planning.rates import choose, rate_lines, rate_scores, recipe_lines
 
     spec, place, whole = load_all(study, store)
     if not spec.learning_rates:

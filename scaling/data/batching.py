@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from scaling.kinds.kind import PAD, Kind
-from scaling.mixture import language_counts, num_updates
-from scaling.recipes import Recipe
+from scaling.study.mixture import language_counts, num_updates
+from scaling.study.recipes import Recipe
 
 T = TypeVar("T")
 
 # Batches are cut from pools of so many, as Hugging Face's grouping by length does: long enough to
 # sort lengths well, short enough to stay a random order. Whoever changes what is drawn raises
-# ORDER_VERSION in scaling/plan.py.
+# ORDER_VERSION in scaling/study/plan.py.
 _POOL = 50
 
 

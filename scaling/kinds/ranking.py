@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from scaling.catalogue.demo import TaskSpec
 from scaling.kinds.kind import Part, outcome_table
-from scaling.metrics import METRICS, Outcome
-from scaling.metrics.mining import best_threshold, mine
-from scaling.metrics.ranking import DEPTH
-from scaling.metrics.retrieval import top_k, unit_rows
-from scaling.tasks import TaskSpec
+from scaling.kinds.metrics import METRICS, Outcome
+from scaling.kinds.metrics.mining import best_threshold, mine
+from scaling.kinds.metrics.neighbours import top_k, unit_rows
+from scaling.kinds.metrics.ranking import DEPTH
 
 SWEEP = (1 / 3, 2 / 3, 1.0)
 """Depths that are scored beside the recipe's own."""

@@ -2,7 +2,7 @@
 trained or not.
 
 The layer is a fraction of the depth, since an index does not carry over between sizes. A
-pre-LayerNorm encoder's inner states are raw residuals; scaling.encoder normalises them, so that no
+pre-LayerNorm encoder's inner states are raw residuals; scaling.encoders.encoder normalises them, so that no
 dimension dominates the mean. Below the last layer other depths are scored as well (accuracy@0.33
 …), shown beside the main score and never chosen by it.
 
@@ -21,13 +21,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.hardware import PAIRS_TOGETHER
+from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.hardware import PAIRS_TOGETHER
 from scaling.kinds.heads import mean_pool
 from scaling.kinds.kind import Kind, feature_table
 from scaling.kinds.ranking import SWEEP, chance, outcomes, share
 from scaling.kinds.text import join_pair
-from scaling.recipes import Recipe
-from scaling.tasks import TaskSpec
+from scaling.study.recipes import Recipe
 
 GROUP = PAIRS_TOGETHER
 """Pairs that are each other's negatives: 7 a question, as in XTREME-R's Mewsli-X with XLM-R Large;

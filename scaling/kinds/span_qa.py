@@ -16,12 +16,12 @@ import torch
 from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 
+from scaling.catalogue.demo import TaskSpec
 from scaling.kinds.heads import TokenHead
 from scaling.kinds.kind import BOS, EOS, Kind, Part, feature_table, outcome_table
+from scaling.kinds.metrics import METRICS, aggregate
 from scaling.kinds.spans import Spans, best_span, token_offsets, tokens_of
-from scaling.metrics import METRICS, aggregate
-from scaling.recipes import Recipe
-from scaling.tasks import TaskSpec
+from scaling.study.recipes import Recipe
 
 MAX_QUESTION = 64
 STRIDE = 128

@@ -12,7 +12,7 @@ from analysis.gains import pair_gains, with_languages
 from analysis.load import BadInput, check_tidy
 from analysis.panel import size_table
 from analysis.synthetic import study
-from scaling.question import Question
+from scaling.study.question import Question
 
 GAINS = {
     "squad1": 6.0,

@@ -19,7 +19,7 @@ from analysis.shrink import languages
 from analysis.slope import contrast, residual_slope, slope, slope_weights
 from analysis.synthetic import study
 from analysis.variance import estimate_ledger
-from scaling.question import Question
+from scaling.study.question import Question
 
 X = np.array([8.431, 8.740, 9.544, 10.029])
 
@@ -226,7 +226,7 @@ def test_two_sizes_and_another_family_work() -> None:
 
 
 def test_interaction_finds_a_resource_effect(question: Question) -> None:
-    from scaling.languages import get_language
+    from scaling.catalogue.languages import get_language
 
     def gain(u: float, arm: str, target: str, language: str) -> float:
         size = get_language(language).cc100_gib

@@ -18,7 +18,7 @@ from analysis.claims import PHANG2020
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
 from analysis.synthetic import study
-from scaling.question import Question
+from scaling.study.question import Question
 
 NOTE = "A note with <b>markup</b> & an ampersand."
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from scaling.catalogue.demo import DataRef, TaskSpec
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import ReadRequest, Row
-from scaling.tasks import DataRef, TaskSpec
 
 _ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("SCALING_SHARED", _ROOT.parent / "shared")) / "data"

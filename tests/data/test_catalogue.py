@@ -12,12 +12,12 @@ import pytest
 from reading import SHARED, needs_shared, num_examples, read, read_task
 
 from scaling.catalogue import CATALOGUE
+from scaling.catalogue.demo import TASKS, DataRef, TaskSpec
+from scaling.catalogue.models import MODELS
 from scaling.catalogue.sets import XTREME, XTREME_R
 from scaling.data.readers import READERS
 from scaling.data.schema import SCHEMAS
-from scaling.metrics import METRICS
-from scaling.models import MODELS
-from scaling.tasks import TASKS, DataRef, TaskSpec
+from scaling.kinds.metrics import METRICS
 
 
 def stated_revisions() -> dict[str, str]:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from reading import read
 
+from scaling.catalogue.demo import DataRef
 from scaling.catalogue.sets import NLI, UPOS
 from scaling.data.readers import find_files
 from scaling.data.schema import BadData
-from scaling.tasks import DataRef
 
 PAIR = {"text_a": "premise", "text_b": "hypothesis", "label": "label"}
 HEAD = "premise\thypothesis\tlabel\n"

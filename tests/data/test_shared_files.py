@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from reading import SHARED, needs_shared, num_examples, read
 
-from scaling.catalogue.columns import COPA, COSMOS, NLI_NAMED
 from scaling.catalogue.sets import NLI, UPOS
+from scaling.catalogue.sources import COPA, COSMOS, NLI_NAMED
 
 CSQA = {
     "question": "question.stem",

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from scaling.data.manifest import defect_notes, staged_tasks
 from scaling.data.schema import BadData
-from scaling.staged import defect_notes, staged_tasks
-from scaling.store import Store, StoreError
-from scaling.study import load_study
+from scaling.store.store import Store, StoreError
+from scaling.study.study import load_study
 from tests.conftest import make_model, write_study
 
 pytest.importorskip("torch")
 
-from scaling.staging import stage
+from scaling.training.stage import stage
 
 OLD, NEW = "0" * 39 + "1", "0" * 39 + "2"
 HUB = "hub:org/mine"

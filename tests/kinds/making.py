@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from scaling.catalogue.demo import TaskSpec
 from scaling.data.schema import SCHEMAS
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, Part
-from scaling.recipes import Recipe, recipe_for
-from scaling.tasks import TaskSpec
+from scaling.study.recipes import Recipe, recipe_for
 
 SENTENCES = {
     "en": "The small station opened in 1907 , and its first master was Ada Brown of Leeds .",

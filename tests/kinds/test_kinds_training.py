@@ -13,13 +13,13 @@ from making import SENTENCES, recipe, table, task, tokenizer
 
 pytest.importorskip("deepspeed")
 
+from scaling.catalogue.hardware import Placement
 from scaling.data.batching import as_features
-from scaling.encoder import Weights
-from scaling.engine import World, join_world, start_scoring, start_training
-from scaling.evaluation import predict, score_languages
-from scaling.hardware import Placement
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import World, join_world, start_scoring, start_training
 from scaling.kinds import KINDS
-from scaling.training import ResumePoint, run_updates
+from scaling.training.evaluation import predict, score_languages
+from scaling.training.loop import ResumePoint, run_updates
 from tests.streams import one_stream
 
 WORDS = SENTENCES["en"].split()

@@ -24,19 +24,19 @@ from transformers import (
     XLMRobertaXLForMaskedLM,
 )
 
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.models import ModelSpec
 from scaling.data.batching import as_features
 from scaling.data.schema import BadData
-from scaling.encoder import Weights
-from scaling.engine import World, join_world, start_scoring, start_training
-from scaling.evaluation import predict
-from scaling.hardware import Placement
+from scaling.encoders.checkpoint import read_index
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import World, join_world, start_scoring, start_training
+from scaling.encoders.weights import stage_model, tokenizer_file
 from scaling.kinds import KINDS
-from scaling.models import ModelSpec
-from scaling.pretrained.staging import stage_model, tokenizer_file
-from scaling.resume import ResumePoint
-from scaling.shards import read_index
-from scaling.store import Store
-from scaling.training import run_updates
+from scaling.store.store import Store
+from scaling.training.evaluation import predict
+from scaling.training.loop import run_updates
+from scaling.training.resume import ResumePoint
 from tests.streams import one_stream
 
 FIELDS = {

@@ -7,8 +7,8 @@ import adversarial
 import answer_rules
 import pytest
 
-from scaling.metrics import METRICS, aggregate
-from scaling.metrics.answers import normalise_mlqa
+from scaling.kinds.metrics import METRICS, aggregate
+from scaling.kinds.metrics.answers import normalise_mlqa
 
 
 def test_squad1_equals_the_rules_written_a_second_time() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, precision_recall_fscore_support
 
-from scaling.metrics import METRICS, aggregate
-from scaling.metrics.mining import best_threshold, mine
-from scaling.metrics.retrieval import top_k, unit_rows
+from scaling.kinds.metrics import METRICS, aggregate
+from scaling.kinds.metrics.mining import best_threshold, mine
+from scaling.kinds.metrics.neighbours import top_k, unit_rows
 
 
 def test_accuracy_equals_sklearn_and_takes_rankings_and_several_right_answers() -> None:
@@ -68,8 +68,8 @@ def test_one_relevant_candidate_gives_the_reciprocal_rank() -> None:
 
 
 def test_top_k_equals_a_full_sort_with_ties_and_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaling.metrics.retrieval.QUERY_BLOCK", 7)
-    monkeypatch.setattr("scaling.metrics.retrieval.SCORE_BLOCK", 900)
+    monkeypatch.setattr("scaling.kinds.metrics.neighbours.QUERY_BLOCK", 7)
+    monkeypatch.setattr("scaling.kinds.metrics.neighbours.SCORE_BLOCK", 900)
     random = np.random.default_rng(0)
     for _ in range(150):
         queries = random.integers(-3, 4, (random.integers(1, 30), 4)).astype(np.float32)

@@ -7,7 +7,7 @@ import adversarial
 import pytest
 import seqeval.metrics as seqeval
 
-from scaling.metrics import METRICS, aggregate
+from scaling.kinds.metrics import METRICS, aggregate
 
 span_f1 = METRICS["span_f1"]
 
