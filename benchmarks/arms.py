@@ -22,7 +22,8 @@ from scaling.planning.progress import study_status
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
 from scaling.study.arms import arm_role
-from scaling.study.plan import Plan, Step, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan, Step
 from scaling.study.study import load_study
 
 ROOT = Path(__file__).parents[1]

@@ -25,7 +25,8 @@ import yaml
 from benchmarks.faults import ROOT, Commits, Driver, Injector, Nodes, signed
 from benchmarks.results_table import write_results
 from scaling.store.store import Store
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
 CUT: dict[str, Any] = {

@@ -31,11 +31,10 @@ from benchmarks.peers import (
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
 from scaling.cluster.session import quiet
-from scaling.data.batching import Features, joined
-from scaling.encoders.architecture import empty_encoder
-from scaling.encoders.encoder import Encoder, Weights, config_of
-from scaling.encoders.engine import World
+from scaling.data.features import Features, joined
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
 from scaling.encoders.loading import load_tensors
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.training.evaluation import predict
 

@@ -24,9 +24,11 @@ from benchmarks.train import ceiling
 from scaling.catalogue.hardware import GIB, GPUS, GpuSpec, Placement
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.cluster.session import quiet
-from scaling.encoders.engine import World, join_world
+from scaling.encoders.engine import join_world
+from scaling.encoders.world import World
 from scaling.planning.calibration import Calibration, is_device
-from scaling.planning.memory import demand_of, describe, fitting, memory
+from scaling.planning.memory import demand_of, memory
+from scaling.planning.placement import describe, fitting
 
 CASE = Case(name="full sequences", kind="classification", median=10_000, longest=128, batch=32)
 SIZES = ("xlm-r-base", "xlm-r-large", "xlm-r-xl")

@@ -23,7 +23,8 @@ import psutil
 
 from benchmarks.results_table import write_results
 from scaling.store.store import Store
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import load_study
 from tests.conftest import make_model, write_study
 from tests.rayhead import RayHead, http_status

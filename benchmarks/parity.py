@@ -33,7 +33,7 @@ from test_shared_files import NOT_READ, RULES, files_of, manifest
 
 from benchmarks.results_table import write_results
 from benchmarks.round_trips import predicted, round_trips
-from scaling.catalogue.demo import TASKS
+from scaling.catalogue import TASKS
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.kinds.metrics.mining import best_threshold
 

@@ -15,17 +15,20 @@ import torch
 import transformers
 from torch import nn
 
-from scaling.catalogue.demo import TaskSpec
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import Features, collate, micro_batches, sequences_of, training_order
-from scaling.encoders.architecture import empty_encoder
-from scaling.encoders.encoder import Encoder, Weights, config_of
-from scaling.encoders.engine import Engine, World, start_training
+from scaling.catalogue.task import TaskSpec
+from scaling.data.batching import collate, micro_batches, sequences_of
+from scaling.data.features import Features
+from scaling.data.order import training_order
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
+from scaling.encoders.engine import Engine, start_training
 from scaling.encoders.loading import load_tensors
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, PAD
 from scaling.study.recipes import Recipe
-from scaling.training.loop import Stream, learning_rate, run_updates
+from scaling.training.inputs import Stream
+from scaling.training.loop import learning_rate, run_updates
 from scaling.training.resume import ResumePoint
 
 LABELS = tuple("abcdefg")

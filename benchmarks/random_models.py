@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from scaling.catalogue.models import ModelSpec
-from scaling.encoders.architecture import make_config, wanted_shapes
 from scaling.encoders.checkpoint import (
     SHARD_BYTES,
     Spec,
@@ -19,7 +18,7 @@ from scaling.encoders.checkpoint import (
     write_index,
     write_shard,
 )
-from scaling.encoders.encoder import Weights
+from scaling.encoders.encoder import Weights, make_config, wanted_shapes
 
 
 def shape(

@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 from making import round_trip, table
 from reading import read_task
 
-from scaling.catalogue.demo import TASKS
+from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
 from scaling.data.rows import read_table
 from scaling.data.tokens import load_tokenizer
 from scaling.encoders.weights import tokenizer_file
 from scaling.kinds.kind import scores
-from scaling.kinds.span_qa import MAX_QUESTION
-from scaling.kinds.spans import answer_fits
+from scaling.kinds.span_qa import MAX_QUESTION, answer_fits
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study

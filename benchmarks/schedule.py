@@ -3,12 +3,12 @@ Tune.
 
     python -m benchmarks.schedule [--quick]
 
-`scaling/catalogue/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256 GPUs on
-nodes of eight. Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4 and 8
-devices, which break nodes up more. A worker group takes 60 s to start; true durations differ from
-the estimates by a factor that is log-normal with σ 0.2. With losses, every node is lost every 12 h
-on average (exponential), is away for 5 min, and a step goes on from a resume point at most 10 min
-old.
+`scaling/catalogue/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256
+GPUs on nodes of eight. Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4
+and 8 devices, which break nodes up more. A worker group takes 60 s to start; true durations differ
+from the estimates by a factor that is log-normal with σ 0.2. With losses, every node is lost every
+12 h on average (exponential), is away for 5 min, and a step goes on from a resume point at most 10
+min old.
 
 Beside our queue: waves by phase (all of phase ii, then all of phase iii, then all scorings, each
 with our queue), and plain FIFO (a session per step, in the order of the plan; the first in line
@@ -32,7 +32,8 @@ from scaling.planning.simulate import Simulated, SpotLosses, lower_bound, simula
 from scaling.planning.speed import step_seconds
 from scaling.store.pending import pending_steps
 from scaling.store.store import Scan
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
 NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)

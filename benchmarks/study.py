@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results_table import write_results
-from scaling.current import current_plan
-from scaling.planning.progress import study_status
+from scaling.planning.progress import current_plan, study_status
 from scaling.store.store import Store
 from scaling.store.tidy import tidy_rows
 from scaling.study.study import load_study

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from scaling.catalogue.demo import TaskSpec
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import Features
+from scaling.catalogue.task import TaskSpec
+from scaling.data.features import Features
 from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import join_world, start_scoring, start_training
 from scaling.kinds import KINDS

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from scaling.data.batching import Features, training_order
+from scaling.data.features import Features
+from scaling.data.order import training_order
 from scaling.kinds.kind import Kind
 from scaling.study.recipes import Recipe
-from scaling.training.loop import Stream
+from scaling.training.inputs import Stream
 
 
 def one_stream(features: Features, kind: Kind, recipe: Recipe) -> tuple[list[Stream], list[int]]:

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from scaling.spec import BadFile
 from scaling.study.study import load_study
-from scaling.yamlfile import BadFile
 from tests.armstudy import arms_study
 from tests.conftest import write_study
 

@@ -19,12 +19,13 @@ import torch
 from safetensors.numpy import load_file
 
 import scaling.training.actions as work
-from scaling.catalogue.demo import TaskSpec
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import training_order
+from scaling.catalogue.task import TaskSpec
+from scaling.data.order import training_order
 from scaling.data.schema import BadData
 from scaling.encoders.encoder import Weights
-from scaling.encoders.engine import World, join_world, start_training
+from scaling.encoders.engine import join_world, start_training
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.planning.placement import placements
 from scaling.store.pending import pending_steps
@@ -32,9 +33,11 @@ from scaling.store.store import Store
 from scaling.store.tidy import tidy_rows
 from scaling.study.lora import Lora
 from scaling.study.mixture import schedule
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study
-from scaling.training.loop import Stream, run_updates
+from scaling.training.inputs import Stream
+from scaling.training.loop import run_updates
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
 from scaling.training.stage import stage

@@ -11,17 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import (
-    Features,
-    ahead,
-    collate,
-    micro_batches,
-    num_updates,
-    scoring_batches,
-    sequences_of,
-    training_order,
-)
+from scaling.data.batching import ahead, collate, micro_batches, scoring_batches, sequences_of
+from scaling.data.features import Features
+from scaling.data.order import training_order
 from scaling.kinds import KINDS
+from scaling.study.mixture import num_updates
 from scaling.study.recipes import Recipe
 
 

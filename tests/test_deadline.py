@@ -79,8 +79,7 @@ def test_a_step_over_its_limit_is_noted_and_done_by_the_next_try(
     tiny_study: dict[str, Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("torch")
-    from scaling.planning.progress import failure_of
-    from scaling.store.store import Store
+    from scaling.store.store import Store, failure_of
     from scaling.study.study import Study
     from scaling.training.stage import stage
 

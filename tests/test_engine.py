@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from scaling.catalogue.demo import TaskSpec
 from scaling.catalogue.hardware import Placement
+from scaling.catalogue.task import TaskSpec
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import join_world, start_training

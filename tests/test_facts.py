@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.catalogue.demo import TASKS
+from scaling.catalogue import TASKS
 from scaling.catalogue.languages import LANGUAGES, get_language
 from scaling.catalogue.models import MODELS
 

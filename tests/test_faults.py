@@ -19,15 +19,15 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.encoders.engine import World, join_world
+from scaling.encoders.engine import join_world
+from scaling.encoders.world import World
 from scaling.planning.placement import placements
-from scaling.planning.progress import failure_of
 from scaling.planning.queue import ReadyQueue
 from scaling.store.garbage import find_garbage
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
-from scaling.store.store import Store
-from scaling.study.plan import Plan
+from scaling.store.store import Store, failure_of
+from scaling.study.steps import Plan
 from scaling.training.runner import Outcome, run_steps
 from tests.objects import Objects, object_store
 from tests.test_runner import science, staged

@@ -21,17 +21,9 @@ pytest.importorskip("moto")
 import torch
 from pyarrow import fs
 
-from scaling.encoders.checkpoint import (
-    INDEX,
-    BadWeights,
-    Spec,
-    hashed_files,
-    read_index,
-    write_index,
-    write_shard,
-)
+from scaling.encoders.checkpoint import BadWeights, Spec, read_index, write_index, write_shard
 from scaling.store import cache as fetching
-from scaling.store.cache import Cache, fetch, forget_steps, open_cache
+from scaling.store.cache import INDEX, Cache, fetch, forget_steps, hashed_files, open_cache
 from scaling.store.store import Store, StoreError
 from tests.objects import Objects, object_store
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.fingerprint import canonical_json, fingerprint
+from scaling.study.identity import canonical_json, fingerprint
 
 JSON = st.recursive(
     st.none()

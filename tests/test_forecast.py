@@ -20,8 +20,16 @@ from scaling.planning.calibration import (
     read_calibrations,
 )
 from scaling.planning.forecast import Prices, forecast
-from scaling.planning.memory import USABLE, demand_of, fitting, memory, misfit
-from scaling.planning.placement import check_fit, demands, layouts, model_placements, placements
+from scaling.planning.memory import USABLE, demand_of, memory
+from scaling.planning.placement import (
+    check_fit,
+    demands,
+    fitting,
+    layouts,
+    misfit,
+    model_placements,
+    placements,
+)
 from scaling.planning.speed import step_seconds
 from scaling.store.store import Store
 from scaling.study.plan import make_plan

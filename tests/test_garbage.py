@@ -20,7 +20,8 @@ from scaling.store.garbage import find_garbage, free
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store, StoreError
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study
 from scaling.training.runner import run_steps
 from scaling.training.stage import stage

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from scaling.catalogue.models import ModelSpec
 from scaling.data.schema import BadData
-from scaling.encoders.architecture import CLASSES, empty_encoder
-from scaling.encoders.checkpoint import INDEX, BadWeights, hashed_files, read_index
-from scaling.encoders.encoder import Encoder, Weights, config_of
+from scaling.encoders.checkpoint import BadWeights, read_index
+from scaling.encoders.encoder import CLASSES, Encoder, Weights, config_of, empty_encoder
 from scaling.encoders.loading import differing, load_tensors, names_in_file
 from scaling.encoders.weights import stage_model, tokenizer_file
+from scaling.store.cache import INDEX, hashed_files
 from scaling.store.store import Store
 from tests.conftest import make_model
 

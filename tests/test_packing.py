@@ -11,8 +11,7 @@ pytest.importorskip("torch")
 import torch
 
 from scaling.encoders import packing
-from scaling.encoders.architecture import empty_encoder
-from scaling.encoders.encoder import Encoder, Weights, config_of
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
 from scaling.encoders.loading import load_tensors
 from scaling.kinds.kind import PAD
 from tests.conftest import make_model

@@ -17,7 +17,8 @@ from scaling.planning.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, 
 from scaling.planning.simulate import SpotLosses, lower_bound, simulate
 from scaling.store.pending import pending_steps
 from scaling.store.store import Scan
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
 
 NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)

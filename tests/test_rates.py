@@ -9,10 +9,10 @@ import pytest
 
 from scaling.data.rows import splits_of
 from scaling.planning.rates import RateScore, choose, rate_lines, recipe_lines
+from scaling.spec import BadFile
 from scaling.study.plan import make_plan
 from scaling.study.recipes import Recipe
 from scaling.study.study import Study, load_study
-from scaling.yamlfile import BadFile
 from tests.conftest import write_study
 
 

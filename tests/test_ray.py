@@ -21,7 +21,8 @@ pytest.importorskip("ray")
 from scaling.store.logs import log_lines
 from scaling.store.stop import ask_to_stop
 from scaling.store.store import Store
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import load_study
 from tests.conftest import write_study
 

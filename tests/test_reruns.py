@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from scaling.catalogue.hardware import Placement
-from scaling.cluster.driver import drop_replaced, grow
+from scaling.cluster.search import drop_replaced, grow
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps
 from scaling.store.store import COLLAPSED, Scan, Store, attempt_name
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study
 from tests.test_plan import BASE, LOCK
 from tests.test_watching import record_of
@@ -174,8 +175,8 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     last one is used.
     """
     pytest.importorskip("torch")
-    from scaling.current import current_plan
     from scaling.encoders.engine import join_world
+    from scaling.planning.progress import current_plan
     from scaling.store.tidy import tidy_rows
     from scaling.training.runner import run_steps
     from scaling.training.stage import stage

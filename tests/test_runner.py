@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.calibrate import calibrate
-from scaling.encoders.engine import World, join_world
+from scaling.encoders.engine import join_world
+from scaling.encoders.world import World
 from scaling.planning.calibration import Calibration, measured_on, read_calibrations
 from scaling.planning.forecast import forecast
 from scaling.planning.placement import placements
@@ -25,8 +25,10 @@ from scaling.store.pending import pending_steps
 from scaling.store.records import CorruptRecord
 from scaling.store.store import Store, StoreError
 from scaling.store.tidy import tidy_rows
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study
+from scaling.training.measure import calibrate
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
 from scaling.training.stage import stage

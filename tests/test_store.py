@@ -139,8 +139,9 @@ def test_many_claim_at_once_and_at_most_one_wins(tmp_path: Path) -> None:
 
 def test_the_dead_are_taken_over_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from scaling.store.store import Store; from scaling.store.leases import claim,"
-        f" new_owner;claim(Store.open({str(tmp_path)!r}), {STEP!r}, new_owner()); os._exit(0)"
+        "import os; from scaling.store.leases import claim, new_owner;"
+        " from scaling.store.store import Store;"
+        f" claim(Store.open({str(tmp_path)!r}), {STEP!r}, new_owner()); os._exit(0)"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[1]

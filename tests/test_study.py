@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scaling.catalogue.demo import TASKS
+from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
+from scaling.spec import BadFile
 from scaling.study.study import load_study
-from scaling.yamlfile import BadFile
 
 GOOD = """\
 name: mine

@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from scaling.cli.live import show_live, status_lines
 from scaling.planning.progress import study_status
-from scaling.show import show_live, status_lines
 from scaling.store.leases import claim, new_owner
 from scaling.store.logs import MOST_LINES, TailHandler, kept_log, log_lines
 from scaling.store.records import Cost, Provenance, StepRecord
 from scaling.store.stop import LOOK_SECONDS, StopRequest, ask_to_stop
 from scaling.store.store import Store
-from scaling.study.plan import Plan, make_plan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study
 from tests.conftest import write_study
 

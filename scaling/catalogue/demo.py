@@ -6,10 +6,7 @@ Adding a task is one TaskSpec: in the catalogue, or under `define: tasks:` in a 
 
 from __future__ import annotations
 
-from scaling.catalogue import CATALOGUE
-from scaling.catalogue.task import KIND_VERSIONS, DataRef, Kind, Split, TaskSpec
-
-__all__ = ["KIND_VERSIONS", "TASKS", "DataRef", "Kind", "Split", "TaskSpec"]
+from scaling.catalogue.task import DataRef, TaskSpec
 
 # The messages of Django and the names of pycountry: small, real, multilingual text that pip
 # installs.
@@ -45,6 +42,8 @@ _MESSAGE_LANGUAGES = (
     "vi",
     "zh",
 )
+
+
 _NAME_LANGUAGES = (
     "ar",
     "be",
@@ -71,6 +70,8 @@ _NAME_LANGUAGES = (
     "vi",
     "zh",
 )
+
+
 _COUNTRY_LANGUAGES = (
     "ar",
     "be",
@@ -123,7 +124,7 @@ def _pycountry(**options: str) -> DataRef:
     )
 
 
-_DEMO = (
+DEMO = (
     TaskSpec(
         name="applications",
         kind="classification",
@@ -191,5 +192,3 @@ _DEMO = (
         ),
     ),
 )
-
-TASKS: dict[str, TaskSpec] = {task.name: task for task in (*_DEMO, *CATALOGUE)}

@@ -28,6 +28,8 @@ class GpuSpec(Spec):
 
 # Middle of the ranges seen on public price pages, which disagree by a factor of three.
 PRICES_DATED = "2026-11"
+
+
 GPUS: dict[str, GpuSpec] = {
     gpu.name: gpu
     for gpu in (
@@ -58,13 +60,17 @@ GPUS: dict[str, GpuSpec] = {
     )
 }
 
+
 # Share of the peak that fine-tuning reaches, by backbone size: an assumption until `scaling
 # calibrate` measures it.
 _MFU = ((200e6, 0.20), (1e9, 0.30), (5e9, 0.38), (float("inf"), 0.37))
 
+
 # What two cores of a laptop or a small cloud machine reach in fp32, FLOP/s per worker; for the
 # demo's estimates.
 CPU_FLOPS = 45e9
+
+
 # Start of a worker group: processes, imports, process group. Measured on two CPU cores; hours on
 # GPUs hide it.
 START_SECONDS = 25.0
@@ -73,28 +79,9 @@ START_SECONDS = 25.0
 # Elements that DeepSpeed reduces or gathers at once, and most gathered parameters under ZeRO-3.
 # XXL's embedding alone is more than DeepSpeed's own limit of 1e9 for the second.
 BUCKET_ELEMENTS = 200_000_000
+
+
 LIVE_ELEMENTS = 2_000_000_000
-
-
-# Retrieval: pairs that are each other's negatives, and share a pass.
-PAIRS_TOGETHER = 8
-
-
-def check_pairs(task: str, batch: int, workers: int) -> None:
-    """ValueError unless a global batch of pairs is whole groups, and at least one for each
-    worker.
-    """
-    group = min(PAIRS_TOGETHER, batch)
-    if batch % group:
-        raise ValueError(
-            f"{task} has a batch of {batch} pairs: give a multiple of {group}, or fewer than that"
-        )
-    if batch // group < workers:
-        raise ValueError(
-            f"{task} has a batch of {batch} pairs, which are {batch // group} groups of {group}"
-            f" that are each other's negatives and stay on one device: {workers} workers are too"
-            " many"
-        )
 
 
 class Placement(Spec):

@@ -205,6 +205,7 @@ def get_language(code: str) -> Language:
         near = difflib.get_close_matches(code, [*LANGUAGES, *_BY_ISO], n=4, cutoff=0.3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(
-            f"Unknown language {code!r}.{hint} Add a row to scaling/catalogue/languages.py for a new one."
+            f"Unknown language {code!r}.{hint} A new one is a row in"
+            " scaling/catalogue/languages.py."
         )
     return found

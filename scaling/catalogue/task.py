@@ -9,8 +9,15 @@ from pydantic import Field, model_validator
 from scaling.catalogue.languages import get_language
 from scaling.spec import Commit, Name, Spec
 
+# Retrieval: pairs that are each other's negatives, and share a pass.
+PAIRS_TOGETHER = 8
+
+
 Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
+
+
 Split = Literal["train", "dev", "test"]
+
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
 # step's identity.
@@ -98,3 +105,20 @@ class TaskSpec(Spec):
     @property
     def trains_on(self) -> tuple[str, ...]:
         return (self.name,) if self.train_on is None else self.train_on
+
+
+def check_pairs(task: str, batch: int, workers: int) -> None:
+    """ValueError unless a global batch of pairs is whole groups, and at least one for each
+    worker.
+    """
+    group = min(PAIRS_TOGETHER, batch)
+    if batch % group:
+        raise ValueError(
+            f"{task} has a batch of {batch} pairs: give a multiple of {group}, or fewer than that"
+        )
+    if batch // group < workers:
+        raise ValueError(
+            f"{task} has a batch of {batch} pairs, which are {batch // group} groups of {group}"
+            f" that are each other's negatives and stay on one device: {workers} workers are too"
+            " many"
+        )

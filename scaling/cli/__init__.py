@@ -1,16 +1,50 @@
-"""The command line, one file per group of commands. Exit code 2: what you gave is wrong."""
+"""The command line, one file per command. Exit code 2: what you gave is wrong."""
 
 from __future__ import annotations
 
 from rich.console import Console
 
 # Importing a group registers its commands.
-from scaling.cli import gc, plan, recipes, report, run, status, submit
+from scaling.cli import (
+    calibrate,
+    cancel,
+    explain,
+    gc,
+    logs,
+    plan,
+    power,
+    rates,
+    recipes,
+    report,
+    run,
+    schema,
+    stage,
+    status,
+    submit,
+)
 from scaling.cli.app import app
+from scaling.spec import BadFile
 from scaling.store.store import StoreError
-from scaling.yamlfile import BadFile
 
-__all__ = ["app", "gc", "main", "plan", "recipes", "report", "run", "status", "submit"]
+__all__ = [
+    "app",
+    "calibrate",
+    "cancel",
+    "explain",
+    "gc",
+    "logs",
+    "main",
+    "plan",
+    "power",
+    "rates",
+    "recipes",
+    "report",
+    "run",
+    "schema",
+    "stage",
+    "status",
+    "submit",
+]
 
 
 def main() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
+from scaling.store.garbage import GROUPS, Garbage
 
 
 @app.command()
@@ -19,7 +22,6 @@ def gc(
     """Delete weights, resume points, attempts, leases and caches that nothing needs. Says first
     what it would free.
     """
-    from scaling.show import garbage_table
     from scaling.store.garbage import find_garbage, free
 
     _, place, whole = load_all(study, store)
@@ -40,3 +42,19 @@ def gc(
             console.print(
                 f"kept {len(found) - len(freed):,} places: somebody began to work there meanwhile"
             )
+
+
+def garbage_table(found: Sequence[Garbage], uri: str) -> Table:
+    """Group: what `scaling gc` would delete, places and bytes."""
+    table = Table(title=f"{uri} can do without")
+    for name in ("what", "places", "MB"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for group, words in GROUPS.items():
+        items = [item for item in found if item.group == group]
+        if items:
+            table.add_row(
+                words, f"{len(items):,}", f"{sum(item.num_bytes for item in items) / 1e6:,.1f}"
+            )
+    table.add_section()
+    table.add_row("all", f"{len(found):,}", f"{sum(item.num_bytes for item in found) / 1e6:,.1f}")
+    return table

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
+from rich.table import Table
 
+from scaling.catalogue.hardware import GIB, GpuSpec
 from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, load_all
-from scaling.study.plan import make_plan
-from scaling.study.study import Study, load_study
-from scaling.yamlfile import BadFile, load
+from scaling.planning.forecast import Forecast, SizeForecast
+from scaling.planning.memory import USABLE
+from scaling.spec import load
+from scaling.study.steps import Plan
 
 
 @app.command()
@@ -35,10 +35,10 @@ def plan(
     """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts
     nothing.
     """
+    from scaling.cli.plan_notes import plan_notes
     from scaling.data.manifest import defect_notes, staged_tasks
     from scaling.planning.calibration import measured_on, read_calibrations
     from scaling.planning.forecast import Prices, forecast
-    from scaling.show import plan_notes, plan_table
     from scaling.store.pending import pending_steps
 
     spec, place, whole = load_all(study, store)
@@ -61,106 +61,43 @@ def plan(
             console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
 
 
-@app.command()
-def calibrate(
-    study: StudyArgument,
-    store: StoreOption = "",
-    gpu: Annotated[
-        str | None, typer.Option(help="The GPU of this machine; the study's own if absent.")
-    ] = None,
-    updates: Annotated[
-        int, typer.Option(help="Updates that are timed, after two that are not.", min=1)
-    ] = 6,
-) -> None:
-    """A few real updates per size on this machine: speed and memory, for `plan` and its hours."""
-    from scaling.calibrate import calibrate as measure
-
-    spec, place, whole = load_all(study, store)
-    for name, found in measure(whole, place, gpu_of(spec, gpu), updates):
-        if isinstance(found, str):
-            console.print(f"{name}: not measured: {found}", soft_wrap=True)
-            continue
-        console.print(
-            f"{name}: {found.flops_per_second / 1e9:,.1f} GFLOP/s a worker,"
-            f" {found.tokens_per_second:,.0f} tokens/s, {found.peak_bytes / 2**30:.2f} GiB"
-            f" (predicted {found.predicted_bytes / 2**30:.2f}) on {found.device}",
-            soft_wrap=True,
-        )
-
-
-@app.command()
-def power(
-    study: StudyArgument,
-    effect: Annotated[
-        float, typer.Option(help="Slope to be detected, points per tenfold scale.")
-    ] = 1.0,
-    wanted: Annotated[float, typer.Option(help="Power that is wanted.", min=0.05, max=0.99)] = 0.8,
-    pilot: Annotated[
-        Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")
-    ] = None,
-    gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
-) -> None:
-    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more
-    pays most.
+def plan_table(plan: Plan, found: Forecast) -> Table:
+    """One line per model: parameters, placement, memory against capacity, steps, FLOPs, hours,
+    dollars, files.
     """
-    from analysis.load import load_tidy
-    from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
-    from analysis.results import analyse
-    from scaling.catalogue.languages import get_language
-    from scaling.planning.forecast import forecast
-    from scaling.show import power_table
-
-    spec = load_study(study)
-    whole = make_plan(spec)
-    ledger = analyse(load_tidy([pilot]), spec.question).ledger if pilot is not None else Ledger()
-    found = forecast(whole, {}, gpu_of(spec, gpu), {})
-    lines = found.sizes
-    for line in lines:
-        if line.problem:
-            raise ValueError(line.problem)
-    scale = {
-        "total_params": lambda name: spec.model(name).total_params,
-        "backbone_params": lambda name: spec.model(name).backbone_params,
-        "train_flops": lambda name: next(line.flops for line in lines if line.model == name),
-    }[spec.question.x_axis]
-    x = np.log10([float(scale(name)) for name in spec.models])
-    if len(x) < 2:
-        raise BadFile(f"{study}: {spec.models[0]} alone has no slope; power needs two sizes")
-    # A target without low-resource languages adds nothing to their pooled slope.
-    counts = [
-        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t))
-        for t in spec.targets
-    ]
-    arms, targets = max(1, len(spec.arms) - 1), max(1, sum(count > 0 for count in counts))
-    languages = max(1, round(sum(counts) / targets))
-    shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
-    grid = planned_grid(ledger, x, arms=arms, targets=targets, languages=languages)
-    console.print(power_table(grid, spec.name, shape, "a pilot" if pilot else "assumed variances"))
-    sd = grid[0]["replica_sd"]
-    needed = seeds_needed(effect, sd, x, wanted)
-    console.print(
-        f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
-        f" power {wanted:g}."
+    table = Table(
+        title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
     )
-    hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
-    per_seed = [line.device_hours * hour / len(spec.seeds) for line in lines]
-    unit = "device hours" if found.gpu is None else "$"
-    start = [len(spec.seeds)] * len(x)
-    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
-        console.print(
-            f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's"
-            f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
-            soft_wrap=True,
+    for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
+        table.add_column(name, justify="left" if name in ("model", "placement") else "right")
+    for line in found.sizes:
+        fits, dollars = not line.problem, found.dollars(line.device_hours)
+        table.add_row(
+            line.model,
+            f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
+            next(iter(line.layouts), "[red]does not fit[/red]"),
+            _peak(line, found.gpu),
+            f"{line.flops / 1e15:,.0f}",
+            f"{line.device_hours:,.1f}" if fits else "-",
+            f"{dollars:,.0f}" if fits and dollars is not None else "-",
         )
+    table.add_section()
+    hours = sum(line.device_hours for line in found.sizes if not line.problem)
+    dollars = found.dollars(hours)
+    table.add_row(
+        "all",
+        "",
+        "",
+        "",
+        f"{sum(line.flops for line in found.sizes) / 1e15:,.0f}",
+        f"{hours:,.1f}",
+        f"{dollars:,.0f}" if dollars is not None else "-",
+    )
+    return table
 
 
-@app.command()
-def schema(
-    out: Annotated[Path | None, typer.Argument(help="File; standard output if absent.")] = None,
-) -> None:
-    """JSON schema of a study file, for editors."""
-    text = json.dumps(Study.model_json_schema(), indent=1, sort_keys=True) + "\n"
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        out.write_text(text)
+def _peak(line: SizeForecast, gpu: GpuSpec | None) -> str:
+    if line.peak is None:
+        return "-"
+    need = f"{line.peak.total / GIB:,.1f}"
+    return need if gpu is None else f"{need}/{USABLE * gpu.memory_gib:,.1f}"

@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
-from scaling.current import current_plan
+from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
-from scaling.study.plan import Plan, make_plan
-from scaling.study.study import Study, load_study
-
-FromOption = Annotated[
-    Path | None, typer.Option("--from", help="Folder with raw data and model directories.")
-]
-AcceptOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--accept",
-        help="A defect of the data to count instead of refusing, such as empty_text. Repeatable.",
-    ),
-]
-
-
-@app.command()
-def stage(
-    study: StudyArgument,
-    store: StoreOption = "",
-    source: FromOption = None,
-    accept: AcceptOption = None,
-) -> None:
-    """Read, check and hash all data and weights of a study, once, into the store and its lock
-    file.
-    """
-    from scaling.data.manifest import defect_notes, staged_tasks
-    from scaling.show import staged_table
-
-    spec = load_study(study)
-    place = open_store(spec, store)
-    _stage(spec, place, source, accept or [])
-    tasks = staged_tasks(spec, place)
-    console.print(staged_table(tasks))
-    for note in defect_notes(tasks):
-        console.print(f"· {note}", soft_wrap=True)
-    console.print(f"staged in {place.uri}", soft_wrap=True)
-
-
-def _stage(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan:
-    from scaling.training.stage import stage as stage_study
-
-    with console.status("staging") as shown:
-        lock = stage_study(
-            study, store, source, lambda what: shown.update(f"staging {what}"), accept
-        )
-    return current_plan(study, store, lock)
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
+from scaling.study.study import load_study
 
 
 @app.command()
@@ -83,7 +39,7 @@ def run(
     place.records(step for step in scan.done if step in whole.steps)
     place.check_writable()
     if whole.provisional or pending_steps(whole, scan):
-        _run(_stage(spec, place, source, accept or []), place, address)
+        _run(stage_and_plan(spec, place, source, accept or []), place, address)
     else:
         console.print(
             f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}",
@@ -92,9 +48,9 @@ def run(
 
 
 def _run(plan: Plan, store: Store, address: str | None) -> None:
+    from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
     from scaling.planning.progress import study_status
-    from scaling.show import Watcher, status_group
     from scaling.store.tidy import write_rows
 
     def watch(queue: ReadyQueue) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from typing import Any
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.planning.placement import fewer, largest_gangs
-from scaling.study.plan import Plan
+from scaling.study.steps import Plan
 from scaling.study.study import Study
 
 # An autoscaler without a limit of its own; more nodes than a study can fill.

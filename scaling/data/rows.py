@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.demo import DataRef, Split, TaskSpec
+from scaling.catalogue.task import DataRef, Split, TaskSpec
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row
-from scaling.fingerprint import canonical_json, fingerprint
 from scaling.spec import known
 from scaling.store.store import Store
-from scaling.study.arms import train_languages
+from scaling.study.identity import canonical_json, fingerprint
+from scaling.study.mixture import train_languages
 from scaling.study.study import Study
 
 

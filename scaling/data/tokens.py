@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 from tokenizers import Tokenizer
 
-from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.data.rows import read_table
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS

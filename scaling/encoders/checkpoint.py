@@ -19,9 +19,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-INDEX = "model.safetensors.index.json"
+from scaling.store.cache import INDEX
+
 SHARD_BYTES = 4_000_000_000
+
+
 _CHUNK_BYTES = 1 << 24
+
+
 DTYPES = {
     "F32": torch.float32,
     "BF16": torch.bfloat16,
@@ -32,6 +37,8 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+
+
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -133,24 +140,6 @@ def read_index(folder: Path) -> dict[str, Stored]:
         wrong = sorted(set(found) ^ set(listed)) or ["places differ"]
         raise BadWeights(f"{path}: the index and the files do not agree: {', '.join(wrong[:5])}")
     return found
-
-
-def hashed_files(folder: Path) -> frozenset[str]:
-    """Names of the files of which the folder's index holds a hash of every byte; none of folders
-    without an index.
-
-    Indexes of other programs have no hashes, and those of older versions none of the headers.
-    """
-    path = folder / INDEX
-    if not path.is_file():
-        return frozenset()
-    raw = json.loads(path.read_text())
-    metadata = raw.get("metadata", {})
-    files = set(metadata.get("headers", {}))
-    files -= {
-        file for name, file in raw["weight_map"].items() if name not in metadata.get("sha256", {})
-    }
-    return frozenset(files)
 
 
 def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:

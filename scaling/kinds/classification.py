@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
 from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
 from scaling.kinds.metrics import METRICS

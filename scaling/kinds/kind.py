@@ -23,7 +23,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.metrics import Outcome, aggregate
 from scaling.study.recipes import Recipe
 

@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TiedHead
 from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
 from scaling.kinds.metrics import METRICS

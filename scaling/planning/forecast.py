@@ -15,9 +15,10 @@ from scaling.planning.memory import Memory, memory
 from scaling.planning.placement import fullest, given_misfit, layouts, model_placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.simulate import lower_bound, simulate
-from scaling.planning.speed import Sizes, step_flops, step_seconds
+from scaling.planning.speed import step_seconds
 from scaling.spec import Spec, known
-from scaling.study.plan import Plan
+from scaling.study.flops import Sizes, step_flops
+from scaling.study.steps import Plan
 
 
 class Prices(Spec):

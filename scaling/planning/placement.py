@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
-from scaling.catalogue.hardware import GpuSpec, Placement
+from scaling.catalogue.hardware import GIB, GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
-from scaling.planning.memory import Demand, cost, demand_of, describe, fitting, memory, misfit
-from scaling.study.plan import Plan, Step
+from scaling.planning.memory import USABLE, Demand, demand_of, memory
+from scaling.study.steps import Plan, Step
 
 # A task that leaves the usual gang needs worker groups of its own: it counts as if it took so many
 # times as long.
@@ -224,3 +225,124 @@ def _way_out(model: ModelSpec, demand: Demand, gpu: GpuSpec) -> str:
     except ValueError as error:
         return str(error)
     return f"{describe(better)} fits; without a `placement` the planner chooses"
+
+
+def burden(placement: Placement, *, scoring: bool = False) -> float:
+    """Device seconds relative to a device that computes everything once, alone. Assumptions, all
+    three.
+
+    Recomputation repeats the forward pass: 4/3. ZeRO-3 gathers the weights twice an update: 1.15
+    inside a node. An offloaded optimizer steps on the host: 2. Scoring has neither a backward pass
+    nor an optimizer.
+    """
+    gathering = (
+        {0: 1.0, 1: 1.0, 2: 1.02, 3: 1.15}[placement.zero_stage] if placement.workers > 1 else 1.0
+    )
+    if scoring:
+        return gathering
+    return (
+        gathering
+        * (4 / 3 if placement.checkpoint_activations else 1.0)
+        * (2.0 if placement.offload_optimizer else 1)
+    )
+
+
+def cost(demand: Demand, placement: Placement) -> float:
+    """`burden`, with an overhead of about 500 tokens' work for every pass."""
+    return burden(placement) * (1 + 500 / (demand.sequences(placement) * demand.max_length))
+
+
+@cache
+def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
+    """Every placement on so many devices, the cheapest in device seconds first; then the one with
+    fewer workers.
+    """
+    found = [
+        Placement(
+            workers=workers,
+            zero_stage=stage,
+            micro_batch=micro,
+            checkpoint_activations=recompute,
+            offload_optimizer=offload,
+        )
+        for workers in (1, 2, 4, 8, 16)
+        if workers <= most_workers and demand.divides(workers)
+        for stage in ((1, 2, 3) if workers > 1 else (1,))
+        for recompute in (False, True)
+        for offload in (False, True)
+        for micro in _micro_batches(demand, workers)
+    ]
+    return tuple(
+        sorted(found, key=lambda one: (round(cost(demand, one), 3), one.workers, one.zero_stage))
+    )
+
+
+def _micro_batches(demand: Demand, workers: int) -> list[int]:
+    """Powers of two up to 32 between the smallest pass and a worker's share, largest first; one at
+    least.
+    """
+    most = demand.batch // workers
+    wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if demand.least <= micro <= most}
+    return sorted(wanted | {max(demand.least, min(32, most))}, reverse=True)
+
+
+def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec) -> str | None:
+    """Why a placement does not fit, with the numbers; None if it does."""
+    need = memory(model, demand, placement)
+    usable = USABLE * gpu.memory_gib * GIB
+    if need.total > usable:
+        return (
+            f"needs {need.total / GIB:.1f} GiB a device, {usable / GIB:.1f} of {gpu.name} are"
+            " usable"
+        )
+    here = min(placement.workers, gpu.devices_per_node)
+    if need.host * here > USABLE * gpu.host_gib * GIB:
+        return (
+            f"offloads {need.host * here / GIB:.0f} GiB to the host, {USABLE * gpu.host_gib:.0f} of"
+            f" a node of {gpu.devices_per_node} × {gpu.name} are usable"
+        )
+    return None
+
+
+def fitting(
+    model: ModelSpec, demand: Demand, gpu: GpuSpec, most_workers: int = 0
+) -> dict[int, Placement]:
+    """Gang size → its cheapest placement that fits, the cheapest gang first; gangs of one node.
+
+    `most_workers`: devices that there are at all; 0 for a whole node. ValueError with the numbers
+    and the way out where nothing fits.
+    """
+    most = min(gpu.devices_per_node, most_workers or gpu.devices_per_node)
+    possible = candidates(demand, most)
+    found: dict[int, Placement] = {}
+    for placement in possible:
+        if placement.workers not in found and misfit(model, demand, placement, gpu) is None:
+            found[placement.workers] = placement
+    if found:
+        return found
+    least = min(
+        (one for one in possible if not one.offload_optimizer),
+        key=lambda one: memory(model, demand, one).total,
+    )
+    offloaded = least.model_copy(update={"offload_optimizer": True})
+    raise ValueError(
+        f"{model.name} does not fit on a node of {most} × {gpu.name}: at best ({describe(least)})"
+        f" it {misfit(model, demand, least, gpu)}; with an offloaded optimizer it"
+        f" {misfit(model, demand, offloaded, gpu)}. Choose a GPU with more memory, a node with more"
+        " of them or with more host memory, or give a `placement` with more workers than one node"
+        " has."
+    )
+
+
+def describe(placement: Placement, micro: str = "") -> str:
+    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass
+    (`micro`: as text).
+    """
+    text = (
+        f"{placement.workers} × ZeRO-{placement.zero_stage}, micro {micro or placement.micro_batch}"
+    )
+    return (
+        text
+        + ", recomputed" * placement.checkpoint_activations
+        + ", offloaded" * placement.offload_optimizer
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,18 @@ from scaling.planning.speed import step_seconds
 from scaling.store.leases import Working, last_beats, working
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
-from scaling.store.sessions import price_of, read_sessions, spent_device_seconds
+from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.store import Scan, Store
-from scaling.study.plan import Plan
+from scaling.study.identity import Lock
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
+from scaling.study.study import Study, price_of
+
+
+def current_plan(study: Study, store: Store, lock: Lock | None = None) -> Plan:
+    """One lock file and one listing; nothing but the study's own cells before anything ran."""
+    return make_plan(study, lock or store.read_lock(), store.scan().collapsed)
+
 
 PHASES = ("ii", "iii", "eval")
 
@@ -150,15 +158,6 @@ def _dollars(
     ):
         return None
     return price * spent_device_seconds(sessions, records)
-
-
-def failure_of(store: Store, step: str) -> list[str]:
-    """Why tries of a step ended, oldest first."""
-    found = []
-    for info in sorted(store.listing(f"steps/{step}/failures"), key=lambda info: info.mtime):
-        raw = json.loads(store.read(f"steps/{step}/failures/{info.base_name}"))
-        found.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 sessions.
 
 Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation
-(`scaling.planning.simulate`). A session is what one worker group does: steps of one gang size, one after
+(`planning.simulate`). A session is what one worker group does: steps of one gang size, one after
 another.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from scaling.catalogue.hardware import START_SECONDS, Placement
 from scaling.planning.backfill import Reservation, Running, free_devices, nodes_for, reserve, spread
 from scaling.store.store import Scan
-from scaling.study.plan import Plan
+from scaling.study.steps import Plan
 
 # A session shorter than this would pay more for starting a worker group than for work.
 SESSION_SECONDS = 120.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from scaling.store.store import Store
-from scaling.study.plan import Plan
+from scaling.study.steps import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

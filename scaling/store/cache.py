@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -28,15 +29,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling.encoders.checkpoint import INDEX, hashed_files
 from scaling.store.store import Store, StoreError, safe_name, sha256
 
+INDEX = "model.safetensors.index.json"
+
+
 LOG = logging.getLogger(__name__)
+
 
 # What nobody uses may take this share of the disk that would be free without it. The rest is for
 # the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
+
+
 _CHUNK_BYTES = 1 << 24
+
+
 # Other after every start of the machine: what was not yet on disk when it lost power is not trusted
 # unseen.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -281,3 +289,21 @@ def _make_private(folder: Path) -> None:
             f"{folder} can be written by others; SCALING_CACHE must name a folder of this user"
             " alone"
         )
+
+
+def hashed_files(folder: Path) -> frozenset[str]:
+    """Names of the files of which the folder's index holds a hash of every byte; none of folders
+    without an index.
+
+    Indexes of other programs have no hashes, and those of older versions none of the headers.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        return frozenset()
+    raw = json.loads(path.read_text())
+    metadata = raw.get("metadata", {})
+    files = set(metadata.get("headers", {}))
+    files -= {
+        file for name, file in raw["weight_map"].items() if name not in metadata.get("sha256", {})
+    }
+    return frozenset(files)

@@ -14,7 +14,7 @@ from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store, StoreError
 from scaling.study.identity import token_cache_name
-from scaling.study.plan import Plan
+from scaling.study.steps import Plan
 
 GROUPS = {
     "weights": "trained weights that no pending step needs",

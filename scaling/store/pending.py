@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaling.store.store import Scan
-from scaling.study.plan import Plan
+from scaling.study.steps import Plan
 
 
 def pending_steps(plan: Plan, scan: Scan) -> list[str]:

@@ -12,17 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from scaling.catalogue.hardware import get_gpu
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
-from scaling.study.study import Study
-
-
-def price_of(study: Study) -> float | None:
-    """Dollars per device and second; None if nothing says what a device costs."""
-    if study.dollars_per_device_hour is not None:
-        return study.dollars_per_device_hour / 3600
-    return get_gpu(study.gpu).dollars_per_hour / 3600 if study.gpu else None
 
 
 def read_sessions(store: Store) -> list[dict[str, Any]]:

@@ -4,9 +4,8 @@ survive.
 study.json  lock.json                  whose store this is; what staging resolved
 models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
 steps/ID/record.json                   written last: the step is done if and only if it exists
-steps/ID/attempts/OWNER/               weights and outcomes of one try; the record names the one
-that counts
-steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (scaling.store.leases)
+steps/ID/attempts/OWNER/               files of one try; the record names the one that counts
+steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (leases.py)
 steps/ID/failures/OWNER.json           why a try ended
 """
 
@@ -30,10 +29,12 @@ from pyarrow import fs
 
 from scaling.store.records import StepRecord
 from scaling.study.identity import Lock
-from scaling.study.plan import Step
+from scaling.study.steps import Step
 
 # Says in a listing that the training above collapsed, so that a plan need not read every record.
 COLLAPSED = "collapsed.json"
+
+
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 
 
@@ -379,3 +380,12 @@ def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def failure_of(store: Store, step: str) -> list[str]:
+    """Why tries of a step ended, oldest first."""
+    found = []
+    for info in sorted(store.listing(f"steps/{step}/failures"), key=lambda info: info.mtime):
+        raw = json.loads(store.read(f"steps/{step}/failures/{info.base_name}"))
+        found.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
+    return found

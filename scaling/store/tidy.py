@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scaling.catalogue.hardware import GPUS
-from scaling.planning.speed import step_flops
 from scaling.store.records import StepRecord, TidyRow
 from scaling.store.store import Store
 from scaling.study.arms import arm_role
-from scaling.study.plan import Cell, Plan
+from scaling.study.flops import step_flops
+from scaling.study.steps import Cell, Plan
 
 ROWS = "rows.parquet"
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}

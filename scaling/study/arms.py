@@ -5,12 +5,11 @@ task or a mixture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.spec import FieldError, Name, Spec, known
 
 Role = Literal[
@@ -25,12 +24,19 @@ Role = Literal[
     "adapted",
     "control",
 ]
+
+
 Control = Literal["compute-matched", "shuffled-labels", "random-init", "synthetic"]
+
 
 SHUFFLED_KINDS = ("classification", "multiple_choice", "tagging")
 """Kinds whose labels can be permuted: an answer span makes sense in its own text only."""
+
+
 MLM_EXPONENT = 0.3
 """Language sampling of XLM-R's pretraining (Conneau et al. 2020, section 3.1)."""
+
+
 # What a mixture shares is one optimiser; these belong to a task's text and head.
 _OF_THE_TASK = ("max_length", "prefix", "pooling", "pool_depth")
 
@@ -223,84 +229,6 @@ def arm_role(arm: Arm, tasks: Mapping[str, TaskSpec]) -> Role:
         if arm.role in ("single", "sequence", "translated") and kinds == {"masked_lm"}
         else arm.role
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One task of a training."""
-
-    task: str
-    languages: tuple[str, ...] = ("en",)
-    exponent: float = 1.0
-    """Language sampling, where there are several."""
-    shuffled_labels: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """What one training trains on: its first member is the one whose head is kept."""
-
-    members: tuple[Member, ...]
-    sampling: Sampling = field(default_factory=Sampling)
-    mlm_ratio: float | None = None
-    """The last member is masked language modelling, with so many updates for each update of the
-    others.
-    """
-
-
-def _text_member(text: Text, tasks: Mapping[str, TaskSpec]) -> Member:
-    return Member(
-        task=text.task,
-        languages=text.languages or tasks[text.task].train_languages,
-        exponent=text.exponent,
-    )
-
-
-def _member(arm: Arm, name: str, tasks: Mapping[str, TaskSpec]) -> Member:
-    masked = tasks[name].kind == "masked_lm"
-    exponent = arm.exponent if arm.exponent is not None else MLM_EXPONENT if masked else 1.0
-    return Member(
-        task=name,
-        languages=arm.languages or (tasks[name].train_languages if masked else ("en",)),
-        exponent=exponent,
-        shuffled_labels=arm.control == "shuffled-labels",
-    )
-
-
-def mixtures(arm: Arm, tasks: Mapping[str, TaskSpec]) -> list[Mixture]:
-    """The trainings of phase ii in order; `with_target` leaves the intermediate tasks to phase
-    iii.
-    """
-    found = [Mixture(members=(_text_member(text, tasks),)) for text in arm.adapt]
-    if arm.with_target:
-        return found
-    beside = (_text_member(arm.mlm, tasks),) if arm.mlm else ()
-    ratio = arm.mlm.ratio if arm.mlm else None
-    groups = [arm.together] if arm.together else [(name,) for name in arm.train_on]
-    for names in groups:
-        members = (*(_member(arm, name, tasks) for name in names), *beside)
-        found.append(Mixture(members=members, sampling=arm.sampling, mlm_ratio=ratio))
-    return found
-
-
-def with_target(arm: Arm, trains_on: tuple[str, ...], tasks: Mapping[str, TaskSpec]) -> Mixture:
-    """The target's own training tasks and the intermediate ones in one training, the target's head
-    kept.
-    """
-    own = [Member(task=name) for name in reversed(trains_on)]
-    extra = [_member(arm, name, tasks) for name in arm.intermediate if name not in trains_on]
-    return Mixture(members=(*own, *extra), sampling=arm.sampling)
-
-
-def train_languages(arm: Arm, task: str, tasks: Mapping[str, TaskSpec]) -> set[str]:
-    """Languages of a task's training data that an arm reads, in phase ii or together with the
-    target.
-    """
-    if task not in arm.tasks:
-        return set()
-    members = [member for mixture in mixtures(arm, tasks) for member in mixture.members]
-    members += [_member(arm, name, tasks) for name in arm.intermediate]
-    return {code for member in members if member.task == task for code in member.languages}
 
 
 def check_arm(

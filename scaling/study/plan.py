@@ -4,116 +4,21 @@ same steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from scaling.catalogue.demo import KIND_VERSIONS, TaskSpec
 from scaling.catalogue.models import ModelSpec
-from scaling.fingerprint import fingerprint
-from scaling.study.arms import Arm, Member, Mixture, mixtures, with_target
-from scaling.study.identity import Lock, staged_name
+from scaling.catalogue.task import KIND_VERSIONS, TaskSpec
+from scaling.study.arms import Arm
+from scaling.study.identity import Lock, fingerprint, staged_name
+from scaling.study.mixture import Member, Mixture, add_target, mixtures
 from scaling.study.recipes import Recipe
+from scaling.study.steps import Cell, Phase, Plan, Step
 from scaling.study.study import Study
 
-Phase = Literal["ii", "iii", "eval"]
-RERUN_SEEDS = 1_000_000
 # Raised when the same recipe, data and seed come to draw other batches (scaling/data/batching.py).
 # 2: pools of 50.
 ORDER_VERSION = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One training, or one scoring of a checkpoint on a task: what is executed and cached."""
-
-    id: str
-    """Readable; ends in the fingerprint. Also the step's folder in the store."""
-    fingerprint: str
-    identity: Mapping[str, Any]
-    action: Literal["train", "eval"]
-    phase: Phase
-    model: str
-    arm: str
-    task: str
-    seed: int | None
-    """None for scoring weights that were never trained."""
-    rerun: int = 0
-    """How many times the same training collapsed before; each time with a new seed."""
-    parent: str | None
-    """Step whose weights this one starts from; None: the pretrained model."""
-    recipe: Recipe
-    staged: str
-    """Name of the staged model that the tokenizer, and without a parent the weights, come from."""
-    mixture: Mixture
-    """What is trained on, or scored: `task` comes first."""
-    updates_like: tuple[str, ...] = ()
-    """Take as many updates as these trainings together, instead of what the recipe's epochs
-    give.
-    """
-    random_init: int | None = None
-    """Seed of random weights in the place of the pretrained ones."""
-    transliterate: Mapping[str, str] = field(default_factory=dict)
-    """Language → table of the study."""
-
-    @property
-    def training_seed(self) -> int:
-        """What everything random in the step is drawn from: the seed, and for a re-run one that no
-        study counts to.
-        """
-        return (self.seed or 0) + RERUN_SEEDS * self.rerun
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """The unit that a reader of the report thinks in."""
-
-    model: str
-    arm: str
-    target: str
-    seed: int
-    intermediate: tuple[str, ...]
-    """Ids of the phase-ii trainings."""
-    trained: tuple[str, ...]
-    """Ids of the phase-iii trainings."""
-    scored: str
-    """Id of the eval step."""
-    rerun: int = 0
-    """Re-runs in this chain of trainings: 0 for the first runs; the highest is the one that
-    converged, if any did.
-    """
-    same_data: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    study: Study
-    lock: Lock
-    cells: tuple[Cell, ...]
-    steps: Mapping[str, Step]
-    """By id, parents first."""
-    collapsed: frozenset[str] = frozenset()
-    """Trainings that are known to have collapsed: what the re-runs in this plan are for."""
-    replaceable: frozenset[str] = frozenset()
-    """Trainings that get a re-run if they collapse, from which everything below then starts."""
-
-    @cached_property
-    def _children(self) -> dict[str, list[str]]:
-        below: dict[str, list[str]] = {step: [] for step in self.steps}
-        for step in self.steps.values():
-            if step.parent is not None:
-                below[step.parent].append(step.id)
-        return below
-
-    def children_of(self, step: str) -> list[str]:
-        """The steps that start from this one's weights."""
-        return self._children[step]
-
-    @property
-    def provisional(self) -> bool:
-        """Whether some hash is still unknown, because the study was not staged."""
-        return any("provisional" in str(step.identity) for step in self.steps.values())
 
 
 # Execution and book-keeping stay out; so does every field that equals its default when it is
@@ -123,7 +28,11 @@ def _recipe_identity(recipe: Recipe, fields: set[str]) -> dict[str, Any]:
 
 
 _TRAIN_FIELDS = set(Recipe.model_fields) - {"pool_depth"}
+
+
 _EVAL_FIELDS = {"max_length", "precision", "prefix", "pooling"}
+
+
 # What a member of a mixture keeps of its own task's recipe: how its text is read and its head is
 # built.
 TEXT_FIELDS = {"max_length", "prefix", "pooling"}
@@ -380,7 +289,7 @@ class _Builder:
         chain = self.intermediate(model, alone, target, first_seed, most)
         num_intermediate = len(chain)
         steps = [Mixture(members=(Member(task=task),)) for task in trains_on]
-        for mixture in [with_target(arm, trains_on, self.study.all_tasks)] if together else steps:
+        for mixture in [add_target(arm, trains_on, self.study.all_tasks)] if together else steps:
             chain.append(
                 self.runs(
                     model, arm, mixture, seed, chain[-1][-1] if chain else None, "iii", most=most

@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from scaling.catalogue.demo import TASKS, Split, TaskSpec
-from scaling.catalogue.hardware import Placement, check_pairs
+from scaling.catalogue import TASKS
+from scaling.catalogue.hardware import Placement, get_gpu
 from scaling.catalogue.languages import get_language
 from scaling.catalogue.models import MODELS, ModelSpec
-from scaling.spec import FieldError, Name, Spec, did_you_mean, known
+from scaling.catalogue.task import Split, TaskSpec, check_pairs
+from scaling.spec import BadFile, FieldError, Name, Spec, did_you_mean, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
-from scaling.yamlfile import BadFile, load
 
 STUDIES = Path(__file__).parents[1] / "catalogue" / "studies"
 
@@ -322,3 +322,10 @@ def load_study(path: str | Path) -> Study:
             f"{path}: no such file, and no named study; the named ones are {', '.join(names)}"
         )
     return load(Study, candidate)[0]
+
+
+def price_of(study: Study) -> float | None:
+    """Dollars per device and second; None if nothing says what a device costs."""
+    if study.dollars_per_device_hour is not None:
+        return study.dollars_per_device_hour / 3600
+    return get_gpu(study.gpu).dollars_per_hour / 3600 if study.gpu else None

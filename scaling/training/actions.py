@@ -22,8 +22,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from scaling.catalogue.demo import TaskSpec
-from scaling.data.batching import Features, as_features
+from scaling.catalogue.task import TaskSpec
+from scaling.data.features import Features, as_features
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import model_files
@@ -33,7 +33,7 @@ from scaling.store.leases import Lease
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
 from scaling.store.store import attempt_name
 from scaling.study.mixture import schedule
-from scaling.study.plan import Plan, Step
+from scaling.study.steps import Plan, Step
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
     Context,

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from scaling.catalogue.demo import TaskSpec
-from scaling.data.batching import Batch, Features, ahead, collate, scoring_batches
-from scaling.encoders.engine import World
+from scaling.catalogue.task import TaskSpec
+from scaling.data.batching import Batch, ahead, collate, scoring_batches
+from scaling.data.features import Features
+from scaling.encoders.world import World
 from scaling.kinds.kind import Kind, Part, scores
 from scaling.store.records import EvalRow
 from scaling.study.recipes import Recipe

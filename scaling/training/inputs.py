@@ -11,20 +11,35 @@ import numpy as np
 import pyarrow as pa
 from torch import nn
 
-from scaling.catalogue.demo import TaskSpec
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import Features, as_features, joined, sampled_order, training_order
+from scaling.catalogue.task import TaskSpec
+from scaling.data.features import Features, as_features, joined
+from scaling.data.order import sampled_order, training_order
 from scaling.data.tokens import features
-from scaling.encoders.engine import World
 from scaling.encoders.weights import model_files
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Kind
 from scaling.store.cache import Cache, fetch
 from scaling.store.store import Store
 from scaling.study.mixture import member_updates
-from scaling.study.plan import TEXT_FIELDS, Plan, Step
+from scaling.study.plan import TEXT_FIELDS
 from scaling.study.recipes import Recipe
-from scaling.training.loop import Stream
+from scaling.study.steps import Plan, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One task of a training, ready to be drawn from."""
+
+    features: Features
+    kind: Kind
+    recipe: Recipe
+    """Its own `pool_depth` counts; everything about updates is the step's recipe."""
+    order: Sequence[np.ndarray]
+    """Units of each of its updates."""
+    new_draws: bool = False
+    """Mask anew at every update, since units may repeat in an epoch; else once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import Batch, Features, ahead, collate, micro_batches, sequences_of
-from scaling.encoders.engine import Engine, World
-from scaling.kinds.kind import Kind
+from scaling.data.batching import Batch, ahead, collate, micro_batches, sequences_of
+from scaling.encoders.engine import Engine
+from scaling.encoders.world import World
 from scaling.study.recipes import Recipe
+from scaling.training.inputs import Stream
 from scaling.training.resume import ResumePoint
 
 # Seconds of a notice that are kept for leaving.
@@ -30,20 +31,6 @@ class NonFiniteLoss(RuntimeError):
 
 class Preempted(RuntimeError):
     """A machine of this process group goes away soon. Not a failure: the step goes on elsewhere."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stream:
-    """One task of a training, ready to be drawn from."""
-
-    features: Features
-    kind: Kind
-    recipe: Recipe
-    """Its own `pool_depth` counts; everything about updates is the step's recipe."""
-    order: Sequence[np.ndarray]
-    """Units of each of its updates."""
-    new_draws: bool = False
-    """Mask anew at every update, since units may repeat in an epoch; else once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)

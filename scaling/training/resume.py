@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from scaling.catalogue.hardware import Placement
-from scaling.encoders.engine import World
+from scaling.encoders.world import World
 from scaling.store.cache import Cache, fetch
 from scaling.store.store import Store, StoreError
 

@@ -13,13 +13,14 @@ from functools import partial
 from typing import Any, Literal
 
 from scaling.catalogue.hardware import Placement
-from scaling.encoders.engine import World
+from scaling.encoders.world import World
 from scaling.store.cache import forget_steps, open_cache
 from scaling.store.leases import Lease, LeaseLost, claim, new_owner
 from scaling.store.records import StepRecord
 from scaling.store.store import Store, attempt_name
-from scaling.study.plan import Plan, Step
-from scaling.training.actions import Context, now, score, train
+from scaling.study.steps import Plan, Step
+from scaling.training.actions import now, score, train
+from scaling.training.inputs import Context
 from scaling.training.loop import Preempted
 from scaling.training.watchdog import Limit, Watchdog
 

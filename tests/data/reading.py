@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scaling.catalogue.demo import DataRef, TaskSpec
+from scaling.catalogue.task import DataRef, TaskSpec
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import ReadRequest, Row
 

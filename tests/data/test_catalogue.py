@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from reading import SHARED, needs_shared, num_examples, read, read_task
 
-from scaling.catalogue import CATALOGUE
-from scaling.catalogue.demo import TASKS, DataRef, TaskSpec
+from scaling.catalogue import CATALOGUE, TASKS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.sets import XTREME, XTREME_R
+from scaling.catalogue.task import DataRef, TaskSpec
 from scaling.data.readers import READERS
 from scaling.data.schema import SCHEMAS
 from scaling.kinds.metrics import METRICS

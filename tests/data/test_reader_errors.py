@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from reading import read
 
-from scaling.catalogue.demo import DataRef
 from scaling.catalogue.sets import NLI, UPOS
+from scaling.catalogue.task import DataRef
 from scaling.data.readers import find_files
 from scaling.data.schema import BadData
 

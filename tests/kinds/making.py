@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from scaling.catalogue.demo import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.data.schema import SCHEMAS
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, Part

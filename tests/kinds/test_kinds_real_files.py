@@ -15,12 +15,12 @@ from tokenizers import Tokenizer
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 from reading import SHARED, needs_shared, read_task
 
-from scaling.catalogue.demo import TASKS
+from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
 from scaling.data.rows import stage_task
 from scaling.encoders.weights import tokenizer_file
 from scaling.kinds.kind import scores
-from scaling.kinds.spans import answer_fits
+from scaling.kinds.span_qa import answer_fits
 from scaling.store.store import Store
 from scaling.study.study import load_study
 

@@ -14,12 +14,14 @@ from making import SENTENCES, recipe, table, task, tokenizer
 pytest.importorskip("deepspeed")
 
 from scaling.catalogue.hardware import Placement
-from scaling.data.batching import as_features
+from scaling.data.features import as_features
 from scaling.encoders.encoder import Weights
-from scaling.encoders.engine import World, join_world, start_scoring, start_training
+from scaling.encoders.engine import join_world, start_scoring, start_training
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.training.evaluation import predict, score_languages
-from scaling.training.loop import ResumePoint, run_updates
+from scaling.training.loop import run_updates
+from scaling.training.resume import ResumePoint
 from tests.streams import one_stream
 
 WORDS = SENTENCES["en"].split()

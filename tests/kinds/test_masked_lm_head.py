@@ -26,12 +26,13 @@ from transformers import (
 
 from scaling.catalogue.hardware import Placement
 from scaling.catalogue.models import ModelSpec
-from scaling.data.batching import as_features
+from scaling.data.features import as_features
 from scaling.data.schema import BadData
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.encoder import Weights
-from scaling.encoders.engine import World, join_world, start_scoring, start_training
+from scaling.encoders.engine import join_world, start_scoring, start_training
 from scaling.encoders.weights import stage_model, tokenizer_file
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.store.store import Store
 from scaling.training.evaluation import predict

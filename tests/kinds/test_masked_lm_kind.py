@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from making import SENTENCES, recipe, table, task, tokenizer
 
-from scaling.data.batching import as_features, collate
+from scaling.data.batching import collate
+from scaling.data.features import as_features
 from scaling.kinds import KINDS
 from scaling.kinds.heads import TiedHead
 from scaling.kinds.kind import IGNORED, Part, scores

@@ -7,7 +7,9 @@ import pytest
 import torch
 from making import recipe, table, task, tokenizer
 
-from scaling.data.batching import as_features, micro_batches, training_order
+from scaling.data.batching import micro_batches
+from scaling.data.features import as_features
+from scaling.data.order import training_order
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part
 

@@ -13,8 +13,7 @@ from making import SENTENCES, perfect, recipe, round_trip, table, task, tokenize
 
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
-from scaling.kinds.span_qa import STRIDE, windows
-from scaling.kinds.spans import best_span
+from scaling.kinds.span_qa import STRIDE, best_span, windows
 
 QA = task("span_qa", "squad1")
 QA2 = task("span_qa", "squad2")
