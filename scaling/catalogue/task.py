@@ -7,13 +7,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from scaling.catalogue.languages import get_language
+from scaling.catalogue.readers import Kind
 from scaling.spec import Commit, Name, Spec
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
 PAIRS_TOGETHER = 8
-
-
-Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
 
 
 Split = Literal["train", "dev", "test"]
@@ -21,13 +19,15 @@ Split = Literal["train", "dev", "test"]
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
 # step's identity.
+# 2: names of special tokens in a text are text; retrieval: equal passages are no negatives, chance
+# by the number of right candidates; span_qa: answers shed marks without width at their ends.
 KIND_VERSIONS: dict[Kind, int] = {
-    "classification": 1,
-    "multiple_choice": 1,
-    "tagging": 1,
-    "span_qa": 1,
-    "retrieval": 1,
-    "masked_lm": 1,
+    "classification": 2,
+    "multiple_choice": 2,
+    "tagging": 2,
+    "span_qa": 2,
+    "retrieval": 2,
+    "masked_lm": 2,
 }
 
 
@@ -83,6 +83,12 @@ class TaskSpec(Spec):
     citation: str = ""
     sizes: dict[str, int] = Field(default_factory=dict)
     """Published example counts by `split` or `split.lang`, checked when staged without a limit."""
+    defects: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Counted faults of the upstream data: name → `split` or `split.lang` → how often. Accepted
+    where there are exactly so many."""
+    identical: Literal["right", "apart"] = "right"
+    """Retrieval: candidates of one text are one answer (`right`), or each only its own query's
+    (`apart`), where a published protocol scores by id."""
     note: str = ""
 
     @model_validator(mode="after")

@@ -118,6 +118,11 @@ class Shuffled(Protocol):
         """
 
 
+class Counts(Protocol):
+    def __call__(self, rows: pa.Table, features: pa.Table) -> Mapping[str, int]:
+        """What is cut or cannot be predicted, in words → how many rows; nothing that is 0."""
+
+
 class Share(Protocol):
     def __call__(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The parts, completed with what they share (one pool of candidates)."""
@@ -133,6 +138,7 @@ class Kind:
     predict: Predict
     outcomes: Outcomes
     chance: Chance
+    counts: Counts
     per_token: bool = False
     """Whether a prediction is B x L x …: padding is cut off."""
     together: int = 1
@@ -144,6 +150,17 @@ class Kind:
     corrupt: Corrupt | None = None
     share: Share | None = None
     shuffled: Shuffled | None = None
+
+
+def rows_that(features: pa.Table, mask: np.ndarray) -> int:
+    """Rows with a sequence for which `mask`, one truth value a sequence, holds."""
+    return len(np.unique(features["row"].to_numpy()[mask]))
+
+
+def cut_texts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """`counts` of kinds whose texts are cut by max_length, and nothing else is."""
+    num = rows_that(features, features["cut"].to_numpy())
+    return {"texts cut by max_length": num} if num else {}
 
 
 def feature_table(

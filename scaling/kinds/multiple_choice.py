@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import Kind, Part, cut_texts, feature_table, outcome_table
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.study.recipes import Recipe
@@ -108,5 +108,6 @@ MULTIPLE_CHOICE = Kind(
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
+    counts=cut_texts,
     shuffled=shuffled,
 )

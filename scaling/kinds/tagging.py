@@ -16,7 +16,17 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
-from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    BOS,
+    EOS,
+    IGNORED,
+    UNK,
+    Kind,
+    Part,
+    feature_table,
+    outcome_table,
+    rows_that,
+)
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.spec import known
 from scaling.study.recipes import Recipe
@@ -112,6 +122,11 @@ def _chance(part: Part, task: TaskSpec) -> float:
     return next(iter(aggregate(outcomes).values()))
 
 
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    num = rows_that(features, features["cut"].to_numpy())
+    return {"sentences with a word longer than a window, which is cut": num} if num else {}
+
+
 def _targets(targets: Sequence[Any], length: int) -> Tensor:
     padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
     for row, target in enumerate(targets):
@@ -137,5 +152,6 @@ TAGGING = Kind(
     per_token=True,
     outcomes=_outcomes,
     chance=_chance,
+    counts=_counts,
     shuffled=shuffled,
 )

@@ -211,7 +211,9 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
         files = _publish(step, context, folder)
-    return _record(step, context, clock, training=None, rows=rows, files=files)
+    counts = {key: dict(kind.counts(*both)) for key, both in tables.items()}
+    counts = {key: found for key, found in counts.items() if found}
+    return _record(step, context, clock, training=None, rows=rows, files=files, counts=counts)
 
 
 def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
@@ -276,6 +278,7 @@ def _record(
     training: Training | None,
     rows: list[EvalRow],
     files: dict[str, str],
+    counts: dict[str, dict[str, int]] | None = None,
 ) -> StepRecord:
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
@@ -286,6 +289,7 @@ def _record(
         training=training,
         rows=rows,
         files=files,
+        counts=counts or {},
         cost=Cost(
             wall_seconds=time.monotonic() - clock.started,
             load_seconds=clock.parts.get("load", 0.0),

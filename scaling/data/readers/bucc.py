@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scaling.data.readers.raw import checked_options, lines, only_file
+from scaling.data.readers.raw import lines, only_file
 from scaling.data.schema import BadData, ReadRequest, Row
 
 
@@ -21,7 +21,6 @@ def read_bucc(request: ReadRequest) -> Iterator[Row]:
     """Queries with their gold candidates (none for most), then candidates; then the same of the dev
     set.
     """
-    checked_options(request, set())
     files = only_file(request, count=6 if len(request.files) > 3 else 3)
     yield from _corpus(request, files[:3], "")
     if files[3:]:
