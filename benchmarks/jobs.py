@@ -25,8 +25,8 @@ from benchmarks.results_table import write_results
 from scaling.plan import Plan, make_plan
 from scaling.store import Store
 from scaling.study import load_study
-from tests.conftest import make_model, write_study
-from tests.rayhead import RayHead, http_status
+from tests.helpers.ray_head import RayHead, http_status
+from tests.helpers.tiny import make_model, write_study
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS = 900

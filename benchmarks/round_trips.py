@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from making import round_trip, table
-from reading import read_task
 
 from scaling.data.staging import read_table
 from scaling.data.tokens import load_tokenizer
@@ -25,6 +23,8 @@ from scaling.pretrained.staging import tokenizer_file
 from scaling.store import Store
 from scaling.study import load_study
 from scaling.tasks import TASKS
+from tests.helpers.making import round_trip, table
+from tests.helpers.reading import read_task
 
 TAGGED = ("udpos_files", "masakhapos", "masakhaner2")
 # Where `make study-real` leaves its store.

@@ -1,0 +1,167 @@
+"""The shell: exit codes, messages, and what works without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.plan import make_plan
+from scaling.store import Store
+from scaling.study import Study
+from tests.helpers.command import scaling
+from tests.helpers.tiny import write_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_plan_of_the_full_study_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'ray',"
+        " 'transformers', 'deepspeed')];sys.argv = ['scaling', 'plan', 'xtreme_r', '--store',"
+        " sys.argv[1]];from scaling.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "s")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "unique steps" in done.stdout
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["plan", "demoo"], "no named study"),
+        (["plan", "xtreme_r", "--gpu", "h100"], "Unknown GPU 'h100'. Did you mean 'h100-80'"),
+        (["report", "demo"], "no scored cell"),
+        (["gc", "demo"], "is not staged"),
+        (["explain", "demo", "ii.nope"], "Unknown step 'ii.nope'"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_one_message(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = scaling(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_jobs_entry_point_runs_outside_the_repository(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "jobs" / "run_study.py"), "demoo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "no named study" in done.stderr
+
+
+def test_a_bad_study_file_starts_nothing(tmp_path: Path) -> None:
+    path = write_study(
+        tmp_path,
+        {
+            "name": "x",
+            "models": ["xlm-r-base"],
+            "arms": ["none"],
+            "targets": ["xnil"],
+            "seeds": [0],
+        },
+    )
+    done = scaling("run", str(path), "--store", str(tmp_path / "store"))
+    assert done.returncode == 2
+    assert "Did you mean 'xnli'" in " ".join(done.stderr.split())
+    assert not (tmp_path / "store").exists()
+
+
+def test_power_of_a_study_before_it_runs(tmp_path: Path) -> None:
+    done = scaling("power", "xtreme_r", "--effect", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "detect 1 points per tenfold with power 0.8" in done.stdout
+    # Base and XXL are the ends of the axis; Base costs next to nothing.
+    assert "one more seed at xlm-r-base" in done.stdout
+
+
+SMALL = {
+    "name": "small",
+    "models": ["xlm-r-base"],
+    "arms": ["none"],
+    "targets": ["panx"],
+    "seeds": [0],
+}
+
+
+def test_a_corrupt_record_is_exit_code_2_and_names_its_file(tmp_path: Path) -> None:
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    store.check_study("small")
+    step = next(iter(make_plan(Study(**SMALL)).steps))
+    store.write(f"steps/{step}/record.json", "{")
+    for command in ("status", "run", "report"):
+        done = scaling(command, str(path), "--store", store.uri)
+        assert done.returncode == 2, done.stderr
+        assert f"{step}/record.json is not a record" in " ".join(done.stderr.split())
+
+
+def test_another_studys_store_is_exit_code_2(tmp_path: Path) -> None:
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    store.check_study("other")
+    for command in ("plan", "run"):
+        done = scaling(command, str(path), "--store", store.uri)
+        assert done.returncode == 2, done.stderr
+        assert "is the store of the study 'other', not of 'small'" in " ".join(done.stderr.split())
+
+
+@pytest.mark.torch
+def test_a_model_directory_without_weights_is_refused(
+    tmp_path: Path, tiny_study: dict[str, Any]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "tokenizer.json").write_bytes(
+        (
+            Path(tiny_study["define"]["models"][0]["source"].removeprefix("dir:"))
+            / "tokenizer.json"
+        ).read_bytes()
+    )
+    models = [{**model, "source": f"dir:{empty}"} for model in tiny_study["define"]["models"]]
+    path = write_study(tmp_path, {**tiny_study, "define": {"models": models}})
+    done = scaling("run", str(path), "--store", str(tmp_path / "store"))
+    assert done.returncode == 2, done.stderr
+    assert "has no *.safetensors" in " ".join(done.stderr.split())
+
+
+@pytest.mark.torch
+def test_a_missing_language_file_names_those_that_exist(
+    tmp_path: Path, tiny_study: dict[str, Any]
+) -> None:
+    task = {
+        "name": "mine",
+        "kind": "classification",
+        "labels": ["a", "b"],
+        "languages": ["sw", "yo"],
+        "metric": "accuracy",
+        "data": [{"reader": "django_messages", "source": "package:django"}],
+    }
+    content = {**tiny_study, "targets": ["mine"], "languages": None}
+    content["define"] = {**tiny_study["define"], "tasks": [task]}
+    path = write_study(tmp_path, content)
+    done = scaling("stage", str(path), "--store", str(tmp_path / "store"))
+    assert done.returncode == 2, done.stderr
+    assert "no such catalogue" in " ".join(done.stderr.split()) or "label" in done.stderr
+
+
+def test_the_schema_that_editors_use_is_current() -> None:
+    shipped = json.loads((ROOT / "scaling" / "studies" / "schema.json").read_text())
+    assert shipped == Study.model_json_schema(), "run `make schema`"
