@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +64,13 @@ def tiny_study(tiny_models: list[dict[str, Any]]) -> dict[str, Any]:
         "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},
         "define": {"models": tiny_models},
     }
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Any, ...]:
+    """A study file, its plan, and a store in which the training failed once and somebody tries
+    again.
+    """
+    from tests.helpers.begun_study import begun
+
+    return begun(tmp_path)

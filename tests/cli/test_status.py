@@ -1,64 +1,16 @@
-"""What a user sees of a study from its store alone: status, explain, logs, cancel."""
+"""What a user sees of a study from its store alone: status, explain, logs."""
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-import threading
-import time
 from pathlib import Path
 
-import pytest
-from rich.console import Console
-
 from scaling.lease import claim, new_owner
-from scaling.plan import Plan, make_plan
-from scaling.show import show_live, status_lines
-from scaling.status import study_status
-from scaling.stopping import LOOK_SECONDS, StopRequest, ask_to_stop
+from scaling.plan import Plan
 from scaling.store import Store
-from scaling.study import Study
-from scaling.worklog import MOST_LINES, TailHandler, kept_log, log_lines
+from scaling.worklog import kept_log
+from tests.helpers.begun_study import LOG
 from tests.helpers.command import scaling
 from tests.helpers.step_records import record_of
-from tests.helpers.tiny import write_study
-
-SMALL = {
-    "name": "small",
-    "models": ["xlm-r-base"],
-    "arms": ["none"],
-    "targets": ["panx"],
-    "seeds": [0],
-    "gpu": "a100-80",
-    "budget_dollars": 40,
-}
-LOG = logging.getLogger("scaling.test")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> tuple[Path, Plan, Store]:
-    """A study file, its plan, and a store in which the training failed once and somebody tries
-    again.
-    """
-    store = Store.open(tmp_path / "store")
-    store.check_study("small")
-    plan = make_plan(Study(**SMALL))  # type: ignore[arg-type]
-    training = next(step for step in plan.steps.values() if step.action == "train")
-    with pytest.raises(MemoryError), kept_log(store, "session-1", 1):
-        LOG.info("starts on 2 workers", extra={"step": training.id})
-        try:
-            raise MemoryError("CUDA out of memory")
-        except MemoryError:
-            LOG.exception("failed", extra={"step": training.id})
-            raise
-    store.fail(
-        training,
-        "host.1.aa-1",
-        {"error": "MemoryError: CUDA out of memory", "at": "2026-11-23", "rank": 1},
-    )
-    store.write(f"steps/{training.id}/attempts/host.1.aa/weights/part", "x" * 1_000_000)
-    return write_study(tmp_path, SMALL), plan, store
 
 
 def test_explain_says_why_who_and_what_went_wrong(small: tuple[Path, Plan, Store]) -> None:
@@ -104,42 +56,6 @@ def test_logs_outlive_the_worker_and_can_be_asked_by_step(small: tuple[Path, Pla
     assert "Unknown step 'iii.nope'" in " ".join(refused.stderr.split())
 
 
-def test_a_log_is_bounded_and_cheap(tmp_path: Path) -> None:
-    store = Store.open(tmp_path)
-    handler = TailHandler(store, "logs/s/0.log", 0)
-    for number in range(3 * MOST_LINES):
-        handler.handle(
-            logging.LogRecord("scaling", logging.INFO, "", 0, "line %d", (number,), None)
-        )
-    # Nothing is written for every line.
-    assert not store.exists("logs/s/0.log")
-    handler.put()
-    lines = log_lines(store)
-    assert len(lines) == MOST_LINES
-    assert lines[-1].endswith(f"line {3 * MOST_LINES - 1}")
-    # Rank 1 has nothing of its own to say while all goes well.
-    with kept_log(store, "s", 1):
-        LOG.info("starts")
-    assert not store.exists("logs/s/1.log")
-
-
-def test_live_status_ends_with_the_study(small: tuple[Path, Plan, Store]) -> None:
-    _, plan, store = small
-    training, scoring = plan.steps
-    store.delete(f"steps/{training}")
-    store.write(f"steps/{training}/record.json", record_of(plan, training).to_json())
-    shown = io.StringIO()
-    console = Console(file=shown, width=160, force_terminal=True)
-    watching = threading.Thread(target=show_live, args=(plan, store, console, 0.05), daemon=True)
-    watching.start()
-    time.sleep(0.3)
-    assert watching.is_alive()
-    store.write(f"steps/{scoring}/record.json", record_of(plan, scoring).to_json())
-    watching.join(10)
-    assert not watching.is_alive()
-    assert "of $40.00" in shown.getvalue()
-
-
 def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store]) -> None:
     path, plan, store = small
     step = next(iter(plan.steps))
@@ -147,45 +63,3 @@ def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store
     said = scaling("status", str(path), "--store", store.uri).stdout
     # Two hours of two devices at the listed price.
     assert "spent $7.60 of $40.00" in said
-
-
-def test_a_driver_obeys_requests_that_are_newer_than_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scaling.stopping.LOOK_SECONDS", 0.0)
-    assert LOOK_SECONDS > 0
-    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
-    before = StopRequest(store)
-    assert before.how == ""
-    assert "a driver looks" in scaling("cancel", str(path), "--store", store.uri).stdout
-    assert before.how == "finish"
-    later = StopRequest(store)
-    assert later.how == ""
-    ask_to_stop(store, now=True)
-    assert (before.how, later.how) == ("now", "now")
-    assert json.loads(store.read("stop.json"))["how"] == "now"
-
-
-def test_cancel_refuses_another_studys_store(tmp_path: Path) -> None:
-    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
-    store.check_study("other")
-    assert scaling("cancel", str(path), "--store", store.uri).returncode == 2
-    assert not store.exists("stop.json")
-
-
-def test_money_is_counted_as_the_budget_counts_it(small: tuple[Path, Plan, Store]) -> None:
-    """Starts and failed work cost too: two device hours of a session of which nothing was
-    finished.
-    """
-    _, plan, store = small
-    session = {
-        "asked_at": 0.0,
-        "start_seconds": 60.0,
-        "workers": 2,
-        "steps": list(plan.steps),
-        "device_seconds": 7200,
-    }
-    store.write("sessions/session-1.json", json.dumps(session))
-    status = study_status(plan, store)
-    assert status.dollars == pytest.approx(2 * 1.9)
-    assert "spent $3.80 of $40.00" in status_lines(status, plan.study.budget_dollars)

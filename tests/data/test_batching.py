@@ -13,27 +13,14 @@ from hypothesis import strategies as st
 from scaling.data.batching import (
     Features,
     ahead,
-    collate,
     micro_batches,
     num_updates,
     scoring_batches,
     sequences_of,
     training_order,
 )
-from scaling.hardware import Placement
-from scaling.kinds import KINDS
 from scaling.recipes import Recipe
-
-
-def made(num: int, seed: int = 0, per_unit: int = 1) -> Features:
-    rng = np.random.default_rng(seed)
-    return Features(
-        input_ids=[rng.integers(4, 90, rng.integers(3, 20)) for _ in range(num * per_unit)],
-        targets=[0] * (num * per_unit),
-        units=np.repeat(np.arange(num), per_unit),
-        cut=0,
-    )
-
+from tests.helpers.features import made
 
 LONGEST = 20
 
@@ -115,41 +102,6 @@ def test_what_is_made_ahead_comes_in_order_and_its_errors_too() -> None:
         list(ahead(make, 8, 3))
 
 
-@given(num=st.integers(1, 50), epochs=st.integers(1, 3))
-def test_every_example_is_seen_once_an_epoch(num: int, epochs: int) -> None:
-    order = np.concatenate(training_order(made(num), Recipe(batch=4, epochs=epochs), 1))
-    counts = np.bincount(order, minlength=num)
-    # The last update is topped up from the next epoch.
-    assert counts.min() >= epochs
-    assert counts.sum() - epochs * num < 4
-
-
-@given(num=st.integers(8, 50), epochs=st.integers(1, 4), seed=st.integers(0, 3))
-def test_no_update_holds_an_example_twice(num: int, epochs: int, seed: int) -> None:
-    for update in training_order(made(num), Recipe(batch=8, epochs=epochs), seed):
-        assert len(set(update.tolist())) == 8
-
-
-def test_order_depends_on_the_seed_alone() -> None:
-    features, recipe = made(40), Recipe(batch=8)
-    first, again, other = (
-        np.concatenate(training_order(features, recipe, seed)) for seed in (0, 0, 1)
-    )
-    assert (first == again).all()
-    assert (first != other).any()
-
-
-def test_sorting_by_length_leaves_little_padding() -> None:
-    features, recipe = made(400), Recipe(batch=8, epochs=1)
-    tokens = padded = 0
-    for update in training_order(features, recipe, 0):
-        (chosen,) = micro_batches(update, features, 8 * LONGEST, LONGEST, 0, 1)
-        batch = collate(features, KINDS["classification"], chosen)
-        tokens += batch.tokens
-        padded += batch.input_ids.numel()
-    assert padded / tokens < 1.1
-
-
 @given(num=st.integers(1, 80), budget=st.integers(1, 200))
 def test_scoring_covers_everything_once_longest_first(num: int, budget: int) -> None:
     features = made(num)
@@ -161,10 +113,3 @@ def test_scoring_covers_everything_once_longest_first(num: int, budget: int) -> 
         len(batch) == 1 or len(batch) * top <= budget
         for batch, top in zip(batches, longest, strict=True)
     )
-
-
-def test_a_batch_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"32 does not divide over 3 workers; choose workers among \[1, 2, 4"
-    ):
-        Placement(workers=3).share(32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling.lock import Lock
+from scaling.study import Study
 
 BASE: dict[str, Any] = {
     "name": "s",
@@ -24,3 +25,10 @@ LOCK = Lock(
         "tatoeba": {"test.sw": "i"},
     },
 )
+BASE_AND_XXL = Study(
+    name="s",
+    models=("xlm-r-base", "xlm-r-xxl"),
+    arms=("none", "mnli"),
+    targets=("xnli",),
+    seeds=(0,),
+)  # type: ignore[arg-type]

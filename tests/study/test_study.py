@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from scaling.study import load_study
+from scaling.study import Study, load_study
 from scaling.yamlfile import BadFile
 
 GOOD = """\
@@ -91,3 +92,11 @@ def test_bad_study_is_refused_with_place_and_hint(
 def test_missing_file_names_the_studies_that_exist() -> None:
     with pytest.raises(BadFile, match="demo"):
         load_study("dmeo")
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_schema_that_editors_use_is_current() -> None:
+    shipped = json.loads((ROOT / "scaling" / "studies" / "schema.json").read_text())
+    assert shipped == Study.model_json_schema(), "run `make schema`"
