@@ -87,10 +87,10 @@ LIVE_ELEMENTS = 2_000_000_000
 class Placement(Spec):
     """How a step is laid out. Never part of its identity."""
 
-    workers: int = Field(default=1, gt=0)
+    workers: int = Field(default=1, gt=0, le=100_000)
     """Devices, one process each."""
     zero_stage: Literal[0, 1, 2, 3] = 1
-    micro_batch: int = Field(default=32, gt=0)
+    micro_batch: int = Field(default=32, gt=0, le=65_536)
     """Examples of the longest kind per device and pass: a pass takes up to so many times
     `max_length` tokens.
     """

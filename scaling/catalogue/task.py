@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.definition import (
+    check_codes,
+    check_counts,
+    check_labels,
+    check_languages,
+    check_metric,
+    check_options,
+    check_source,
+)
 from scaling.catalogue.readers import Kind
 from scaling.spec import Commit, Name, Spec, UserError
 
@@ -15,6 +23,7 @@ PAIRS_TOGETHER = 8
 
 
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
@@ -48,7 +57,7 @@ class DataRef(Spec):
     """
     codes: dict[str, str] = Field(default_factory=dict)
     """Our language code → the code in upstream file names, where they differ."""
-    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = Field(
+    options: dict[str, str | int | float | bool | tuple[str, ...] | dict[str, str]] = Field(
         default_factory=dict
     )
     """For the reader: column names, label maps."""
@@ -61,6 +70,8 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
+    """Data, kind and metric; checked whole when a study is read (definition.py)."""
+
     name: Name
     kind: Kind
     data: tuple[DataRef, ...] = ()
@@ -93,12 +104,19 @@ class TaskSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
-        for code in (*self.languages, *self.train_languages):
-            get_language(code)
-        if len(set(self.languages)) != len(self.languages):
-            raise UserError(f"task {self.name!r} lists a language twice")
-        if self.kind in ("classification", "tagging") and not self.labels:
-            raise UserError(f"task {self.name!r} of kind {self.kind} needs labels")
+        check_languages(("languages",), self.languages)
+        check_languages(("train_languages",), self.train_languages)
+        check_metric(self.metric, self.kind, self.languages)
+        check_labels(self.labels, self.kind, self.metric)
+        languages = tuple(dict.fromkeys((*self.languages, *self.train_languages)))
+        for field in ("data", "translations"):
+            for at, ref in enumerate(getattr(self, field)):
+                path = (field, at)
+                check_source(path, ref.reader, ref.source, ref.files, self.kind)
+                check_options(path, ref.reader, self.kind, ref.options, self.labels)
+                check_codes(path, ref.codes, languages)
+        splits = tuple(dict.fromkeys(split for ref in self.data for split in ref.files))
+        check_counts(self.sizes, self.defects, splits or SPLITS, {*languages, "en"})
         return self
 
     @property
@@ -111,6 +129,15 @@ class TaskSpec(Spec):
     @property
     def trains_on(self) -> tuple[str, ...]:
         return (self.name,) if self.train_on is None else self.train_on
+
+
+def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
+    """Where a split of a language lies."""
+    return (
+        task.translations
+        if task.translations and split == "train" and language != "en"
+        else task.data
+    )
 
 
 def check_pairs(task: str, batch: int, workers: int) -> None:

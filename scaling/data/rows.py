@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.task import DataRef, Split, TaskSpec
+from scaling.catalogue.task import DataRef, Split, TaskSpec, refs_of
 from scaling.data.checks import (
     check_defects,
     check_distinct,
@@ -30,33 +30,12 @@ from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
 from scaling.spec import known
 from scaling.store.store import Store
 from scaling.study.identity import canonical_json, fingerprint
-from scaling.study.mixture import train_languages
 from scaling.study.study import Study
 
 
 def data_name(task: str, key: str) -> str:
     """Store name of the normalised rows of `SPLIT.LANGUAGE`."""
     return f"data/{task}/{key}.parquet"
-
-
-def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
-    """Every (split, language) that the study reads of a task."""
-    if study.learning_rates:
-        return [("train", "en"), ("dev", "en")]
-    wanted: list[tuple[Split, str]] = []
-    languages = {
-        code for arm in study.arms for code in train_languages(arm, task.name, study.all_tasks)
-    }
-    if task.name in {name for target in study.targets for name in study.task(target).trains_on}:
-        languages.add("en")
-    # English first: translations are checked against it, so it is read even where nothing trains on
-    # it.
-    if languages and task.has_dev:
-        wanted += [("train", "en"), ("dev", "en")]
-    wanted += [("train", code) for code in sorted(languages - {"en"})]
-    if task.name in study.targets:
-        wanted += [("test", code) for code in study.test_languages(task.name)]
-    return wanted
 
 
 def _root(
@@ -123,7 +102,7 @@ def read_rows(
         files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
         options = {**ref.options}
         if accepted := {*_accepted(ref), *accept, *task.defects} - {"size"}:
-            options["accept"] = sorted(accepted)
+            options["accept"] = tuple(sorted(accepted))
         if is_translation(task, split, language):
             # Its English twin was held out or not.
             options.pop("hold_out", None)
@@ -154,15 +133,6 @@ def _numbered(row: Row, index: int) -> Row:
 def is_translation(task: TaskSpec, split: Split, language: str) -> bool:
     """Whether a split holds translations of the English training rows, under their ids."""
     return split == "train" and language != "en" and task.kind != "masked_lm"
-
-
-def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
-    """Where a split of a language lies."""
-    return (
-        task.translations
-        if task.translations and split == "train" and language != "en"
-        else task.data
-    )
 
 
 def aligned(rows: Iterable[Row], english: set[str], whole: set[str], place: str) -> list[Row]:
@@ -270,7 +240,7 @@ def stage_task(
     `locked`: commit by `DataRef.origin`, from the lock file. `accept`: defects of the data to
     count, not refuse.
     """
-    splits = splits_of(study, task)
+    splits = study.splits_of(task)
     request = fingerprint(
         {
             "task": task.model_dump(mode="json", exclude_defaults=True),

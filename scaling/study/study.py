@@ -9,16 +9,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from scaling.catalogue import TASKS
-from scaling.catalogue.hardware import Placement, get_gpu
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.definition import check_known, check_languages, check_training
+from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.models import MODELS, ModelSpec
-from scaling.catalogue.task import Split, TaskSpec, check_pairs
-from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, known, load
+from scaling.catalogue.task import Split, TaskSpec, check_pairs, refs_of
+from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
+from scaling.study.mixture import train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
 
+# Re-runs add a million to a seed each (steps.RERUN_SEEDS): no seed of a study counts so far.
+Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
+MOST_DEVICES = 100_000
 STUDIES = Path(__file__).parents[1] / "catalogue" / "studies"
 
 
@@ -34,8 +38,33 @@ class Definitions(Spec):
 
     models: tuple[ModelSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
-    tables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    tables: dict[Name, Annotated[dict[str, str], Field(min_length=1)]] = Field(default_factory=dict)
     """Transliteration: name → (text → text), longest match first."""
+    replaces: tuple[str, ...] = ()
+    """Names of the catalogue that are defined anew here, on purpose."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Definitions:
+        for field, catalogue in (("models", MODELS), ("tasks", TASKS)):
+            items: tuple[ModelSpec | TaskSpec, ...] = getattr(self, field)
+            names = [item.name for item in items]
+            for at, name in enumerate(names):
+                if name in names[:at]:
+                    raise FieldError((field, at, "name"), f"{name!r} is there twice")
+                if name in catalogue and name not in self.replaces:
+                    raise FieldError(
+                        (field, at, "name"),
+                        f"{name!r} is in the catalogue: take another name, or say so with"
+                        f" `replaces: [{name}]`",
+                    )
+        own = {*(model.name for model in self.models), *(task.name for task in self.tasks)}
+        for at, name in enumerate(self.replaces):
+            if name not in own or not (name in MODELS or name in TASKS):
+                raise FieldError(("replaces", at), f"{name!r} is not defined here, or nowhere else")
+        for table, pairs in self.tables.items():
+            if "" in pairs:
+                raise FieldError(("tables", table), "replaces the empty text")
+        return self
 
 
 class Study(Spec):
@@ -47,14 +76,14 @@ class Study(Spec):
     models: tuple[str, ...] = Field(min_length=1)
     arms: tuple[Annotated[Arm, BeforeValidator(_arm)], ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
-    languages: tuple[str, ...] | None = None
+    languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Only these of the targets' languages; all of them if absent."""
-    seeds: tuple[int, ...] = Field(min_length=1)
-    intermediate_seed: Literal["per_seed"] | int = "per_seed"
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    intermediate_seed: Literal["per_seed"] | Seed = "per_seed"
     """`per_seed` runs phase ii once per seed. A number shares that one run: results are then
     conditional on it.
     """
-    limits: dict[Split, int] = Field(default_factory=dict)
+    limits: dict[Split, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     """Most examples per language and split; a seeded sample. Absent: everything."""
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Recipe fields by task; `default` is for all tasks. Never by model: a recipe is equal at all
@@ -64,7 +93,7 @@ class Study(Spec):
     """Whose published numbers the recipes start from: XTREME's scripts, or Phang et al. 2020
     (jiant's scripts).
     """
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    learning_rates: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     """A check instead of the study: every task that trains, from the pretrained weights, at each of
     these rates, at every size and seed; judged on English dev data, nothing else is read or scored.
     `scaling rates` shows it."""
@@ -82,33 +111,38 @@ class Study(Spec):
     """By model, or `default`. Changes no number."""
     gpu: str | None = None
     """The GPU that plans and automatic placements are made for."""
-    max_devices: int = Field(default=0, ge=0)
+    max_devices: int = Field(default=0, ge=0, le=MOST_DEVICES)
     """GPUs (or CPU workers) used at once; 0 for all that the cluster may have."""
     keep_weights: Literal["none", "intermediate", "all"] = "none"
     """Which trained weights stay in the store once nothing pending needs them."""
-    budget_dollars: float | None = Field(default=None, gt=0)
+    budget_dollars: float | None = Field(default=None, gt=0, le=1e12)
     """Stop starting sessions at this sum, earlier runs included; what runs is never stopped."""
-    dollars_per_device_hour: float | None = Field(default=None, gt=0)
+    dollars_per_device_hour: float | None = Field(default=None, gt=0, le=1e6)
     """What you pay; the assumption in `scaling/catalogue/hardware.py` for `gpu` if absent."""
     define: Definitions = Definitions()
 
     @model_validator(mode="after")
     def _check(self) -> Study:
         models, tasks = self.all_models, self.all_tasks
-        for what, names, valid in (
-            ("model", self.models, models),
-            ("target task", self.targets, tasks),
-            ("task", [name for name in self.recipes if name != "default"], tasks),
-            ("model", [name for name in self.placement if name != "default"], self.models),
+        for field, what, names, valid in (
+            ("models", "model", self.models, models),
+            ("targets", "target task", self.targets, tasks),
+            ("recipes", "task", self.recipes, {**tasks, "default": None}),
+            ("placement", "model", self.placement, {*self.models, "default"}),
         ):
-            _unique(what, names)
-            for name in names:
-                if what == "task" and name in models:
-                    raise UserError(
+            for at, name in enumerate(names):
+                path = (field, at if isinstance(names, tuple) else name)
+                if field == "recipes" and name in models:
+                    raise FieldError(
+                        path,
                         f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
-                        " sizes, or the curve would measure it (docs/recipes.md)"
+                        " sizes, or the curve would measure it (docs/recipes.md)",
                     )
-                known(what, name, valid)
+                check_known(path, what, name, valid)
+        for name, fields in self.recipes.items():
+            _check_recipe(("recipes", name), fields)
+        if self.gpu is not None:
+            check_known(("gpu",), "GPU", self.gpu, GPUS)
         _unique("arm", [arm.name for arm in self.arms])
         check_targets(self.lora)
         if self.method == "full" and self.lora != Lora():
@@ -123,21 +157,23 @@ class Study(Spec):
                 raise FieldError(("arms", at, *error.path), str(error)) from error
         if "none" not in [arm.name for arm in self.arms]:
             raise UserError("arms need 'none': a gain is a difference to it")
-        _unique("seed", self.seeds)
-        _unique("learning rate", self.learning_rates)
+        for at, target in enumerate(self.targets):
+            check_training(("targets", at), tasks[target], tasks)
         if self.learning_rates and not self.trained_tasks:
             raise UserError("learning_rates, but nothing trains")
-        for target in self.targets:
-            for name in tasks[target].trains_on:
-                known(f"training task of {target}", name, tasks)
-        for code in self.languages or ():
-            get_language(code)
+        check_languages(("languages",), self.languages or ())
         covered = {code for target in self.targets for code in tasks[target].languages}
-        for code in self.languages or ():
+        for at, code in enumerate(self.languages or ()):
             if code not in covered:
-                raise UserError(
-                    f"no target has the language {code!r}; they have {' '.join(sorted(covered))}"
+                raise FieldError(
+                    ("languages", at),
+                    f"no target has the language {code!r}; they have {' '.join(sorted(covered))}",
                 )
+        for at, target in enumerate(self.targets):
+            if not self.test_languages(target):
+                raise FieldError(("targets", at), f"{target} has none of the study's languages")
+        for name in self.used_tasks:
+            self._check_files(tasks[name])
         families = {models[name].family for name in self.models}
         if len(families) > 1:
             raise UserError(
@@ -168,7 +204,14 @@ class Study(Spec):
                     f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1,"
                     " 2 or 3"
                 )
-            for model in self.models:
+            for at, model in enumerate(self.models):
+                # XLM-R's positions start behind the padding's id.
+                if recipe.max_length > models[model].positions - 2:
+                    raise FieldError(
+                        ("models", at),
+                        f"{model} has {models[model].positions - 2} positions, and the recipe of"
+                        f" {name} a max_length of {recipe.max_length}",
+                    )
                 placement = self.placement_of(model)
                 if placement is not None:
                     placement.share(recipe.batch)
@@ -191,17 +234,7 @@ class Study(Spec):
             raise FieldError(
                 ("new_pieces",), "LoRA freezes the embeddings: new rows would never be trained"
             )
-        known_fields = Recipe.model_fields
-        for name in arm.recipe:
-            if name not in known_fields:
-                raise FieldError(
-                    ("recipe", name), f"is no field of a recipe. {did_you_mean(name, known_fields)}"
-                )
-        try:
-            Recipe.model_validate(arm.recipe)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise FieldError(("recipe", *first["loc"]), first["msg"]) from error
+        _check_recipe(("recipe",), arm.recipe)
         for target in self.targets:
             if self.task(target).kind == "span_qa" and set(arm.transliterate) & set(
                 self.test_languages(target)
@@ -210,6 +243,42 @@ class Study(Spec):
                     ("transliterate",),
                     f"would move the answers of {target}, which lie at characters",
                 )
+
+    def splits_of(self, task: TaskSpec) -> list[tuple[Split, str]]:
+        """Every (split, language) that the study reads of a task."""
+        if self.learning_rates:
+            return [("train", "en"), ("dev", "en")]
+        wanted: list[tuple[Split, str]] = []
+        languages = {
+            code for arm in self.arms for code in train_languages(arm, task.name, self.all_tasks)
+        }
+        if task.name in {name for target in self.targets for name in self.task(target).trains_on}:
+            languages.add("en")
+        # English first: translations are checked against it, so it is read even where nothing
+        # trains on it.
+        if languages and task.has_dev:
+            wanted += [("train", "en"), ("dev", "en")]
+        wanted += [("train", code) for code in sorted(languages - {"en"})]
+        if task.name in self.targets:
+            wanted += [("test", code) for code in self.test_languages(task.name)]
+        return wanted
+
+    def _check_files(self, task: TaskSpec) -> None:
+        """FieldError unless every split that is read has files in every source of it."""
+        own = [item.name for item in self.define.tasks]
+        path = ("define", "tasks", own.index(task.name)) if task.name in own else ()
+        for split, language in self.splits_of(task):
+            field = "translations" if refs_of(task, split, language) != task.data else "data"
+            refs = getattr(task, field)
+            if not refs:
+                raise FieldError(path, f"task {task.name} has no data to read")
+            for at, ref in enumerate(refs):
+                if not ref.source.startswith("package:") and split not in ref.files:
+                    raise FieldError(
+                        (*path, field, at, "files") if path else (),
+                        f"task {task.name}: {split} of {language} is read, and {ref.source} has"
+                        f" only {', '.join(ref.files)}",
+                    )
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -300,6 +369,21 @@ class Study(Spec):
         names = [name for arm in self.arms for name in arm.tasks]
         names += [name for target in self.targets for name in self.task(target).trains_on]
         return tuple(name for name in dict.fromkeys(names) if self.task(name).has_dev)
+
+
+def _check_recipe(path: tuple[str, ...], fields: dict[str, Any]) -> None:
+    for name in fields:
+        if name not in Recipe.model_fields:
+            raise FieldError(
+                (*path, name),
+                f"is no field of a recipe. {did_you_mean(name, Recipe.model_fields)}",
+            )
+    try:
+        Recipe.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        text = f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})"
+        raise FieldError((*path, *map(str, first["loc"])), text) from error
 
 
 def _unique(what: str, names: Iterable[Any]) -> None:

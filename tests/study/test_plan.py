@@ -143,10 +143,10 @@ def test_golden_fingerprints() -> None:
 
 
 GOLDEN = [
-    "iii.xlm-r-base.none-mnli.s0.f36bb9219d65",
-    "eval.xlm-r-base.none-xnli.s0.3e1ef6d1db34",
-    "iii.xlm-r-base.none-squad1.s0.7596114805de",
-    "eval.xlm-r-base.none-xquad.s0.c8a2d242fef7",
-    "eval.xlm-r-base.none-mlqa.s0.eaa27a56ee2f",
-    "eval.xlm-r-base.none-tatoeba.afeb0c4bfeb8",
+    "iii.xlm-r-base.none-mnli.s0.7f62e3eeccbc",
+    "eval.xlm-r-base.none-xnli.s0.d071b1a86da4",
+    "iii.xlm-r-base.none-squad1.s0.6e670eb5a40f",
+    "eval.xlm-r-base.none-xquad.s0.b3ae805ccad9",
+    "eval.xlm-r-base.none-mlqa.s0.d0cc410d87f6",
+    "eval.xlm-r-base.none-tatoeba.6ac278dd90b1",
 ]
