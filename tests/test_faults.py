@@ -28,7 +28,7 @@ from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store, failure_of
 from scaling.study.steps import Plan
-from scaling.training.runner import Outcome, run_steps
+from scaling.training.runner import StepOutcome, run_steps
 from tests.objects import Objects, object_store
 from tests.test_runner import science, staged
 from tests.test_store import record
@@ -63,7 +63,7 @@ def small(tiny_study: dict[str, Any], **placement: int) -> dict[str, Any]:
 
 def run(
     plan: Plan, store: Store, world: World, notice: Callable[[], float | None] = lambda: None
-) -> list[Outcome]:
+) -> list[StepOutcome]:
     steps = pending_steps(plan, store.scan())
     return list(
         run_steps(plan, store, steps, world, placements(plan, None), notice=notice).values()

@@ -26,7 +26,7 @@ from scaling.training.watchdog import Limit, Watchdog
 
 LOG = logging.getLogger(__name__)
 
-Outcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
+StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
 # Asking for a notice is a barrier of all ranks in Ray, so it is not done at every opportunity.
 NOTICE_SECONDS = 2.0
 
@@ -39,7 +39,7 @@ def run_steps(
     placements: Mapping[str, Placement],
     limits: Mapping[str, Limit] | None = None,
     notice: Callable[[], float | None] = lambda: None,
-) -> dict[str, Outcome]:
+) -> dict[str, StepOutcome]:
     """Run steps in order; what became of each. A step that passes its limit ends this process
     (scaling.training.watchdog).
 
@@ -49,7 +49,7 @@ def run_steps(
     exception of a step is noted in the store and then ends this process group's work, so that all
     ranks agree. `placements` are by step.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, StepOutcome] = {}
     owner = world.from_first(new_owner())
     watchdog = Watchdog()
     notice = _now_and_then(notice, world)
@@ -94,10 +94,10 @@ def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[
     return ask
 
 
-def _run_step(step: Step, context: Context) -> Outcome:
+def _run_step(step: Step, context: Context) -> StepOutcome:
     store, world = context.store, context.world
     lease: Lease | None = None
-    decision: Outcome | None = None
+    decision: StepOutcome | None = None
     if world.rank == 0:
         decision = _already(step, context)
         if decision is None:
@@ -179,7 +179,7 @@ def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
         context.store.delete(f"steps/{step.id}/leases/{context.owner}.json")
 
 
-def _already(step: Step, context: Context) -> Outcome | None:
+def _already(step: Step, context: Context) -> StepOutcome | None:
     store = context.store
     if _is_done(step.id, store):
         record = store.record(step.id)
