@@ -56,7 +56,8 @@ def predict(
     rounds = -(-len(batches) // world.size)
     mine: dict[int, np.ndarray] = {}
     module = getattr(model, "module", model)
-    # A dual encoder is trained on its last layer. Other depths are scored where nothing was trained.
+    # Other depths are scored only of encoders without training as a dual encoder, which is trained
+    # on its last layer.
     swept = kind.mid_depth and recipe.pool_depth < 1
     depth = (recipe.pool_depth, *kind.sweep) if swept else None
     training = module.training
