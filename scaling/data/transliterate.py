@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from scaling.spec import UserError
+
 _TEXT_COLUMNS = {
     "classification": ("text_a", "text_b"),
     "multiple_choice": ("context", "question", "choices"),
@@ -29,7 +31,7 @@ def transliterated(rows: pa.Table, kind: str, language: str, table: Mapping[str,
         table: Text → its replacement.
     """
     if kind not in _TEXT_COLUMNS:
-        raise ValueError(
+        raise UserError(
             f"text of kind {kind} cannot be transliterated: its answers lie at characters"
         )
     if not table:

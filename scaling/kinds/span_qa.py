@@ -78,8 +78,8 @@ def tokens_of(
 ) -> tuple[int, int] | None:
     """First and last token that share a character with begin..end; None if none does.
 
-    The word mark may claim the character that the next token has too, as '▁' and '北京' both from 0:
-    it is left out then.
+    The word mark may claim the character that the next token has too (▁ and 北京 both from 0): it
+    is left out then.
 
     Args:
         begin: First character.
