@@ -17,8 +17,9 @@ from scaling.data.rows import data_name, manifest_name
 from scaling.store import leases as lease_module
 from scaling.store.cache import fetch, open_cache
 from scaling.store.leases import LeaseLost, claim, new_owner, working
+from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, Provenance, StepRecord
-from scaling.store.store import Store, StoreError, attempt_name
+from scaling.store.store import Store, StoreError
 from scaling.study.identity import Lock
 
 STEP = "ii.m.t.s0.abc"
@@ -282,8 +283,8 @@ def test_steps_attempts_owners_and_files_are_names_too(
         for act in (
             lambda: inner.commit(record(part)),
             lambda: inner.record(part),
-            lambda: inner.delete(attempt_name(STEP, part)),
-            lambda: inner.delete(attempt_name(part, "o")),
+            lambda: inner.delete(StepFolder(STEP).attempt(part)),
+            lambda: inner.delete(StepFolder(part).attempt("o")),
             lambda: claim(inner, part, "o"),
             lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
             lambda: inner.exists(manifest_name(part)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import tempfile
@@ -204,9 +203,7 @@ def _trial(config: dict[str, Any]) -> None:
     session = Session.from_json(config["session"])
 
     def note(reason: Mapping[str, Any]) -> None:
-        Store.open(session.store).write(
-            f"steps/{session.steps[0]}/failures/{session.id}.json", json.dumps(dict(reason))
-        )
+        Store.open(session.store).fail(session.steps[0], session.id, reason)
 
     with Watchdog().watch(session.limit, note):
         run_session(session, config["scratch"])

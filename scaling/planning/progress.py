@@ -14,6 +14,7 @@ from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import placements
 from scaling.planning.speed import step_seconds
 from scaling.store.leases import Working, last_beats, working
+from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.sessions import read_sessions, spent_device_seconds
@@ -170,15 +171,14 @@ class Attempt:
 def attempts_of(store: Store, step: str) -> list[Attempt]:
     """Everybody who left files of a step, or works on it now."""
     sizes: Counter[str] = Counter()
-    start = len(store.path(f"steps/{step}/attempts")) + 1
-    for info in store.listing(f"steps/{step}/attempts", recursive=True):
+    attempts = StepFolder(step).attempts
+    for info in store.listing(attempts, recursive=True):
         if info.type == fs.FileType.File:
-            sizes[info.path[start:].partition("/")[0]] += info.size or 0
+            below = store.name_of(info).removeprefix(f"{attempts}/")
+            sizes[below.partition("/")[0]] += info.size or 0
     owners = tuple(last_beats(store, step))
     busy = {item.owner: item.progress for item in working(store, {step: owners})}
-    counts = (
-        store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
-    )
+    counts = store.counting_attempt(step)
     found = []
     for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):
         state = "counts" if owner == counts else "is at work" if owner in busy else "left behind"

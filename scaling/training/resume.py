@@ -19,6 +19,7 @@ from uuid import uuid4
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.store.cache import Cache, fetch
+from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
 # Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
@@ -47,7 +48,7 @@ def resume_point(
     step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
 ) -> ResumePoint:
     """The resume point of a step on this process group."""
-    name = f"steps/{step}/resume"
+    name = StepFolder(step).resume
     took: list[float] = []
 
     def save(fill: Callable[[Path], None], update: int) -> None:
