@@ -220,6 +220,18 @@ def test_prices_and_measured_speed_are_used() -> None:
     )
     with pytest.raises(ValueError, match="Unknown GPU in the price table 'h200-141'"):
         forecast(plan, {}, GPUS["h200-141"], {}, prices=mine)
+    paying = make_plan(Study(**{**STUDY.model_dump(), "dollars_per_device_hour": 0.5}))
+    own = forecast(paying, {}, gpu, {})
+    assert own.dollars(hours) == pytest.approx(0.5 * hours)
+    assert own.price_source == "The study's own price of a device:"
+    # A table that is given with the command says more than the file.
+    assert forecast(paying, {}, gpu, {}, prices=mine).dollars(1) == 2 * gpu.dollars_per_hour
+    elsewhere = make_plan(
+        Study(**{**STUDY.model_dump(), "dollars_per_device_hour": 0.5, "gpu": "l4-24"})
+    )
+    assert forecast(elsewhere, {}, gpu, {}).dollars(1) == gpu.dollars_per_hour
+    assert forecast(elsewhere, {}, None, {}).dollars(1) == 0.5
+    assert forecast(plan, {}, None, {}).dollars(1) is None
     twice = calibration(flops_per_second=2 * 0.2 * 989e12)
     fast = forecast(plan, {}, gpu, {"xlm-r-base": twice}).sizes[0]
     assert fast.device_hours == pytest.approx(hours / 2, rel=0.1)

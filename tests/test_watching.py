@@ -10,18 +10,23 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 from rich.console import Console
 
 from scaling.cli.live import show_live, status_lines
-from scaling.planning.progress import study_status
+from scaling.planning.progress import StatusReader, study_status
 from scaling.store.leases import claim, new_owner
 from scaling.store.logs import MOST_LINES, TailHandler, kept_log, log_lines
-from scaling.store.records import Cost, Provenance, StepRecord
-from scaling.store.stop import LOOK_SECONDS, StopRequest, ask_to_stop
-from scaling.store.store import Store
+from scaling.store.paths import StepFolder
+from scaling.store.records import Cost, EvalRow, Provenance, StepRecord
+from scaling.store.sessions import note_end, note_start, spent_device_seconds
+from scaling.store.stop import REQUEST_SECONDS, StopRequest, ask_to_stop
+from scaling.store.store import Store, pause_after
+from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
@@ -37,6 +42,7 @@ SMALL = {
     "gpu": "a100-80",
     "budget_dollars": 40,
 }
+ROWS = [EvalRow(language="en", split="test", metric="f1", n=10, value=0.5, chance=0.1)]
 LOG = logging.getLogger("scaling.test")
 
 
@@ -190,8 +196,8 @@ def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store
 def test_a_driver_obeys_requests_that_are_newer_than_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaling.store.stop.LOOK_SECONDS", 0.0)
-    assert LOOK_SECONDS > 0
+    monkeypatch.setattr("scaling.store.stop.REQUEST_SECONDS", 0.0)
+    assert REQUEST_SECONDS > 0
     path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
     before = StopRequest(store)
     assert before.how == ""
@@ -227,3 +233,62 @@ def test_money_is_counted_as_the_budget_counts_it(small: tuple[Path, Plan, Store
     status = study_status(plan, store)
     assert status.dollars == pytest.approx(2 * 1.9)
     assert "spent $3.80 of $40.00" in status_lines(status, plan.study.budget_dollars)
+
+
+def test_what_the_study_pays_is_the_price_in_every_sum(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    sums = {}
+    for price in (None, 0.5):
+        study = Study(**{**SMALL, "dollars_per_device_hour": price})
+        plan = make_plan(study)
+        *_, scoring = plan.steps
+        for step in plan.steps:
+            record = replace(record_of(plan, step), rows=ROWS if step == scoring else [])
+            store.write(StepFolder(step).record, record.to_json())
+        (row,) = tidy_rows(plan, store)
+        status = study_status(plan, store)
+        device_hours = spent_device_seconds([], store.records(plan.steps)) / 3600
+        assert device_hours == 8
+        assert row.dollars == pytest.approx(status.dollars)
+        sums[price] = status.dollars
+    assert sums == {None: pytest.approx(8 * 1.9), 0.5: pytest.approx(8 * 0.5)}
+
+
+def test_a_second_look_lists_once_and_reads_only_what_is_new(
+    small: tuple[Path, Plan, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plan, store = small
+    training, scoring = plan.steps
+    listed: list[str] = []
+    read: list[str] = []
+    listing, content = Store.listing, Store.read
+
+    def count_listing(self: Store, name: str, **options: bool) -> list[fs.FileInfo]:
+        listed.append(name)
+        return listing(self, name, **options)
+
+    def count_read(self: Store, name: str) -> bytes:
+        read.append(name)
+        return content(self, name)
+
+    store.write(StepFolder(training).record, record_of(plan, training).to_json())
+    for session, ended in (("ended", True), ("at-work", False)):
+        note_start(store, session, asked_at=time.time(), workers=1, steps=[training])
+        if ended:
+            note_end(store, session, 1)
+    reader = StatusReader(store)
+    before = reader.status(plan)
+    monkeypatch.setattr(Store, "listing", count_listing)
+    monkeypatch.setattr(Store, "read", count_read)
+    assert reader.status(plan) == before
+    assert sorted(listed) == ["sessions", "steps"]
+    assert read == ["sessions/at-work.json"]
+    store.write(StepFolder(scoring).record, record_of(plan, scoring).to_json())
+    assert sum(reader.status(plan).done.values()) == 2
+    assert read.count(StepFolder(scoring).record) == 1
+    assert StepFolder(training).record not in read
+
+
+def test_looking_takes_a_twentieth_of_the_time_at_most() -> None:
+    assert pause_after(0.01, 1.0) == 1.0
+    assert pause_after(3.0, 1.0) == 60.0

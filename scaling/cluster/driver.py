@@ -132,7 +132,7 @@ def run_plan(
         placements=chosen,
         price=price or 0.0,
         budget=plan.study.budget_dollars,
-        spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
+        spent=(price or 0.0) * spent_device_seconds(read_sessions(store).values(), records),
     )
     asked = StopRequest(store)
     stop = watch(queue)

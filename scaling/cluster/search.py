@@ -12,9 +12,9 @@ from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import Session
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.sessions import settle
+from scaling.store.sessions import note_end
 from scaling.store.stop import StopRequest
-from scaling.store.store import Scan, Store, failure_of
+from scaling.store.store import Scan, Store, failure_of, pause_after
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 
@@ -114,8 +114,8 @@ def make_search(
                 grow(queue, scan, expected)
                 drop_replaced(queue.plan, store, scan)
                 queue.look(queue.done_in(scan))
-                # A listing of a large store takes a while; it must not be what the driver does.
-                self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
+                after = time.monotonic()
+                self.look_at = after + pause_after(after - now, LOOK_SECONDS)
             if now >= self.nodes_at:
                 free_orphans()
                 queue.resize(capacity.nodes())
@@ -139,7 +139,7 @@ def make_search(
                 done,
                 time.monotonic(),
                 reason,
-                device_seconds=settle(store, session.id, session.workers),
+                device_seconds=note_end(store, session.id, session.workers),
             )
 
         def save(self, checkpoint_path: str) -> None:

@@ -393,6 +393,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def pause_after(took: float, least: float) -> float:
+    """Seconds until a store is looked at again, after a look that took so many.
+
+    At most a twentieth of the time goes into looking: a listing of a large store takes a while.
+    """
+    return max(least, 20 * took)
+
+
 def failure_of(store: Store, step: str) -> list[str]:
     """Why tries of a step ended, oldest first."""
     reasons = []
