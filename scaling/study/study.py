@@ -39,6 +39,8 @@ class Definitions(Spec):
 
 
 class Study(Spec):
+    """A study file: what is asked, and how it may be executed."""
+
     name: Name
     title: str = ""
     """Headline of the report."""
@@ -213,16 +215,20 @@ class Study(Spec):
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
+        """Every model by name, those that the study defines included."""
         return {**MODELS, **{model.name: model for model in self.define.models}}
 
     @property
     def all_tasks(self) -> dict[str, TaskSpec]:
+        """Every task by name, those that the study defines included."""
         return {**TASKS, **{task.name: task for task in self.define.tasks}}
 
     def model(self, name: str) -> ModelSpec:
+        """The model of this name; KeyError for an unknown one."""
         return self.all_models[name]
 
     def task(self, name: str) -> TaskSpec:
+        """The task of this name; KeyError for an unknown one."""
         return self.all_tasks[name]
 
     def arm_recipe(self, arm: Arm, task: str) -> Recipe:
@@ -230,6 +236,7 @@ class Study(Spec):
         return Recipe(**{**self.recipe(task).model_dump(), **arm.recipe})
 
     def arm(self, name: str) -> Arm:
+        """The arm of this name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     def table(self, name: str) -> dict[str, str]:
@@ -245,6 +252,7 @@ class Study(Spec):
         ]
 
     def recipe(self, task: str) -> Recipe:
+        """The recipe of a task. Phase ii of an arm puts the arm's own fields over it."""
         return recipe_for(
             self.task(task),
             self.recipes.get("default", {}),
@@ -310,8 +318,9 @@ def _unique(what: str, names: Iterable[Any]) -> None:
 
 
 def load_study(path: str | Path) -> Study:
-    """The study in a YAML file, or a named one (`demo`, `xtreme_r`); BadFile with file, line, field
-    and a hint.
+    """The study in a YAML file, or a shipped one (`demo`, `xtreme_r`).
+
+    BadFile with file, line, field and a hint.
     """
     candidate = Path(path)
     if not candidate.suffix and not candidate.exists() and (STUDIES / f"{path}.yaml").is_file():
