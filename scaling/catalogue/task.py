@@ -13,7 +13,9 @@ from scaling.spec import Commit, Name, Spec, UserError
 PAIRS_TOGETHER = 8
 
 
-Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
+KindName = Literal[
+    "classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"
+]
 
 
 Split = Literal["train", "dev", "test"]
@@ -21,7 +23,7 @@ Split = Literal["train", "dev", "test"]
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
 # step's identity.
-KIND_VERSIONS: dict[Kind, int] = {
+KIND_VERSIONS: dict[KindName, int] = {
     "classification": 1,
     "multiple_choice": 1,
     "tagging": 1,
@@ -64,7 +66,7 @@ class TaskSpec(Spec):
     """Data, a kind and a metric. Intermediate and target are roles that a study gives it."""
 
     name: Name
-    kind: Kind
+    kind: KindName
     data: tuple[DataRef, ...] = ()
     labels: tuple[str, ...] = ()
     """Class or tag names, in the order of the head's outputs."""

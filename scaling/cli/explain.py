@@ -10,7 +10,9 @@ from scaling.spec import known
 
 @app.command()
 def explain(study: StudyArgument, step: str, store: StoreOption = "") -> None:
-    """One step: what it is made from, why it is pending or runs again, its tries and failures."""
+    """One step: what it is made from, why it is pending or runs again, its attempts, why they
+    failed.
+    """
     from scaling.planning.progress import attempts_of, why_pending
     from scaling.store.logs import log_lines
     from scaling.store.store import failure_of

@@ -22,7 +22,9 @@ from scaling.study.steps import Plan
 
 
 class Watcher(threading.Thread):
-    """Shows a run while it goes on: bars on a terminal, a line now and then elsewhere."""
+    """Shows a run while it goes on: a bar per model on a terminal, a line now and then
+    elsewhere.
+    """
 
     def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
         super().__init__(name="watcher", daemon=True)
@@ -36,12 +38,10 @@ class Watcher(threading.Thread):
         return self.queue.plan
 
     def stop(self) -> None:
-        """Ends the thread, after the look that it is at."""
         self.done.set()
         self.join()
 
     def run(self) -> None:
-        """The thread: looks and shows until it is stopped."""
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=4, transient=True) as live:
                 self._repeat(1.0, lambda status: live.update(self._bars(status)))
@@ -80,7 +80,9 @@ class Watcher(threading.Thread):
 
 
 def status_table(plan: Plan, status: Status) -> Table:
-    """Model × phase: done / all; steps at work, collapsed runs, failed tries of open steps."""
+    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not
+    done.
+    """
     table = Table(
         title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
     )
@@ -120,14 +122,7 @@ def status_group(plan: Plan, status: Status) -> Group:
 
 
 def show_live(plan: Plan, store: Store, console: Console, every_seconds: float = 2.0) -> None:
-    """The status until nothing is pending, or until Ctrl-C.
-
-    Args:
-        plan: of the study.
-        store: where its steps lie.
-        console: that it is shown on.
-        every_seconds: between two looks.
-    """
+    """The status until nothing is pending, or until Ctrl-C."""
     records: dict[str, StepRecord] = {}
     with (
         suppress(KeyboardInterrupt),
@@ -142,14 +137,15 @@ def show_live(plan: Plan, store: Store, console: Console, every_seconds: float =
 
 
 def fresh_status(plan: Plan, store: Store, records: dict[str, StepRecord]) -> Status:
-    """The status now. `records` keeps what was read: a record never changes but for its attempt."""
+    """The status now; `records` keeps what was read, since a record never changes but for its
+    attempt.
+    """
     new = [step for step in store.scan().done - records.keys() if step in plan.steps]
     records.update(store.records(new))
     return study_status(plan, store, records=records)
 
 
 def status_lines(status: Status, budget: float | None = None) -> list[str]:
-    """What is at work, the time left, where time went, dollars, and the store's size."""
     seconds = status.seconds
     lines = []
     for item in status.working:

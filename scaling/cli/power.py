@@ -28,7 +28,9 @@ def power(
     ] = None,
     gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
 ) -> None:
-    """Before paying: what so many seeds can detect, and where one more seed pays most."""
+    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more
+    pays most.
+    """
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
     from analysis.results import analyse
@@ -82,15 +84,8 @@ def power(
 def power_table(
     grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str
 ) -> Table:
-    """Seeds → detectable slope and the chance to affirm that nothing changes.
-
-    Low-resource languages, pooled.
-
-    Args:
-        grid: one row for each number of seeds, from `planned_grid`.
-        name: of the study.
-        shape: what is pooled → how many of it.
-        source: where the variances come from.
+    """Seeds → detectable slope and the chance to affirm that nothing changes; low-resource
+    languages, pooled.
     """
     over = ", ".join(f"{count} {what}" for what, count in shape.items())
     table = Table(title=f"{name}: what seeds can see ({over}; {source})")
