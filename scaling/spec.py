@@ -64,8 +64,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
-    """(content, line of every key and item). BadFile for broken YAML and for a key that is there
-    twice.
+    """(content, line of every key and item) of a YAML text.
+
+    BadFile for broken YAML and for a key that is there twice.
     """
     if len(text) > MOST_BYTES:
         raise BadFile(f"{name}: {len(text):,} characters; {MOST_BYTES:,} are the most")
@@ -148,7 +149,14 @@ def _walk(annotation: Any) -> list[Any]:
 
 
 def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) -> M:
-    """`content` as a `model`; BadFile with one line per fault otherwise."""
+    """`content` as a `model`; BadFile with one line per fault otherwise.
+
+    Args:
+        model: what the content must be.
+        content: as `parse` gives it.
+        lines: line of every key and item, as `parse` gives them.
+        name: of the file, for messages.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -202,6 +210,7 @@ _COMMIT = r"^[0-9a-f]{40}$"
 
 
 def is_commit(text: str) -> bool:
+    """Whether a text is a commit of 40 hex digits: a branch or a tag would move."""
     return re.fullmatch(_COMMIT, text) is not None
 
 
@@ -318,7 +327,7 @@ def did_you_mean(value: str, valid: Iterable[str]) -> str:
 
 
 def known(what: str, value: str, valid: Iterable[str]) -> str:
-    """`value` if it is one of `valid`; ValueError naming the nearest ones otherwise."""
+    """`value` if it is one of `valid`; UserError naming the nearest ones otherwise."""
     valid = list(valid)
     if value not in valid:
         raise UserError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")

@@ -16,7 +16,7 @@ from scaling.catalogue.readers import (
     DEFECTS,
     PACKAGE_READERS,
     READER_KINDS,
-    Kind,
+    KindName,
     option_fault,
     options_of,
 )
@@ -41,7 +41,7 @@ def check_languages(path: tuple[str | int, ...], codes: Collection[str]) -> None
             raise FieldError((*path, at), str(error)) from error
 
 
-def check_metric(metric: str, kind: Kind, languages: Sequence[str]) -> None:
+def check_metric(metric: str, kind: KindName, languages: Sequence[str]) -> None:
     """A metric that exists, scores this kind, and knows the languages."""
     check_known(("metric",), "metric", metric, METRIC_KINDS)
     if kind not in METRIC_KINDS[metric]:
@@ -57,7 +57,7 @@ def check_metric(metric: str, kind: Kind, languages: Sequence[str]) -> None:
         )
 
 
-def check_labels(labels: Sequence[str], kind: Kind, metric: str) -> None:
+def check_labels(labels: Sequence[str], kind: KindName, metric: str) -> None:
     """At least two labels where there are any; of `span_f1` bare tags, or a scheme of entities.
 
     The scorer reads the first letter of a tag. Beside `O` a bare `ORG` would be outside, and
@@ -95,7 +95,7 @@ def check_source(
     reader: str,
     source: str,
     files: Mapping[str, Sequence[str]],
-    kind: Kind,
+    kind: KindName,
 ) -> None:
     """A reader that exists, makes rows of this kind, and has files to read."""
     check_known((*path, "reader"), "reader", reader, READER_KINDS)
@@ -129,7 +129,7 @@ def check_source(
 def check_options(
     path: tuple[str | int, ...],
     reader: str,
-    kind: Kind,
+    kind: KindName,
     options: Mapping[str, Any],
     labels: Sequence[str],
 ) -> None:
@@ -217,7 +217,7 @@ class Trained(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> KindName: ...
     @property
     def labels(self) -> tuple[str, ...]: ...
     @property

@@ -6,9 +6,9 @@ example, looks at its first tag alone.
 
 from __future__ import annotations
 
-from scaling.catalogue.readers import Kind
+from scaling.catalogue.readers import KindName
 
-METRIC_KINDS: dict[str, tuple[Kind, ...]] = {
+METRIC_KINDS: dict[str, tuple[KindName, ...]] = {
     "accuracy": ("classification", "multiple_choice", "retrieval"),
     "span_f1": ("tagging",),
     "tag_f1": ("tagging", "masked_lm"),

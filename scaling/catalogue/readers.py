@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 from scaling.spec import did_you_mean
 
-Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
+KindName = Literal[
+    "classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"
+]
 
 Form = Literal["text", "texts", "text or texts", "integer", "share", "flag", "map"]
 
@@ -74,7 +76,7 @@ _ANSWERS: dict[str, Option] = {
     "context": NEEDED,
     "question": NEEDED,
 }
-RECORDS: dict[Kind, dict[str, Option]] = {
+RECORDS: dict[KindName, dict[str, Option]] = {
     "classification": {**_RECORD, **_LABELS, "text_a": NEEDED, "text_b": TEXT, "label": NEEDED},
     "multiple_choice": {
         **_RECORD,
@@ -104,7 +106,7 @@ _TABLE: dict[str, Option] = {
 }
 _SQUAD: dict[str, Option] = {"unanswerable": FLAG, "id_prefix": TEXT, "held_out": FLAG}
 
-READER_KINDS: Mapping[str, Mapping[Kind, Mapping[str, Option]]] = {
+READER_KINDS: Mapping[str, Mapping[KindName, Mapping[str, Option]]] = {
     "bucc": {"retrieval": {}},
     "ccg_auto": {"tagging": {"other": TEXT}},
     "conll": {
@@ -154,7 +156,7 @@ PACKAGE_READERS = ("django_messages", "pycountry_names")
 """Readers of Python packages, not of files."""
 
 
-def options_of(reader: str, kind: Kind) -> dict[str, Option]:
+def options_of(reader: str, kind: KindName) -> dict[str, Option]:
     """All options of a reader that makes rows of this kind, by name."""
     return {**SHARED, **READER_KINDS[reader][kind]}
 

@@ -15,7 +15,7 @@ from scaling.catalogue.definition import (
     check_options,
     check_source,
 )
-from scaling.catalogue.readers import Kind
+from scaling.catalogue.readers import KindName
 from scaling.spec import Commit, Name, Spec, UserError
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
@@ -30,7 +30,7 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 # step's identity.
 # 2: names of special tokens in a text are text; retrieval: equal passages are no negatives, chance
 # by the number of right candidates; span_qa: answers shed marks without width at their ends.
-KIND_VERSIONS: dict[Kind, int] = {
+KIND_VERSIONS: dict[KindName, int] = {
     "classification": 2,
     "multiple_choice": 2,
     "tagging": 2,
@@ -70,10 +70,13 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
-    """Data, kind and metric; checked whole when a study is read (definition.py)."""
+    """Data, a kind and a metric. Intermediate and target are roles that a study gives it.
+
+    Checked whole when a study is read (definition.py).
+    """
 
     name: Name
-    kind: Kind
+    kind: KindName
     data: tuple[DataRef, ...] = ()
     labels: tuple[str, ...] = ()
     """Class or tag names, in the order of the head's outputs."""
@@ -121,13 +124,12 @@ class TaskSpec(Spec):
 
     @property
     def has_dev(self) -> bool:
-        """Whether training on it is judged on English dev data; text in other languages alone is
-        not.
-        """
+        """Whether training on it is judged on English dev data: not if it has no English at all."""
         return "en" in self.train_languages
 
     @property
     def trains_on(self) -> tuple[str, ...]:
+        """The tasks whose English data trains this one, in sequence; () if nothing is trained."""
         return (self.name,) if self.train_on is None else self.train_on
 
 
@@ -141,9 +143,7 @@ def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
 
 
 def check_pairs(task: str, batch: int, workers: int) -> None:
-    """ValueError unless a global batch of pairs is whole groups, and at least one for each
-    worker.
-    """
+    """UserError unless a global batch of pairs is whole groups, at least one for each worker."""
     group = min(PAIRS_TOGETHER, batch)
     if batch % group:
         raise UserError(

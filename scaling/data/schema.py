@@ -127,9 +127,7 @@ class ReadRequest:
     """Our code."""
     split: str
     files: Sequence[Path]
-    """Existing files, in the order of the patterns in DataRef.files; for packages, [the package's
-    folder].
-    """
+    """Existing files, in the order of DataRef.files; of a package its folder alone."""
     upstream_code: str
     """The language's code in the upstream files."""
     options: Mapping[str, Any]
@@ -137,18 +135,13 @@ class ReadRequest:
     labels: Sequence[str]
     """TaskSpec.labels."""
     defects: list[str] = field(default_factory=list)
-    """Faults of the upstream data that the task accepts by name; the reader appends, staging counts
-    and lists them.
-    """
+    """Faults of the data that the task accepts; the reader appends, staging counts them."""
     counts: Counter[str] = field(default_factory=Counter)
-    """What is no fault and still worth a line in the manifest: choices that are not there, answers
-    across sentences.
-    """
+    """No fault, and worth a line: choices that are not there, answers across sentences."""
 
 
 class Reader(Protocol):
-    """One raw format → rows of a kind's schema, in file order. Raises BadData naming file and
-    line.
-    """
+    """One raw format → rows of a kind's schema, in file order."""
 
-    def __call__(self, request: ReadRequest, /) -> Iterator[Row]: ...
+    def __call__(self, request: ReadRequest, /) -> Iterator[Row]:
+        """The rows; BadData names file and line."""

@@ -22,7 +22,14 @@ MOST_DEFECTS = 0.02
 
 
 def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
-    """Raise BadData, or record the defect where the task accepts it."""
+    """Raise BadData, or record the defect where the task accepts it.
+
+    Args:
+        request: Its options list the defects that are accepted.
+        name: A key of `DEFECTS`.
+        place: `file:line`.
+        message: What is wrong.
+    """
     count_defect(name, place, message, request.options.get("accept", ()), request.defects)
 
 
@@ -66,11 +73,10 @@ def filled(template: str, request: ReadRequest) -> str:
 
 @contextmanager
 def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
-    r"""UTF-8 text, decompressed (.gz, .tar.gz of one file), without a byte order mark; lines end at
-    \n only.
+    r"""UTF-8 text of a file, unpacked if it is .gz or .tar.gz, without a byte order mark.
 
-    str.splitlines and universal newlines would split at the line separators that real sentences
-    contain.
+    An archive has one file. Lines end at `\n` only: str.splitlines and universal newlines would
+    split at the line separators that real sentences contain.
     """
     with _open_bytes(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
@@ -201,8 +207,9 @@ def only_file(request: ReadRequest, count: int = 1) -> tuple[Path, ...]:
 
 
 def numbered(request: ReadRequest, file: int, row: int) -> str:
-    """The id of a row that has none upstream: the source's `name`, its file's number (of several),
-    its number.
+    """The id of a row that has none: the source's `name`, its file's number, its own number.
+
+    A single file is not numbered.
     """
     parts = [request.options.get("name"), None if len(request.files) == 1 else file, row]
     return "-".join(str(part) for part in parts if part is not None)
