@@ -44,16 +44,18 @@ h200-141 139.8 989 3.8 8 2048
 
 
 def _parse(table: str) -> dict[str, GpuSpec]:
-    fields = (
-        "name",
-        "memory_gib",
-        "bf16_tflops",
-        "dollars_per_hour",
-        "devices_per_node",
-        "host_gib",
-    )
-    rows = [dict(zip(fields, line.split(), strict=True)) for line in table.strip().splitlines()]
-    return {row["name"]: GpuSpec.model_validate(row) for row in rows}
+    found = {}
+    for line in table.strip().splitlines():
+        name, memory, tflops, dollars, devices, host = line.split()
+        found[name] = GpuSpec(
+            name=name,
+            memory_gib=float(memory),
+            bf16_tflops=float(tflops),
+            dollars_per_hour=float(dollars),
+            devices_per_node=int(devices),
+            host_gib=float(host),
+        )
+    return found
 
 
 GPUS: dict[str, GpuSpec] = _parse(_TABLE)
