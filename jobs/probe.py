@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-LINE = "SCALING-PROBE "
+from scaling.cluster.ray_private import PROBE_LINE, node_groups
+
 ANSWER_SECONDS = 120
 
 
@@ -52,14 +53,10 @@ def _try_store(uri: str, mark: str, node: str) -> str:
 
 
 def _types() -> list[dict[str, Any]]:
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    groups = config.node_group_configs if config is not None else ()
     return [
-        {"name": group.name, "resources": dict(group.resources), "count": group.max_count}
-        for group in groups
-        if group.max_count
+        {"name": group.name, "resources": dict(group.resources), "count": group.most}
+        for group in node_groups()
+        if group.most
     ]
 
 
@@ -86,7 +83,7 @@ def main() -> None:
         found = ray.get(reference) if reference in ready else silent
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         nodes.append({"name": name, "resources": node["Resources"], **found})
-    print(LINE + json.dumps({"nodes": nodes, "types": _types()}), flush=True)
+    print(PROBE_LINE + json.dumps({"nodes": nodes, "types": _types()}), flush=True)
 
 
 if __name__ == "__main__":

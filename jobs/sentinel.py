@@ -10,8 +10,8 @@ save a resume point.
 
 AWS: IMDSv2 (docs.aws.amazon.com: "Spot Instance interruption notices", 120 s). GCP:
 `instance/preempted` (30 s) and `instance/maintenance-event`, on which GPU machines are stopped
-(cloud.google.com: "Handle GPU host maintenance"). Standard library and ray only: the file is copied
-alone to every node.
+(cloud.google.com: "Handle GPU host maintenance"). Needs ray and scaling/cluster/ray_private.py
+beside jobs/, nothing else.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scaling.cluster.ray_private import living_nodes
 
 AWS = "http://169.254.169.254"
 GCP = "http://metadata.google.internal"
@@ -138,21 +143,17 @@ def own_node(address: str) -> str:
     one.
     """
     import ray
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-    here, client = ray.util.get_node_ip_address(), GcsClient(address=address)
+    here, ask = ray.util.get_node_ip_address(), living_nodes(address)
     until = time.monotonic() + REGISTER_SECONDS
     while True:
-        nodes = client.get_all_node_info()
-        alive = {
-            key.hex(): node.node_manager_address for key, node in nodes.items() if node.state == 0
-        }
-        found = [key for key, place in alive.items() if place == here]
-        if len(found) == 1:
-            return str(found[0])
-        if found or time.monotonic() > until:
+        alive = ask()
+        ours = [node for node, place in alive.items() if place == here]
+        if len(ours) == 1:
+            return ours[0]
+        if ours or time.monotonic() > until:
             raise LookupError(
-                f"{len(found)} living Ray nodes on {here}, all are {alive}; give --node-id"
+                f"{len(ours)} living Ray nodes on {here}, all are {alive}; give --node-id"
             )
         time.sleep(1)
 

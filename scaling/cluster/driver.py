@@ -15,6 +15,7 @@ from typing import Any
 from scaling.catalogue.hardware import get_gpu
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.nodes import capacity_of, check_gangs
+from scaling.cluster.ray_private import ensure_token
 from scaling.cluster.search import Expected, make_search, make_stopper
 from scaling.cluster.session import Session, quiet, run_session
 from scaling.planning.calibration import measured_on, read_calibrations
@@ -78,9 +79,7 @@ def _ensure_token() -> None:
     """A token of this user, made once: nothing that we start may answer a stranger."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
-    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
-
-    ensure_token_if_auth_enabled(create_token_if_missing=True)
+    ensure_token()
 
 
 def run_plan(

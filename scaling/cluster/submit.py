@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.cluster.check import ClusterError, Findings, complaints, wanted_versions
+from scaling.cluster.ray_private import PROBE_LINE, uploaded_files
 from scaling.store.store import Store
 from scaling.study.study import STUDIES, Study
 
@@ -37,8 +38,6 @@ EXCLUDES = (
 )
 UPLOAD_LIMIT_BYTES = 100 * 2**20
 PROBE_SECONDS = 300
-# The line that jobs/probe.py prints.
-PROBE_LINE = "SCALING-PROBE "
 ENTRY = "jobs/run_study.py"
 
 
@@ -96,20 +95,14 @@ def submit(
 
 
 def upload_of(folder: Path) -> dict[str, int]:
-    """Relative name → bytes of everything that Ray would upload. ClusterError with the largest
-    folders if too much.
+    """Relative name → bytes of all that Ray would upload.
+
+    ClusterError with the largest folders if that is too much.
     """
-    from ray._private.runtime_env import packaging
-
-    files: dict[str, int] = {}
-
-    def count(path: Path) -> None:
-        if path.is_file():
-            files[path.relative_to(folder).as_posix()] = path.stat().st_size
-
-    packaging._dir_travel(
-        folder, [packaging._get_excludes(folder, list(EXCLUDES))], count, include_gitignore=True
-    )
+    files = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in uploaded_files(folder, EXCLUDES)
+    }
     total = sum(files.values())
     if total > UPLOAD_LIMIT_BYTES:
         by_top: Counter[str] = Counter()
