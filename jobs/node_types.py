@@ -1,5 +1,4 @@
-"""Tells Ray which nodes its autoscaler may add, so that a study can be planned for nodes that are
-not there yet.
+"""Tells Ray which nodes its autoscaler may add, for a study that needs nodes not there yet.
 
     python jobs/node_types.py FILE --address HEAD:6379
 

@@ -1,5 +1,4 @@
-"""Watches a spot machine for its provider's notice, and drains its Ray node with the deadline. One
-per node.
+"""Watches a spot machine for its provider's notice, and drains its Ray node. One per node.
 
     python sentinel.py aws --address HEAD:6379 &
     python sentinel.py now --seconds 110 --address HEAD:6379     (a pod that is about to be ended)
@@ -47,14 +46,17 @@ _TOKEN_SECONDS = 21600
 
 @dataclass(frozen=True)
 class Notice:
+    """That this machine goes away."""
+
     why: str
     seconds: int
     """Until the machine is gone."""
 
 
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
-    """The answer's text; None for 404, which means that there is no notice. OSError where nobody
-    answers.
+    """The answer's text; None for 404, which means that there is no notice.
+
+    OSError where nobody answers.
     """
     try:
         with urllib.request.urlopen(
@@ -68,8 +70,9 @@ def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
 
 
 class Aws:
-    """IMDSv2: a session token first, then the notice; rebalance recommendations are notices only if
-    wanted.
+    """AWS's metadata server, IMDSv2: a session token first, then the notice.
+
+    Rebalance recommendations are notices only if that is asked for.
     """
 
     def __init__(self, base: str = AWS, *, rebalance: bool = False) -> None:
@@ -90,6 +93,7 @@ class Aws:
             raise
 
     def notice(self) -> Notice | None:
+        """The notice, if there is one."""
         found = self._get("spot/instance-action")
         if found is not None:
             action = json.loads(found)
@@ -104,6 +108,8 @@ class Aws:
 
 
 class Gcp:
+    """GCP's metadata server."""
+
     def __init__(self, base: str = GCP) -> None:
         self.base = base
 
@@ -112,6 +118,7 @@ class Gcp:
         return (_ask(url, {"Metadata-Flavor": "Google"}) or "").strip()
 
     def notice(self) -> Notice | None:
+        """The notice, if there is one."""
         if self._get("preempted") == "TRUE":
             return Notice("GCP preempts this machine", GCP_PREEMPTED_SECONDS)
         if self._get("maintenance-event") == "TERMINATE_ON_HOST_MAINTENANCE":
@@ -120,9 +127,7 @@ class Gcp:
 
 
 def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
-    """The first notice. A metadata server that does not answer is asked again: it is not a
-    notice.
-    """
+    """The first notice. A metadata server that does not answer is asked again."""
     quiet = False
     while True:
         try:
@@ -139,9 +144,7 @@ def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
 
 
 def own_node(address: str) -> str:
-    """Hex id of the living Ray node on this machine. LookupError if there is none, or more than
-    one.
-    """
+    """Hex id of the living Ray node on this machine; LookupError unless there is exactly one."""
     import ray
 
     here, ask = ray.util.get_node_ip_address(), living_nodes(address)
@@ -180,6 +183,7 @@ def drain(address: str, node: str, notice: Notice) -> None:
 
 
 def main() -> None:
+    """Watch, then drain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("provider", choices=["aws", "gcp", "now"])
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")

@@ -1,5 +1,6 @@
-"""What a cluster is and whether it can run a study: from the findings of `jobs/probe.py`, without
-ray.
+"""What a cluster is and whether it can run a study, by the findings of `jobs/probe.py`.
+
+Needs no ray.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.catalogue.hardware import get_gpu
-from scaling.planning.placement import check_fit, fewer, largest_gangs, placements
+from scaling.planning.placement import check_fit, gangs_too_large, placements
 from scaling.spec import UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
@@ -24,9 +25,7 @@ OLDEST_PYTHON = (3, 11)
 
 
 class ClusterError(UserError):
-    """The cluster cannot run the study as asked; the message says what is missing and what to
-    do.
-    """
+    """The cluster cannot run the study as asked; says what is missing and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +58,15 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
+    """What `jobs/probe.py` found."""
+
     nodes: tuple[Node, ...]
     types: tuple[NodeType, ...]
-    """What the autoscaler may start; () without an autoscaler, or where it does not say (see
-    jobs/node_types.py).
-    """
+    """What the autoscaler may start; () without one, or if it does not say (jobs/node_types.py)."""
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Findings:
+        """The findings in the probe's line."""
         return Findings(
             nodes=tuple(Node(**node) for node in raw["nodes"]),
             types=tuple(NodeType(**kind) for kind in raw["types"]),
@@ -82,9 +82,7 @@ class Findings:
 
     @property
     def unseen(self) -> tuple[NodeType, ...]:
-        """Types of which no node is alive, so that nobody could look at its versions and its
-        store.
-        """
+        """Types of which no node is alive: nobody could look at their versions and store."""
 
         def like(node: Node, kind: NodeType) -> bool:
             return all(
@@ -107,7 +105,14 @@ def wanted_versions(pyproject: Path) -> dict[str, str]:
 def complaints(
     findings: Findings, study: Study, wanted: Mapping[str, str], store: str
 ) -> list[str]:
-    """Everything that speaks against running the study there; [] if nothing does."""
+    """Everything that speaks against running the study there; [] if nothing does.
+
+    Args:
+        findings: What the probe found.
+        study: What is to run.
+        wanted: Distribution → version.
+        store: URI of the study's store.
+    """
     return [
         *_version_complaints(findings.nodes, wanted),
         *_store_complaints(findings.nodes, store),
@@ -182,20 +187,8 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     except UserError as error:
         return [str(error)]
     bundle = {"GPU": 1.0, "CPU": 1.0} if has_gpus else {"CPU": 1.0}
-    what = "GPUs" if has_gpus else "CPUs"
-    places = sum(kind.holds(bundle) for kind in room)
-    most = min(places, study.max_devices) if study.max_devices else places
-    return [
-        f"{model} needs {gang} {what} at once and the cluster can hold {most}"
-        + (
-            f" (max_devices is {study.max_devices})"
-            if study.max_devices and study.max_devices < places
-            else ""
-        )
-        + f"; there is {have}; {fewer(most)}"
-        for model, gang in largest_gangs(plan, chosen).items()
-        if gang > most
-    ]
+    devices = sum(node_type.holds(bundle) for node_type in room)
+    return gangs_too_large(plan, chosen, devices, "GPU" if has_gpus else "CPU", have)
 
 
 def _devices(kind: NodeType) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.ray_private import node_groups
-from scaling.planning.placement import fewer, largest_gangs
+from scaling.planning.placement import gangs_too_large
 from scaling.spec import UserError
 from scaling.study.steps import Plan
 from scaling.study.study import Study
@@ -19,8 +19,9 @@ UNLIMITED = 256
 
 @dataclass
 class Capacity:
-    """Devices by node, in an order that stays while nodes come and go: sessions remember their node
-    by number.
+    """Devices by node, in an order that stays while nodes come and go.
+
+    Sessions remember their node by its number.
     """
 
     kind: str
@@ -71,16 +72,14 @@ def capacity_of(study: Study, resources: Mapping[str, float]) -> Capacity:
 def check_gangs(
     plan: Plan, chosen: Mapping[str, Placement], nodes: list[int], capacity: Capacity
 ) -> None:
-    """ValueError if the cluster can never hold a gang of the plan."""
-    total = min(sum(nodes), capacity.most) if capacity.most else sum(nodes)
-    for model, gang in largest_gangs(plan, chosen).items():
-        if gang > total:
-            raise UserError(
-                f"{model} needs {gang} {capacity.kind}s at once; the cluster has {total}"
-                + (
-                    f" (max_devices is {capacity.most})"
-                    if capacity.most and capacity.most < sum(nodes)
-                    else ""
-                )
-                + f"; {fewer(total)}"
-            )
+    """UserError if the cluster can never hold a gang of the plan.
+
+    Args:
+        plan: What is to run.
+        chosen: Placements by step.
+        nodes: Devices of each node.
+        capacity: Whose nodes these are.
+    """
+    wrong = gangs_too_large(plan, chosen, sum(nodes), capacity.kind)
+    if wrong:
+        raise UserError("\n".join(wrong))

@@ -1,6 +1,4 @@
-"""`scaling submit`: look at a cluster first, refuse with a reason, then hand the study to Ray's job
-server.
-"""
+"""`scaling submit`: look at a cluster, then refuse with reasons or give it the study."""
 
 from __future__ import annotations
 
@@ -43,6 +41,8 @@ ENTRY = "jobs/run_study.py"
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
+    """A study that was given to a cluster."""
+
     job: str
     address: str
     num_bytes: int
@@ -60,8 +60,19 @@ def submit(
     allow_open: bool,
     say: Callable[[str], None],
 ) -> Submission:
-    """Check everything, then submit. ClusterError lists what speaks against it; nothing was started
-    then.
+    """Check everything, then submit.
+
+    ClusterError lists what speaks against it; nothing was started then.
+
+    Args:
+        study_file: What the user gave: a path, or the name of a shipped study.
+        study: The study in it.
+        store: Its store, as this machine and the cluster see it.
+        address: URL of the Ray dashboard.
+        folder: Checkout to upload.
+        source: Folder with raw data and models, as the cluster's head sees it.
+        allow_open: Accept a dashboard that asks for no token.
+        say: Told what is checked.
     """
     import ray
 
@@ -142,8 +153,9 @@ def _seen_there(study_file: str, folder: Path, upload: Mapping[str, int]) -> str
 
 
 def check_authentication(address: str, *, allow_open: bool) -> None:
-    """ClusterError if nobody answers, or if a stranger without a token is let in: a job is
-    arbitrary code.
+    """ClusterError if nobody answers, or if a stranger without a token is let in.
+
+    A job is arbitrary code.
     """
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/api/jobs/", timeout=15) as answer:
@@ -168,9 +180,7 @@ def check_authentication(address: str, *, allow_open: bool) -> None:
 
 
 def connect(address: str) -> Any:
-    """A client of the job server. ClusterError if the token of this machine is not the
-    cluster's.
-    """
+    """A client of the job server; ClusterError if this machine's token is not the cluster's."""
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -210,7 +220,14 @@ def _next_id(client: Any, study: str) -> str:
 
 
 def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> Findings:
-    """Run jobs/probe.py there. ClusterError with the end of its log if it cannot say anything."""
+    """Run jobs/probe.py there. ClusterError with the end of its log if it cannot say anything.
+
+    Args:
+        client: Of the job server.
+        job: Id of the job that is to follow.
+        store: Where this machine leaves a mark that the nodes must see.
+        runtime_env: What the job is uploaded with.
+    """
     mark = f"probe/{uuid.uuid4().hex[:12]}"
     name = f"{job}-{mark.replace('/', '-')}"
     store.write(f"{mark}/submitter", "")

@@ -1,5 +1,6 @@
-"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No
-torch, no ray.
+"""What a whole study takes, before anything is paid for: fit, hours, dollars, files, makespan.
+
+Needs neither torch nor ray.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class SizeForecast:
 
     model: str
     layouts: Mapping[str, tuple[str, ...]]
-    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits
-    nowhere.
+    """How trainings are placed → the tasks that are, the most tasks first.
+
+    Empty if the size fits nowhere.
     """
     problem: str
     """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
@@ -65,6 +67,8 @@ class SizeForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
+    """What a study takes, by size and in all."""
+
     sizes: tuple[SizeForecast, ...]
     gpu: GpuSpec | None
     dollars_per_hour: float | None

@@ -26,9 +26,7 @@ MASKED_SHARE = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a training asks of its devices. Trainings of one model with equal demands are placed
-    alike.
-    """
+    """What a training asks of its devices. Equal demands of one model are placed alike."""
 
     batch: int
     max_length: int
@@ -39,9 +37,7 @@ class Demand:
     texts: int = 1
     """Sequences of an example."""
     together: int = 1
-    """Examples that share a pass whatever the micro-batch: pairs that are each other's
-    negatives.
-    """
+    """Examples that share a pass whatever the micro-batch, as pairs are each other's negatives."""
 
     @property
     def least(self) -> int:
@@ -49,9 +45,7 @@ class Demand:
         return self.together * self.texts
 
     def divides(self, workers: int) -> bool:
-        """Whether every worker gets as many whole groups of examples as any other, and one at
-        least.
-        """
+        """Whether every worker gets the same number of whole groups of examples, one at least."""
         return self.batch % workers == 0 and self.batch // self.together % workers == 0
 
     def sequences(self, placement: Placement) -> int:
@@ -93,11 +87,19 @@ class Memory:
 
     @property
     def total(self) -> float:
+        """All of the device's parts."""
         return float(sum(getattr(self, part.name) for part in fields(self) if part.name != "host"))
 
 
 def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool = True) -> Memory:
-    """Predicted peak of one worker."""
+    """Predicted peak of one worker.
+
+    Args:
+        model: Whose parameters.
+        demand: What the training asks for.
+        placement: How it is laid out.
+        gpu: Whether the device is a GPU; False for a CPU worker.
+    """
     tokens = demand.sequences(placement) * demand.max_length
     size = 2.0 if demand.precision == "bf16" else 4.0
     params, embedding, workers = (

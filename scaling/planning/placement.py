@@ -1,5 +1,4 @@
-"""Where every step runs: what the study file says, else the cheapest that fits, with few gang sizes
-per model.
+"""Where every step runs: what the study file says, else the cheapest placement that fits.
 
 A placement belongs to a step, by what its own recipe demands: one task with long sequences and a
 small batch must not decide for all others. But steps run in sessions of one gang size, so a model
@@ -26,8 +25,9 @@ LEAVING = 1.25
 
 
 def placements(plan: Plan, gpu: GpuSpec | None) -> dict[str, Placement]:
-    """By step. ValueError if some step fits nowhere; what a study file says is not checked
-    (`check_fit` does).
+    """Placement by step; UserError if some step fits nowhere.
+
+    What a study file says is not checked here (`check_fit` does).
     """
     return {
         step: one
@@ -71,12 +71,11 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
 def usual_gang(
     tasks: Mapping[Demand, int], options: Mapping[Demand, Mapping[int, Placement]]
 ) -> int:
-    """The gang size at which all tasks together lose least against each at its own best; of equals,
-    the smallest.
+    """The gang size at which all tasks together lose least against each at its own best.
 
-    A task that does not fit there runs at its own best, and counts `LEAVING`. `tasks`: how many
-    have a demand; tasks and not steps, or the re-run of a collapsed training could move the rest of
-    a study.
+    Of equals, the smallest. A task that does not fit there runs at its own best, and counts
+    `LEAVING`. `tasks` says how many have a demand. It counts tasks and not steps, or the re-run of
+    a collapsed training could move the rest of a study.
     """
 
     def loss(demand: Demand, gang: int) -> float:
@@ -142,9 +141,7 @@ def _label(step: Step) -> str:
 
 
 def layouts(plan: Plan, name: str, chosen: Mapping[str, Placement]) -> dict[str, tuple[str, ...]]:
-    """`4 × ZeRO-3, micro 8 to 16` → the tasks that are placed so, for one model; the most tasks
-    first.
-    """
+    """`4 × ZeRO-3, micro 8 to 16` → the tasks of a model that are placed so, the most first."""
     groups: dict[Any, set[tuple[str, int]]] = {}
     for step in _deciding(step for step in plan.steps.values() if step.model == name):
         one = chosen[step.id]
@@ -162,8 +159,13 @@ def layouts(plan: Plan, name: str, chosen: Mapping[str, Placement]) -> dict[str,
 def fullest(
     plan: Plan, name: str, chosen: Mapping[str, Placement], *, gpu: bool = True
 ) -> tuple[str, Demand, Placement] | None:
-    """(task, demand, placement) of the model's training that fills a device most; None without
-    steps.
+    """(task, demand, placement) of the model's training that fills a device most, if any.
+
+    Args:
+        plan: Whose trainings.
+        name: The model.
+        chosen: Placements by step.
+        gpu: Whether the devices are GPUs.
     """
     model = plan.study.model(name)
     steps = _deciding(step for step in plan.steps.values() if step.model == name)
@@ -175,21 +177,33 @@ def fullest(
     return ways[demand, placement], demand, placement
 
 
-def largest_gangs(plan: Plan, chosen: Mapping[str, Placement]) -> dict[str, int]:
-    """Model → most workers that a step of it needs."""
-    found: dict[str, int] = {}
+def gangs_too_large(
+    plan: Plan, chosen: Mapping[str, Placement], devices: int, kind: str, there: str = ""
+) -> list[str]:
+    """A line for every model that needs more devices at once than the cluster can hold.
+
+    Args:
+        plan: What is to run.
+        chosen: Placements by step.
+        devices: What the cluster can hold at once.
+        kind: `GPU` or `CPU`.
+        there: What the cluster has, in words; '' leaves it out.
+    """
+    limit = plan.study.max_devices
+    most = min(devices, limit) if limit else devices
+    largest: dict[str, int] = {}
     for step, placement in chosen.items():
         model = plan.steps[step].model
-        found[model] = max(found.get(model, 0), placement.workers)
-    return found
-
-
-def fewer(most: int) -> str:
-    """What to do where a gang is larger than the cluster."""
-    return (
-        f"give `max_devices: {most}`, and the planner stays within it, or a `placement` with fewer"
-        " workers"
-    )
+        largest[model] = max(largest.get(model, 0), placement.workers)
+    return [
+        f"{model} needs {gang} {kind}s at once and the cluster can hold {most}"
+        + (f" (max_devices is {limit})" if most < devices else "")
+        + (f"; there is {there}" if there else "")
+        + f"; give `max_devices: {most}`, and the planner stays within it, or a `placement` with"
+        " fewer workers"
+        for model, gang in largest.items()
+        if gang > most
+    ]
 
 
 def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) -> None:
@@ -204,8 +218,13 @@ def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) 
 def given_misfit(
     plan: Plan, name: str, chosen: Mapping[str, Placement], gpu: GpuSpec | None
 ) -> str:
-    """What is wrong with the placement that the study file gives a model; '' if nothing is, or it
-    gives none.
+    """What is wrong with the placement that a study file gives a model; '' if nothing is.
+
+    Args:
+        plan: Whose study.
+        name: The model; '' as well if the file gives it no placement.
+        chosen: Placements by step.
+        gpu: The device that is planned for; None for CPUs, which are not checked.
     """
     given, model = plan.study.placement_of(name), plan.study.model(name)
     most = fullest(plan, name, chosen) if given is not None and gpu is not None else None
@@ -229,8 +248,7 @@ def _way_out(model: ModelSpec, demand: Demand, gpu: GpuSpec) -> str:
 
 
 def burden(placement: Placement, *, scoring: bool = False) -> float:
-    """Device seconds relative to a device that computes everything once, alone. Assumptions, all
-    three.
+    """Device seconds relative to a lone device that computes everything once. Three assumptions.
 
     Recomputation repeats the forward pass: 4/3. ZeRO-3 gathers the weights twice an update: 1.15
     inside a node. An offloaded optimizer steps on the host: 2. Scoring has neither a backward pass
@@ -255,8 +273,9 @@ def cost(demand: Demand, placement: Placement) -> float:
 
 @cache
 def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
-    """Every placement on so many devices, the cheapest in device seconds first; then the one with
-    fewer workers.
+    """Every placement on so many devices, the cheapest in device seconds first.
+
+    Of equally cheap ones, the one with fewer workers first.
     """
     found = [
         Placement(
@@ -279,16 +298,21 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
 
 
 def _micro_batches(demand: Demand, workers: int) -> list[int]:
-    """Powers of two up to 32 between the smallest pass and a worker's share, largest first; one at
-    least.
-    """
+    """Powers of two up to 32, from the smallest pass to a worker's share, largest first."""
     most = demand.batch // workers
     wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if demand.least <= micro <= most}
     return sorted(wanted | {max(demand.least, min(32, most))}, reverse=True)
 
 
 def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec) -> str | None:
-    """Why a placement does not fit, with the numbers; None if it does."""
+    """Why a placement does not fit, with the numbers; None if it does.
+
+    Args:
+        model: Whose parameters.
+        demand: What the training asks for.
+        placement: How it is laid out.
+        gpu: The device, and the machine around it.
+    """
     need = memory(model, demand, placement)
     usable = USABLE * gpu.memory_gib * GIB
     if need.total > usable:
@@ -310,8 +334,13 @@ def fitting(
 ) -> dict[int, Placement]:
     """Gang size → its cheapest placement that fits, the cheapest gang first; gangs of one node.
 
-    `most_workers`: devices that there are at all; 0 for a whole node. ValueError with the numbers
-    and the way out where nothing fits.
+    UserError with the numbers and the way out where nothing fits.
+
+    Args:
+        model: Whose parameters.
+        demand: What the training asks for.
+        gpu: The device, and the machine around it.
+        most_workers: Devices that there are at all; 0 for a whole node.
     """
     most = min(gpu.devices_per_node, most_workers or gpu.devices_per_node)
     possible = candidates(demand, most)
@@ -336,8 +365,9 @@ def fitting(
 
 
 def describe(placement: Placement, micro: str = "") -> str:
-    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass
-    (`micro`: as text).
+    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass.
+
+    `micro` replaces the number of sequences.
     """
     text = (
         f"{placement.workers} × ZeRO-{placement.zero_stage}, micro {micro or placement.micro_batch}"

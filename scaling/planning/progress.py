@@ -187,6 +187,8 @@ def _eta(
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
+    """One owner's part in a step."""
+
     owner: str
     what: str
     """Counts, at work, or left behind; with its bytes."""

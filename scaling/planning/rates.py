@@ -1,9 +1,8 @@
-"""A check of learning rates: English dev scores by size and rate, from a store. Every size had the
-same trials.
+"""A check of learning rates: English dev scores by size and rate, from a store.
 
-One rate serves all sizes of a study: the one whose English dev score is best on average over the
-sizes. What a size would gain by a rate of its own is shown beside it, and whether that is more than
-noise.
+Every size has the same trials. One rate serves all sizes of a study: the one whose English dev
+score is best on average over the sizes. What a size would gain by a rate of its own is shown beside
+it, and whether that is more than noise.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ class RateScore:
 
     @property
     def score(self) -> float:
+        """Mean over the seeds that are done."""
         return mean(self.scores)
 
 
@@ -45,9 +45,7 @@ class Choice:
     is_edge: bool
     """Nothing was tried on one side of it."""
     own: dict[str, tuple[float, float, float]]
-    """Size → its own best rate, by how much it is better there than the shared one, standard error
-    of that.
-    """
+    """Size → its own best rate, what it gains there (0..1), and the standard error of that."""
 
 
 def rate_scores(plan: Plan, store: Store) -> list[RateScore]:

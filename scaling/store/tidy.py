@@ -25,8 +25,9 @@ SCHEMA = pa.schema(
 
 
 def tidy_rows(plan: Plan, store: Store) -> Iterator[TidyRow]:
-    """Rows of every cell whose scoring is done. CorruptRecord names a record that cannot be
-    trusted.
+    """Rows of every cell whose scoring is done.
+
+    CorruptRecord names a record that cannot be trusted.
     """
     scan = store.scan()
     records = store.records(step for step in plan.steps if step in scan.done)
