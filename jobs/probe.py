@@ -80,9 +80,9 @@ def main() -> None:
     nodes = []
     for key, reference in asked.items():
         node = alive[key]
-        found = ray.get(reference) if reference in ready else silent
+        answer = ray.get(reference) if reference in ready else silent
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        nodes.append({"name": name, "resources": node["Resources"], **found})
+        nodes.append({"name": name, "resources": node["Resources"], **answer})
     print(PROBE_LINE + json.dumps({"nodes": nodes, "types": _types()}), flush=True)
 
 

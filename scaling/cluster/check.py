@@ -122,7 +122,7 @@ def complaints(
 
 
 def _version_complaints(nodes: Sequence[Node], wanted: Mapping[str, str]) -> list[str]:
-    found = []
+    lines = []
     for name, version in wanted.items():
         # A build for CUDA or CPU carries a local label, `2.13.0+cu130`: the same code.
         other = {node.versions.get(name, "none").partition("+")[0] for node in nodes} - {version}
@@ -132,21 +132,21 @@ def _version_complaints(nodes: Sequence[Node], wanted: Mapping[str, str]) -> lis
                 for node in nodes
                 if node.versions.get(name, "none").partition("+")[0] != version
             ]
-            found.append(
+            lines.append(
                 f"{name} is {', '.join(sorted(other))} on {_some(where)}; this study runs with"
                 f" {version}"
             )
     pythons = {node.python for node in nodes}
     if len(pythons) > 1:
-        found.append(f"the nodes have different Pythons: {', '.join(sorted(pythons))}")
+        lines.append(f"the nodes have different Pythons: {', '.join(sorted(pythons))}")
     for node in nodes:
         if tuple(int(part) for part in node.python.split(".")[:2]) < OLDEST_PYTHON:
-            found.append(
+            lines.append(
                 f"{node.name} has Python {node.python}; this study needs"
                 f" {'.'.join(map(str, OLDEST_PYTHON))}"
             )
             break
-    return found
+    return lines
 
 
 def _store_complaints(nodes: Sequence[Node], store: str) -> list[str]:

@@ -120,14 +120,14 @@ def run_plan(
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 
-    def expected(whole: Plan, steps: Iterable[str]) -> Expected:
-        placed = placements(whole, gpu)
+    def expected(grown: Plan, steps: Iterable[str]) -> Expected:
+        placed = placements(grown, gpu)
         took = {
-            step: step_seconds(whole, whole.steps[step], sizes, placed[step], gpu, measured)
+            step: step_seconds(grown, grown.steps[step], sizes, placed[step], gpu, measured)
             for step in steps
         }
         return {
-            step: pace[whole.steps[step].model] * seconds for step, seconds in took.items()
+            step: pace[grown.steps[step].model] * seconds for step, seconds in took.items()
         }, placed
 
     price = price_of(plan.study)

@@ -16,7 +16,7 @@ class RunningSession:
     steps: tuple[str, ...]
     gang: int
     """Devices."""
-    place: Mapping[int, int]
+    held: Mapping[int, int]
     """Node → devices of it that the session holds."""
     taken_at: float
     ends_at: float
@@ -39,7 +39,7 @@ def free_devices(nodes: Sequence[int], running: Collection[RunningSession]) -> l
     """Devices of each node that no session holds; below 0 where a node was lost under one."""
     room = list(nodes)
     for session in running:
-        for node, count in session.place.items():
+        for node, count in session.held.items():
             room[node] -= count
     return room
 
@@ -71,12 +71,12 @@ def nodes_for(
 
 def spread(gang: int, room: Sequence[int], homes: Sequence[int]) -> dict[int, int]:
     """Node → devices of a gang that is larger than any node, on as few nodes as possible."""
-    place: dict[int, int] = {}
+    held: dict[int, int] = {}
     for node in homes:
-        place[node] = min(gang - sum(place.values()), room[node])
-        if sum(place.values()) == gang:
+        held[node] = min(gang - sum(held.values()), room[node])
+        if sum(held.values()) == gang:
             break
-    return place
+    return held
 
 
 def reserve(
@@ -92,7 +92,7 @@ def reserve(
     """
     ends: dict[int, list[tuple[float, int]]] = {}
     for session in running:
-        for node, count in session.place.items():
+        for node, count in session.held.items():
             ends.setdefault(node, []).append((session.ends_at, count))
     best: Reservation | None = None
     for node, size in enumerate(nodes):

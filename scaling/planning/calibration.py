@@ -42,18 +42,19 @@ def read_calibrations(store: Store) -> list[Calibration]:
 def add_calibration(store: Store, measured: Calibration) -> None:
     """Keep a measurement; an earlier one of the same size and device gives way."""
     others = [
-        one
-        for one in read_calibrations(store)
-        if (one.model, one.device) != (measured.model, measured.device)
+        other
+        for other in read_calibrations(store)
+        if (other.model, other.device) != (measured.model, measured.device)
     ]
     store.write(
-        _FILE, json.dumps([one.model_dump(mode="json") for one in [*others, measured]], indent=1)
+        _FILE,
+        json.dumps([other.model_dump(mode="json") for other in [*others, measured]], indent=1),
     )
 
 
 def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping[str, Calibration]:
     """By model, what was measured on this kind of device."""
-    return {one.model: one for one in calibrations if is_device(one, gpu)}
+    return {measured.model: measured for measured in calibrations if is_device(measured, gpu)}
 
 
 def is_device(measured: Calibration, gpu: GpuSpec | None) -> bool:

@@ -105,7 +105,7 @@ def forecast(
     """
     price, source = _price(plan.study, gpu, prices)
     placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
-    found = tuple(
+    lines = tuple(
         _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
     )
     fits = {
@@ -118,7 +118,7 @@ def forecast(
         _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
     )
     return Forecast(
-        sizes=found,
+        sizes=lines,
         gpu=gpu,
         dollars_per_hour=price,
         price_source=source,
@@ -201,10 +201,10 @@ def _size(
 
 def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Calibration]) -> str:
     if name in measured:
-        one = measured[name]
+        calibration = measured[name]
         return (
-            f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device}"
-            f" {one.measured_at}"
+            f"{name}: {calibration.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on"
+            f" {calibration.device} {calibration.measured_at}"
         )
     if gpu is None:
         return f"{name}: speed of a CPU worker assumed"

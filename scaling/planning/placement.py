@@ -19,8 +19,7 @@ from scaling.planning.memory import USABLE, Demand, demand_of, memory
 from scaling.spec import UserError
 from scaling.study.steps import Plan, Step
 
-# A task that leaves the usual gang needs worker groups of its own: it counts as if it took so many
-# times as long.
+# Factor on the time of a task that leaves the usual gang, since it needs worker groups of its own.
 LEAVING = 1.25
 
 
@@ -43,7 +42,8 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
     if given is not None:
         return {step.id: given for step in steps}
     if gpu is None:
-        # Sharding over one worker is copying for nothing; under bf16 it brings the master weights.
+        # One worker needs stage 0, no sharding. bf16 needs stage 1: only there does DeepSpeed keep
+        # fp32 master weights.
         return {
             step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1)
             for step in steps
@@ -54,18 +54,18 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
         demand for demand, _ in {(wanted[step.id], _label(step)) for step in _deciding(steps)}
     )
     usual = usual_gang(tasks, options)
-    found: dict[str, Placement] = {}
+    chosen: dict[str, Placement] = {}
     # Parents come first.
     for step in steps:
-        above = found.get(step.parent or "") if step.action == "eval" else None
+        above = chosen.get(step.parent or "") if step.action == "eval" else None
         if above is not None and step.recipe.batch % above.workers == 0:
             # Scoring needs less than training. In its parent's gang it runs in its parent's
             # session, weights at hand.
-            found[step.id] = above
+            chosen[step.id] = above
         else:
-            own = options[wanted[step.id]]
-            found[step.id] = own.get(usual) or next(iter(own.values()))
-    return found
+            by_gang = options[wanted[step.id]]
+            chosen[step.id] = by_gang.get(usual) or next(iter(by_gang.values()))
+    return chosen
 
 
 def usual_gang(
@@ -99,7 +99,7 @@ def usual_gang(
 def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
     """By step; of a scoring, as if its recipe trained: that it needs less is not counted on."""
     study = plan.study
-    found = {}
+    by_step = {}
     for step in steps:
         members = step.mixture.members
         kinds = (
@@ -110,24 +110,24 @@ def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
             # Of several tasks each keeps how long its own text may be.
             longest = max(study.recipe(member.task).max_length for member in members)
             demand = Demand(**{**vars(demand), "max_length": longest})
-        found[step.id] = demand
-    return found
+        by_step[step.id] = demand
+    return by_step
 
 
 def _options(
     plan: Plan, wanted: Mapping[str, Demand], gpu: GpuSpec
 ) -> dict[Demand, dict[int, Placement]]:
-    found: dict[Demand, dict[int, Placement]] = {}
+    options: dict[Demand, dict[int, Placement]] = {}
     for name, demand in wanted.items():
-        if demand not in found:
+        if demand not in options:
             step = plan.steps[name]
             try:
-                found[demand] = fitting(
+                options[demand] = fitting(
                     plan.study.model(step.model), demand, gpu, plan.study.max_devices
                 )
             except UserError as error:
                 raise UserError(f"{error} This is for training {_label(step)}.") from error
-    return found
+    return options
 
 
 def _deciding(steps: Iterable[Step]) -> list[Step]:
@@ -144,16 +144,16 @@ def layouts(plan: Plan, name: str, chosen: Mapping[str, Placement]) -> dict[str,
     """`4 × ZeRO-3, micro 8 to 16` → the tasks of a model that are placed so, the most first."""
     groups: dict[Any, set[tuple[str, int]]] = {}
     for step in _deciding(step for step in plan.steps.values() if step.model == name):
-        one = chosen[step.id]
-        groups.setdefault(one.model_copy(update={"micro_batch": 1}), set()).add(
-            (_label(step), one.micro_batch)
+        placement = chosen[step.id]
+        groups.setdefault(placement.model_copy(update={"micro_batch": 1}), set()).add(
+            (_label(step), placement.micro_batch)
         )
-    found = {}
+    shown = {}
     for alike, tasks in sorted(groups.items(), key=lambda item: -len(item[1])):
         least, most = min(micro for _, micro in tasks), max(micro for _, micro in tasks)
         sizes = str(most) if least == most else f"{least} to {most}"
-        found[describe(alike, sizes)] = tuple(sorted({task for task, _ in tasks}))
-    return found
+        shown[describe(alike, sizes)] = tuple(sorted({task for task, _ in tasks}))
+    return shown
 
 
 def fullest(
@@ -277,7 +277,7 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
 
     Of equally cheap ones, the one with fewer workers first.
     """
-    found = [
+    possible = [
         Placement(
             workers=workers,
             zero_stage=stage,
@@ -293,7 +293,14 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
         for micro in _micro_batches(demand, workers)
     ]
     return tuple(
-        sorted(found, key=lambda one: (round(cost(demand, one), 3), one.workers, one.zero_stage))
+        sorted(
+            possible,
+            key=lambda placement: (
+                round(cost(demand, placement), 3),
+                placement.workers,
+                placement.zero_stage,
+            ),
+        )
     )
 
 
@@ -320,11 +327,12 @@ def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec)
             f"needs {need.total / GIB:.1f} GiB a device, {usable / GIB:.1f} of {gpu.name} are"
             " usable"
         )
-    here = min(placement.workers, gpu.devices_per_node)
-    if need.host * here > USABLE * gpu.host_gib * GIB:
+    workers = min(placement.workers, gpu.devices_per_node)
+    if need.host * workers > USABLE * gpu.host_gib * GIB:
         return (
-            f"offloads {need.host * here / GIB:.0f} GiB to the host, {USABLE * gpu.host_gib:.0f} of"
-            f" a node of {gpu.devices_per_node} × {gpu.name} are usable"
+            f"offloads {need.host * workers / GIB:.0f} GiB to the host,"
+            f" {USABLE * gpu.host_gib:.0f} of a node of {gpu.devices_per_node} × {gpu.name} are"
+            " usable"
         )
     return None
 
@@ -344,15 +352,15 @@ def fitting(
     """
     most = min(gpu.devices_per_node, most_workers or gpu.devices_per_node)
     possible = candidates(demand, most)
-    found: dict[int, Placement] = {}
+    cheapest: dict[int, Placement] = {}
     for placement in possible:
-        if placement.workers not in found and misfit(model, demand, placement, gpu) is None:
-            found[placement.workers] = placement
-    if found:
-        return found
+        if placement.workers not in cheapest and misfit(model, demand, placement, gpu) is None:
+            cheapest[placement.workers] = placement
+    if cheapest:
+        return cheapest
     least = min(
-        (one for one in possible if not one.offload_optimizer),
-        key=lambda one: memory(model, demand, one).total,
+        (placement for placement in possible if not placement.offload_optimizer),
+        key=lambda placement: memory(model, demand, placement).total,
     )
     offloaded = least.model_copy(update={"offload_optimizer": True})
     raise UserError(
@@ -369,11 +377,12 @@ def describe(placement: Placement, micro: str = "") -> str:
 
     `micro` replaces the number of sequences.
     """
-    text = (
-        f"{placement.workers} × ZeRO-{placement.zero_stage}, micro {micro or placement.micro_batch}"
-    )
-    return (
-        text
-        + ", recomputed" * placement.checkpoint_activations
-        + ", offloaded" * placement.offload_optimizer
-    )
+    parts = [
+        f"{placement.workers} × ZeRO-{placement.zero_stage}",
+        f"micro {micro or placement.micro_batch}",
+    ]
+    if placement.checkpoint_activations:
+        parts.append("recomputed")
+    if placement.offload_optimizer:
+        parts.append("offloaded")
+    return ", ".join(parts)

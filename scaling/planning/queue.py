@@ -208,9 +208,9 @@ class ReadyQueue:
         ):
             homes = nodes_for(gang, self.nodes, room, reservation) if gang <= free else []
             if homes:
-                found = self._compose(gang, now, room, reservation, homes)
-                if found is not None:
-                    return self._start(gang, *found, now)
+                composed = self._compose(gang, now, room, reservation, homes)
+                if composed is not None:
+                    return self._start(gang, *composed, now)
                 poor = poor or self._too_dear(gang)
             elif reservation is None:
                 reservation = reserve(gang, self.nodes, room, self.running.values())
@@ -233,9 +233,9 @@ class ReadyQueue:
         """
         line = self._ready[gang]
         if gang > max(self.nodes):
-            place = spread(gang, room, homes)
+            held = spread(gang, room, homes)
             steps = self._fill(gang, line, float("inf"))
-            return (steps, place) if steps else None
+            return (steps, held) if steps else None
         open_homes = [node for node in homes if reservation is None or node != reservation.node]
         if reservation is not None and reservation.node in homes and gang <= reservation.spare:
             open_homes.append(reservation.node)
@@ -334,7 +334,7 @@ class ReadyQueue:
         return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price
 
     def _start(
-        self, gang: int, steps: tuple[str, ...], place: Mapping[int, int], now: float
+        self, gang: int, steps: tuple[str, ...], held: Mapping[int, int], now: float
     ) -> tuple[str, tuple[str, ...]]:
         self._sessions += 1
         name = f"session-{self._sessions:04d}"
@@ -346,7 +346,7 @@ class ReadyQueue:
         self.running[name] = RunningSession(
             steps=steps,
             gang=gang,
-            place=place,
+            held=held,
             taken_at=now,
             dollars=self._dollars(gang, total),
             ends_at=now + (self.start_seconds + total) * self.pace(gang),
@@ -375,14 +375,14 @@ class ReadyQueue:
 
     def look(self, done: Callable[[str], bool]) -> list[str]:
         """Commit every open step that is done, whoever did it; which these were."""
-        found = [
+        committed = [
             step
             for step in sorted(self._open, key=self._order.__getitem__, reverse=True)
             if done(step)
         ]
-        for step in found:
+        for step in committed:
             self.commit(step)
-        return found
+        return committed
 
     def commit(self, step: str) -> None:
         """A step is done, perhaps in the middle of its session: what starts from it may run."""
@@ -420,7 +420,7 @@ class ReadyQueue:
         left = [step for step in ended.steps if step in self._open]
         self._busy.difference_update(ended.steps)
         for step in ended.steps:
-            self._home[step] = next(iter(ended.place))
+            self._home[step] = next(iter(ended.held))
         self._settle(ended, left, now, device_seconds)
         for step in left:
             self._left[ended.gang] += self.seconds[step]

@@ -96,7 +96,7 @@ class _World:
                 return
             name, steps = taken
             running = self.queue.running[name]
-            session = _SimulatedSession(name, list(steps), running.gang, tuple(running.place))
+            session = _SimulatedSession(name, list(steps), running.gang, tuple(running.held))
             self.sessions[name] = session
             self.started += 1
             self.starts += self.queue.start_seconds * running.gang

@@ -94,8 +94,8 @@ def paces(
             seconds = step_seconds(plan, step, sizes, chosen[name], gpu, measured)
             took[step.model] = took.get(step.model, 0.0) + record.cost.wall_seconds
             estimated[step.model] = estimated.get(step.model, 0.0) + seconds
-    whole = pace(sum(took.values()), sum(estimated.values()))
+    of_study = pace(sum(took.values()), sum(estimated.values()))
     return {
-        model: pace(took[model], estimated[model]) if model in took else whole
+        model: pace(took[model], estimated[model]) if model in took else of_study
         for model in plan.study.models
     }

@@ -146,9 +146,9 @@ def _in_place(store: Store, name: str, files: Mapping[str, str], folder: Path) -
 
 
 def _check(store: Store, name: str, file: str, expected: str, path: Path) -> None:
-    found = sha256(path) if path.is_file() else "missing"
-    if found != expected:
-        raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is {found}, recorded was {expected}")
+    actual = sha256(path) if path.is_file() else "missing"
+    if actual != expected:
+        raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is {actual}, recorded was {expected}")
 
 
 def _take(store: Store, name: str, file: str, digest: str, cache: Cache, *, wait: bool) -> bool:
@@ -181,7 +181,7 @@ def _download(store: Store, name: str, file: str, digest: str, target: Path) -> 
 
     A process that uses a damaged older one keeps that until it closes it.
     """
-    part, found = target.with_suffix(".part"), hashlib.sha256()
+    part, hashing = target.with_suffix(".part"), hashlib.sha256()
     try:
         with (
             store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source,
@@ -189,11 +189,12 @@ def _download(store: Store, name: str, file: str, digest: str, target: Path) -> 
         ):
             _make_room(target.parent, source.size())
             while chunk := source.read(_CHUNK_BYTES):
-                found.update(chunk)
+                hashing.update(chunk)
                 stream.write(chunk)
-        if found.hexdigest() != digest:
+        if hashing.hexdigest() != digest:
             raise StoreError(
-                f"{store.uri}/{name}/{file}: SHA-256 is {found.hexdigest()}, recorded was {digest}"
+                f"{store.uri}/{name}/{file}: SHA-256 is {hashing.hexdigest()},"
+                f" recorded was {digest}"
             )
         os.replace(part, target)
     except FileNotFoundError as error:
@@ -220,9 +221,9 @@ def _is_verified(target: Path) -> bool:
 
 def _looks(target: Path) -> str:
     """State of a file that changes when it is written to: size, times, start of the machine."""
-    found = target.stat()
+    state = target.stat()
     boot = _BOOT.read_text().strip() if _BOOT.is_file() else ""
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {boot}"
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {boot}"
 
 
 def _make_room(shared: Path, incoming: int) -> None:
@@ -289,8 +290,8 @@ def _make_private(folder: Path) -> None:
     They could change what was verified.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    state = folder.lstat()
+    if folder.is_symlink() or state.st_uid != os.getuid() or state.st_mode & 0o022:
         raise StoreError(
             f"{folder} can be written by others; SCALING_CACHE must name a folder of this user"
             " alone"

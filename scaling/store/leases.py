@@ -237,7 +237,7 @@ class Working:
 
 def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working]:
     """Steps with a live lease, and how far they are."""
-    found = []
+    alive = []
     now = store_time(store) if leases else None
     for step, owners in leases.items():
         for owner in owners:
@@ -248,5 +248,5 @@ def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working
             age = max(0.0, (now - info.mtime).total_seconds())
             if age <= EXPIRY_SECONDS:
                 progress = json.loads(store.read(name)).get("progress", {})
-                found.append(Working(step=step, owner=owner, age_seconds=age, progress=progress))
-    return found
+                alive.append(Working(step=step, owner=owner, age_seconds=age, progress=progress))
+    return alive

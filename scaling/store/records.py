@@ -110,9 +110,9 @@ class StepRecord:
 
     def science(self) -> dict[str, Any]:
         """The part that is equal in two runs of one step: all but cost and provenance."""
-        whole = asdict(self)
+        content = asdict(self)
         return {
-            key: whole[key]
+            key: content[key]
             for key in ("step", "fingerprint", "identity", "training", "rows", "files")
         }
 

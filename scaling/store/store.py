@@ -211,12 +211,12 @@ class Store:
                 "study.json", json.dumps({"name": name})
             ):
                 return
-            found = json.loads(self.read("study.json")).get("name")
+            owner = json.loads(self.read("study.json")).get("name")
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
-        if found != name:
+        if owner != name:
             raise StoreError(
-                f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another"
+                f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
                 " --store."
             )
 
