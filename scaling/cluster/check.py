@@ -69,7 +69,7 @@ class Findings:
         """The findings in the probe's line."""
         return Findings(
             nodes=tuple(Node(**node) for node in raw["nodes"]),
-            types=tuple(NodeType(**kind) for kind in raw["types"]),
+            types=tuple(NodeType(**node_type) for node_type in raw["types"]),
         )
 
     @property
@@ -84,13 +84,16 @@ class Findings:
     def unseen(self) -> tuple[NodeType, ...]:
         """Types of which no node is alive: nobody could look at their versions and store."""
 
-        def like(node: Node, kind: NodeType) -> bool:
+        def like(node: Node, node_type: NodeType) -> bool:
             return all(
-                node.resources.get(name, 0) >= amount for name, amount in kind.resources.items()
+                node.resources.get(name, 0) >= amount
+                for name, amount in node_type.resources.items()
             )
 
         return tuple(
-            kind for kind in self.types if not any(like(node, kind) for node in self.nodes)
+            node_type
+            for node_type in self.types
+            if not any(like(node, node_type) for node in self.nodes)
         )
 
 
@@ -176,8 +179,13 @@ def _driver_complaints(findings: Findings) -> list[str]:
 
 
 def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
-    has_gpus = any(kind.resources.get("GPU", 0) >= 1 for kind in room)
-    have = ", ".join(f"{kind.count} × {kind.name} {_devices(kind)}" for kind in room) or "nothing"
+    has_gpus = any(node_type.resources.get("GPU", 0) >= 1 for node_type in room)
+    have = (
+        ", ".join(
+            f"{node_type.count} × {node_type.name} {_devices(node_type)}" for node_type in room
+        )
+        or "nothing"
+    )
     if study.gpu and not has_gpus:
         return [f"the study is planned for {study.gpu} and no node type has a GPU; there is {have}"]
     plan, gpu = make_plan(study), get_gpu(study.gpu) if study.gpu else None
@@ -191,8 +199,10 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     return gangs_too_large(plan, chosen, devices, "GPU" if has_gpus else "CPU", have)
 
 
-def _devices(kind: NodeType) -> str:
-    shown = {name: kind.resources[name] for name in ("CPU", "GPU") if kind.resources.get(name)}
+def _devices(node_type: NodeType) -> str:
+    shown = {
+        name: node_type.resources[name] for name in ("CPU", "GPU") if node_type.resources.get(name)
+    }
     return "(" + ", ".join(f"{amount:g} {name}" for name, amount in shown.items()) + ")"
 
 

@@ -33,17 +33,13 @@ from scaling.store.store import Store, StoreError, safe_name, sha256
 
 INDEX = "model.safetensors.index.json"
 
-
 LOG = logging.getLogger(__name__)
-
 
 # What nobody uses may take this share of the disk that would be free without it. The rest is for
 # the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
 
-
 _CHUNK_BYTES = 1 << 24
-
 
 # Other after every start of the machine: what was not yet on disk when it lost power is not trusted
 # unseen.

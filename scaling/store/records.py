@@ -6,6 +6,7 @@ Everything here is plain data with a schema version; `to_json` and `from_json` a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -201,4 +202,21 @@ class TidyRow:
     """Of the same steps, None where no price is known."""
 
 
-TIDY_COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(TidyRow))
+@dataclass(frozen=True)
+class TidyColumn:
+    """What a column of tidy rows holds."""
+
+    type: str
+    """`str`, `int`, `float` or `bool`."""
+    nullable: bool
+
+
+def _column(annotation: str) -> TidyColumn:
+    kind, _, null = annotation.partition(" | ")
+    return TidyColumn(kind, null == "None")
+
+
+TIDY_COLUMNS: Mapping[str, TidyColumn] = {
+    item.name: _column(str(item.type)) for item in fields(TidyRow)
+}
+"""By name, in their order."""
