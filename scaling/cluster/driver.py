@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunResult:
     """What became of a run."""
 
     plan: Plan
@@ -48,7 +48,7 @@ class Run:
     """Whether somebody asked it to stop (scaling.store.stop)."""
 
 
-def connect(address: str | None) -> dict[str, float]:
+def join_cluster(address: str | None) -> dict[str, float]:
     """Join a cluster, or start one on this machine; what it has."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -86,7 +86,7 @@ def _ensure_token() -> None:
 
 def run_plan(
     plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]
-) -> Run:
+) -> RunResult:
     """Run everything that is missing.
 
     UserError if the cluster can never hold a gang of the plan, or a step does not fit on the
@@ -101,9 +101,9 @@ def run_plan(
     scan = store.scan()
     pending = pending_steps(plan, scan)
     if not pending:
-        return Run(plan=plan, done=0, failed={})
+        return RunResult(plan=plan, done=0, failed={})
     quiet()
-    resources = connect(address)
+    resources = join_cluster(address)
     import ray
     from ray import tune
 
@@ -204,7 +204,7 @@ def run_plan(
             stop()
         ray.shutdown()
     left = len(queue.failed) + len(queue.unfunded)
-    return Run(
+    return RunResult(
         plan=queue.plan,
         done=len(queue.pending) - left,
         failed=dict(queue.failed),

@@ -85,7 +85,7 @@ def submit(
     entry = shlex.join(words if source is None else [*words, "--from", str(source)])
     say("authentication")
     check_authentication(address, allow_open=allow_open)
-    client = connect(address)
+    client = job_client(address)
     runtime_env: dict[str, Any] = {"working_dir": str(folder), "excludes": list(EXCLUDES)}
     job = _next_id(client, study.name)
     store.check_study(study.name)
@@ -179,7 +179,7 @@ def check_authentication(address: str, *, allow_open: bool) -> None:
         )
 
 
-def connect(address: str) -> Any:
+def job_client(address: str) -> Any:
     """A client of the job server; ClusterError if this machine's token is not the cluster's."""
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
@@ -254,7 +254,7 @@ def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> F
 def cancel(address: str, study: str) -> list[str]:
     """Stop the running jobs of a study; their ids."""
     check_authentication(address, allow_open=True)
-    client = connect(address)
+    client = job_client(address)
     running = [job.submission_id for job in jobs_of(client, study) if not _is_over(job)]
     for job in running:
         client.stop_job(job)

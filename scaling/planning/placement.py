@@ -207,7 +207,7 @@ def gangs_too_large(
 
 
 def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) -> None:
-    """ValueError with the numbers and the way out if a placement of the study file does not fit."""
+    """UserError with the numbers and the way out if a placement of the study file does not fit."""
     wrong = [
         problem for name in plan.study.models if (problem := given_misfit(plan, name, chosen, gpu))
     ]

@@ -35,14 +35,14 @@ INDEX = "model.safetensors.index.json"
 
 LOG = logging.getLogger(__name__)
 
-# What nobody uses may take this share of the disk that would be free without it. The rest is for
-# the weights and resume points that a step makes before it uploads them.
+# Files that no process uses may take this share of the disk that would be free without them. The
+# rest is for the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
 
 _CHUNK_BYTES = 1 << 24
 
-# Other after every start of the machine: what was not yet on disk when it lost power is not trusted
-# unseen.
+# Differs after every start of the machine, so that files are hashed again then: what was not yet on
+# disk when the machine lost power may be damaged.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -96,8 +96,8 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
         return _in_place(store, name, files, local)
     folder = cache.own / "store" / name
     _make_private(cache.shared)
-    # First what no other process is at, so that those of one node share out the files; then what is
-    # left.
+    # First the files that no other process is downloading, so that the processes of a node share the
+    # work. Then the rest.
     late = {
         file: digest
         for file, digest in files.items()

@@ -205,8 +205,8 @@ class Store:
     def check_study(self, name: str) -> None:
         """StoreError if this is another study's store, or cannot be written to."""
         try:
-            # As records are written: a mounted bucket without hard links is refused here, not after
-            # the first step.
+            # Created as records are, so that a mounted bucket without hard links is refused now and
+            # not after the first step.
             if not self.exists("study.json") and self.create(
                 "study.json", json.dumps({"name": name})
             ):

@@ -16,8 +16,8 @@ pytest.importorskip("ray")
 # In a process of its own: Ray reads its authentication when it is imported.
 CODE = """
 import os, signal, time
-from scaling.cluster.driver import connect
-num_cpus = connect(None)["CPU"]
+from scaling.cluster.driver import join_cluster
+num_cpus = join_cluster(None)["CPU"]
 import ray
 from scaling.cluster.ray_private import free_orphans
 
