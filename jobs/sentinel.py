@@ -46,7 +46,7 @@ _TOKEN_SECONDS = 21600
 
 @dataclass(frozen=True)
 class Notice:
-    """That this machine goes away."""
+    """What a provider announced: why the machine will go away, and when."""
 
     why: str
     seconds: int
@@ -93,7 +93,7 @@ class Aws:
             raise
 
     def notice(self) -> Notice | None:
-        """The notice, if there is one."""
+        """An interruption notice, or a wanted recommendation; None while there is none."""
         found = self._get("spot/instance-action")
         if found is not None:
             action = json.loads(found)
@@ -108,7 +108,7 @@ class Aws:
 
 
 class Gcp:
-    """GCP's metadata server."""
+    """The metadata server of Compute Engine."""
 
     def __init__(self, base: str = GCP) -> None:
         self.base = base
@@ -118,7 +118,7 @@ class Gcp:
         return (_ask(url, {"Metadata-Flavor": "Google"}) or "").strip()
 
     def notice(self) -> Notice | None:
-        """The notice, if there is one."""
+        """A preemption or a maintenance event; None while there is none."""
         if self._get("preempted") == "TRUE":
             return Notice("GCP preempts this machine", GCP_PREEMPTED_SECONDS)
         if self._get("maintenance-event") == "TERMINATE_ON_HOST_MAINTENANCE":

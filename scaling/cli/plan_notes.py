@@ -11,9 +11,7 @@ from scaling.study.steps import Plan, Step
 
 
 def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
-    """What does not fit, the makespan, what sharing saves, and the assumptions behind every number
-    of the table.
-    """
+    """What does not fit, the makespan, what sharing saves, and the assumptions of the table."""
     notes = [
         f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}"
         for line in found.sizes
@@ -104,9 +102,7 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
 
 
 def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
-    """What the arms are that are no single task: their role, what is trained in which share and
-    languages.
-    """
+    """Every arm that is no single task: its role, what is trained in which share and languages."""
     study, notes = plan.study, []
     for arm in study.arms:
         role = arm_role(arm, study.all_tasks)

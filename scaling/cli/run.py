@@ -1,4 +1,4 @@
-"""scaling stage · run: what computes."""
+"""scaling run: everything that is missing."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def run(
         str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
     ] = None,
 ) -> None:
-    """Do everything that is missing. Run it again after anything: what is done is never done
-    twice.
-    """
+    """Do everything that is missing. Run it again after anything: nothing is done twice."""
     spec = load_study(study)
     place = open_store(spec, store)
     place.check_study(spec.name)

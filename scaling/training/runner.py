@@ -1,5 +1,6 @@
-"""Steps on this process group: skip what is done → claim → train or score → commit. The same with
-and without Ray.
+"""Steps on this process group: skip what is done → claim → train or score → commit.
+
+The same with and without Ray.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from scaling.training.watchdog import Limit, Watchdog
 
 LOG = logging.getLogger(__name__)
 
-Outcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
-# Asking for a notice is a barrier of all ranks in Ray, so it is not done at every opportunity.
+StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
+# All ranks wait for each other when Ray is asked for a notice, so it is asked at most so often.
 NOTICE_SECONDS = 2.0
 
 
@@ -41,17 +42,24 @@ def run_steps(
     placements: Mapping[str, Placement],
     limits: Mapping[str, Limit] | None = None,
     notice: Callable[[], float | None] = lambda: None,
-) -> dict[str, Outcome]:
-    """Run steps in order; what became of each. A step that passes its limit ends this process
-    (scaling.training.watchdog).
+) -> dict[str, StepOutcome]:
+    """Run steps in order; what became of each.
 
-    `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not
-    there.
-    `preempted`: a machine goes away, as `notice` told all ranks (seconds left, or None). An
-    exception of a step is noted in the store and then ends this process group's work, so that all
-    ranks agree. `placements` are by step.
+    `skipped`: its record existed. `taken`: another process group works on it. `blocked`: its parent
+    is not there. `preempted`: a machine goes away. An exception of a step is noted in the store and
+    then ends this process group's work, so that all ranks agree. A step that passes its limit ends
+    this process (scaling.training.watchdog).
+
+    Args:
+        plan: The plan that the steps are of.
+        store: The study's store.
+        steps: Ids of the steps, parents before children.
+        world: The ranks, all of which call this.
+        placements: By step; each with as many workers as there are ranks.
+        limits: Time limits by step; a step without one has none.
+        notice: Seconds until a machine goes away, the same on all ranks; None while none does.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, StepOutcome] = {}
     owner = world.from_first(new_owner())
     watchdog = Watchdog()
     notice = _now_and_then(notice, world)
@@ -82,8 +90,9 @@ def run_steps(
 
 
 def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[[], float | None]:
-    """The same on every rank, asked at most every few seconds. A notice that was given once stays
-    given.
+    """`notice` asked at most every few seconds, the same on every rank.
+
+    A notice that was given once stays given.
     """
     asked, told = -math.inf, None
 
@@ -96,10 +105,11 @@ def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[
     return ask
 
 
-def _run_step(step: Step, context: Context) -> Outcome:
+def _run_step(step: Step, context: Context) -> StepOutcome:
+    """One step, from the claim to the commit; what became of it."""
     store, world = context.store, context.world
     lease: Lease | None = None
-    decision: Outcome | None = None
+    decision: StepOutcome | None = None
     if world.rank == 0:
         decision = _already(step, context)
         if decision is None:
@@ -150,8 +160,9 @@ def _run_step(step: Step, context: Context) -> Outcome:
 
 
 def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
-    """The record of a training or scoring. If it fails, what it wrote is deleted: the disk may be
-    what is full.
+    """The record of a training or scoring.
+
+    If it fails, what it wrote is deleted: a full disk may be what made it fail.
     """
     try:
         return (
@@ -177,7 +188,8 @@ def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
         context.store.delete(StepFolder(step.id).lease(context.owner))
 
 
-def _already(step: Step, context: Context) -> Outcome | None:
+def _already(step: Step, context: Context) -> StepOutcome | None:
+    """What became of a step before anybody works on it; None if it is to be done now."""
     store = context.store
     if store.is_done(step.id) and (
         step.action == "eval" or store.has_weights(store.record(step.id))
@@ -193,9 +205,7 @@ def _already(step: Step, context: Context) -> Outcome | None:
 
 
 def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
-    """Whether a training must not start from a parent that collapsed, since a re-run is to take its
-    place.
-    """
+    """Whether a training's parent collapsed and a re-run is to take the parent's place."""
     collapsed = parent.training is not None and parent.training.collapsed
     return step.action == "train" and collapsed and parent.step in plan.replaceable
 
