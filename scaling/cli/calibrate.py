@@ -24,13 +24,13 @@ def calibrate(
     from scaling.training.measure import calibrate as measure
 
     study, store, plan = open_study(name, uri)
-    for model, found in measure(plan, store, gpu_of(study, gpu), updates):
-        if isinstance(found, str):
-            console.print(f"{model}: not measured: {found}", soft_wrap=True)
+    for model, speed in measure(plan, store, gpu_of(study, gpu), updates):
+        if isinstance(speed, str):
+            console.print(f"{model}: not measured: {speed}", soft_wrap=True)
             continue
         console.print(
-            f"{model}: {found.flops_per_second / 1e9:,.1f} GFLOP/s a worker,"
-            f" {found.tokens_per_second:,.0f} tokens/s, {found.peak_bytes / 2**30:.2f} GiB"
-            f" (predicted {found.predicted_bytes / 2**30:.2f}) on {found.device}",
+            f"{model}: {speed.flops_per_second / 1e9:,.1f} GFLOP/s a worker,"
+            f" {speed.tokens_per_second:,.0f} tokens/s, {speed.peak_bytes / 2**30:.2f} GiB"
+            f" (predicted {speed.predicted_bytes / 2**30:.2f}) on {speed.device}",
             soft_wrap=True,
         )

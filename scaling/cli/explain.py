@@ -13,6 +13,7 @@ def explain(name: StudyArgument, step: str, uri: StoreOption = "") -> None:
     """One step: what it is made from, why it is pending or runs again, its tries and failures."""
     from scaling.planning.progress import attempts_of, why_pending
     from scaling.store.logs import log_lines
+    from scaling.store.paths import StepFolder
     from scaling.store.store import failure_of
 
     _, store, plan = open_study(name, uri)
@@ -26,5 +27,5 @@ def explain(name: StudyArgument, step: str, uri: StoreOption = "") -> None:
         console.print(f"failed  {line}", soft_wrap=True, markup=False)
     for line in log_lines(store, step)[-20:] if failures else ():
         console.print(f"   {line}", soft_wrap=True, markup=False)
-    if store.exists(f"steps/{step}/record.json"):
-        console.print_json(store.read(f"steps/{step}/record.json").decode())
+    if store.is_done(step):
+        console.print_json(store.read(StepFolder(step).record).decode())

@@ -43,9 +43,9 @@ def plan(
     device, sizes = gpu_of(study, gpu), store.read_sizes()
     table = load(Prices, prices)[0] if prices is not None else None
     measured = measured_on(read_calibrations(store), device)
-    found = forecast(plan, sizes, device, measured, gpus or study.max_devices, table)
-    console.print(plan_table(plan, found))
-    for note in [*plan_notes(plan, sizes, found), *defect_notes(staged_tasks(study, store))]:
+    outlook = forecast(plan, sizes, device, measured, gpus or study.max_devices, table)
+    console.print(plan_table(plan, outlook))
+    for note in [*plan_notes(plan, sizes, outlook), *defect_notes(staged_tasks(study, store))]:
         console.print(f"· {note}", soft_wrap=True)
     scan = store.scan()
     done = sum(step in scan.done for step in plan.steps)
@@ -59,33 +59,33 @@ def plan(
             console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
 
 
-def plan_table(plan: Plan, found: Forecast) -> Table:
+def plan_table(plan: Plan, outlook: Forecast) -> Table:
     """One line per model: parameters, placement, memory, FLOPs, device hours, dollars."""
     table = Table(
         title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
     )
     for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
         table.add_column(name, justify="left" if name in ("model", "placement") else "right")
-    for line in found.sizes:
-        fits, dollars = not line.problem, found.dollars(line.device_hours)
+    for line in outlook.sizes:
+        fits, dollars = not line.problem, outlook.dollars(line.device_hours)
         table.add_row(
             line.model,
             f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
             next(iter(line.layouts), "[red]does not fit[/red]"),
-            _peak(line, found.gpu),
+            _peak(line, outlook.gpu),
             f"{line.flops / 1e15:,.0f}",
             f"{line.device_hours:,.1f}" if fits else "-",
             f"{dollars:,.0f}" if fits and dollars is not None else "-",
         )
     table.add_section()
-    hours = sum(line.device_hours for line in found.sizes if not line.problem)
-    dollars = found.dollars(hours)
+    hours = sum(line.device_hours for line in outlook.sizes if not line.problem)
+    dollars = outlook.dollars(hours)
     table.add_row(
         "all",
         "",
         "",
         "",
-        f"{sum(line.flops for line in found.sizes) / 1e15:,.0f}",
+        f"{sum(line.flops for line in outlook.sizes) / 1e15:,.0f}",
         f"{hours:,.1f}",
         f"{dollars:,.0f}" if dollars is not None else "-",
     )

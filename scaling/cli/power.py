@@ -38,8 +38,8 @@ def power(
     study = load_study(name)
     plan = make_plan(study)
     ledger = analyse(load_tidy([pilot]), study.question).ledger if pilot is not None else Ledger()
-    found = forecast(plan, {}, gpu_of(study, gpu), {})
-    lines = found.sizes
+    outlook = forecast(plan, {}, gpu_of(study, gpu), {})
+    lines = outlook.sizes
     for line in lines:
         if line.problem:
             raise UserError(line.problem)
@@ -67,9 +67,9 @@ def power(
         f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
         f" power {wanted:g}."
     )
-    hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
+    hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
     per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
-    unit = "device hours" if found.gpu is None else "$"
+    unit = "device hours" if outlook.dollars_per_hour is None else "$"
     start = [len(study.seeds)] * len(x)
     for advice in next_seeds([sd] * len(x), x, start, per_seed, list(study.models), unit):
         console.print(

@@ -9,10 +9,10 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
-from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
@@ -32,7 +32,7 @@ def run(
     store = open_store(study, uri)
     store.check_study(study.name)
     scan = store.scan()
-    plan = make_plan(study, store.read_lock(), scan.collapsed)
+    plan = current_plan(study, store, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
     store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
