@@ -74,11 +74,13 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
 
 def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
     """Of all members: tokens of an epoch times epochs, or a member's share of the updates."""
-    found = []
+    members = []
     for member in step.mixture.members:
         parts = member_sizes(plan, member, sizes)
         sequences, tokens = sum(part[0] for part in parts), sum(part[1] for part in parts)
-        found.append((sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences))))
+        members.append(
+            (sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences)))
+        )
     if step.updates_like:
         # As many updates as the others take, of this task's examples: close enough by the number of
         # sequences.
@@ -86,17 +88,17 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
         drawn = sum(_sequences(plan, other, sizes) for other in others)
     else:
         drawn = None
-    if len(found) == 1:
-        sequences, tokens, per_token = found[0]
+    if len(members) == 1:
+        sequences, tokens, per_token = members[0]
         epochs = step.recipe.epochs if drawn is None else drawn / max(1, sequences)
         return per_token * tokens * epochs
     mixture = step.mixture
     updates = member_updates(
-        [one[0] for one in found], step.recipe, mixture.sampling, mixture.mlm_ratio
+        [sequences for sequences, _, _ in members], step.recipe, mixture.sampling, mixture.mlm_ratio
     )
     return sum(
         per_token * tokens * own * step.recipe.batch / max(1, sequences)
-        for (sequences, tokens, per_token), own in zip(found, updates, strict=True)
+        for (sequences, tokens, per_token), own in zip(members, updates, strict=True)
     )
 
 
