@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 pytest.importorskip("torch")
@@ -40,13 +42,20 @@ LONGEST = 20
     per_unit=st.sampled_from([1, 3]),
     layout=st.sampled_from([(1, 8), (1, 4), (1, 3), (2, 4), (2, 2), (4, 1), (4, 2), (8, 1)]),
     together=st.sampled_from([1, 2]),
+    worth=st.sampled_from([0.0, 10.0, math.inf]),
 )
 def test_every_layout_sees_the_same_global_batches_within_its_tokens(
-    num: int, epochs: float, seed: int, per_unit: int, layout: tuple[int, int], together: int
+    num: int,
+    epochs: float,
+    seed: int,
+    per_unit: int,
+    layout: tuple[int, int],
+    together: int,
+    worth: float,
 ) -> None:
     features, recipe = made(num, seed, per_unit), Recipe(batch=8, epochs=epochs)
     workers, micro = layout
-    order = training_order(features, recipe, seed)
+    order = training_order(features.num_units, recipe, seed)
     assert len(order) == num_updates(num, recipe)
     if workers > 8 // together:
         with pytest.raises(
@@ -56,7 +65,9 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
         return
     for update in order:
         shares = [
-            micro_batches(update, features, micro * LONGEST, LONGEST, rank, workers, together)
+            micro_batches(
+                update, features, micro * LONGEST, LONGEST, rank, workers, together, worth
+            )
             for rank in range(workers)
         ]
         # Every rank makes as many passes, which ZeRO-3 waits for.
@@ -111,7 +122,7 @@ def test_what_is_made_ahead_comes_in_order_and_its_errors_too() -> None:
 
 @given(num=st.integers(1, 50), epochs=st.integers(1, 3))
 def test_every_example_is_seen_once_an_epoch(num: int, epochs: int) -> None:
-    order = np.concatenate(training_order(made(num), Recipe(batch=4, epochs=epochs), 1))
+    order = np.concatenate(training_order(num, Recipe(batch=4, epochs=epochs), 1))
     counts = np.bincount(order, minlength=num)
     # The last update is topped up from the next epoch.
     assert counts.min() >= epochs
@@ -120,28 +131,59 @@ def test_every_example_is_seen_once_an_epoch(num: int, epochs: int) -> None:
 
 @given(num=st.integers(8, 50), epochs=st.integers(1, 4), seed=st.integers(0, 3))
 def test_no_update_holds_an_example_twice(num: int, epochs: int, seed: int) -> None:
-    for update in training_order(made(num), Recipe(batch=8, epochs=epochs), seed):
+    for update in training_order(num, Recipe(batch=8, epochs=epochs), seed):
         assert len(set(update.tolist())) == 8
 
 
 def test_order_depends_on_the_seed_alone() -> None:
     features, recipe = made(40), Recipe(batch=8)
     first, again, other = (
-        np.concatenate(training_order(features, recipe, seed)) for seed in (0, 0, 1)
+        np.concatenate(training_order(features.num_units, recipe, seed)) for seed in (0, 0, 1)
     )
     assert (first == again).all()
     assert (first != other).any()
 
 
-def test_sorting_by_length_leaves_little_padding() -> None:
-    features, recipe = made(400), Recipe(batch=8, epochs=1)
-    tokens = padded = 0
-    for update in training_order(features, recipe, 0):
-        (chosen,) = micro_batches(update, features, 8 * LONGEST, LONGEST, 0, 1)
-        batch = collate(features, KINDS["classification"], chosen)
-        tokens += batch.tokens
-        padded += batch.input_ids.numel()
-    assert padded / tokens < 1.1
+def test_an_update_is_cut_where_that_saves_more_than_a_pass_costs() -> None:
+    lengths = [4, 4, 4, 4, 4, 4, 4, 20]
+    features = Features(
+        input_ids=[np.full(length, 5) for length in lengths],
+        targets=[0] * 8,
+        units=np.arange(8),
+        cut=0,
+    )
+
+    def passes(pass_tokens: float, workers: int = 1, rank: int = 0) -> list[list[int]]:
+        return micro_batches(
+            np.arange(8),
+            features,
+            8 * LONGEST,
+            LONGEST,
+            rank,
+            workers,
+            pass_tokens=pass_tokens,
+        )
+
+    # One pass pads 7 texts by 16 tokens each.
+    assert passes(7 * 16 + 1) == [list(range(8))]
+    assert passes(7 * 16 - 1) == [[0, 1, 2, 3, 4, 5, 6], [7]]
+    # Two ranks make one pass each already: more would save nothing.
+    assert passes(1, workers=2) == [[0, 1, 2, 3, 4, 5, 6]]
+    assert passes(1, workers=2, rank=1) == [[7]]
+
+
+def test_passes_by_length_leave_little_padding_of_a_random_order() -> None:
+    features, recipe = made(400), Recipe(batch=32, epochs=1)
+    padded = {0.0: 0, 8.0: 0, math.inf: 0}
+    tokens = 0
+    for update in training_order(features.num_units, recipe, 0):
+        tokens += sum(len(features.input_ids[index]) for index in update)
+        for worth in padded:
+            passes = micro_batches(update, features, 32 * LONGEST, LONGEST, 0, 1, pass_tokens=worth)
+            batches = [collate(features, KINDS["classification"], one) for one in passes]
+            padded[worth] += sum(batch.input_ids.numel() for batch in batches)
+    assert padded[0.0] < 1.12 * tokens < 1.3 * tokens < 1.5 * tokens < padded[math.inf]
+    assert padded[0.0] <= padded[8.0] < 1.3 * tokens
 
 
 @given(num=st.integers(1, 80), budget=st.integers(1, 200))

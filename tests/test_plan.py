@@ -161,10 +161,10 @@ def test_golden_fingerprints() -> None:
 
 
 GOLDEN = [
-    "iii.xlm-r-base.none-mnli.s0.f36bb9219d65",
-    "eval.xlm-r-base.none-xnli.s0.3e1ef6d1db34",
-    "iii.xlm-r-base.none-squad1.s0.7596114805de",
-    "eval.xlm-r-base.none-xquad.s0.c8a2d242fef7",
-    "eval.xlm-r-base.none-mlqa.s0.eaa27a56ee2f",
+    "iii.xlm-r-base.none-mnli.s0.acbf97980a73",
+    "eval.xlm-r-base.none-xnli.s0.d73581b70dfc",
+    "iii.xlm-r-base.none-squad1.s0.58884f58d115",
+    "eval.xlm-r-base.none-xquad.s0.7e8ea9fdad90",
+    "eval.xlm-r-base.none-mlqa.s0.bc053f7b798e",
     "eval.xlm-r-base.none-tatoeba.afeb0c4bfeb8",
 ]

@@ -1,9 +1,10 @@
-"""Batches: the same examples in the same updates whatever the hardware; similar lengths
-together.
+"""Batches: the same examples in the same updates whatever the hardware, cut into passes by
+length.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -96,14 +97,23 @@ def micro_batches(
     rank: int,
     workers: int,
     together: int = 1,
+    pass_tokens: float = math.inf,
 ) -> list[list[int]]:
-    """Sequences of one rank's passes for one update: as few passes as the budget allows, the same
-    number on all ranks.
+    """Sequences of one rank's passes for one update, the same number on all ranks.
 
-    A pass takes whole units, shortest first, up to so many padded tokens (`longest` is the most
-    that a sequence counts for), and at least one block of `together` units, which stay in the order
-    of the update. What is summed over an update does not depend on how it is cut. ValueError if
-    there are fewer blocks than ranks.
+    A pass takes whole units, shortest first. What is summed over an update does not depend on how
+    it is cut. ValueError if there are fewer blocks than ranks.
+
+    Args:
+        update: Units of the update.
+        features: What they are units of.
+        tokens: Padded tokens that a pass may have, unless it is a single block.
+        longest: The most tokens that a sequence counts for.
+        rank: Whose passes.
+        workers: How many ranks there are.
+        together: Units of a block, which share a pass and stay in the order of the update.
+        pass_tokens: What a pass costs besides its tokens, in tokens. The update is cut further
+            where that leaves out more padding; never for inf.
     """
     blocks = [update[start : start + together] for start in range(0, len(update), together)]
     if len(blocks) < workers:
@@ -116,7 +126,8 @@ def micro_batches(
         [min(longest, max(len(features.input_ids[index]) for index in one)) for one in sequences]
     )
     order = np.argsort(lengths, kind="stable")
-    cut = _cut(lengths[order], np.array([len(sequences[at]) for at in order]), tokens, workers)
+    counts = np.array([len(sequences[at]) for at in order])
+    cut = _cut(lengths[order], counts, tokens, workers, pass_tokens)
     passes = [
         [index for at in order[start:stop] for index in sequences[at]]
         for start, stop in pairwise(cut)
@@ -133,14 +144,34 @@ def sequences_of(units: np.ndarray, features: Features) -> list[int]:
     ]
 
 
-def _cut(longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int) -> list[int]:
+# More passes of a rank than this are not tried: each saves less padding than the one before.
+_MOST_ROUNDS = 8
+
+
+def _cut(
+    longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int, pass_tokens: float
+) -> list[int]:
     """Edges that cut ascending blocks into passes of at most `tokens` (or one block), a multiple of
-    `workers`.
+    `workers`: of all such numbers the one that takes least time.
     """
-    edges = _greedy(longest, sequences, tokens)
-    number = min(-(-(len(edges) - 1) // workers) * workers, len(longest) // workers * workers)
-    # The same number of passes with the least in the fullest of them: all ranks wait for the
-    # slowest.
+    needed = -(-(len(_greedy(longest, sequences, tokens)) - 1) // workers)
+    most = len(longest) // workers
+    least = min(needed, most)
+    rounds = range(least, max(least, min(most, _MOST_ROUNDS)) + 1)
+    if pass_tokens == math.inf:
+        return _even(longest, sequences, least * workers)
+
+    def time(edges: list[int]) -> float:
+        padded = np.add.reduceat(sequences, edges[:-1]) * longest[np.array(edges[1:]) - 1]
+        # All ranks wait for the slowest of a round.
+        slowest = padded.reshape(-1, workers).max(1)
+        return float(slowest.sum() + pass_tokens * len(slowest))
+
+    return min((_even(longest, sequences, one * workers) for one in rounds), key=time)
+
+
+def _even(longest: np.ndarray, sequences: np.ndarray, number: int) -> list[int]:
+    """Edges of so many passes with the least in the fullest of them."""
     low, high = int((longest * sequences).max()), int(longest[-1] * sequences.sum())
     while low < high:
         middle = (low + high) // 2

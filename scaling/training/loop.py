@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scaling.catalogue.hardware import Placement
+from scaling.catalogue.hardware import PASS_TOKENS, Placement
 from scaling.data.batching import Batch, ahead, collate, micro_batches, sequences_of
 from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
@@ -100,6 +100,8 @@ def run_updates(
             world.rank,
             world.size,
             stream.kind.together,
+            # Packed, there is no padding that more passes could save.
+            math.inf if placement.packed else PASS_TOKENS[world.device.type],
         )
         batches = [
             collate(stream.features, stream.kind, chosen, draw=seed * 1_000_003 + draw).pinned()
