@@ -175,3 +175,36 @@ def test_a_missing_language_file_names_those_that_exist(
 def test_the_schema_that_editors_use_is_current() -> None:
     shipped = json.loads((ROOT / "scaling" / "catalogue" / "studies" / "schema.json").read_text())
     assert shipped == Study.model_json_schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "traceback"),
+    [
+        ("int('seven')", 1, True),
+        ("raise ValueError('a library says so')", 1, True),
+        ("raise UserError('seven is no number')", 2, False),
+        ("raise StoreError('no such store')", 2, False),
+    ],
+)
+def test_a_bug_keeps_its_traceback_and_what_was_given_wrong_is_one_line(
+    what: str, code: int, traceback: bool
+) -> None:
+    script = f"""
+import sys
+from scaling.cli import app, main
+from scaling.spec import UserError
+from scaling.store.store import StoreError
+
+@app.command()
+def planted() -> None:
+    {what}
+
+sys.argv = ["scaling", "planted"]
+main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == code
+    assert ("Traceback" in ended.stderr) == traceback
+    assert len(ended.stderr.splitlines()) == 1 or traceback
