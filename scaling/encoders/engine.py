@@ -336,9 +336,9 @@ def start_training(
         add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decay = [p for name, p in trained if not _no_decay(name)]
-    plain = [p for name, p in trained if _no_decay(name)]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decay = [p for p in trained if _is_matrix(p)]
+    plain = [p for p in trained if not _is_matrix(p)]
     groups = [
         {"params": decay, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -369,8 +369,9 @@ def start_training(
     )
 
 
-def _no_decay(name: str) -> bool:
-    return name.endswith("bias") or "layer_norm" in name.lower() or "layernorm" in name.lower()
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    # By its dimensions: norms have many names. Under ZeRO-3 the shape is that of the whole.
+    return len(getattr(parameter, "ds_shape", parameter.shape)) > 1
 
 
 def start_scoring(
