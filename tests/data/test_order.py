@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scaling.data.order import sampled_order, training_order
 from scaling.study.mixture import num_updates
@@ -79,6 +81,28 @@ def test_a_token_counts_as_much_in_a_short_sentence_as_in_a_random_order(num_uni
     # Updates of one length, as a control: the shortest quarter would count for more than twice.
     by_length = list(np.argsort(lengths)[: num_units // BATCH * BATCH].reshape(-1, BATCH))
     assert token_weights(by_length, lengths)[0] > 2
+
+
+@given(num=st.integers(1, 50), epochs=st.integers(1, 3))
+def test_every_example_is_seen_once_an_epoch(num: int, epochs: int) -> None:
+    order = np.concatenate(training_order(num, Recipe(batch=4, epochs=epochs), 1))
+    counts = np.bincount(order, minlength=num)
+    # The last update is topped up from the next epoch.
+    assert counts.min() >= epochs
+    assert counts.sum() - epochs * num < 4
+
+
+@given(num=st.integers(8, 50), epochs=st.integers(1, 4), seed=st.integers(0, 3))
+def test_no_update_holds_an_example_twice(num: int, epochs: int, seed: int) -> None:
+    for update in training_order(num, Recipe(batch=8, epochs=epochs), seed):
+        assert len(set(update.tolist())) == 8
+
+
+def test_order_depends_on_the_seed_alone() -> None:
+    recipe = Recipe(batch=8)
+    first, again, other = (np.concatenate(training_order(40, recipe, seed)) for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
 
 
 def test_nothing_to_train_on_is_an_error_and_no_endless_loop() -> None:
