@@ -66,7 +66,7 @@ def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 CLASSIFICATION = Kind(
     encode=encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe),
+    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe, drop_input=True),
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),

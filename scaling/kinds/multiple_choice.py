@@ -102,7 +102,7 @@ def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 MULTIPLE_CHOICE = Kind(
     encode=encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
+    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(sum(target % 2 for target in targets)),

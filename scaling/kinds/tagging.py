@@ -127,7 +127,7 @@ def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 TAGGING = Kind(
     encode=encode,
-    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe),
+    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe.dropout),
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(

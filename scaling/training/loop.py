@@ -41,6 +41,8 @@ class Losses:
     examples: int
     tokens: int
     per_update: tuple[float, ...]
+    selected: int = 0
+    """Updates that the weights have behind them, where the best by English dev data were kept."""
 
     @property
     def first(self) -> float:
@@ -57,7 +59,9 @@ def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
     """Linear warm-up to the recipe's rate, then linear decay that reaches zero after the last
     update.
     """
-    warm = max(1, round(recipe.warmup * updates)) if recipe.warmup > 0 else 0
+    warm = recipe.warmup_updates
+    if warm == 0 and recipe.warmup > 0:
+        warm = max(1, round(recipe.warmup * updates))
     if update < warm:
         return recipe.learning_rate * (update + 1) / warm
     return recipe.learning_rate * (updates - update) / max(1, updates - warm)
@@ -74,9 +78,13 @@ def run_updates(
     progress: Callable[[int, int], None],
     resume: ResumePoint,
     notice: Callable[[], float | None] = lambda: None,
+    dev_score: Callable[[], float] | None = None,
 ) -> Losses:
     """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss
     is no number.
+
+    `dev_score` scores the weights of the moment on English dev data, on all ranks alike: where the
+    recipe selects by it, the engine holds the best weights in the end.
 
     `notice` tells all ranks the seconds until a machine of theirs goes away, None while none does.
     Then the training saves itself if that can be done in time, and ends with Preempted.
@@ -112,11 +120,15 @@ def run_updates(
 
     losses: list[float] = []
     tokens = 0
+    looks = recipe.select_every if dev_score is not None else 0
+    # (updates, score) of the best look so far, whose weights the engine keeps.
+    best = (0, -math.inf)
     if resume.found is not None:
         state = engine.load_resume(resume.found)
         # DeepSpeed keeps one state for all ranks below ZeRO-3: the sum over ranks, which one of
         # them goes on from.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
+        best = tuple(state["best"])
     pending: list[torch.Tensor] = []
     begun = len(losses)
     for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
@@ -152,24 +164,33 @@ def run_updates(
                     f"the loss is {losses[where]} at update {where + 1} of {len(turns)}"
                 )
             progress(update + 1, len(turns))
+        if looks and dev_score is not None and (last or (update + 1) % looks == 0):
+            found = dev_score()
+            if found > best[1]:
+                best = (update + 1, found)
+                engine.keep_weights()
         due = _due(update + 1, placement) and not last
         if due:
             resume.save(
-                partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1
+                partial(engine.save_resume, state=_state(losses, tokens, best, world)), update + 1
             )
         if not pending and not last and (left := notice()) is not None:
             needed = resume.save_seconds()
             fits = needed < left - NOTICE_MARGIN_SECONDS
             if fits and not due:
                 resume.save(
-                    partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1
+                    partial(engine.save_resume, state=_state(losses, tokens, best, world)),
+                    update + 1,
                 )
             raise Preempted(
                 f"{left:.0f} s before a machine goes away, after update {update + 1} of"
                 f" {len(turns)}, "
                 + ("saved" if fits or due else f"not saved: that takes {needed:.0f} s")
             )
+    if looks:
+        engine.restore_weights()
     return Losses(
+        selected=best[0],
         updates=len(turns),
         examples=len(turns) * recipe.batch,
         tokens=sum(world.gather(tokens)),
@@ -177,9 +198,11 @@ def run_updates(
     )
 
 
-def _state(losses: list[float], tokens: int, world: World) -> dict[str, Any]:
+def _state(
+    losses: list[float], tokens: int, best: tuple[int, float], world: World
+) -> dict[str, Any]:
     """What a resume point holds besides the engine's state, the same on every rank."""
-    return {"losses": losses, "tokens": sum(world.gather(tokens))}
+    return {"losses": losses, "tokens": sum(world.gather(tokens)), "best": best}
 
 
 def _due(update: int, placement: Placement) -> bool:
