@@ -63,6 +63,8 @@ class Training:
     """Training examples drawn by `TASK.LANGUAGE`, where there are several."""
     dev_scores: dict[str, float] = field(default_factory=dict)
     """0..1 by task, where several are trained together."""
+    selected_update: int = 0
+    """Updates behind the weights that stayed, where the best by English dev data were selected."""
 
 
 @dataclass(frozen=True, kw_only=True)
