@@ -26,7 +26,7 @@ class Recipe(Spec):
     learning_rate: float = Field(default=2e-5, gt=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the updates with a linearly rising rate; then it falls linearly to zero."""
-    warmup_updates: int = Field(default=0, ge=0)
+    warmup_updates: int = Field(default=0, ge=0, le=10_000_000)
     """If not 0: so many updates with a rising rate, in the place of the share. May be more than
     there are.
     """
