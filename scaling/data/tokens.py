@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from scaling.catalogue.task import TaskSpec
 from scaling.data.rows import read_table
+from scaling.data.schema import BadData
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
 from scaling.kinds.text import literal
@@ -26,7 +27,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in a `tokenizer.json`, which takes text as text, without truncation or padding
     of its own.
     """
-    tokenizer = literal(Tokenizer.from_file(str(path)))
+    try:
+        tokenizer = literal(Tokenizer.from_file(str(path)))
+    # The library raises nothing more special.
+    except Exception as error:
+        raise BadData(f"{path}: not a tokenizer: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -215,6 +215,16 @@ def is_collapsed(dev: EvalRow) -> bool:
     return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
 
 
+def _as_trained(step: Step, plan: Plan) -> TaskSpec:
+    """The task that a step scores, its labels in the order of the head that was trained."""
+    task = plan.study.task(step.task)
+    if step.parent is None:
+        return task
+    trained = plan.study.task(plan.steps[step.parent].task)
+    fits = trained.kind == task.kind and set(trained.labels) == set(task.labels)
+    return task.model_copy(update={"labels": trained.labels}) if fits else task
+
+
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     """Score the step's parent on all its test languages; the outcomes lie in the attempt's folder.
 
@@ -222,7 +232,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     ranks.
     """
     world, recipe, clock = context.world, step.recipe, _Clock()
-    task = context.plan.study.task(step.task)
+    task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
         weights = _weights(step, context)
