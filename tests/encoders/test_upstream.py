@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
-
 from safetensors.torch import load_file, save_file
 
 from scaling.catalogue.models import ModelSpec
