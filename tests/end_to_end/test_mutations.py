@@ -32,7 +32,7 @@ def test_the_samples_are_right_as_they_are(tmp_path: Path) -> None:
         assert spoilt_data(sample, tmp_path, Never(0))()
 
 
-@pytest.mark.parametrize("count", [600, pytest.param(4_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(4_000, marks=pytest.mark.slow)])
 def test_spoilt_files_are_read_or_refused(count: int, tmp_path: Path) -> None:
     verdict = judge(spoilt_inputs(tmp_path, STUDY, count, seed=count))
     assert verdict.broken == []

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import random
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -347,6 +348,29 @@ class Verdict:
         return self.right + self.refused + len(self.broken)
 
 
+_PLACE = re.compile(r"/[^:,]*:(\d+| (behind )?(row|paragraph) \d+)")
+WITHOUT_LINE = {
+    "is empty": "a split without rows has no line",
+    "broken archive": "compressed bytes have no lines",
+    "broken gzip file": "compressed bytes have no lines",
+    "an archive of": "of files",
+    "not a Parquet file": "binary",
+    "not in SQuAD's format": "the whole file is another thing",
+    "not parallel": "both files are named with their lengths",
+    "too deep": "the place of a bracket among thousands",
+    "occurs again": "an id is named instead",
+    "there twice in one object": "JSON over many lines: the key is named instead",
+    "is no number of JSON": "JSON over many lines: the word is named instead",
+    "tokenizer": "a program reads it, and tells no line",
+    "config.json": "the key is named instead",
+    "tensor": "binary",
+    "safetensors": "binary",
+    "bytes": "binary",
+    "characters": "a study file that is too large",
+}
+"""The closed list of refusals that name a file and no line, and why."""
+
+
 def judge(inputs: Iterator[tuple[str, Path, Callable[[], bool]]]) -> Verdict:
     """Read each input; anything but rows and a UserError that names a file is a fault of ours.
 
@@ -358,7 +382,8 @@ def judge(inputs: Iterator[tuple[str, Path, Callable[[], bool]]]) -> Verdict:
             verdict.right += read()
         except UserError as error:
             verdict.refused += 1
-            if str(folder) not in str(error):
+            place = str(error).partition(str(folder))[2]
+            if not place or not (_PLACE.match(place) or any(one in place for one in WITHOUT_LINE)):
                 verdict.without_file.append(f"{what}: {error}")
         except Exception as error:  # noqa: BLE001 (that is what is counted)
             verdict.broken.append(f"{what}: {type(error).__name__}: {error}")
