@@ -20,11 +20,11 @@ from analysis.panel import make_panel, size_table
 from analysis.report import write_report
 from analysis.results import analyse
 from analysis.slope import slope_weights
-from analysis.synthetic import study
 from analysis.tables import write_tables
 from benchmarks.results_table import write_results
 from scaling.catalogue.languages import LANGUAGES
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 ARMS = (
     "mnli",

@@ -17,9 +17,9 @@ from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales, balance, make_panel, replicas, size_table
 from analysis.shrink import languages
 from analysis.slope import contrast, residual_slope, slope, slope_weights
-from analysis.synthetic import study
 from analysis.variance import estimate_ledger
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 X = np.array([8.431, 8.740, 9.544, 10.029])
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from analysis.claims import PHANG2020
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
-from analysis.synthetic import study
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 NOTE = "A note with <b>markup</b> & an ampersand."
 

@@ -14,10 +14,10 @@ import pytest
 from analysis.load import SCHEMA, check_tidy
 from analysis.published import overlay, published
 from analysis.results import Results, analyse
-from analysis.synthetic import XLMR, study
 from analysis.verdict import CEILING, DESCRIPTIVE, SMALL
 from scaling.catalogue.models import MODELS
 from scaling.study.question import Question
+from tests.helpers.synthetic import XLMR, study
 
 QUIET = {"run_sd": 0.15, "checkpoint_sd": 0.05, "language_sd": 0.2}
 OPTIONS = Question(resamples=0)
