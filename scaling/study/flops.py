@@ -64,7 +64,7 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
     study = plan.study
     task, model = study.task(step.task), study.model(step.model)
     if step.action == "train":
-        return _training_flops(plan, step, model, sizes)
+        return _training_flops(plan, step, model, sizes) + _look_flops(plan, step, model, sizes)
     total = 0.0
     for code in study.test_languages(task.name):
         sequences, tokens = split_size(task, f"test.{code}", sizes, study.limits)
@@ -100,6 +100,21 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
         per_token * tokens * own * step.recipe.batch / max(1, sequences)
         for (sequences, tokens, per_token), own in zip(members, updates, strict=True)
     )
+
+
+def _look_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
+    """Of the looks at English dev data by which weights are selected: a forward pass each."""
+    recipe, task = step.recipe, plan.study.task(step.task)
+    if not recipe.select_every or not task.has_dev:
+        return 0.0
+    several = ASSUMED_CHOICES if task.kind == "multiple_choice" else 1
+    sequences, tokens = split_size(task, "dev.en", sizes, plan.study.limits)
+    if recipe.select_examples and task.kind != "retrieval":
+        tokens = round(tokens * min(1.0, recipe.select_examples * several / max(1, sequences)))
+    others = [plan.steps[name] for name in step.updates_like] or [step]
+    updates = sum(_sequences(plan, one, sizes) for one in others) / recipe.batch / several
+    looks = updates // recipe.select_every + 1
+    return looks * tokens * model.train_flops_per_token(tokens // max(1, sequences)) / 3
 
 
 def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:

@@ -14,9 +14,9 @@ from scaling.study.recipes import Recipe
 from scaling.study.steps import Cell, Phase, Plan, Step
 from scaling.study.study import Study
 
-# Raised when the same recipe, data and seed come to draw other batches (scaling/data/batching.py).
-# 2: pools of 50.
-ORDER_VERSION = 2
+# Raised when the same recipe, data and seed come to draw other batches (scaling/data/order.py).
+# 2: pools of 50. 3: at random, whatever the lengths.
+ORDER_VERSION = 3
 
 
 # Execution and book-keeping stay out; so does every field that equals its default when it is
