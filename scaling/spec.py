@@ -186,8 +186,9 @@ def load(model: type[M], path: Path) -> tuple[M, dict[Path_, int]]:
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a file of the user's; BadFile names the ones that are there, or the line
-    that is no UTF-8.
+    """The UTF-8 text of a file of the user's.
+
+    BadFile names the files that are there, or the line that is no UTF-8.
     """
     try:
         if not path.is_file():
@@ -279,8 +280,10 @@ def _tighten(schema: Any) -> None:
 
 
 class Spec(BaseModel):
-    """Frozen data; unknown keys, values of another type, numbers that are none, and lists that name
-    something twice are refused (scaling.study.study turns that into a message with a suggestion).
+    """Frozen data, strict about what is written.
+
+    Unknown keys, values of another type, numbers that are none, and lists that name something twice
+    are refused; `validated` turns that into a message with a suggestion.
     """
 
     model_config = ConfigDict(
