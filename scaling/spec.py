@@ -274,9 +274,8 @@ def _tighten(schema: Any) -> None:
     if schema.get("type") == "literal" and not isinstance(schema["expected"][0], str):
         plain = dict(schema)
         schema.clear()
-        schema.update(
-            core_schema.no_info_before_validator_function(_is_exact(plain["expected"]), plain)  # type: ignore[arg-type]
-        )
+        wrap = core_schema.no_info_before_validator_function
+        schema.update(wrap(_is_exact(plain["expected"]), plain))  # type: ignore[arg-type]
 
 
 class Spec(BaseModel):

@@ -129,7 +129,7 @@ def test_coverage_counts_every_reason(falling: pl.DataFrame) -> None:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(order=st.randoms(use_true_random=False), shift=st.integers(1, 50))
-def test_row_order_and_seed_names_change_nothing(falling: pl.DataFrame, order, shift: int) -> None:  # type: ignore[no-untyped-def]
+def test_row_order_and_seed_names_change_nothing(falling: pl.DataFrame, order, shift: int) -> None:
     rows = list(range(len(falling)))
     order.shuffle(rows)
     renamed = (
