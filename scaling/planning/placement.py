@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from scaling.catalogue.hardware import GIB, GpuSpec, Placement
+from scaling.catalogue.hardware import GIB, PASS_TOKENS, GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
 from scaling.planning.memory import USABLE, Demand, demand_of, memory
 from scaling.spec import UserError
@@ -45,7 +45,7 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
         # One worker needs stage 0, no sharding. bf16 needs stage 1: only there does DeepSpeed keep
         # fp32 master weights.
         return {
-            step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1)
+            step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1, packed=True)
             for step in steps
         }
     wanted = demands(plan, steps)
@@ -267,8 +267,9 @@ def burden(placement: Placement, *, scoring: bool = False) -> float:
 
 
 def cost(demand: Demand, placement: Placement) -> float:
-    """`burden`, with an overhead of about 500 tokens' work for every pass."""
-    return burden(placement) * (1 + 500 / (demand.sequences(placement) * demand.max_length))
+    """`burden`, with what every pass costs besides its tokens."""
+    tokens = demand.sequences(placement) * demand.max_length
+    return burden(placement) * (1 + PASS_TOKENS["cuda"] / tokens)
 
 
 @cache

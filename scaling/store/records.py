@@ -63,6 +63,8 @@ class Training:
     """Training examples drawn by `TASK.LANGUAGE`, where there are several."""
     dev_scores: dict[str, float] = field(default_factory=dict)
     """0..1 by task, where several are trained together."""
+    selected_update: int = 0
+    """Updates behind the weights that stayed, where the best by English dev data were selected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,8 @@ class StepRecord:
     """File in the attempt → SHA-256, for everything a later step may read."""
     cost: Cost
     provenance: Provenance
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By `SPLIT.LANGUAGE` of what was scored: in words, what was cut or could not be predicted."""
     schema_version: int = SCHEMA_VERSION
 
     def science(self) -> dict[str, Any]:
