@@ -12,22 +12,29 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scaling.catalogue.models import ModelSpec
 from scaling.data.readers import READERS
 from scaling.data.schema import SCHEMAS, ReadRequest, fault_of
+from scaling.encoders.weights import stage_model, tokenizer_file
 from scaling.spec import UserError, load
+from scaling.store.store import Store
 from scaling.study.study import Study
 
 WEIRD = [
     *("true", "null", "NaN", "-1", "1e999", "99999999999999999999", '""', "[]", "{}", "0.5", "'0'"),
     *('"\\ud800"', "\x00", "\ufeff", "\u2028", "\t", "é", "<pad>", ": :", "- -", "&a", "*a", "!!x"),
 ]
+
+
+Inputs = Iterator[tuple[str, Path, Callable[[], bool]]]
+"""What it is, the folder of its files, and the call that reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,11 +343,8 @@ class Verdict:
 
     right: int = 0
     refused: int = 0
-    without_file: list[str] = None  # type: ignore[assignment]
-    broken: list[str] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.without_file, self.broken = [], []
+    without_place: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -371,7 +375,7 @@ WITHOUT_LINE = {
 """The closed list of refusals that name a file and no line, and why."""
 
 
-def judge(inputs: Iterator[tuple[str, Path, Callable[[], bool]]]) -> Verdict:
+def judge(inputs: Inputs) -> Verdict:
     """Read each input; anything but rows and a UserError that names a file is a fault of ours.
 
     inputs: what it is, the folder of its files, and the call that reads it.
@@ -384,15 +388,13 @@ def judge(inputs: Iterator[tuple[str, Path, Callable[[], bool]]]) -> Verdict:
             verdict.refused += 1
             place = str(error).partition(str(folder))[2]
             if not place or not (_PLACE.match(place) or any(one in place for one in WITHOUT_LINE)):
-                verdict.without_file.append(f"{what}: {error}")
+                verdict.without_place.append(f"{what}: {error}")
         except Exception as error:  # noqa: BLE001 (that is what is counted)
             verdict.broken.append(f"{what}: {type(error).__name__}: {error}")
     return verdict
 
 
-def spoilt_inputs(
-    folder: Path, study: str, count: int, seed: int = 0
-) -> Iterator[tuple[str, Path, Callable[[], bool]]]:
+def spoilt_inputs(folder: Path, study: str, count: int, seed: int = 0) -> Inputs:
     """So many spoilt inputs: a third are study files, the others data files of every reader."""
     rng = random.Random(seed)
     counted: Counter[str] = Counter()
@@ -403,3 +405,29 @@ def spoilt_inputs(
         sample = SAMPLES[counted["data"] % len(SAMPLES)]
         counted["data"] += 1
         yield f"{sample.reader} {number}", folder, spoilt_data(sample, folder, rng)
+
+
+def spoilt_models(root: Path, spec: ModelSpec, count: int) -> Inputs:
+    """So many spoilt folders of a model, most often its config.json; a call stages it."""
+    source = Path(spec.source.removeprefix("dir:"))
+    contents = {file.name: file.read_bytes() for file in source.iterdir()}
+    rng = random.Random(7)
+    for number in range(count):
+        chosen = rng.choice([*contents, *[name for name in contents if name == "config.json"] * 3])
+        for name, content in contents.items():
+            spoilt = name == chosen
+            if spoilt and name.endswith(".safetensors"):
+                # Most of it are numbers, which may be any: the header is what can be wrong.
+                head = 8 + int.from_bytes(content[:8], "little")
+                content = spoil(content[:head], rng) + content[head:]
+            elif spoilt:
+                content = spoil(content, rng)
+            (source / name).write_bytes(content)
+
+        def read(number: int = number) -> bool:
+            store = Store.open(root / f"store-{number}")
+            tokenizer = tokenizer_file(spec, None)
+            stage_model(spec, store, None, None, name="mine", tokenizer=tokenizer)
+            return True
+
+        yield f"model {number}, {chosen}", source, read
