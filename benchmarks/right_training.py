@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tests.helpers.documented_decoder import EXPLAINED, compare
 from benchmarks.peers import Case, made
 from scaling.data.features import Features
 from scaling.data.order import training_order
 from scaling.kinds import KINDS
 from scaling.study.recipes import Recipe
+from tests.helpers.documented_decoder import EXPLAINED, compare
 
 ROOT = Path(__file__).parents[1]
 BATCH = 32
