@@ -16,7 +16,6 @@ seeds.
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -301,12 +300,6 @@ def trainers(line: Line, seed: int) -> float:
     return 100 * float(
         f1_score([[b for _, b in one] for one in pairs], [[a for a, _ in one] for one in pairs])
     )
-
-
-def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """(difference of two means, its standard error)."""
-    errors = [statistics.variance(one) / len(one) for one in (first, second)]
-    return statistics.mean(first) - statistics.mean(second), sum(errors) ** 0.5
 
 
 def compare(
