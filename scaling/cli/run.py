@@ -1,4 +1,4 @@
-"""scaling stage · run: what computes."""
+"""scaling run: everything that is missing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.spec import UserError
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
-from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
@@ -34,16 +34,14 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Do everything that is missing. Run it again after anything: what is done is never done
-    twice.
-    """
+    """Do everything that is missing. Run it again after anything: nothing is done twice."""
     if here and address:
         raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
     spec = load_study(study)
     place = open_store(spec, store)
     place.check_study(spec.name)
     scan = place.scan()
-    whole = make_plan(spec, place.read_lock(), scan.collapsed)
+    whole = current_plan(spec, place, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
     place.records(step for step in scan.done if step in whole.steps)
     place.check_writable()
