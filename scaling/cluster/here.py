@@ -21,6 +21,7 @@ from scaling.planning.placement import check_fit, placements
 from scaling.spec import UserError
 from scaling.store.logs import kept_log
 from scaling.store.pending import pending_steps
+from scaling.store.sessions import note_end, note_start
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
@@ -50,8 +51,9 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> Run:
         torch.set_num_threads(1)
     check_fit(plan, _on_one_worker(placements(plan, gpu)), gpu)
     asked = StopRequest(store)
-    done, left = 0, set[str]()
-    with kept_log(store, f"here-{os.getpid()}-{int(time.time())}", world.rank):
+    done, number, left = 0, 0, set[str]()
+    name = f"here-{os.getpid()}-{int(time.time())}"
+    with kept_log(store, name, world.rank):
         while not asked.how:
             scan = store.scan()
             if plan.study.reruns:
@@ -64,13 +66,20 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> Run:
                 break
             step = pending[0]
             placed = _on_one_worker(placements(plan, gpu))
-            began = time.monotonic()
-            outcomes = run_steps(
-                plan, store, [step], world, placed, notice=lambda: _seconds_left(asked)
-            )
-            say(f"{outcomes[step]} after {time.monotonic() - began:.1f} s  {step}")
-            done += outcomes[step] == "done"
-            if outcomes[step] in ("taken", "blocked"):
+            began = time.time()
+            # A session for each step, so that `scaling status` counts its cost even if it fails.
+            session = f"{name}-{number}"
+            note_start(store, session, asked_at=began, workers=world.size, steps=[step])
+            try:
+                outcome = run_steps(
+                    plan, store, [step], world, placed, notice=lambda: _seconds_left(asked)
+                )[step]
+            finally:
+                note_end(store, session, world.size)
+            say(f"{outcome} after {time.time() - began:.1f} s  {step}")
+            done += outcome == "done"
+            number += 1
+            if outcome in ("taken", "blocked"):
                 left.add(step)
     return Run(plan=plan, done=done, failed={}, stopped=bool(asked.how))
 

@@ -52,17 +52,20 @@ def scaling_run(study: Path, store: Path, *options: str) -> str:
         "from scaling.cli import main\n"
         "try:\n    main()\nfinally:\n    print('loaded', 'ray' in sys.modules)\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script, "run", str(study), "--store", str(store), *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    return ended.stdout
+    # Not a pipe: Ray's own processes would hold it open.
+    log = store.parent / f"{store.name}.log"
+    with log.open("w") as stream:
+        ended = subprocess.run(
+            [sys.executable, "-c", script, "run", str(study), "--store", str(store), *options],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    assert ended.returncode == 0, log.read_text()[-4000:]
+    return log.read_text()
 
 
 def timeless(record: StepRecord) -> dict[str, Any]:
