@@ -45,7 +45,7 @@ from scaling.training.inputs import (
     tables_of,
     updates_of,
 )
-from scaling.training.loop import run_updates
+from scaling.training.loop import TrainingRun, run_updates
 from scaling.training.resume import resume_point
 
 
@@ -112,17 +112,16 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             step.id, context.store, world, context.placement, context.cache, params
         )
     with clock.part("work"):
+        run = TrainingRun(
+            engine=engine,
+            streams=streams,
+            turns=turns,
+            recipe=recipe,
+            placement=context.placement,
+            seed=seed,
+        )
         losses = run_updates(
-            engine,
-            streams,
-            turns,
-            recipe,
-            context.placement,
-            world,
-            seed,
-            _progress(context, lease),
-            resume,
-            context.notice,
+            run, progress=_progress(context, lease), resume=resume, notice=context.notice
         )
         scored = [
             _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)

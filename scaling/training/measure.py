@@ -43,8 +43,7 @@ from scaling.store.store import Store
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, run_updates
 
 
 def calibrate(
@@ -262,24 +261,21 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
     else:
         engine = start_training(weights, head, recipe, placement, world, seed=0)
         loaded, load_seconds = host_peak(), time.perf_counter() - before
-        resume = ResumePoint(found=None, save=lambda fill, update: None)
         for count in (request.warm, request.updates):
             world.barrier()
             before = time.perf_counter()
             features = _features(request.lengths, count * recipe.batch, count)
             order = training_order(features, recipe, 0)
             stream = Stream(features=features, kind=kind, recipe=recipe, order=order)
-            losses = run_updates(
-                engine,
-                [stream],
-                [0] * len(order),
-                recipe,
-                placement,
-                world,
-                0,
-                lambda done, total: None,
-                resume,
+            run = TrainingRun(
+                engine=engine,
+                streams=[stream],
+                turns=[0] * len(order),
+                recipe=recipe,
+                placement=placement,
+                seed=0,
             )
+            losses = run_updates(run)
             seconds, tokens = time.perf_counter() - before, losses.tokens
         peak = _peak(world)
     gpu = world.device.type == "cuda"

@@ -20,9 +20,8 @@ from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
 from tests.helpers.making import SENTENCES, recipe, table, task, tokenizer
-from tests.helpers.one_stream import one_stream
+from tests.helpers.one_run import one_run
 
 WORDS = SENTENCES["en"].split()
 TASKS = {
@@ -124,16 +123,7 @@ def test_a_short_training_lowers_the_loss(
         world,
         seed=0,
     )
-    losses = run_updates(
-        engine,
-        *one_stream(ready, KINDS[kind], given),
-        given,
-        placement,
-        world,
-        0,
-        lambda done, total: None,
-        ResumePoint(found=None, save=lambda fill: None),
-    )
+    losses = run_updates(one_run(engine, placement, ready, KINDS[kind], given))
     assert losses.last < 0.8 * losses.first, (losses.first, losses.last)
     predictions = predict(engine.core, ready, KINDS[kind], given, world)
     found, outcomes = score_languages({"dev.en": (data, features)}, predictions, KINDS[kind], spec)
