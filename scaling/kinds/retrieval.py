@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from scaling.catalogue.task import PAIRS_TOGETHER, TaskSpec
 from scaling.kinds.heads import mean_pool
 from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, targets_in_order
-from scaling.kinds.metrics import METRICS, Outcome
+from scaling.kinds.metrics import METRICS
 from scaling.kinds.metrics.mining import best_threshold, mine
 from scaling.kinds.metrics.neighbours import top_k, unit_rows
+from scaling.kinds.metrics.outcomes import column_at
 from scaling.kinds.metrics.ranking import DEPTH
 from scaling.kinds.text import join_pair
 from scaling.spec import UserError
@@ -70,7 +71,9 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
             )
         else:
             for whole, outcome in zip(merged, scored, strict=True):
-                whole.update(_at_depth(outcome, SWEEP[depth - 1]))
+                whole.update(
+                    {column_at(name, SWEEP[depth - 1]): score for name, score in outcome.items()}
+                )
     return outcome_table(names, shown, merged)
 
 
@@ -116,16 +119,6 @@ def _mined(
         if margin >= threshold:
             found[query].append(candidates.ids[candidate])
     return queries.ids, found, queries.relevant
-
-
-def _at_depth(outcome: Outcome, depth: float) -> dict[str, float | None]:
-    """`accuracy` → `accuracy@0.33`, `mining_gold` → `mining@0.33_gold`."""
-    named = {}
-    for column, value in outcome.items():
-        stem, _, counted = column.rpartition("_")
-        is_count = counted in ("correct", "predicted", "gold")
-        named[f"{stem}@{depth:.2g}_{counted}" if is_count else f"{column}@{depth:.2g}"] = value
-    return named
 
 
 def _chance(part: Part, task: TaskSpec) -> float:

@@ -140,12 +140,13 @@ def score_languages(
     tables = []
     for part in _parts(splits, predictions, kind):
         outcomes = kind.outcomes(part, task)
-        for score in scores(outcomes, kind.chance(part, task)):
+        for score in scores(outcomes, kind.chance(part, task), kind.sweep):
             rows.append(
                 EvalRow(
                     language=part.language,
                     split="dev" if part.key.startswith("dev.") else "test",
                     metric=score.metric,
+                    depth=score.depth,
                     n=score.n,
                     value=score.value,
                     chance=score.chance,

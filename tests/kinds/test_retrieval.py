@@ -120,12 +120,12 @@ def test_the_nearest_candidate_and_the_depths_beside_it() -> None:
     }
     given = part(NEAREST, [ROWS[0], *ROWS[3:]], vectors)
     outcomes = KIND.outcomes(given, NEAREST)
-    found = scores(outcomes, KIND.chance(given, NEAREST))
-    assert [(one.metric, one.value, one.main) for one in found] == [
-        ("accuracy", 1.0, True),
-        ("accuracy@0.33", 0.0, False),
+    found = scores(outcomes, KIND.chance(given, NEAREST), KIND.sweep)
+    assert [(one.metric, one.depth, one.value, one.main) for one in found] == [
+        ("accuracy", None, 1.0, True),
+        ("accuracy", 0.33, 0.0, False),
     ]
-    assert found[0].chance == pytest.approx(1 / 3)
+    assert [one.chance for one in found] == [pytest.approx(1 / 3)] * 2
     assert outcomes["prediction"].to_pylist() == ["c1"]
 
 
