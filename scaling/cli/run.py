@@ -20,8 +20,8 @@ from scaling.study.study import load_study
 
 @app.command()
 def run(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     source: FromOption = None,
     accept: AcceptOption = None,
     address: Annotated[
@@ -37,19 +37,19 @@ def run(
     """Do everything that is missing. Run it again after anything: nothing is done twice."""
     if here and address:
         raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
-    spec = load_study(study)
-    place = open_store(spec, store)
-    place.check_study(spec.name)
-    scan = place.scan()
-    whole = current_plan(spec, place, scan=scan)
+    study = load_study(name)
+    store = open_store(study, uri)
+    store.check_study(study.name)
+    scan = store.scan()
+    plan = current_plan(study, store, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
-    place.records(step for step in scan.done if step in whole.steps)
-    place.check_writable()
-    if whole.provisional or pending_steps(whole, scan):
-        _run(stage_and_plan(spec, place, source, accept or []), place, address, here)
+    store.records(step for step in scan.done if step in plan.steps)
+    store.check_writable()
+    if plan.provisional or pending_steps(plan, scan):
+        _run(stage_and_plan(study, store, source, accept or []), store, address, here)
     else:
         console.print(
-            f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}",
+            f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
             soft_wrap=True,
         )
 

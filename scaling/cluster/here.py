@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 import torch
 
 from scaling.catalogue.hardware import Placement, get_gpu
-from scaling.cluster.driver import Run
-from scaling.cluster.search import drop_replaced
+from scaling.cluster.driver import RunResult
 from scaling.cluster.session import quiet
 from scaling.encoders.engine import join_world
 from scaling.planning.placement import check_fit, placements
 from scaling.spec import UserError
+from scaling.store.garbage import drop_replaced
 from scaling.store.logs import kept_log
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, note_start
@@ -29,7 +29,7 @@ from scaling.study.steps import Plan
 from scaling.training.runner import run_steps
 
 
-def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> Run:
+def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
     """Run everything that is missing in this process; `say` gets a line for each step.
 
     Of a step that is placed on several workers one worker does the whole batch, in more passes:
@@ -81,7 +81,7 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> Run:
             number += 1
             if outcome in ("taken", "blocked"):
                 left.add(step)
-    return Run(plan=plan, done=done, failed={}, stopped=bool(asked.how))
+    return RunResult(plan=plan, done=done, failed={}, stopped=bool(asked.how))
 
 
 def _on_one_worker(chosen: Mapping[str, Placement]) -> dict[str, Placement]:

@@ -14,7 +14,7 @@ from pyarrow import fs
 from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
 from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Scan, Store, StoreError
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
 
@@ -83,11 +83,11 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     return [*garbage, *_stale_tokens(plan, store, now)]
 
 
-def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
+def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
     """Delete what was found. Looks at each step once more just before; what was deleted."""
     pending = frozenset(pending_steps(plan, store.scan()))
     by_step: dict[str, list[Garbage]] = {}
-    for item in found:
+    for item in garbage:
         by_step.setdefault(item.step, []).append(item)
     freed = []
     for step, items in by_step.items():
@@ -99,6 +99,19 @@ def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
                 store.delete(item.name)
                 freed.append(item)
     return freed
+
+
+def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
+    """Delete the weights of collapsed trainings that are not needed any more.
+
+    A worker deletes weights by the plan that its session began with. In that plan a training that
+    collapsed later still has the children that now start from its re-run.
+    """
+    if plan.study.reruns:
+        pending = frozenset(pending_steps(plan, scan))
+        for step in plan.collapsed & scan.weights & plan.steps.keys():
+            if not weights_needed(plan, step, pending.__contains__):
+                store.delete_weights(store.record(step))
 
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:

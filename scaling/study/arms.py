@@ -119,7 +119,7 @@ class Arm(Spec):
         trains = bool(self.train_on or self.together)
         if self.name == "none" and self.model_dump(exclude_defaults=True) != {"name": "none"}:
             raise UserError("the arm 'none' trains on nothing")
-        for wrong, place, message in (
+        for wrong, field, message in (
             (
                 self.train_on and self.together,
                 "together",
@@ -174,7 +174,7 @@ class Arm(Spec):
             ),
         ):
             if wrong:
-                raise FieldError((place,), message)
+                raise FieldError((field,), message)
         for name in set(self.recipe) & set(_OF_THE_TASK):
             raise FieldError(("recipe", name), "belongs to a task: set it under recipes, by task")
         if self.name != "none" and self.role == "none":

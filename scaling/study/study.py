@@ -62,9 +62,10 @@ class Study(Spec):
     """Recipe fields by task; `default` is for all tasks. Never by model: a recipe is equal at all
     sizes.
     """
-    protocol: Protocol = "xtreme"
-    """Whose published numbers the recipes start from: XTREME's scripts, or Phang et al. 2020
-    (jiant's scripts).
+    protocol: Protocol = "ours"
+    """What the recipes start from: `ours` (the numbers of XTREME's scripts, warmed up, the last
+    weights), `xtreme` (its scripts as they are) or `phang2020` (jiant's scripts). What each does
+    and does not follow is a table in docs/recipes.md.
     """
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """A check instead of the study: every task that trains, from the pretrained weights, at each of

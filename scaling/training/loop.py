@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scaling.catalogue.hardware import Placement
+from scaling.catalogue.hardware import PASS_TOKENS, Placement
 from scaling.data.batching import Batch, ahead, collate, micro_batches, sequences_of
 from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
@@ -46,6 +46,8 @@ class Losses:
     """Real tokens, over all ranks."""
     per_update: tuple[float, ...]
     """Mean loss of each update's batch."""
+    selected: int = 0
+    """Updates that the weights have behind them, where the best by English dev data were kept."""
 
     @property
     def first(self) -> float:
@@ -62,7 +64,9 @@ class Losses:
 
 def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
     """Linear warm-up to the recipe's rate, then linear decay to zero after the last update."""
-    warm = max(1, round(recipe.warmup * updates)) if recipe.warmup > 0 else 0
+    warm = recipe.warmup_updates
+    if warm == 0 and recipe.warmup > 0:
+        warm = max(1, round(recipe.warmup * updates))
     if update < warm:
         return recipe.learning_rate * (update + 1) / warm
     return recipe.learning_rate * (updates - update) / max(1, updates - warm)
@@ -78,7 +82,7 @@ class TrainingRun:
     turns: Sequence[int]
     """For each update the number of its stream."""
     recipe: Recipe
-    """Batch, learning rate and warm-up."""
+    """Batch, learning rate, warm-up and selection."""
     placement: Placement
     """How much fits in a pass, and how often to save."""
     seed: int
@@ -110,6 +114,8 @@ def _prepare(run: TrainingRun, own_updates: np.ndarray, update: int) -> tuple[fl
         world.rank,
         world.size,
         stream.kind.together,
+        # Packed, there is no padding that more passes could save.
+        math.inf if run.placement.packed else PASS_TOKENS[world.device.type],
     )
     batches = [
         collate(stream.features, stream.kind, chosen, draw=run.seed * SEED_STEP + draw).pinned()
@@ -125,27 +131,34 @@ def run_updates(
     progress: Callable[[int, int], None] = lambda done, total: None,
     resume: ResumePoint = NO_RESUME_POINT,
     notice: Callable[[], float | None] = lambda: None,
+    dev_score: Callable[[], float] | None = None,
 ) -> Losses:
     """All updates of a training; NonFiniteLoss if the loss is no number.
 
     All ranks call it. Before a machine goes away the training saves itself if that can be done in
-    time, and ends with Preempted.
+    time, and ends with Preempted. Where the recipe selects by dev data, the engine holds the best
+    weights in the end.
 
     Args:
         run: The training.
         progress: Called with the updates that are done, and all.
         resume: Where the training stands, and how it saves itself.
         notice: Seconds until a machine goes away, the same on all ranks; None while none does.
+        dev_score: Score of the weights of the moment on English dev data, the same on all ranks.
     """
     engine, recipe, placement, world = run.engine, run.recipe, run.placement, run.engine.world
     prepare, updates = partial(_prepare, run, run.own_updates()), len(run.turns)
     losses: list[float] = []
     tokens = 0
+    looks = recipe.select_every if dev_score is not None else 0
+    # (updates, score) of the best look so far, whose weights the engine keeps.
+    best = (0, -math.inf)
     if resume.found is not None:
         state = engine.load_resume(resume.found)
         # Below ZeRO-3 every rank loads the same state. Its token count is the sum over the ranks:
         # only rank 0 takes it.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
+        best = tuple(state["best"])
     pending: list[torch.Tensor] = []
     begun = len(losses)
     for update, (weight, batches) in enumerate(ahead(prepare, updates, begun), begun):
@@ -183,24 +196,33 @@ def run_updates(
                     f"the loss is {losses[where]} at update {where + 1} of {updates}"
                 )
             progress(update + 1, updates)
+        if looks and dev_score is not None and (last or (update + 1) % looks == 0):
+            found = dev_score()
+            if found > best[1]:
+                best = (update + 1, found)
+                engine.keep_weights()
         due = _due(update + 1, placement) and not last
         if due:
             resume.save(
-                partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1
+                partial(engine.save_resume, state=_state(losses, tokens, best, world)), update + 1
             )
         if not pending and not last and (left := notice()) is not None:
             needed = resume.save_seconds()
             fits = needed < left - NOTICE_MARGIN_SECONDS
             if fits and not due:
                 resume.save(
-                    partial(engine.save_resume, state=_state(losses, tokens, world)), update + 1
+                    partial(engine.save_resume, state=_state(losses, tokens, best, world)),
+                    update + 1,
                 )
             raise Preempted(
                 f"{left:.0f} s before a machine goes away, after update {update + 1} of"
                 f" {updates}, "
                 + ("saved" if fits or due else f"not saved: that takes {needed:.0f} s")
             )
+    if looks:
+        engine.restore_weights()
     return Losses(
+        selected=best[0],
         updates=updates,
         examples=updates * recipe.batch,
         tokens=sum(world.gather(tokens)),
@@ -208,9 +230,11 @@ def run_updates(
     )
 
 
-def _state(losses: list[float], tokens: int, world: World) -> dict[str, Any]:
+def _state(
+    losses: list[float], tokens: int, best: tuple[int, float], world: World
+) -> dict[str, Any]:
     """What a resume point holds besides the engine's state, the same on every rank."""
-    return {"losses": losses, "tokens": sum(world.gather(tokens))}
+    return {"losses": losses, "tokens": sum(world.gather(tokens)), "best": best}
 
 
 def _due(update: int, placement: Placement) -> bool:

@@ -15,7 +15,7 @@ from scaling.training.loop import TrainingRun
 def one_run(
     engine: Engine, placement: Placement, features: Features, kind: Kind, recipe: Recipe
 ) -> TrainingRun:
-    order = training_order(features, recipe, 0)
+    order = training_order(features.num_units, recipe, 0)
     return TrainingRun(
         engine=engine,
         streams=[Stream(features=features, kind=kind, recipe=recipe, order=order)],
