@@ -15,11 +15,15 @@ import numpy as np
 from scaling.study.mixture import language_counts, num_updates
 from scaling.study.recipes import Recipe
 
+# Any numbers would do; they are part of every training's bits.
+SALT_SAMPLED = 40_071_3
+SALT_EPOCHS = 20_051_3013
+
 
 def sampled_order(
     sizes: Sequence[int], exponent: float, updates: int, batch: int, seed: int
 ) -> list[np.ndarray]:
-    """Units of every update where languages are sampled.
+    """Units of every update, an array of shape (batch,) each, where languages are sampled.
 
     Exact: of all that is drawn, each language has its share by largest remainder; inside it every
     unit comes equally often, give or take one.
@@ -33,7 +37,7 @@ def sampled_order(
     """
     if 0 in sizes:
         raise ValueError(f"a language without an example that can train, of sizes {list(sizes)}")
-    rng = np.random.default_rng([seed, 40_071_3])
+    rng = np.random.default_rng([seed, SALT_SAMPLED])
     drawn = []
     counts = language_counts(updates * batch, sizes, exponent)
     for start, size, count in zip(np.cumsum([0, *sizes[:-1]]), sizes, counts, strict=True):
@@ -47,14 +51,20 @@ def sampled_order(
 def training_order(
     num_units: int, recipe: Recipe, seed: int, updates: int | None = None
 ) -> list[np.ndarray]:
-    """Units of every update: as many as the recipe's epochs give, or `updates`.
+    """Units of every update, an array of shape (batch,) each.
 
     Each epoch is a permutation; what does not fill its last update opens the next epoch, with units
     that are not in it yet. ValueError if there is nothing to draw from.
+
+    Args:
+        num_units: Units that there are.
+        recipe: Its batch and epochs count.
+        seed: What the order depends on besides.
+        updates: How many updates there are; None for as many as the recipe's epochs give.
     """
     if num_units == 0:
         raise ValueError("no example can train")
-    rng = np.random.default_rng([seed, 20_051_3013])
+    rng = np.random.default_rng([seed, SALT_EPOCHS])
     batch = recipe.batch
     updates = num_updates(num_units, recipe) if updates is None else updates
     order: list[np.ndarray] = []

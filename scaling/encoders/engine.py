@@ -168,8 +168,9 @@ class Engine:
         self.kept = [one.detach().to("cpu", copy=True) for one in self._shares()]
 
     def restore_weights(self) -> None:
-        """Put the kept weights in the place of the present ones, for scoring and export; nothing
-        can be trained behind that.
+        """Set the weights to the kept ones, for scoring and export.
+
+        Nothing can be trained afterwards.
         """
         if self.kept is None:
             raise RuntimeError("no weights were kept")
@@ -179,7 +180,7 @@ class Engine:
         self.kept = None
 
     def _shares(self) -> Iterator[Tensor]:
-        """What this rank holds of the trained parameters, in the precision of the computation."""
+        """What this rank holds of the trained parameters, each of its own or its shard's shape."""
         trained: list[Any] = [p for p in self.model.parameters() if p.requires_grad]
         for parameter in trained:
             # Small ones stay gathered: a copy that would hide what is put into the share.

@@ -189,6 +189,16 @@ class DualEncoder(nn.Module):
         return mean_pool(hidden, mask)
 
 
+def _query_target(passage: int) -> int:
+    """Of a query that looks for a passage. The target of a candidate is its passage itself."""
+    return -passage - 1
+
+
+def _is_query(target: Any) -> Any:
+    """Whether a target is that of a query, or of each target of a tensor, any shape."""
+    return target < 0
+
+
 def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
     """Each query beside its first right candidate, as one unit; then the others.
 
@@ -214,9 +224,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
         known = next((candidates[name] for name in names if name in candidates), None)
         if known is not None:
             unit = len(order) // 2
-            # The target of a query is its candidate's row as a negative number, that of a candidate
-            # its own row.
-            order += [(query, unit, -known - 1), (known, unit, known)]
+            order += [(query, unit, _query_target(known)), (known, unit, known)]
     paired = {row for row, _, _ in order}
     order += [(row, -1, row) for row in range(rows.num_rows) if row not in paired]
     return feature_table(
@@ -240,7 +248,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     hidden: B x L x H; mask: B x L; targets: shape (B,).
     """
     vectors = nn.functional.normalize(head(hidden, mask).float(), dim=-1)
-    asked = targets < 0
+    asked = _is_query(targets)
     group, pairs = int(head.group), int(asked.sum())  # type: ignore[arg-type]
     if pairs % group:
         raise ValueError(
@@ -273,7 +281,7 @@ RETRIEVAL = Kind(
     head=lambda hidden, task, recipe: DualEncoder(recipe),
     targets=targets_in_order,
     loss=_loss,
-    loss_weight=lambda targets: float(sum(target < 0 for target in targets)),
+    loss_weight=lambda targets: float(sum(_is_query(target) for target in targets)),
     predict=_predict,
     outcomes=_outcomes,
     chance=_chance,

@@ -173,7 +173,10 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
 def _look(
     engine: Engine, one: Material, recipe: Recipe, lookup: np.ndarray | None, context: Context
 ) -> Callable[[], float]:
-    """The main score of the first member on the dev data that weights are selected by."""
+    """What gives the main score of the first member on the dev data that selects weights.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
     most = recipe.select_examples
     if most and one.task.kind != "retrieval":
         rows, table = one.dev["dev.en"]
