@@ -206,7 +206,7 @@ class Kind:
 
 
 def rows_that(features: pa.Table, mask: np.ndarray) -> int:
-    """Rows with a sequence for which `mask`, one truth value a sequence, holds."""
+    """Number of rows that have a sequence where `mask` holds. mask: shape (n,), by sequence."""
     return len(np.unique(features["row"].to_numpy()[mask]))
 
 

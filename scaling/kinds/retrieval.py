@@ -331,9 +331,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
-    """Texts that are cut, and candidates that only their own query finds though another has the
-    same text.
-    """
+    """Texts that are cut, and candidates with the text of another that are kept apart from it."""
     sides, texts, contexts = (rows[name].to_pylist() for name in ("side", "text", "context"))
     found = [one for one in zip(sides, texts, contexts, strict=True) if one[0] == "candidate"]
     twins = len(found) - len(set(found))
