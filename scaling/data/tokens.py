@@ -23,7 +23,7 @@ from scaling.study.recipes import Recipe
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a `tokenizer.json`, which takes text as text and neither cuts nor pads it."""
+    """The tokenizer in a `tokenizer.json`: it takes text as text, and neither cuts nor pads."""
     tokenizer = literal(Tokenizer.from_file(str(path)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
