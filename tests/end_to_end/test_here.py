@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 from scaling.cli import app
 from scaling.cluster.here import run_here
 from scaling.planning.progress import current_plan
+from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.stop import ask_to_stop
 from scaling.store.store import Store
@@ -85,14 +86,13 @@ def test_the_records_are_those_of_a_run_with_ray(
     small_study: dict[str, Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
+    small_study["reruns"] = 0
     study = write_study(tmp_path, small_study)
     assert "loaded True" in scaling_run(study, tmp_path / "ray")
     assert "loaded False" in scaling_run(study, tmp_path / "here", "--here")
     assert "nothing to run" in scaling_run(study, tmp_path / "here", "--here")
     with_ray, here = Store.open(tmp_path / "ray"), Store.open(tmp_path / "here")
     plan = current_plan(Study(**small_study), here)
-    assert any(step.rerun for step in plan.steps.values())
-    assert plan.steps.keys() == current_plan(Study(**small_study), with_ray).steps.keys()
     for step in plan.steps:
         assert timeless(here.record(step)) == timeless(with_ray.record(step)), step
     assert here.scan().weights == with_ray.scan().weights
@@ -111,6 +111,17 @@ def test_several_workers_are_one_of_the_same_batch(
     assert run_here(*other, lines.append).done == len(plan.steps)
     assert science(plan, store) == science(*other)
     assert {store.record(step).provenance.execution["workers"] for step in plan.steps} == {1}
+
+
+def test_what_collapsed_is_run_again(small_study: dict[str, Any], tmp_path: Path) -> None:
+    plan, store = staged(small_study, tmp_path)
+    ended = run_here(plan, store, lambda line: None)
+    grown = current_plan(plan.study, store)
+    assert ended.plan.steps.keys() == grown.steps.keys()
+    assert any(step.rerun for step in grown.steps.values())
+    assert ended.done == len(grown.steps)
+    assert not pending_steps(grown, store.scan())
+    assert not store.scan().weights
 
 
 def test_an_exception_comes_out_as_it_is_and_is_noted(
