@@ -140,9 +140,7 @@ def test_a_resumed_training_still_has_its_best_weights(
     engine.close()
     engine = engine_of(weights, world, placement)
     dev = Dev(engine, tmp_path / "again", weights, [0.1, 0.1, 0.1])
-    found = run(
-        engine, world, placement, dev, ResumePoint(found=saved, save=lambda fill, update: None)
-    )
+    found = run(engine, placement, dev, ResumePoint(found=saved, save=lambda fill, update: None))
     assert (dev.looks, found.selected) == (3, 6)
     engine.export(tmp_path / "out", weights.beside())
     engine.close()
