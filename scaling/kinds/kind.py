@@ -24,7 +24,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.kinds.metrics import Outcome, aggregate
 from scaling.kinds.metrics.outcomes import column_at
 from scaling.study.recipes import Recipe
@@ -52,9 +52,9 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What was predicted for one `SPLIT.LANGUAGE`."""
+    """What was predicted for a split of a language."""
 
-    key: str
+    key: Key
     rows: pa.Table
     features: pa.Table
     predictions: Sequence[np.ndarray]
@@ -63,7 +63,7 @@ class Part:
     @property
     def language(self) -> str:
         """Our code of the language."""
-        return self.key.partition(".")[2]
+        return self.key.language
 
 
 class Encode(Protocol):

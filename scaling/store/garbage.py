@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pyarrow import fs
 
+from scaling.catalogue.task import Key
 from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
 from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.pending import pending_steps, weights_needed
@@ -200,7 +201,7 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
         token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)
         for task in study.used_tasks
         for key, data_hash in lock.data[task].items()
-        for table in (None, *study.tables_of(key.partition(".")[2]))
+        for table in (None, *study.tables_of(Key.read(key).language))
         for tokenizer in tokenizers
     }
     for info in store.listing("tokens"):

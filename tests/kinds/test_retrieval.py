@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from scaling.catalogue.task import Key
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
 from scaling.kinds.retrieval import GROUP, DualEncoder
@@ -100,7 +101,7 @@ def part(
     spec: Any,
     rows: list[dict[str, Any]],
     vectors: dict[str, list[list[float]]],
-    key: str = "test.de",
+    language: str = "de",
 ) -> Part:
     made = table("retrieval", rows)
     features = KIND.encode(made, spec, tokenizer(), recipe(spec))
@@ -108,7 +109,7 @@ def part(
     predictions = [
         np.array(vectors[names[at]], dtype=np.float32) for at in features["row"].to_pylist()
     ]
-    return Part(key=key, rows=made, features=features, predictions=predictions)
+    return Part(key=Key("test", language), rows=made, features=features, predictions=predictions)
 
 
 def test_the_nearest_candidate_and_the_depths_beside_it() -> None:
@@ -138,7 +139,7 @@ def test_a_language_without_candidates_searches_the_pool_of_the_others() -> None
     with pytest.raises(ValueError, match="no candidates"):
         KIND.outcomes(german, RANKED)
     assert KIND.share is not None
-    english = part(RANKED, ROWS[3:], vectors, key="test.en")
+    english = part(RANKED, ROWS[3:], vectors, "en")
     completed = KIND.share([english, german])[1]
     assert KIND.outcomes(completed, RANKED)["map_at_20"].to_pylist() == [1.0]
     assert completed.rows.num_rows == 4 and KIND.share([english]) == [english]
@@ -172,7 +173,5 @@ def test_mining_tunes_its_threshold_on_the_dev_sentences_of_the_language() -> No
 
 def test_outcomes_of_all_languages_have_one_schema() -> None:
     vectors = {name: [[1.0, float(at)]] for at, name in enumerate(("q0", "q1", "c0", "c1", "c2"))}
-    given = [
-        part(NEAREST, [*ROWS[:2], *ROWS[3:]], vectors, key=f"test.{code}") for code in ("de", "ru")
-    ]
+    given = [part(NEAREST, [*ROWS[:2], *ROWS[3:]], vectors, code) for code in ("de", "ru")]
     assert pa.concat_tables([KIND.outcomes(one, NEAREST) for one in given]).num_rows == 4
