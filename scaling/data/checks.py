@@ -34,9 +34,9 @@ def check_defects(
     Args:
         task: whose split it is.
         key: which split.
-        rows: its rows.
-        defects: lines that begin with the name of a defect and a colon.
-        accepted: names of defects that are no faults.
+        rows: of the split.
+        defects: lines that begin with a defect's name, one for each that was found.
+        accepted: names of defects that are counted instead of refused.
     """
     found = Counter(line.partition(":")[0] for line in defects)
     place = f"task {task.name}, {key}"
@@ -135,7 +135,7 @@ def settle_retrieval(
     defects: Mapping[Key, list[str]],
     counts: Mapping[Key, Counter[str]],
 ) -> dict[Key, list[Row]]:
-    """The splits of a retrieval task, every right candidate in its pool, one answer under one id.
+    """The splits of a retrieval task, every right candidate in its pool and an answer under one id.
 
     Candidates of one text and context become one, unless the task keeps them `apart`; so do the
     right candidates of queries of one text. A language without candidates looks in those of all

@@ -206,7 +206,7 @@ class Kind:
 
 
 def rows_that(features: pa.Table, mask: np.ndarray) -> int:
-    """Number of rows that have a sequence where `mask` holds. mask: shape (n,), by sequence."""
+    """Rows with a sequence for which `mask`, one truth value a sequence (shape (n,)), holds."""
     return len(np.unique(features["row"].to_numpy()[mask]))
 
 
