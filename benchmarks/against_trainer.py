@@ -32,7 +32,7 @@ from seqeval.metrics import f1_score
 from scaling.catalogue import TASKS
 from scaling.catalogue.hardware import Placement
 from scaling.catalogue.models import MODELS
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.features import Features, as_features
 from scaling.data.order import training_order
 from scaling.data.rows import read_rows, sample, to_table
@@ -47,8 +47,7 @@ from scaling.study.mixture import num_updates
 from scaling.study.recipes import Recipe
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, run_updates
 from tests.helpers.reading import SHARED
 
 MODEL = MODELS["e5-depth-2"]
@@ -171,19 +170,20 @@ def ours(line: Line, seed: int, world: World, *, ordered: bool = False) -> float
         by_length(train, recipe, seed) if ordered else training_order(train.num_units, recipe, seed)
     )
     run_updates(
-        engine,
-        [Stream(features=train, kind=kind, recipe=recipe, order=order)],
-        [0] * len(order),
-        recipe,
-        placement,
-        world,
-        seed,
-        lambda done, total: None,
-        ResumePoint(found=None, save=lambda fill, update: None),
+        TrainingRun(
+            engine=engine,
+            streams=[Stream(features=train, kind=kind, recipe=recipe, order=order)],
+            turns=[0] * len(order),
+            recipe=recipe,
+            placement=placement,
+            seed=seed,
+        )
     )
     predictions = predict(engine.core, test, kind, recipe, world)
     engine.close()
-    scores, _ = score_languages({"test.en": (tables[1], encoded[1])}, predictions, kind, line.task)
+    scores, _ = score_languages(
+        {Key("test", "en"): (tables[1], encoded[1])}, predictions, kind, line.task
+    )
     return 100 * scores[0].value
 
 
