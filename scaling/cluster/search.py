@@ -17,7 +17,8 @@ from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import SessionOrder
 from scaling.planning.queue import ReadyQueue
-from scaling.store.pending import pending_steps, weights_needed
+from scaling.store.garbage import drop_replaced
+from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end
 from scaling.store.stop import StopRequest
 from scaling.store.store import Scan, Store, failure_of, pause_after
@@ -44,19 +45,6 @@ def grow(
     grown = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
     pending = pending_steps(grown, scan)
     queue.extend(grown, pending, *expected(grown, pending))
-
-
-def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
-    """Delete the weights of collapsed trainings that are not needed any more.
-
-    A worker deletes weights by the plan that its session began with. In that plan a training that
-    collapsed later still has the children that now start from its re-run.
-    """
-    if plan.study.reruns:
-        pending = frozenset(pending_steps(plan, scan))
-        for step in plan.collapsed & scan.weights & plan.steps.keys():
-            if not weights_needed(plan, step, pending.__contains__):
-                store.delete_weights(store.record(step))
 
 
 class StopNow(tune.Stopper):

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.task import DataRef, Split, TaskSpec, refs_of
+from scaling.catalogue.task import DataRef, Key, Split, TaskSpec, refs_of
 from scaling.data.checks import (
     check_defects,
     check_distinct,
@@ -34,8 +34,8 @@ from scaling.study.identity import canonical_json, fingerprint
 from scaling.study.study import Study
 
 
-def data_name(task: str, key: str) -> str:
-    """Store name of the normalised rows of `SPLIT.LANGUAGE`."""
+def data_name(task: str, key: Key) -> str:
+    """Store name of the normalised rows of a split."""
     return f"data/{task}/{key}.parquet"
 
 
@@ -161,7 +161,7 @@ def _accepted(ref: DataRef) -> list[str]:
 
 
 def check_size(
-    task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]
+    task: TaskSpec, key: Key, rows: Iterable[Row], accept: Collection[str], defects: list[str]
 ) -> None:
     """BadData where a split has not as many examples as were published.
 
@@ -169,12 +169,12 @@ def check_size(
 
     Args:
         task: The task.
-        key: The `SPLIT.LANGUAGE`.
+        key: Which split.
         rows: Its rows.
         accept: Names of defects that this run accepts beside the task's own.
         defects: Grows by the defect.
     """
-    published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
+    published = task.sizes.get(str(key), task.sizes.get(key.split))
     found = sum(row.get("side", "query") == "query" for row in rows)
     if published is None or found == published:
         return
@@ -285,26 +285,23 @@ def stage_task(
         for ref in (*task.data, *task.translations)
     }
     entries: dict[str, dict[str, Any]] = {}
-    defects: dict[str, list[str]] = {f"{split}.{code}": [] for split, code in splits}
-    counts: dict[str, Counter[str]] = {key: Counter() for key in defects}
+    defects: dict[Key, list[str]] = {key: [] for key in splits}
+    counts: dict[Key, Counter[str]] = {key: Counter() for key in defects}
     accepted = {*accept, *task.defects, *(name for ref in task.data for name in _accepted(ref))}
 
-    def read() -> Iterator[tuple[str, list[Row]]]:
-        for split, code in splits:
-            key = f"{split}.{code}"
-            yield (
-                key,
-                list(read_rows(task, split, code, roots, accept, defects[key], counts[key])),
-            )
+    def read() -> Iterator[tuple[Key, list[Row]]]:
+        for key in splits:
+            yield key, list(read_rows(task, *key, roots, accept, defects[key], counts[key]))
 
-    read_splits: Iterable[tuple[str, list[Row]]] = read()
+    read_splits: Iterable[tuple[Key, list[Row]]] = read()
     if task.kind == "retrieval":
         # A language may look among the candidates of another.
         read_splits = settle_retrieval(task, dict(read_splits), accepted, defects, counts).items()
     chosen: set[str] = set()
     whole: set[str] = set()
-    digests: dict[str, str] = {}
-    for (split, code), (key, available) in zip(splits, read_splits, strict=True):
+    digests: dict[Key, str] = {}
+    for key, available in read_splits:
+        split, code = key
         check_defects(task, key, available, defects[key], accepted)
         check_words(task, key, available)
         digests[key] = content_digest(task, available)
@@ -323,7 +320,7 @@ def stage_task(
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         store.write(data_name(task.name, key), buffer.getvalue())
-        entries[key] = {
+        entries[str(key)] = {
             "rows": table.num_rows,
             "available": len(available),
             "sha256": content_hash(table),
@@ -359,7 +356,7 @@ def _holds_out(task: TaskSpec) -> bool:
     return any("hold_out" in ref.options for ref in task.data)
 
 
-def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) -> set[str]:
+def _patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
     """The files of a source that a study reads: what has to be fetched of it."""
     return {
         pattern.replace("{lang}", ref.codes.get(code, code))
@@ -370,6 +367,6 @@ def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) 
     }
 
 
-def read_table(store: Store, task: str, key: str) -> pa.Table:
+def read_table(store: Store, task: str, key: Key) -> pa.Table:
     """Normalised rows of a staged split."""
     return pq.read_table(io.BytesIO(store.read(data_name(task, key))))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 from tokenizers import Tokenizer
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.rows import read_table
 from scaling.data.schema import BadData
 from scaling.data.transliterate import transliterated
@@ -41,18 +41,18 @@ def load_tokenizer(path: Path) -> Tokenizer:
 def features(
     store: Store,
     task: TaskSpec,
-    key: str,
+    key: Key,
     data_hash: str,
     recipe: Recipe,
     tokenizer: Path,
     table: Mapping[str, str] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache where they are in it.
+    """(rows, features) of a split; the features come from the cache where they are in it.
 
     Args:
         store: Where rows and cached features lie.
         task: The task.
-        key: The `SPLIT.LANGUAGE`.
+        key: The split.
         data_hash: SHA-256 of its rows.
         recipe: How text is read.
         tokenizer: A `tokenizer.json`.
@@ -60,7 +60,7 @@ def features(
     """
     rows = read_table(store, task.name, key)
     if table:
-        rows = transliterated(rows, task.kind, key.partition(".")[2], table)
+        rows = transliterated(rows, task.kind, key.language, table)
     name = token_cache_name(task, recipe, data_hash, sha256(tokenizer), table)
     if store.exists(name):
         return rows, feather.read_table(io.BytesIO(store.read(name)))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from scaling.spec import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: the depth of a row stood behind its metric's name, as in `accuracy@0.33`. Still read."""
 
 
 class CorruptRecord(UserError):
@@ -27,6 +28,8 @@ class EvalRow:
     split: Literal["dev", "test"]
     """`dev` is English only, for collapse rules and the choice of depths, never for the report."""
     metric: str
+    depth: float | None = None
+    """Fraction of the layers whose states were pooled, to two digits; None for the recipe's own."""
     n: int
     """Examples scored."""
     value: float
@@ -130,10 +133,10 @@ class StepRecord:
         """The record in `text`; CorruptRecord names `place` and what is wrong."""
         try:
             raw = json.loads(text)
-            if raw["schema_version"] != SCHEMA_VERSION:
+            version = raw["schema_version"]
+            if version not in (1, SCHEMA_VERSION):
                 raise CorruptRecord(
-                    f"{place} has record schema {raw['schema_version']}, this code reads"
-                    f" {SCHEMA_VERSION}"
+                    f"{place} has record schema {version}, this code reads 1 and {SCHEMA_VERSION}"
                 )
             unknown = set(raw) - {item.name for item in fields(StepRecord)}
             if unknown:
@@ -143,15 +146,30 @@ class StepRecord:
                 **{
                     **raw,
                     "training": None if training is None else Training(**training),
-                    "rows": [EvalRow(**row) for row in raw["rows"]],
+                    "rows": [EvalRow(**_row(row, version)) for row in raw["rows"]],
                     "cost": Cost(**raw["cost"]),
                     "provenance": Provenance(**raw["provenance"]),
+                    "schema_version": SCHEMA_VERSION,
                 }
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise CorruptRecord(
                 f"{place} is not a record: {error!r}. Delete it to run the step again."
             ) from error
+
+
+def _row(raw: dict[str, Any], version: int) -> dict[str, Any]:
+    """The fields of a row, as schema 2 has them."""
+    if version > 1:
+        return raw
+    metric, _, depth = raw["metric"].partition("@")
+    # Counted metrics had their part behind the depth: `mining@0.33_f1`.
+    depth, _, part = depth.partition("_")
+    return {
+        **raw,
+        "metric": f"{metric}_{part}" if part else metric,
+        "depth": float(depth) if depth else None,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +204,8 @@ class TidyRow:
     """Re-runs of collapsed trainings behind this row; 0 for first runs. A cell's highest counts."""
     split: str
     metric: str
+    depth: float | None
+    """Fraction of the layers whose states were pooled; None for the recipe's own."""
     main: bool
     n: int
     value: float
