@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -12,7 +13,9 @@ from typing import Any
 import deepspeed.ops
 import torch
 import torch.distributed as dist
+from deepspeed.runtime.zero import parameter_offload
 from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses
+from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
@@ -104,10 +107,13 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
 
 @dataclass
 class Engine:
-    """A model being trained. `forward` and `backward` per micro-batch, `step` once per update."""
+    """A model on its devices. `hidden` and `backward` per micro-batch, `step` once per update.
+
+    Whoever starts one closes it: DeepSpeed alone would keep it for the life of the process.
+    """
 
     core: Any
-    """deepspeed.DeepSpeedEngine"""
+    """deepspeed.DeepSpeedEngine; of a scoring that is not sharded the model itself."""
     model: Encoder
     stage: int
     world: World
@@ -207,9 +213,34 @@ class Engine:
                 yield value
 
     def close(self) -> None:
-        """Free the memory that DeepSpeed's cycles would keep until some later collection."""
-        self.core.destroy()
-        self.core = None
+        """Give back the memory of the device before the next step asks for its own."""
+        core, model = self.core, self.model
+        if core is None:
+            return
+        # Whoever still holds this object, a frame of a failed step for one, holds nothing with it.
+        self.core, self.model, self.carried = None, None, {}  # type: ignore[assignment]
+        if core is not model:
+            core.destroy()
+            _forget(model)
+            del core, model
+            # DeepSpeed's hooks and its engine hold each other.
+            gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _forget(model: Encoder) -> None:
+    """Take a model out of what DeepSpeed holds for the whole process under ZeRO-3."""
+    # The model, and layers too: recomputation ends in their middle, before DeepSpeed lets go.
+    own, stack = set(model.modules()), parameter_offload.FWD_MODULE_STACK
+    stack[:] = [module for module in stack if module not in own]
+    # The cache is on the class: it holds every coordinator, and through it weights and moments.
+    cached: Any = vars(PartitionedParameterCoordinator)[
+        "_PartitionedParameterCoordinator__params_to_release"
+    ]
+    while not hasattr(cached, "cache_clear"):
+        cached = cached.__closure__[0].cell_contents
+    cached.cache_clear()
 
 
 def build_model(
@@ -379,7 +410,7 @@ def start_scoring(
     recipe: Recipe,
     placement: Placement,
     world: World,
-) -> Encoder:
+) -> Engine:
     """A model for scoring, its head filled from the weights where they have one."""
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, 0.0, 0, config, packed=placement.packed)
@@ -393,7 +424,7 @@ def start_scoring(
     else:
         core = model.to(world.device).eval()
     _check_loaded(loaded, weights, world)
-    return core  # type: ignore[no-any-return]
+    return Engine(core=core, model=model, stage=placement.zero_stage, world=world, carried={})
 
 
 def versions() -> dict[str, str]:

@@ -4,14 +4,13 @@ nothing.
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import math
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -103,31 +102,33 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         engine = start_training(
             weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
         )
-        params = context.plan.study.model(step.model).total_params
-        resume = resume_point(
-            step.id, context.store, world, context.placement, context.cache, params
-        )
-    with clock.part("work"):
-        losses = run_updates(
-            engine,
-            streams,
-            turns,
-            recipe,
-            context.placement,
-            world,
-            seed,
-            _progress(context, lease),
-            resume,
-            context.notice,
-        )
-        scored = [
-            _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
-        ]
+    with closing(engine):
+        with clock.part("load"):
+            params = context.plan.study.model(step.model).total_params
+            resume = resume_point(
+                step.id, context.store, world, context.placement, context.cache, params
+            )
+        with clock.part("work"):
+            losses = run_updates(
+                engine,
+                streams,
+                turns,
+                recipe,
+                context.placement,
+                world,
+                seed,
+                _progress(context, lease),
+                resume,
+                context.notice,
+            )
+            scored = [
+                _dev_row(engine, one, number, lookup, context)
+                for number, one in enumerate(materials)
+            ]
+        with clock.part("save"):
+            folder = _own_folder(step, context)
+            engine.export(folder / "weights", beside)
     with clock.part("save"):
-        folder = _own_folder(step, context)
-        engine.export(folder / "weights", beside)
-        engine.close()
-        gc.collect()
         files = _publish(step, context, folder)
     main = scored[0]
     training = Training(
@@ -193,15 +194,18 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
-        model = start_scoring(
+        engine = start_scoring(
             weights,
             lambda hidden: kind.head(hidden, task, recipe),
             recipe,
             context.placement,
             world,
         )
+    with closing(engine), clock.part("work"):
+        predictions = predict(
+            engine.core, _joined(parts), kind, recipe, world, _progress(context, lease)
+        )
     with clock.part("work"):
-        predictions = predict(model, _joined(parts), kind, recipe, world, _progress(context, lease))
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         folder = _own_folder(step, context)
