@@ -12,6 +12,7 @@ import polars as pl
 
 from analysis.gains import NONE, NOT_POOLED, POOLED_ROLES
 from scaling.catalogue.languages import get_language
+from scaling.spec import UserError
 from scaling.store.records import TIDY_COLUMNS, TidyRow
 
 KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
@@ -29,7 +30,7 @@ SCHEMA: dict[str, pl.DataType] = {
 NULLABLE = frozenset(item.name for item in fields(TidyRow) if str(item.type).endswith("| None"))
 
 
-class BadInput(ValueError):
+class BadInput(UserError):
     """Records that cannot be analysed; the message names the rows or columns, and what is valid."""
 
 

@@ -5,18 +5,13 @@ Random unit vectors with a planted neighbour each. Rounds take turns in one proc
 number of threads.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 
 from benchmarks.results_table import write_results
 from scaling.kinds.metrics.neighbours import SCORE_BLOCK, top_k

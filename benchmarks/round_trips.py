@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from making import round_trip, table
-from reading import read_task
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
@@ -24,6 +22,8 @@ from scaling.kinds.span_qa import MAX_QUESTION, answer_fits
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
+from tests.helpers.making import round_trip, table
+from tests.helpers.reading import read_task
 
 TAGGED = ("udpos_files", "masakhapos", "masakhaner2")
 # Where `make study-real` leaves its store.

@@ -17,7 +17,15 @@ Path_ = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 
 
-class BadFile(ValueError):
+class UserError(ValueError):
+    """What was given is wrong; the message is complete. Ends a command in one line and exit code 2.
+
+    Every other exception is a bug of ours or a failure of the machine, and keeps its traceback. A
+    ValueError, so that pydantic takes it for a fault of the field that is being validated.
+    """
+
+
+class BadFile(UserError):
     """A file of the user's that cannot be used; the message is complete."""
 
 
@@ -126,7 +134,7 @@ def is_commit(text: str) -> bool:
 
 def _commit(value: str) -> str:
     if not is_commit(value):
-        raise ValueError(
+        raise UserError(
             "not a commit of 40 hex digits, and a branch or a tag moves. Leave the revision out,"
             " and the first staging asks the hub and locks what it says"
         )
@@ -152,7 +160,7 @@ class Spec(BaseModel):
     )
 
 
-class FieldError(ValueError):
+class FieldError(UserError):
     """A fault of one field inside what is being validated; `path` leads to it from there."""
 
     def __init__(self, path: tuple[str | int, ...], message: str) -> None:
@@ -173,5 +181,5 @@ def known(what: str, value: str, valid: Iterable[str]) -> str:
     """`value` if it is one of `valid`; ValueError naming the nearest ones otherwise."""
     valid = list(valid)
     if value not in valid:
-        raise ValueError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")
+        raise UserError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")
     return value

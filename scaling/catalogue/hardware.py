@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from scaling.catalogue.models import ModelSpec
-from scaling.spec import Spec, did_you_mean
+from scaling.spec import Spec, UserError, did_you_mean
 
 GIB = 2**30
 
@@ -108,13 +108,13 @@ class Placement(Spec):
     @model_validator(mode="after")
     def _check(self) -> Placement:
         if self.offload_optimizer and self.zero_stage == 0:
-            raise ValueError("offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0")
+            raise UserError("offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0")
         return self
 
     def share(self, batch: int) -> int:
         """Examples of each worker in a global batch; ValueError if that is not a whole number."""
         if batch % self.workers:
-            raise ValueError(
+            raise UserError(
                 f"a global batch of {batch} does not divide over {self.workers} workers; "
                 f"choose workers among {[n for n in range(1, batch + 1) if batch % n == 0]}"
             )
@@ -132,5 +132,5 @@ def mfu(model: ModelSpec) -> float:
 
 def get_gpu(name: str) -> GpuSpec:
     if name not in GPUS:
-        raise ValueError(f"Unknown GPU {name!r}. {did_you_mean(name, GPUS)}")
+        raise UserError(f"Unknown GPU {name!r}. {did_you_mean(name, GPUS)}")
     return GPUS[name]

@@ -12,6 +12,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from scaling.spec import UserError
+
 # code iso639-3 script family joshi cc100_gib name
 _TABLE = """
 af  afr Latn Indo-European   3 1.3   Afrikaans
@@ -179,7 +181,7 @@ def _parse(table: str) -> dict[str, Language]:
     for line in table.strip().splitlines():
         code, iso, script, family, joshi, gib, name = line.split(maxsplit=6)
         if code in rows:
-            raise ValueError(f"language {code!r} has two rows")
+            raise UserError(f"language {code!r} has two rows")
         rows[code] = Language(
             code=code,
             iso639_3=iso,
@@ -204,7 +206,7 @@ def get_language(code: str) -> Language:
     if found is None:
         near = difflib.get_close_matches(code, [*LANGUAGES, *_BY_ISO], n=4, cutoff=0.3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(
+        raise UserError(
             f"Unknown language {code!r}.{hint} A new one is a row in"
             " scaling/catalogue/languages.py."
         )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.spec import Commit, Name, Spec
+from scaling.spec import Commit, Name, Spec, UserError
 
 
 class ModelSpec(Spec):
@@ -49,11 +49,11 @@ class ModelSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
         if self.keep_layers is not None and self.keep_layers > self.num_layers:
-            raise ValueError(
+            raise UserError(
                 f"keep_layers is {self.keep_layers}, but {self.name!r} has {self.num_layers} layers"
             )
         if self.revision is not None and not self.source.startswith("hub:"):
-            raise ValueError(f"{self.name!r} has a revision, which only a hub source has")
+            raise UserError(f"{self.name!r} has a revision, which only a hub source has")
         return self
 
     @property

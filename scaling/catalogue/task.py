@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from scaling.catalogue.languages import get_language
-from scaling.spec import Commit, Name, Spec
+from scaling.spec import Commit, Name, Spec, UserError
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
 PAIRS_TOGETHER = 8
@@ -90,9 +90,9 @@ class TaskSpec(Spec):
         for code in (*self.languages, *self.train_languages):
             get_language(code)
         if len(set(self.languages)) != len(self.languages):
-            raise ValueError(f"task {self.name!r} lists a language twice")
+            raise UserError(f"task {self.name!r} lists a language twice")
         if self.kind in ("classification", "tagging") and not self.labels:
-            raise ValueError(f"task {self.name!r} of kind {self.kind} needs labels")
+            raise UserError(f"task {self.name!r} of kind {self.kind} needs labels")
         return self
 
     @property
@@ -113,11 +113,11 @@ def check_pairs(task: str, batch: int, workers: int) -> None:
     """
     group = min(PAIRS_TOGETHER, batch)
     if batch % group:
-        raise ValueError(
+        raise UserError(
             f"{task} has a batch of {batch} pairs: give a multiple of {group}, or fewer than that"
         )
     if batch // group < workers:
-        raise ValueError(
+        raise UserError(
             f"{task} has a batch of {batch} pairs, which are {batch // group} groups of {group}"
             f" that are each other's negatives and stay on one device: {workers} workers are too"
             " many"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling.catalogue.sets import NLI, PANX, UPOS, XTREME, XTREME_R, codes
-from scaling.catalogue.sources import COPA, SQUAD, converted, folder, stated
+from scaling.catalogue.sources import COPA, SQUAD, STATED, converted, folder, stated
 from scaling.catalogue.task import DataRef, TaskSpec
 
 _UD_NAMES = {
@@ -413,6 +413,7 @@ XTREME_TASKS = (
             DataRef(
                 reader="mewsli_x",
                 source="hub:izhx/mewsli-x",
+                revision=STATED["izhx/mewsli-x"],
                 options={"candidates": "english"},
                 files={
                     "train": ("wikipedia_pairs/train.jsonl.tar.gz",),

@@ -23,8 +23,7 @@ from scaling.cli import (
     submit,
 )
 from scaling.cli.app import app
-from scaling.spec import BadFile
-from scaling.store.store import StoreError
+from scaling.spec import UserError
 
 __all__ = [
     "app",
@@ -51,22 +50,11 @@ def main() -> None:
     """Entry point: what the user gave wrong ends in one message and exit code 2."""
     try:
         app()
-    except (BadFile, StoreError, ValueError) as error:
-        if not _is_users(error):
-            raise
+    except UserError as error:
         Console(stderr=True, highlight=False).print(
             f"[red]error[/red] {_plain(error)}", soft_wrap=True
         )
         raise SystemExit(2) from None
-
-
-def _is_users(error: Exception) -> bool:
-    """Our own complaints about input are ValueErrors with a message; a bug elsewhere keeps its
-    traceback.
-    """
-    return (
-        type(error).__module__.split(".")[0] in ("scaling", "analysis") or type(error) is ValueError
-    )
 
 
 def _plain(error: Exception) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from scaling.cli.app import StudyArgument, app, console, gpu_of
-from scaling.spec import BadFile
+from scaling.spec import BadFile, UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
 
@@ -44,7 +44,7 @@ def power(
     lines = found.sizes
     for line in lines:
         if line.problem:
-            raise ValueError(line.problem)
+            raise UserError(line.problem)
     scale = {
         "total_params": lambda name: spec.model(name).total_params,
         "backbone_params": lambda name: spec.model(name).backbone_params,

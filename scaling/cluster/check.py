@@ -12,6 +12,7 @@ from typing import Any
 
 from scaling.catalogue.hardware import get_gpu
 from scaling.planning.placement import check_fit, fewer, largest_gangs, placements
+from scaling.spec import UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 
@@ -22,7 +23,7 @@ DRIVER_RESOURCE = "driver_slot"
 OLDEST_PYTHON = (3, 11)
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """The cluster cannot run the study as asked; the message says what is missing and what to
     do.
     """
@@ -178,7 +179,7 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     try:
         chosen = placements(plan, gpu)
         check_fit(plan, chosen, gpu)
-    except ValueError as error:
+    except UserError as error:
         return [str(error)]
     bundle = {"GPU": 1.0, "CPU": 1.0} if has_gpus else {"CPU": 1.0}
     what = "GPUs" if has_gpus else "CPUs"

@@ -9,6 +9,7 @@ from typing import Any
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.planning.placement import fewer, largest_gangs
+from scaling.spec import UserError
 from scaling.study.steps import Plan
 from scaling.study.study import Study
 
@@ -79,7 +80,7 @@ def check_gangs(
     total = min(sum(nodes), capacity.most) if capacity.most else sum(nodes)
     for model, gang in largest_gangs(plan, chosen).items():
         if gang > total:
-            raise ValueError(
+            raise UserError(
                 f"{model} needs {gang} {capacity.kind}s at once; the cluster has {total}"
                 + (
                     f" (max_devices is {capacity.most})"

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scaling.spec import UserError
 from scaling.store.cache import INDEX
 
 SHARD_BYTES = 4_000_000_000
@@ -42,7 +43,7 @@ DTYPES = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-class BadWeights(ValueError):
+class BadWeights(UserError):
     """Weights that cannot be used as they are: which file or tensor, and why."""
 
 

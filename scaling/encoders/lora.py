@@ -11,6 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import Linear
 from torch import nn
 
+from scaling.spec import UserError
 from scaling.study.lora import Lora
 
 
@@ -36,7 +37,7 @@ def add_adapters(encoder: nn.Module, lora: Lora, seed: int) -> None:
         if not any(f".{name}".endswith(f".{target}") for name in found)
     ]
     if lost:
-        raise ValueError(f"LoRA targets match no module: {', '.join(lost)}")
+        raise UserError(f"LoRA targets match no module: {', '.join(lost)}")
 
 
 def merge_adapters(

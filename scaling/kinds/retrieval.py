@@ -31,6 +31,7 @@ from scaling.kinds.metrics.mining import best_threshold, mine
 from scaling.kinds.metrics.neighbours import top_k, unit_rows
 from scaling.kinds.metrics.ranking import DEPTH
 from scaling.kinds.text import join_pair
+from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 SWEEP = (1 / 3, 2 / 3, 1.0)
@@ -78,7 +79,7 @@ def _ranked(
 ) -> tuple[list[str], list[list[str]], list[Any]]:
     queries, candidates = Side(part, vectors, "query"), Side(part, vectors, "candidate")
     if not candidates.ids:
-        raise ValueError(
+        raise UserError(
             f"task {task.name}, {part.key}: no candidates, here or in a language that shares"
             " its own"
         )
@@ -96,7 +97,7 @@ def _mined(
     """
     tuned = [Side(part, vectors, f"dev_{side}", unique=True) for side in ("query", "candidate")]
     if not tuned[0].ids:
-        raise ValueError(
+        raise UserError(
             f"task {task.name}, {part.key}: no dev sentences (side dev_query) to tune the"
             " threshold on"
         )

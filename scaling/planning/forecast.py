@@ -16,7 +16,7 @@ from scaling.planning.placement import fullest, given_misfit, layouts, model_pla
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.simulate import lower_bound, simulate
 from scaling.planning.speed import step_seconds
-from scaling.spec import Spec, known
+from scaling.spec import Spec, UserError, known
 from scaling.study.flops import Sizes, step_flops
 from scaling.study.steps import Plan
 
@@ -115,7 +115,7 @@ def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Place
     """(placements of a size's steps, why it does not fit); no placements where nothing fits."""
     try:
         chosen = model_placements(plan, name, gpu)
-    except ValueError as error:
+    except UserError as error:
         return {}, str(error)
     return chosen, given_misfit(plan, name, chosen, gpu)
 
@@ -194,7 +194,7 @@ def _makespan(
     nodes = [min(node, devices - start) for start in range(0, devices, node)]
     largest = max(placement.workers for placement in chosen.values())
     if largest > devices:
-        raise ValueError(
+        raise UserError(
             f"--gpus {devices}: a gang of {largest} never starts; give at least as many"
         )
     pending = [step for step in plan.steps if step in chosen]

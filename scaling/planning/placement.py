@@ -17,6 +17,7 @@ from typing import Any
 from scaling.catalogue.hardware import GIB, GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
 from scaling.planning.memory import USABLE, Demand, demand_of, memory
+from scaling.spec import UserError
 from scaling.study.steps import Plan, Step
 
 # A task that leaves the usual gang needs worker groups of its own: it counts as if it took so many
@@ -125,8 +126,8 @@ def _options(
                 found[demand] = fitting(
                     plan.study.model(step.model), demand, gpu, plan.study.max_devices
                 )
-            except ValueError as error:
-                raise ValueError(f"{error} This is for training {_label(step)}.") from error
+            except UserError as error:
+                raise UserError(f"{error} This is for training {_label(step)}.") from error
     return found
 
 
@@ -197,7 +198,7 @@ def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) 
         problem for name in plan.study.models if (problem := given_misfit(plan, name, chosen, gpu))
     ]
     if wrong:
-        raise ValueError("\n".join(wrong))
+        raise UserError("\n".join(wrong))
 
 
 def given_misfit(
@@ -222,7 +223,7 @@ def given_misfit(
 def _way_out(model: ModelSpec, demand: Demand, gpu: GpuSpec) -> str:
     try:
         better = next(iter(fitting(model, demand, gpu).values()))
-    except ValueError as error:
+    except UserError as error:
         return str(error)
     return f"{describe(better)} fits; without a `placement` the planner chooses"
 
@@ -325,7 +326,7 @@ def fitting(
         key=lambda one: memory(model, demand, one).total,
     )
     offloaded = least.model_copy(update={"offload_optimizer": True})
-    raise ValueError(
+    raise UserError(
         f"{model.name} does not fit on a node of {most} × {gpu.name}: at best ({describe(least)})"
         f" it {misfit(model, demand, least, gpu)}; with an offloaded optimizer it"
         f" {misfit(model, demand, offloaded, gpu)}. Choose a GPU with more memory, a node with more"

@@ -9,10 +9,12 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from scaling.spec import UserError
+
 SCHEMA_VERSION = 1
 
 
-class CorruptRecord(ValueError):
+class CorruptRecord(UserError):
     """A record that cannot be trusted: not JSON, of another schema, or with missing fields."""
 
 

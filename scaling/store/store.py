@@ -27,6 +27,7 @@ from typing import Any
 
 from pyarrow import fs
 
+from scaling.spec import UserError
 from scaling.store.records import StepRecord
 from scaling.study.identity import Lock
 from scaling.study.steps import Step
@@ -38,7 +39,7 @@ COLLAPSED = "collapsed.json"
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 
 
-class StoreError(ValueError):
+class StoreError(UserError):
     """The store cannot be used as asked; the message says which file and what to do."""
 
 

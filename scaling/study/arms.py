@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from scaling.catalogue.task import TaskSpec
-from scaling.spec import FieldError, Name, Spec, known
+from scaling.spec import FieldError, Name, Spec, UserError, known
 
 Role = Literal[
     "none",
@@ -119,7 +119,7 @@ class Arm(Spec):
     def _check(self) -> Arm:
         trains = bool(self.train_on or self.together)
         if self.name == "none" and self.model_dump(exclude_defaults=True) != {"name": "none"}:
-            raise ValueError("the arm 'none' trains on nothing")
+            raise UserError("the arm 'none' trains on nothing")
         for wrong, place, message in (
             (
                 self.train_on and self.together,
@@ -179,7 +179,7 @@ class Arm(Spec):
         for name in set(self.recipe) & set(_OF_THE_TASK):
             raise FieldError(("recipe", name), "belongs to a task: set it under recipes, by task")
         if self.name != "none" and self.role == "none":
-            raise ValueError(
+            raise UserError(
                 f"the arm {self.name!r} does nothing; give it a task, a control or text to adapt to"
             )
         return self
@@ -285,7 +285,7 @@ def check_arm(
 def _known(path: tuple[str | int, ...], what: str, name: str, valid: Mapping[str, Any]) -> None:
     try:
         known(what, name, valid)
-    except ValueError as error:
+    except UserError as error:
         raise FieldError(path, str(error)) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from scaling.catalogue.task import TaskSpec
-from scaling.spec import Spec
+from scaling.spec import Spec, UserError
 
 
 class Recipe(Spec):
@@ -49,7 +49,7 @@ class Recipe(Spec):
     @classmethod
     def _no_fp16(cls, value: object) -> object:
         if value in ("fp16", "float16", "half"):
-            raise ValueError(
+            raise UserError(
                 f"{value!r}: fp16 overflows above 65,504 and one precision serves all sizes; use"
                 " bf16"
             )

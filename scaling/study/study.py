@@ -13,7 +13,7 @@ from scaling.catalogue.hardware import Placement, get_gpu
 from scaling.catalogue.languages import get_language
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.catalogue.task import Split, TaskSpec, check_pairs
-from scaling.spec import BadFile, FieldError, Name, Spec, did_you_mean, known, load
+from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
 from scaling.study.question import Question
@@ -104,7 +104,7 @@ class Study(Spec):
             _unique(what, names)
             for name in names:
                 if what == "task" and name in models:
-                    raise ValueError(
+                    raise UserError(
                         f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
                         " sizes, or the curve would measure it (docs/recipes.md)"
                     )
@@ -122,11 +122,11 @@ class Study(Spec):
             except FieldError as error:
                 raise FieldError(("arms", at, *error.path), str(error)) from error
         if "none" not in [arm.name for arm in self.arms]:
-            raise ValueError("arms need 'none': a gain is a difference to it")
+            raise UserError("arms need 'none': a gain is a difference to it")
         _unique("seed", self.seeds)
         _unique("learning rate", self.learning_rates)
         if self.learning_rates and not self.trained_tasks:
-            raise ValueError("learning_rates, but nothing trains")
+            raise UserError("learning_rates, but nothing trains")
         for target in self.targets:
             for name in tasks[target].trains_on:
                 known(f"training task of {target}", name, tasks)
@@ -135,12 +135,12 @@ class Study(Spec):
         covered = {code for target in self.targets for code in tasks[target].languages}
         for code in self.languages or ():
             if code not in covered:
-                raise ValueError(
+                raise UserError(
                     f"no target has the language {code!r}; they have {' '.join(sorted(covered))}"
                 )
         families = {models[name].family for name in self.models}
         if len(families) > 1:
-            raise ValueError(
+            raise UserError(
                 f"one curve holds one family of models, these are {len(families)}:"
                 f" {sorted(families)}"
             )
@@ -149,7 +149,7 @@ class Study(Spec):
             and self.gpu is None
             and self.dollars_per_device_hour is None
         ):
-            raise ValueError(
+            raise UserError(
                 "budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour"
             )
         # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than
@@ -164,7 +164,7 @@ class Study(Spec):
         scored = {(target, self.recipe(target)) for target in self.targets}
         for name, recipe in sorted(trained | scored, key=lambda one: (one[1].batch, one[0])):
             if stage_zero and recipe.precision == "bf16":
-                raise ValueError(
+                raise UserError(
                     f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1,"
                     " 2 or 3"
                 )
@@ -306,7 +306,7 @@ def _unique(what: str, names: Iterable[Any]) -> None:
     names = list(names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{what} {', '.join(map(repr, twice))} is there twice")
+        raise UserError(f"{what} {', '.join(map(repr, twice))} is there twice")
 
 
 def load_study(path: str | Path) -> Study:

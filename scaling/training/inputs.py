@@ -20,6 +20,7 @@ from scaling.encoders.weights import model_files
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Kind
+from scaling.spec import UserError
 from scaling.store.cache import Cache, fetch
 from scaling.store.store import Store
 from scaling.study.mixture import member_updates
@@ -126,7 +127,7 @@ def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> lis
 
 def _with_shuffled_labels(features: Features, kind: Kind, seed: int) -> Features:
     if kind.shuffled is None:
-        raise ValueError("this kind of task has no labels to be shuffled")
+        raise UserError("this kind of task has no labels to be shuffled")
     return replace(
         features,
         targets=kind.shuffled(features.targets, np.random.default_rng([seed, 2_108_11696])),

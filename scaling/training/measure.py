@@ -38,6 +38,7 @@ from scaling.kinds import KINDS
 from scaling.planning.calibration import Calibration, add_calibration
 from scaling.planning.memory import demand_of, memory
 from scaling.planning.placement import model_placements
+from scaling.spec import UserError
 from scaling.store.cache import Cache, fetch, open_cache
 from scaling.store.store import Store
 from scaling.study.recipes import Recipe
@@ -57,18 +58,18 @@ def calibrate(
     staged.
     """
     if plan.provisional:
-        raise ValueError(f"{plan.study.name} is not staged in {store.uri}: `scaling stage` first")
+        raise UserError(f"{plan.study.name} is not staged in {store.uri}: `scaling stage` first")
     devices = (
         torch.cuda.device_count() if torch.cuda.is_available() else len(os.sched_getaffinity(0))
     )
     if gpu is not None and not torch.cuda.is_available():
-        raise ValueError(f"this machine has no GPU, and the plan is for {gpu.name}")
+        raise UserError(f"this machine has no GPU, and the plan is for {gpu.name}")
     task = _longest_task(plan, store)
     recipe, kind = plan.study.recipe(task), plan.study.task(task).kind
     for name in plan.study.models:
         try:
             chosen = model_placements(plan, name, gpu)
-        except ValueError as error:
+        except UserError as error:
             yield name, str(error)
             continue
         placement = chosen[_training(plan, name, task)]
