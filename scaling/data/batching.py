@@ -27,9 +27,16 @@ class Batch:
     mask: Tensor
     targets: Tensor
     units: Tensor
+    offsets: Tensor
+    """B + 1, int32: where each sequence begins if all lie behind each other, and where they end."""
+    lengths: tuple[int, ...]
+    """Real tokens of each sequence: what the device would have to be waited for."""
     weight: float
     """Terms of the loss in this pass."""
-    tokens: int
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
 
     def pinned(self) -> Batch:
         """In page-locked memory, which a GPU copies from while it computes; the same where there is
@@ -45,7 +52,7 @@ class Batch:
         )
 
 
-_TENSORS = ("input_ids", "mask", "targets", "units")
+_TENSORS = ("input_ids", "mask", "targets", "units", "offsets")
 
 
 def ahead(make: Callable[[int], T], count: int, start: int = 0) -> Iterator[T]:
@@ -73,18 +80,20 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
             kind.corrupt(one, target, draw) for one, target in zip(sequences, targets, strict=True)
         ]
         sequences, targets = [one for one, _ in both], [target for _, target in both]
-    longest = max(map(len, sequences))
+    lengths = tuple(map(len, sequences))
+    longest = max(lengths)
     ids = np.full((len(chosen), longest), PAD, dtype=np.int64)
+    mask = np.zeros((len(chosen), longest), dtype=np.int64)
     for row, one in enumerate(sequences):
-        ids[row, : len(one)] = one
-    input_ids = torch.from_numpy(ids)
+        ids[row, : len(one)], mask[row, : len(one)] = one, 1
     return Batch(
-        input_ids=input_ids,
-        mask=(input_ids != PAD).long(),
+        input_ids=torch.from_numpy(ids),
+        mask=torch.from_numpy(mask),
         targets=kind.targets(targets, longest),
         units=torch.from_numpy(features.units[list(chosen)].astype(np.int64)),
+        offsets=torch.from_numpy(np.cumsum((0, *lengths), dtype=np.int32)),
+        lengths=lengths,
         weight=weight,
-        tokens=int((ids != PAD).sum()),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
+from scaling.data.batching import Batch
 from scaling.encoders.checkpoint import (
     BadWeights,
     Spec,
@@ -100,7 +102,11 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         # Under bf16 a stage of at least 1 is needed: stage 0 takes an extra zero-gradient Adam step
         # (see docs).
-        "bf16": {"enabled": recipe.precision == "bf16"},
+        # DeepSpeed would look for infinities tensor by tensor, and leave an update out without a
+        # word: `gradient_norm` says so instead.
+        "bf16": {"enabled": recipe.precision == "bf16", "check_grad_overflow": False},
+        # It would wait for the device before and after every pass.
+        "timers": {"throughput": {"enabled": False}},
         "steps_per_print": 10**9,
     }
 
@@ -122,8 +128,9 @@ class Engine:
     other kind.
     """
 
-    def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
-        return self.core(input_ids, mask, depth)
+    def hidden(self, batch: Batch, depth: float | Sequence[float] | None = None) -> Tensor:
+        """Hidden states of a batch that is on this device; see `Encoder.forward`."""
+        return self.core(batch.input_ids, batch.mask, depth, batch.lengths, batch.offsets)
 
     def last_pass(self, last: bool) -> None:
         """Before each pass: whether the update is made after it."""
@@ -138,6 +145,13 @@ class Engine:
         for group in self.core.optimizer.param_groups:
             group["lr"] = learning_rate
         self.core.step()
+
+    @property
+    def gradient_norm(self) -> Tensor | float | None:
+        """Of the last update, over all parameters and ranks, before clipping; not waited for. Inf
+        where it is no number; None without ZeRO.
+        """
+        return getattr(self.core.optimizer, "_global_grad_norm", None)
 
     def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
         """All ranks write their shards and the state; tied to this world size and stage,
@@ -384,6 +398,8 @@ def start_training(
     core, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, config=config, dist_init_required=False
     )
+    if placement.zero_stage in (1, 2) and not placement.offload_optimizer:
+        core.optimizer.unscale_and_clip_grads = partial(_clip, core.optimizer)
     _check_loaded(loaded, weights, world)
     core.train()
     if world.size == 1 and placement.zero_stage == 0:
@@ -398,6 +414,16 @@ def start_training(
         world=world,
         carried={name: stored.read() for name, stored in lm_head.items()},
     )
+
+
+def _clip(optimizer: Any, gradients: Sequence[Tensor], norm: Tensor) -> None:
+    """As DeepSpeed clips below ZeRO-3, without waiting for the norm of every group of parameters.
+
+    A norm of infinity makes the gradient zero or not a number, there as here.
+    """
+    clip = torch.clamp((norm / optimizer.loss_scale + 1e-6) / optimizer.clip_grad, min=1.0)
+    for gradient in gradients:
+        gradient.data.mul_(1.0 / (clip * optimizer.loss_scale))
 
 
 def _no_decay(name: str) -> bool:

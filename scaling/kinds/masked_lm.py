@@ -80,18 +80,18 @@ def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
     # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of
     # a step's.
-    masked = targets != IGNORED
+    places, labels = targets.unbind(1)
     return nn.functional.cross_entropy(
-        head(hidden[masked]).float(), targets[masked], reduction="sum"
+        head(hidden.flatten(0, 1)[places]).float(), labels, reduction="sum"
     )
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
     """Of each masked token, whether it was found: 1 or 0; IGNORED elsewhere."""
-    masked = targets != IGNORED
-    found = torch.full_like(targets, IGNORED, dtype=torch.int16)
-    found[masked] = (head(hidden[masked]).argmax(-1) == targets[masked]).to(torch.int16)
-    return found
+    places, labels = targets.unbind(1)
+    right = (head(hidden.flatten(0, 1)[places]).argmax(-1) == labels).to(torch.int16)
+    found = right.new_full((hidden.shape[0] * hidden.shape[1],), IGNORED)
+    return found.index_copy(0, places, right).unflatten(0, hidden.shape[:2])
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -105,10 +105,14 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:
+    """N x 2: of every masked token its place in the flattened batch, and what it was. Made on the
+    host, so that a loss need not ask a device for N.
+    """
     padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
     for row, target in enumerate(targets):
         padded[row, : len(target)] = target
-    return torch.from_numpy(padded)
+    places = np.flatnonzero(padded != IGNORED)
+    return torch.from_numpy(np.stack([places, padded.ravel()[places]], axis=1))
 
 
 MASKED_LM = Kind(

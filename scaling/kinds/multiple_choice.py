@@ -57,13 +57,10 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
     scores = head(hidden, mask).float()[:, 0]
-    # Not by `units`: an update that spans two epochs may hold one question twice, side by side.
-    choice = targets // 2
-    question = (choice == 0).cumsum(0) - 1
+    right, places = targets[:, 0], targets[:, 1:]
     # Questions may have different numbers of choices: those that are not there cannot be chosen.
-    table = scores.new_full((int(question[-1]) + 1, int(choice.max()) + 1), -torch.inf)
-    table[question, choice] = scores
-    return nn.functional.cross_entropy(table, choice[targets % 2 == 1], reduction="sum")
+    table = scores[places.clamp(min=0)].masked_fill(places < 0, -torch.inf)
+    return nn.functional.cross_entropy(table, right, reduction="sum")
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -80,7 +77,18 @@ def _chance(part: Part, task: TaskSpec) -> float:
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
+    """Q x (1 + C): of each question the right choice, then the sequence of each of its choices, -1
+    where it has fewer. Made on the host, so that a loss need not ask a device for Q and C.
+    """
+    # Not by unit: an update that spans two epochs may hold one question twice, side by side.
+    starts = [at for at, target in enumerate(targets) if at == 0 or target // 2 == 0]
+    spans = list(pairwise([*starts, len(targets)]))
+    table = np.full((len(spans), 1 + max(end - start for start, end in spans)), -1, dtype=np.int64)
+    for row, (start, end) in enumerate(spans):
+        # What is only scored may be any choices, and the right one not among them.
+        table[row, 0] = max(range(start, end), key=lambda at: targets[at] % 2) - start
+        table[row, 1 : 1 + end - start] = range(start, end)
+    return torch.from_numpy(table)
 
 
 def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:

@@ -72,7 +72,7 @@ def predict(
     with torch.inference_mode() if world.size == 1 else torch.no_grad():
         for turn, (chosen, prepared) in enumerate(ahead(prepare, rounds)):
             batch = prepared.to(world.device)
-            hidden = model(batch.input_ids, batch.mask, depth)
+            hidden = model(batch.input_ids, batch.mask, depth, batch.lengths, batch.offsets)
             # The head too is a module whose weights are gathered: also who repeats a batch runs it.
             found = _on_host(
                 kind.predict(module.head_of(member), hidden, batch.mask, batch.targets)

@@ -26,7 +26,7 @@ NOTICE_MARGIN_SECONDS = 10.0
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite."""
+    """The loss, or its gradient, became NaN or infinite."""
 
 
 class Preempted(RuntimeError):
@@ -116,6 +116,7 @@ def run_updates(
         # them goes on from.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
     pending: list[torch.Tensor] = []
+    norms: list[torch.Tensor] = []
     begun = len(losses)
     for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
         # Dropout depends on the update, not on how many a process has made: a resumed run draws the
@@ -128,7 +129,7 @@ def run_updates(
         for number, prepared in enumerate(batches, 1):
             batch = prepared.to(world.device)
             engine.last_pass(number == len(batches))
-            hidden = engine.hidden(batch.input_ids, batch.mask, depth)
+            hidden = engine.hidden(batch, depth)
             summed = stream.kind.loss(
                 engine.model.head_of(turn), hidden, batch.mask, batch.targets, batch.units
             )
@@ -140,15 +141,14 @@ def run_updates(
             total += summed.detach() / weight
             tokens += batch.tokens
         pending.append(total)
+        if (norm := engine.gradient_norm) is not None:
+            norms.append(torch.as_tensor(norm, dtype=torch.float32, device=world.device))
         last = update + 1 == len(turns)
         if last or (update + 1) % 10 == 0 or _due(update + 1, placement):
-            losses += _sum_over_ranks(pending, world)
-            pending = []
-            if not math.isfinite(sum(losses)):
-                where = next(index for index, loss in enumerate(losses) if not math.isfinite(loss))
-                raise NonFiniteLoss(
-                    f"the loss is {losses[where]} at update {where + 1} of {len(turns)}"
-                )
+            latest, sizes = _read(pending, norms, world)
+            _check_finite(latest, sizes, len(losses), len(turns))
+            losses += latest
+            pending, norms = [], []
             progress(update + 1, len(turns))
         due = _due(update + 1, placement) and not last
         if due:
@@ -184,8 +184,24 @@ def _due(update: int, placement: Placement) -> bool:
     return placement.resume_every > 0 and update % placement.resume_every == 0
 
 
-def _sum_over_ranks(pending: list[torch.Tensor], world: World) -> list[float]:
+def _read(
+    pending: list[torch.Tensor], norms: list[torch.Tensor], world: World
+) -> tuple[list[float], list[float]]:
+    """(sums of the losses over the ranks, norms of the gradients), waiting for the device once."""
     stacked = torch.stack(pending)
     if world.size > 1:
         torch.distributed.all_reduce(stacked)
-    return [float(value) for value in stacked.cpu()]
+    values = torch.cat([stacked, torch.stack(norms)] if norms else [stacked]).tolist()
+    return values[: len(pending)], values[len(pending) :]
+
+
+def _check_finite(losses: Sequence[float], norms: Sequence[float], done: int, updates: int) -> None:
+    """NonFiniteLoss names the first update, after `done` others, whose loss or gradient is no
+    number.
+    """
+    for at, loss in enumerate(losses):
+        where = f"at update {done + at + 1} of {updates}"
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(f"the loss is {loss} {where}")
+        if norms and not math.isfinite(norms[at]):
+            raise NonFiniteLoss(f"the norm of the gradient is {norms[at]} {where}")

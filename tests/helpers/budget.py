@@ -6,17 +6,31 @@ apart. Views launch nothing. Threads that make batches ahead are not looked at.
 
 from __future__ import annotations
 
+import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from deepspeed.accelerator import get_accelerator
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.peers import Case, made
+from benchmarks.random_models import write_model
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.models import ModelSpec
+from scaling.data.order import training_order
+from scaling.encoders.engine import Engine, start_training
+from scaling.encoders.world import World
+from scaling.kinds import KINDS
+from scaling.training.inputs import Stream
+from scaling.training.loop import run_updates
+from scaling.training.resume import ResumePoint
 
 _ATEN = torch.ops.aten
 # Their result, or its size, is what the host goes on with.
@@ -40,7 +54,6 @@ _NO_KERNEL = {
     _ATEN._local_scalar_dense.default,
     _ATEN.is_pinned.default,
 }
-_READING = ("tolist", "numpy", "cpu", "item", "__bool__", "__int__", "__float__", "__array__")
 
 
 @dataclass
@@ -50,7 +63,7 @@ class Budget:
     launches: Counter[str] = field(default_factory=Counter)
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
-    phase: str = "forward"
+    phase: str = "loop"
 
     def waited(self, what: str) -> None:
         own = [
@@ -104,3 +117,79 @@ def counted() -> Iterator[Budget]:
             yield budget
     finally:
         accelerator.synchronize = plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """Of some updates of one training."""
+
+    tensors: int
+    """Parameters of the model."""
+    updates: int
+    passes: int
+    budget: Budget
+
+
+def count_updates(
+    model: ModelSpec, kind: str, placement: Placement, world: World, precision: str = "bf16"
+) -> Count:
+    """Ten updates of the loop as it trains, of two passes or more each, after two that warm up."""
+    case = Case(name=kind, kind=kind, median=10, longest=24, batch=16)
+    recipe = case.recipe.model_copy(update={"precision": precision})
+    features = made(case, 16 * 12, model.vocab_rows)
+    order = training_order(features, recipe, 0)
+
+    def train(engine: Engine, first: int, updates: int) -> None:
+        part = order[first : first + updates]
+        run_updates(
+            engine,
+            [Stream(features=features, kind=KINDS[kind], recipe=recipe, order=part)],
+            [0] * updates,
+            recipe,
+            placement,
+            world,
+            0,
+            lambda done, total: None,
+            ResumePoint(found=None, save=lambda fill, update: None),
+        )
+
+    with tempfile.TemporaryDirectory() as folder:
+        weights = write_model(model, Path(folder) / "model")
+        with closing(
+            start_training(
+                weights,
+                lambda hidden: KINDS[kind].head(hidden, case.task, recipe),
+                recipe,
+                placement,
+                world,
+                seed=0,
+            )
+        ) as engine:
+            train(engine, 0, 2)
+            tensors = len(list(engine.model.parameters()))
+            with counted() as budget:
+                passes = _by_phase(engine, budget)
+                train(engine, 2, 10)
+    return Count(tensors=tensors, updates=10, passes=passes(), budget=budget)
+
+
+def _by_phase(engine: Engine, budget: Budget) -> Callable[[], int]:
+    """Have the budget know what the engine does; how many passes it made."""
+    passes = 0
+
+    def wrapped(phase: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal passes
+            budget.phase = phase
+            passes += phase == "backward"
+            result = call(*args, **kwargs)
+            # The loss belongs to the forward pass; what follows a step to the loop.
+            budget.phase = {"forward": "forward", "backward": "loop", "step": "loop"}[phase]
+            return result
+
+        return run
+
+    for name, phase in (("hidden", "forward"), ("backward", "backward"), ("step", "step")):
+        setattr(engine, name, wrapped(phase, getattr(engine, name)))
+    budget.phase = "loop"
+    return lambda: passes
