@@ -1,5 +1,4 @@
-"""Tells Ray which nodes its autoscaler may add, so that a study can be planned for nodes that are
-not there yet.
+"""Tells Ray which nodes its autoscaler may add, so that plans can count with them.
 
     python jobs/node_types.py FILE --address HEAD:6379
 
@@ -21,6 +20,8 @@ import yaml
 
 @dataclass(frozen=True)
 class Group:
+    """One type of node: what a node of it has, and how many there may be."""
+
     name: str
     resources: Mapping[str, int]
     most: int
@@ -56,6 +57,7 @@ def _kuberay_group(group: Mapping[str, Any]) -> Group:
 
 
 def report(groups: list[Group], address: str) -> None:
+    """Notes the node types in the head of the Ray cluster at HOST:PORT."""
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.core.generated import autoscaler_pb2
 
@@ -69,6 +71,7 @@ def report(groups: list[Group], address: str) -> None:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("file", type=Path)
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")

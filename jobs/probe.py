@@ -1,11 +1,10 @@
-"""What this cluster is: `scaling submit` runs it as a short job. Prints one line of JSON, read by
-scaling.cluster.check.
+"""What this cluster is: `scaling submit` runs it as a short job.
 
     python jobs/probe.py STORE MARK
 
-Every living node says its Python, its versions, and whether it can read the mark that the submitter
-left in the store and leave one of its own. Needs ray; everything else may be missing, which is one
-of the findings.
+Prints one line of JSON, read by scaling.cluster.check. Every living node says its Python, its
+versions, and whether it can read the mark that the submitter left in the store and leave one of its
+own. Needs ray; everything else may be missing, which is one of the findings.
 """
 
 from __future__ import annotations
@@ -64,6 +63,7 @@ def _types() -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Asks every living node, and prints the line."""
     store, mark = sys.argv[1:3]
     ray.init(log_to_driver=False)
     alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}

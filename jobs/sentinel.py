@@ -1,5 +1,4 @@
-"""Watches a spot machine for its provider's notice, and drains its Ray node with the deadline. One
-per node.
+"""Watches a spot machine for its provider's notice, and drains its Ray node. One per node.
 
     python sentinel.py aws --address HEAD:6379 &
     python sentinel.py now --seconds 110 --address HEAD:6379     (a pod that is about to be ended)
@@ -42,15 +41,15 @@ _TOKEN_SECONDS = 21600
 
 @dataclass(frozen=True)
 class Notice:
+    """What a provider announced: why the machine will go away, and when."""
+
     why: str
     seconds: int
     """Until the machine is gone."""
 
 
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
-    """The answer's text; None for 404, which means that there is no notice. OSError where nobody
-    answers.
-    """
+    """The answer's text; None for 404: no notice. OSError where nobody answers."""
     try:
         with urllib.request.urlopen(
             urllib.request.Request(url, headers=headers, method=method), timeout=5
@@ -63,8 +62,9 @@ def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
 
 
 class Aws:
-    """IMDSv2: a session token first, then the notice; rebalance recommendations are notices only if
-    wanted.
+    """IMDSv2: a session token first, then the notice.
+
+    Rebalance recommendations are notices only if wanted.
     """
 
     def __init__(self, base: str = AWS, *, rebalance: bool = False) -> None:
@@ -85,6 +85,7 @@ class Aws:
             raise
 
     def notice(self) -> Notice | None:
+        """An interruption notice, or a wanted recommendation; None while there is none."""
         found = self._get("spot/instance-action")
         if found is not None:
             action = json.loads(found)
@@ -99,6 +100,8 @@ class Aws:
 
 
 class Gcp:
+    """The metadata server of Compute Engine."""
+
     def __init__(self, base: str = GCP) -> None:
         self.base = base
 
@@ -107,6 +110,7 @@ class Gcp:
         return (_ask(url, {"Metadata-Flavor": "Google"}) or "").strip()
 
     def notice(self) -> Notice | None:
+        """A preemption or a maintenance event; None while there is none."""
         if self._get("preempted") == "TRUE":
             return Notice("GCP preempts this machine", GCP_PREEMPTED_SECONDS)
         if self._get("maintenance-event") == "TERMINATE_ON_HOST_MAINTENANCE":
@@ -115,9 +119,7 @@ class Gcp:
 
 
 def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
-    """The first notice. A metadata server that does not answer is asked again: it is not a
-    notice.
-    """
+    """The first notice. A server that does not answer is asked again: it is not a notice."""
     quiet = False
     while True:
         try:
@@ -134,8 +136,9 @@ def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
 
 
 def own_node(address: str) -> str:
-    """Hex id of the living Ray node on this machine. LookupError if there is none, or more than
-    one.
+    """Hex id of the living Ray node on this machine.
+
+    LookupError if there is none, or more than one.
     """
     import ray
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
@@ -179,6 +182,7 @@ def drain(address: str, node: str, notice: Notice) -> None:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("provider", choices=["aws", "gcp", "now"])
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")

@@ -70,8 +70,13 @@ published as scripts. The lock file holds its commit."""
 def converted(
     hub: str, config: str, splits: dict[Split, str | tuple[str, ...]], **options: Any
 ) -> DataRef:
-    """A hub data set in the hub's Parquet conversion; `config` may contain {lang}. Splits: ours →
-    upstream's.
+    """A hub data set in the hub's Parquet conversion.
+
+    Args:
+        hub: ORG/NAME.
+        config: of the data set; may contain {lang}.
+        splits: ours → upstream's, one or several that are joined.
+        options: of the reader; `reader` and `codes` are taken out of them.
     """
     files: dict[Split, tuple[str, ...]] = {}
     for split, names in splits.items():
@@ -89,7 +94,14 @@ def converted(
 
 
 def folder(name: str, reader: str, files: dict[Split, tuple[str, ...]], **options: Any) -> DataRef:
-    """Files below the folder `name` of the data folder; patterns match with and without .gz."""
+    """Files below a folder of the data folder.
+
+    Args:
+        name: of the folder.
+        reader: a name in scaling.data.readers.READERS.
+        files: patterns by split; they match with and without .gz.
+        options: of the reader; `codes` is taken out of them.
+    """
     return DataRef(
         reader=reader,
         source=f"dir:{name}",

@@ -13,7 +13,9 @@ from scaling.spec import Commit, Name, Spec, UserError
 PAIRS_TOGETHER = 8
 
 
-Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
+KindName = Literal[
+    "classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"
+]
 
 
 Split = Literal["train", "dev", "test"]
@@ -21,7 +23,7 @@ Split = Literal["train", "dev", "test"]
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
 # step's identity.
-KIND_VERSIONS: dict[Kind, int] = {
+KIND_VERSIONS: dict[KindName, int] = {
     "classification": 1,
     "multiple_choice": 1,
     "tagging": 1,
@@ -61,8 +63,10 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
+    """Data, a kind and a metric. Intermediate and target are roles that a study gives it."""
+
     name: Name
-    kind: Kind
+    kind: KindName
     data: tuple[DataRef, ...] = ()
     labels: tuple[str, ...] = ()
     """Class or tag names, in the order of the head's outputs."""
@@ -97,20 +101,17 @@ class TaskSpec(Spec):
 
     @property
     def has_dev(self) -> bool:
-        """Whether training on it is judged on English dev data; text in other languages alone is
-        not.
-        """
+        """Whether training on it is judged on English dev data: not if it has no English at all."""
         return "en" in self.train_languages
 
     @property
     def trains_on(self) -> tuple[str, ...]:
+        """The tasks whose English data trains this one, in sequence; () if nothing is trained."""
         return (self.name,) if self.train_on is None else self.train_on
 
 
 def check_pairs(task: str, batch: int, workers: int) -> None:
-    """ValueError unless a global batch of pairs is whole groups, and at least one for each
-    worker.
-    """
+    """UserError unless a global batch of pairs is whole groups, at least one for each worker."""
     group = min(PAIRS_TOGETHER, batch)
     if batch % group:
         raise UserError(

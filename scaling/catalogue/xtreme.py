@@ -1,96 +1,29 @@
-"""The targets of XTREME (Hu et al. 2020) and XTREME-R (Ruder et al. 2021): languages, data, sizes
-and traps.
+"""The targets of XTREME and XTREME-R: languages, data, sizes and traps.
 
-Test sizes of PAN-X, MLQA and Tatoeba: shared language table of the project's fact base, read from
-the hub.
+Hu et al. 2020 (arXiv 2003.11080); Ruder et al. 2021 (arXiv 2104.07412). Test sizes of PAN-X, MLQA
+and Tatoeba: shared language table of the project's fact base, read from the hub.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from scaling.catalogue.sets import NLI, PANX, UPOS, XTREME, XTREME_R, codes
+from scaling.catalogue.sets import NLI, PANX, UPOS, XTREME, XTREME_R, codes, pairs
 from scaling.catalogue.sources import COPA, SQUAD, STATED, converted, folder, stated
 from scaling.catalogue.task import DataRef, TaskSpec
 
-_UD_NAMES = {
-    "af": "Afrikaans",
-    "ar": "Arabic",
-    "bg": "Bulgarian",
-    "de": "German",
-    "el": "Greek",
-    "en": "English",
-    "es": "Spanish",
-    "et": "Estonian",
-    "eu": "Basque",
-    "fa": "Persian",
-    "fi": "Finnish",
-    "fr": "French",
-    "he": "Hebrew",
-    "hi": "Hindi",
-    "hu": "Hungarian",
-    "id": "Indonesian",
-    "it": "Italian",
-    "ja": "Japanese",
-    "kk": "Kazakh",
-    "ko": "Korean",
-    "mr": "Marathi",
-    "nl": "Dutch",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "ta": "Tamil",
-    "te": "Telugu",
-    "th": "Thai",
-    "tl": "Tagalog",
-    "tr": "Turkish",
-    "ur": "Urdu",
-    "vi": "Vietnamese",
-    "yo": "Yoruba",
-    "zh": "Chinese",
-}
-TATOEBA_CODES = {
-    "af": "afr",
-    "ar": "ara",
-    "az": "aze",
-    "bg": "bul",
-    "bn": "ben",
-    "de": "deu",
-    "el": "ell",
-    "es": "spa",
-    "et": "est",
-    "eu": "eus",
-    "fa": "pes",
-    "fi": "fin",
-    "fr": "fra",
-    "he": "heb",
-    "hi": "hin",
-    "hu": "hun",
-    "id": "ind",
-    "it": "ita",
-    "ja": "jpn",
-    "jv": "jav",
-    "ka": "kat",
-    "kk": "kaz",
-    "ko": "kor",
-    "lt": "lit",
-    "ml": "mal",
-    "mr": "mar",
-    "nl": "nld",
-    "pl": "pol",
-    "pt": "por",
-    "ro": "ron",
-    "ru": "rus",
-    "sw": "swh",
-    "ta": "tam",
-    "te": "tel",
-    "th": "tha",
-    "tl": "tgl",
-    "tr": "tur",
-    "uk": "ukr",
-    "ur": "urd",
-    "vi": "vie",
-    "zh": "cmn",
-}
+_UD_NAMES = pairs("""
+    af=Afrikaans ar=Arabic bg=Bulgarian de=German el=Greek en=English es=Spanish et=Estonian
+    eu=Basque fa=Persian fi=Finnish fr=French he=Hebrew hi=Hindi hu=Hungarian id=Indonesian
+    it=Italian ja=Japanese kk=Kazakh ko=Korean mr=Marathi nl=Dutch pt=Portuguese ru=Russian
+    ta=Tamil te=Telugu th=Thai tl=Tagalog tr=Turkish ur=Urdu vi=Vietnamese yo=Yoruba zh=Chinese
+""")
+TATOEBA_CODES = pairs("""
+    af=afr ar=ara az=aze bg=bul bn=ben de=deu el=ell es=spa et=est eu=eus fa=pes fi=fin fr=fra
+    he=heb hi=hin hu=hun id=ind it=ita ja=jpn jv=jav ka=kat kk=kaz ko=kor lt=lit ml=mal mr=mar
+    nl=nld pl=pol pt=por ro=ron ru=rus sw=swh ta=tam te=tel th=tha tl=tgl tr=tur uk=ukr ur=urd
+    vi=vie zh=cmn
+""")
 _PANX_SMALL = {
     "100": codes("gu jv my pa qu yo"),
     "1000": codes("af az bn hi kk ml mr ms sw ta te tl ur"),

@@ -21,9 +21,7 @@ def cancel(
         bool, typer.Option("--now", help="End running steps too; they resume from resume points.")
     ] = False,
 ) -> None:
-    """Stop a study. Without an address: its driver reads the request in the store, and starts
-    nothing more.
-    """
+    """Stop a study: by a request in its store that its driver reads, or as a job (--address)."""
     spec = load_study(study)
     if address:
         from scaling.cluster.submit import cancel as cancel_jobs

@@ -19,9 +19,7 @@ def gc(
     store: StoreOption = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete weights, resume points, attempts, leases and caches that nothing needs. Says first
-    what it would free.
-    """
+    """Say what nothing needs (weights, resume points, attempts, leases, caches), then delete it."""
     from scaling.store.garbage import find_garbage, free
 
     _, place, whole = load_all(study, store)

@@ -1,4 +1,4 @@
-"""scaling plan · calibrate · power · schema: before paying."""
+"""scaling plan: before paying."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def plan(
     ] = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
 ) -> None:
-    """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts
-    nothing.
-    """
+    """The grid: cells, unique steps, fit, hours, dollars, makespan, what is done. Runs nothing."""
     from scaling.cli.plan_notes import plan_notes
     from scaling.data.manifest import defect_notes, staged_tasks
     from scaling.planning.calibration import measured_on, read_calibrations
@@ -62,9 +60,7 @@ def plan(
 
 
 def plan_table(plan: Plan, found: Forecast) -> Table:
-    """One line per model: parameters, placement, memory against capacity, steps, FLOPs, hours,
-    dollars, files.
-    """
+    """One line per model: parameters, placement, memory, FLOPs, device hours, dollars."""
     table = Table(
         title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
     )

@@ -11,9 +11,7 @@ from scaling.study.steps import Plan, Step
 
 
 def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
-    """What does not fit, the makespan, what sharing saves, and the assumptions behind every number
-    of the table.
-    """
+    """What does not fit, the makespan, what sharing saves, and the assumptions of the table."""
     notes = [
         f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}"
         for line in found.sizes
@@ -78,11 +76,8 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
             "Not staged yet: example counts are published ones, token lengths are assumed."
         )
     notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
-    if found.gpu:
-        notes.append(
-            f"Prices dated {found.prices_dated}: {found.gpu.name}"
-            f" ${found.gpu.dollars_per_hour:g}/h."
-        )
+    if found.dollars_per_hour is not None:
+        notes.append(f"{found.price_source} ${found.dollars_per_hour:g}/h.")
     peaks = ", ".join(f"{line.model} {line.peak_task}" for line in found.sizes if line.peak_task)
     notes.append(
         f"GiB: predicted peak of one device in the training that needs most ({peaks}), of what may"
@@ -107,9 +102,7 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
 
 
 def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
-    """What the arms are that are no single task: their role, what is trained in which share and
-    languages.
-    """
+    """Every arm that is no single task: its role, what is trained in which share and languages."""
     study, notes = plan.study, []
     for arm in study.arms:
         role = arm_role(arm, study.all_tasks)

@@ -10,9 +10,7 @@ from scaling.spec import BadFile
 
 @app.command()
 def rates(study: StudyArgument, store: StoreOption = "") -> None:
-    """A check of learning rates (`learning_rates` in a study file): English dev by size and rate,
-    what to paste.
-    """
+    """A check of `learning_rates`: English dev by size and rate, and what to paste."""
     from scaling.planning.rates import choose, rate_lines, rate_scores, recipe_lines
 
     spec, place, whole = load_all(study, store)

@@ -1,6 +1,4 @@
-"""scaling recipes · rates: the numbers of the trainings, their sources, and whether one rate serves
-all sizes.
-"""
+"""scaling recipes: the numbers of the trainings and their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scaling report."""
+"""scaling report: from rows to one HTML file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def report(
         Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")
     ] = None,
 ) -> None:
-    """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables
-    beside it.
-    """
+    """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.tidy import ROWS, write_rows
 
     spec, place, whole = load_all(study, store)

@@ -37,9 +37,7 @@ def stage(
     source: FromOption = None,
     accept: AcceptOption = None,
 ) -> None:
-    """Read, check and hash all data and weights of a study, once, into the store and its lock
-    file.
-    """
+    """Read, check and hash all data and weights of a study, once, into its store and lock file."""
     from scaling.data.manifest import defect_notes, staged_tasks
 
     spec = load_study(study)
@@ -53,6 +51,14 @@ def stage(
 
 
 def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan:
+    """Stage whatever is not there yet, and plan with it.
+
+    Args:
+        study: whose data and weights are staged.
+        store: where they go.
+        source: folder with raw data and model directories.
+        accept: defects that are counted instead of refused.
+    """
     from scaling.training.stage import stage as stage_study
 
     with console.status("staging") as shown:
@@ -63,9 +69,7 @@ def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list
 
 
 def staged_table(tasks: Sequence[StagedTask]) -> Table:
-    """One line per task and source: rows, where they come from at which commit, on what terms, with
-    what defects.
-    """
+    """One line per task and source: rows, origin, commit, terms, defects."""
     table = Table(title="staged data")
     for name in (
         "task",

@@ -1,4 +1,4 @@
-"""scaling status · explain · logs · cancel: from the store, with or without a job alive."""
+"""scaling status: from the store, with or without a job alive."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ def status(
         bool, typer.Option("--live", help="Show it until the study is done; ends with Ctrl-C.")
     ] = False,
 ) -> None:
-    """Done, running, failed and collapsed steps, time left, dollars, and where the time went. From
-    the store alone.
-    """
+    """Done, running, failed, collapsed, time left, dollars, where time went: by the store alone."""
     from scaling.cli.live import show_live, status_group
     from scaling.planning.progress import study_status
 

@@ -31,9 +31,7 @@ def submit(
         bool, typer.Option("--allow-open", help="Also to a dashboard without a token.")
     ] = False,
 ) -> None:
-    """Check a cluster, then give it the study as a job: authentication, upload, versions, store,
-    room, driver slots.
-    """
+    """Check a cluster (access, versions, store, room, slots), then give it the study as a job."""
     from scaling.cluster.submit import EXCLUDES
     from scaling.cluster.submit import submit as submit_study
 

@@ -1,6 +1,4 @@
-"""Batches: the same examples in the same updates whatever the hardware; similar lengths
-together.
-"""
+"""Batches: the same examples in the same updates on any hardware, similar lengths together."""
 
 from __future__ import annotations
 
@@ -22,11 +20,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
+    """Sequences of one pass, padded to the longest of them."""
+
     input_ids: Tensor
     """B x L, padded at the end."""
     mask: Tensor
+    """B x L: 1 at real tokens."""
     targets: Tensor
+    """B x …, as the kind makes them."""
     units: Tensor
+    """B: the training unit of each sequence."""
     offsets: Tensor
     """B + 1, int32: where each sequence begins if all lie behind each other, and where they end."""
     lengths: tuple[int, ...]
@@ -36,17 +39,20 @@ class Batch:
 
     @property
     def tokens(self) -> int:
+        """Real tokens."""
         return sum(self.lengths)
 
     def pinned(self) -> Batch:
-        """In page-locked memory, which a GPU copies from while it computes; the same where there is
-        none.
+        """The batch in page-locked memory, which a GPU copies from while it computes.
+
+        Without a GPU it is the batch as it is.
         """
         if not torch.cuda.is_available():
             return self
         return replace(self, **{name: getattr(self, name).pin_memory() for name in _TENSORS})
 
     def to(self, device: torch.device) -> Batch:
+        """The batch on a device; pinned memory is copied while the caller goes on."""
         return replace(
             self, **{name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
         )
@@ -56,9 +62,7 @@ _TENSORS = ("input_ids", "mask", "targets", "units", "offsets")
 
 
 def ahead(make: Callable[[int], T], count: int, start: int = 0) -> Iterator[T]:
-    """`make` of every number from `start` to `count`, each made while the caller works on the one
-    before.
-    """
+    """`make` of `start` … `count - 1`, each made while the caller works on the one before."""
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(make, start) if start < count else None
         for number in range(start, count):
@@ -69,8 +73,13 @@ def ahead(make: Callable[[int], T], count: int, start: int = 0) -> Iterator[T]:
 
 
 def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0) -> Batch:
-    """The sequences `chosen`, padded to the longest of them. `draw` numbers what is random about
-    them (masking).
+    """The sequences `chosen`, padded to the longest of them.
+
+    Args:
+        features: The split.
+        kind: How its targets become tensors, and what is masked.
+        chosen: Indices of sequences.
+        draw: Numbers what is random about the batch (masking).
     """
     targets = [features.targets[index] for index in chosen]
     weight = kind.loss_weight(targets)
@@ -106,13 +115,19 @@ def micro_batches(
     workers: int,
     together: int = 1,
 ) -> list[list[int]]:
-    """Sequences of one rank's passes for one update: as few passes as the budget allows, the same
-    number on all ranks.
+    """Sequences of one rank's passes for one update, the same number of passes on all ranks.
 
-    A pass takes whole units, shortest first, up to so many padded tokens (`longest` is the most
-    that a sequence counts for), and at least one block of `together` units, which stay in the order
-    of the update. What is summed over an update does not depend on how it is cut. ValueError if
-    there are fewer blocks than ranks.
+    A pass takes whole units, shortest first. What is summed over an update does not depend on how
+    it is cut. ValueError if there are fewer blocks than ranks.
+
+    Args:
+        update: Units of the update, shape (n,).
+        features: What they are units of.
+        tokens: Padded tokens that a pass may have, unless it is a single block.
+        longest: The most tokens that a sequence counts for.
+        rank: Whose passes.
+        workers: How many ranks there are.
+        together: Units of a block, which share a pass and stay in the order of the update.
     """
     blocks = [update[start : start + together] for start in range(0, len(update), together)]
     if len(blocks) < workers:
@@ -134,7 +149,7 @@ def micro_batches(
 
 
 def sequences_of(units: np.ndarray, features: Features) -> list[int]:
-    """The sequences of some units, in their order."""
+    """The sequences of some units, shape (n,), in the order of the units."""
     first = np.searchsorted(features.units, units, side="left")
     last = np.searchsorted(features.units, units, side="right")
     return [
@@ -143,8 +158,10 @@ def sequences_of(units: np.ndarray, features: Features) -> list[int]:
 
 
 def _cut(longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int) -> list[int]:
-    """Edges that cut ascending blocks into passes of at most `tokens` (or one block), a multiple of
-    `workers`.
+    """Edges that cut ascending blocks into passes, whose number is a multiple of `workers`.
+
+    longest, sequences: shape (n,), by block. A pass has at most `tokens` padded tokens, or one
+    block.
     """
     edges = _greedy(longest, sequences, tokens)
     number = min(-(-(len(edges) - 1) // workers) * workers, len(longest) // workers * workers)
@@ -166,6 +183,7 @@ def _cut(longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int) 
 
 
 def _greedy(longest: np.ndarray, sequences: np.ndarray, tokens: int) -> list[int]:
+    """Edges of passes of at most `tokens`, or one block. longest, sequences: shape (n,)."""
     edges, held = [0], 0
     for at, (length, count) in enumerate(zip(longest.tolist(), sequences.tolist(), strict=True)):
         if held and (held + count) * length > tokens:
@@ -176,8 +194,9 @@ def _greedy(longest: np.ndarray, sequences: np.ndarray, tokens: int) -> list[int
 
 
 def scoring_batches(features: Features, tokens: int) -> Iterator[list[int]]:
-    """Sequences longest first, so many padded tokens at a time: the first batch is the one that
-    could not fit.
+    """Sequences longest first, at most `tokens` padded tokens at a time.
+
+    The first batch needs most memory, so that it is the one that fails if any does.
     """
     lengths = features.lengths
     order = np.argsort(-lengths, kind="stable")

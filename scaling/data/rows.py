@@ -1,5 +1,6 @@
-"""Raw data → normalised Parquet in the store, once; its hashes → the lock file. Everything after
-reads only that.
+"""Raw data → normalised Parquet in the store, once; its hashes → the lock file.
+
+Everything after staging reads only that.
 """
 
 from __future__ import annotations
@@ -77,9 +78,7 @@ def _root(
 
 
 def _revision(ref: DataRef, locked: Mapping[str, str], folder: Path | None, place: str) -> str:
-    """The commit that a hub source is read at; '' for everything else and for a copy in
-    `folder`.
-    """
+    """The commit that a hub source is read at; '' for other sources and for a local copy."""
     scheme, _, name = ref.source.partition(":")
     if scheme != "hub" or local_copy(name, folder) is not None:
         return ""
@@ -97,11 +96,15 @@ def read_rows(
     accept: Collection[str],
     defects: list[str],
 ) -> Iterator[Row]:
-    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to
-    `defects`.
+    """Rows of all DataRefs of a task, in order.
 
-    `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the
-    task's own.
+    Args:
+        task: The task.
+        split: Train, dev or test.
+        language: Our code.
+        roots: Folder by `DataRef.origin`.
+        accept: Names of defects that this run accepts beside the task's own.
+        defects: Grows by the accepted faults of the upstream data.
     """
     refs = refs_of(task, split, language)
     for index, ref in enumerate(refs):
@@ -135,8 +138,15 @@ def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
 
 
 def aligned(rows: Iterable[Row], english: set[str], whole: set[str], place: str) -> list[Row]:
-    """The translations of the English rows in `english`; BadData for a row that translates none of
-    `whole`.
+    """The translations of some English rows.
+
+    BadData for a row that is no translation of any English row.
+
+    Args:
+        rows: Translated rows, which have the ids of English ones.
+        english: Ids of the English rows whose translations are wanted.
+        whole: Ids of all English rows.
+        place: What is read, for messages.
     """
     rows = list(rows)
     alone = [row["id"] for row in rows if row["id"] not in whole]
@@ -156,8 +166,16 @@ def _accepted(ref: DataRef) -> list[str]:
 def check_size(
     task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]
 ) -> None:
-    """BadData where a split has not as many examples as published (of retrieval: queries), or a
-    counted defect.
+    """BadData where a split has not as many examples as were published.
+
+    Of retrieval queries are counted. Where the defect is accepted it is noted in `defects`.
+
+    Args:
+        task: The task.
+        key: The `SPLIT.LANGUAGE`.
+        rows: Its rows.
+        accept: Names of defects that this run accepts beside the task's own.
+        defects: Grows by the defect.
     """
     published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
     found = sum(row.get("side", "query") == "query" for row in rows)
@@ -221,6 +239,7 @@ def content_hash(table: pa.Table) -> str:
 
 
 def manifest_name(task: str) -> str:
+    """Store name of what staging counted of a task."""
     return f"data/{task}/manifest.json"
 
 
@@ -233,11 +252,17 @@ def stage_task(
     locked: Mapping[str, str] | None = None,
     accept: Collection[str] = (),
 ) -> dict[str, str]:
-    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was
-    staged before.
+    """Write all splits of a task; `SPLIT.LANGUAGE` → hash.
 
-    `locked`: commit by `DataRef.origin`, from the lock file. `accept`: defects of the data to
-    count, not refuse.
+    Does nothing if the same request was staged before.
+
+    Args:
+        study: The study: its languages and limits.
+        task: The task.
+        store: Where the rows go.
+        folder: Where local sources lie; None without one.
+        locked: Commit by `DataRef.origin`, from the lock file.
+        accept: Names of defects of the data to count and not refuse.
     """
     splits = splits_of(study, task)
     request = fingerprint(

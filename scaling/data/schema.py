@@ -79,9 +79,7 @@ class ReadRequest:
     """Our code."""
     split: str
     files: Sequence[Path]
-    """Existing files, in the order of the patterns in DataRef.files; for packages, [the package's
-    folder].
-    """
+    """Existing files, in the order of DataRef.files; of a package its folder alone."""
     upstream_code: str
     """The language's code in the upstream files."""
     options: Mapping[str, Any]
@@ -89,14 +87,11 @@ class ReadRequest:
     labels: Sequence[str]
     """TaskSpec.labels."""
     defects: list[str] = field(default_factory=list)
-    """Faults of the upstream data that the task accepts by name; the reader appends, staging counts
-    and lists them.
-    """
+    """Faults of the data that the task accepts; the reader appends, staging counts them."""
 
 
 class Reader(Protocol):
-    """One raw format → rows of a kind's schema, in file order. Raises BadData naming file and
-    line.
-    """
+    """One raw format → rows of a kind's schema, in file order."""
 
-    def __call__(self, request: ReadRequest, /) -> Iterator[Row]: ...
+    def __call__(self, request: ReadRequest, /) -> Iterator[Row]:
+        """The rows; BadData names file and line."""

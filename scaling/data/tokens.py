@@ -38,10 +38,16 @@ def features(
     tokenizer: Path,
     table: Mapping[str, str] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them
-    before.
+    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache where they are in it.
 
-    `table` transliterates the text of the split's language first.
+    Args:
+        store: Where rows and cached features lie.
+        task: The task.
+        key: The `SPLIT.LANGUAGE`.
+        data_hash: SHA-256 of its rows.
+        recipe: How text is read.
+        tokenizer: A `tokenizer.json`.
+        table: Transliterates the text of the split's language before.
     """
     rows = read_table(store, task.name, key)
     if table:

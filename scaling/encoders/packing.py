@@ -1,5 +1,4 @@
-"""Sequences behind each other instead of padded beside each other: the same numbers, no padding in
-any layer.
+"""Batches without padding: sequences lie one after another in a row. The numbers are the same.
 
 The encoder sees one row of all real tokens, with positions that start anew in every sequence, and
 attention stays inside a sequence. Hidden states come back as a padded batch (zero at padding), so
@@ -41,7 +40,7 @@ class Packing:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the encoder has to be told."""
+        """What the encoder has to be told beside the ids."""
         # XLM-R's positions start after the padding id.
         return {
             "position_ids": self.positions + PAD + 1,
@@ -59,7 +58,10 @@ class Packing:
 
 
 def packing_of(shape: tuple[int, int], lengths: tuple[int, ...], offsets: Tensor) -> Packing:
-    """Of a batch whose real tokens come first in every row, made where `offsets` are."""
+    """The packing of a batch whose real tokens come first in every row.
+
+    shape: B and L; offsets: B + 1, on the device of the batch.
+    """
     tokens = torch.arange(sum(lengths), dtype=torch.int32, device=offsets.device)
     rows = torch.searchsorted(offsets, tokens, right=True) - 1
     positions = (tokens - offsets[rows]).long()
@@ -80,8 +82,16 @@ def by_length(
     offsets: Tensor,
     **how: Any,
 ) -> Tensor:
-    """1 x heads x T x D → the same: one call for neighbours of one length, which sorted batches
-    have many of.
+    """1 x heads x T x D → the same: one call for each run of neighbours of one length.
+
+    Sorted batches have long runs.
+
+    Args:
+        query: 1 x heads x T x D.
+        key: 1 x heads x T x D.
+        value: 1 x heads x T x D.
+        lengths: Tokens of each sequence; T together.
+        how: Arguments of `scaled_dot_product_attention`.
     """
     found, start = [], 0
     for length, alike in groupby(lengths):
@@ -105,7 +115,16 @@ def jagged(
     offsets: Tensor,
     **how: Any,
 ) -> Tensor:
-    """1 x heads x T x D → the same: one call for all sequences, in any precision."""
+    """1 x heads x T x D → the same: one call for all sequences, in any precision.
+
+    Args:
+        query: 1 x heads x T x D.
+        key: 1 x heads x T x D.
+        value: 1 x heads x T x D.
+        lengths: Tokens of each sequence; T together.
+        offsets: Shape (B + 1,): where each sequence begins, and where they end.
+        how: Arguments of `scaled_dot_product_attention`.
+    """
     q, k, v = (
         torch.nested.nested_tensor_from_jagged(
             one[0].transpose(0, 1).contiguous(),

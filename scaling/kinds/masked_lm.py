@@ -1,9 +1,9 @@
-"""Masked language modelling: 15 % of the tokens, of which 80 % become <mask>, 10 % another token,
-10 % stay.
+"""Masked language modelling (Devlin et al. 2019): 15 % of the tokens are to be predicted.
 
-(Devlin et al. 2019.) What is masked depends on the text's id and the draw (seed and epoch) alone. A
-sequence is stored with <mask> and a few spare tokens behind it: so both are among the rows that a
-trimmed vocabulary keeps. Spare tokens are drawn from those that the split uses, each as likely.
+Of them 80 % become <mask>, 10 % another token, and 10 % stay. What is masked depends on the text's
+id and the draw (seed and epoch) alone. A sequence is stored with <mask> and a few spare tokens
+behind it, so that both are among the rows that a trimmed vocabulary keeps. Spare tokens are drawn
+from those that the split uses, each as likely.
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TiedHead
-from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    BOS,
+    EOS,
+    IGNORED,
+    UNK,
+    Kind,
+    Part,
+    feature_table,
+    outcome_table,
+    padded_targets,
+)
 from scaling.kinds.metrics import METRICS
 from scaling.study.recipes import Recipe
 
@@ -28,9 +38,10 @@ RATE = 0.15
 _SPARE = 16
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """Long texts become several sequences; nothing is cut. Target: the real length and a key for
-    the draws.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """Long texts become several sequences; nothing is cut.
+
+    Target: the real length, and a key for the draws.
     """
     room = recipe.max_length - 2
     encoded = tokenizer.encode_batch(rows["text"].to_pylist(), add_special_tokens=False)
@@ -62,8 +73,11 @@ def _num_masked(length: int) -> int:
     return max(1, round(RATE * (length - 2)))
 
 
-def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
-    """The masked sequence, and its labels: the token at masked positions, IGNORED elsewhere."""
+def _corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
+    """The masked sequence and its labels: the token where it was masked, IGNORED elsewhere.
+
+    input_ids: shape (length + 1 + spare tokens,); both results: shape (length,).
+    """
     length = target["length"]
     ids, mask, spare = input_ids[:length].copy(), input_ids[length], input_ids[length + 1 :]
     rng = np.random.default_rng([target["key"], draw])
@@ -78,6 +92,7 @@ def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, 
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy at masked tokens, summed. hidden: B x L x H; targets: N x 2."""
     # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of
     # a step's.
     places, labels = targets.unbind(1)
@@ -87,7 +102,10 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-    """Of each masked token, whether it was found: 1 or 0; IGNORED elsewhere."""
+    """Of each masked token whether it was found, 1 or 0, IGNORED elsewhere: B x L.
+
+    hidden: B x L x H; mask: B x L; targets: N x 2.
+    """
     places, labels = targets.unbind(1)
     right = (head(hidden.flatten(0, 1)[places]).argmax(-1) == labels).to(torch.int16)
     found = right.new_full((hidden.shape[0] * hidden.shape[1],), IGNORED)
@@ -105,18 +123,17 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    """N x 2: of every masked token its place in the flattened batch, and what it was. Made on the
-    host, so that a loss need not ask a device for N.
+    """N x 2: the place of every masked token in the flattened batch, and what it was.
+
+    Made on the host, so that a loss need not ask a device for N.
     """
-    padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
-    for row, target in enumerate(targets):
-        padded[row, : len(target)] = target
-    places = np.flatnonzero(padded != IGNORED)
-    return torch.from_numpy(np.stack([places, padded.ravel()[places]], axis=1))
+    padded = padded_targets(targets, length).flatten()
+    places = torch.nonzero(padded != IGNORED)[:, 0]
+    return torch.stack([places, padded[places]], dim=1)
 
 
 MASKED_LM = Kind(
-    encode=encode,
+    encode=_encode,
     head=lambda hidden, task, recipe: TiedHead(hidden),
     targets=_targets,
     loss=_loss,
@@ -125,5 +142,5 @@ MASKED_LM = Kind(
     per_token=True,
     outcomes=_outcomes,
     chance=lambda part, task: 0.0,
-    corrupt=corrupt,
+    corrupt=_corrupt,
 )

@@ -1,6 +1,4 @@
-"""Multiple choice: one sequence per choice, a score for each, softmax over the choices of a
-question.
-"""
+"""Multiple choice: a score for each choice of a question, softmax over them."""
 
 from __future__ import annotations
 
@@ -23,9 +21,8 @@ from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are
-    one unit.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """<s> context question </s></s> choice </s> for each choice; those of a row are one unit.
 
     Target: twice the number of the choice, plus one for the right one.
     """
@@ -56,6 +53,10 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy over the choices of each question, summed.
+
+    hidden: B x L x H; mask: B x L; targets: Q x (1 + C), as `_targets` makes them.
+    """
     scores = head(hidden, mask).float()[:, 0]
     right, places = targets[:, 0], targets[:, 1:]
     # Questions may have different numbers of choices: those that are not there cannot be chosen.
@@ -73,12 +74,15 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 
 
 def _chance(part: Part, task: TaskSpec) -> float:
+    """The mean over the questions of one in so many choices."""
     return float(np.mean([1 / len(row) for row in part.rows["choices"].to_pylist()]))
 
 
 def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    """Q x (1 + C): of each question the right choice, then the sequence of each of its choices, -1
-    where it has fewer. Made on the host, so that a loss need not ask a device for Q and C.
+    """Q x (1 + C): of each question the right choice, then the sequence of each choice.
+
+    -1 where a question has fewer. Made on the host, so that a loss need not ask a device for Q
+    and C.
     """
     # Not by unit: an update that spans two epochs may hold one question twice, side by side.
     starts = [at for at, target in enumerate(targets) if at == 0 or target // 2 == 0]
@@ -91,7 +95,7 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
     return torch.from_numpy(table)
 
 
-def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     """The place of the right choice moves between questions that have equally many choices."""
     starts = [at for at, target in enumerate(targets) if target // 2 == 0]
     questions = [targets[a:b] for a, b in pairwise([*starts, len(targets)])]
@@ -109,7 +113,7 @@ def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 
 MULTIPLE_CHOICE = Kind(
-    encode=encode,
+    encode=_encode,
     head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
     targets=_targets,
     loss=_loss,
@@ -117,5 +121,5 @@ MULTIPLE_CHOICE = Kind(
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
-    shuffled=shuffled,
+    shuffled=_shuffled,
 )

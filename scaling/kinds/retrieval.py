@@ -1,10 +1,9 @@
-"""Retrieval: mean-pooled vectors, cosine, nearest candidate (Artetxe & Schwenk 2019, Tatoeba),
-trained or not.
+"""Retrieval: mean-pooled vectors, cosine, nearest candidate, with or without training.
 
-The layer is a fraction of the depth, since an index does not carry over between sizes. A
-pre-LayerNorm encoder's inner states are raw residuals; `encoders.encoder` normalises them, so that
-no dimension dominates the mean. Below the last layer other depths are scored as well (accuracy@0.33
-…), shown beside the main score and never chosen by it.
+As in Artetxe & Schwenk 2019 (Tatoeba). The layer is a fraction of the depth, since an index does
+not carry over between sizes. A pre-LayerNorm encoder's inner states are raw residuals;
+`encoders.encoder` normalises them, so that no dimension dominates the mean. Below the last layer
+other depths are scored as well, shown beside the main score and never chosen by it.
 
 Training is a dual encoder: a question and its passage are one unit, and a question's softmax is
 over the passages of its group of GROUP pairs. Groups follow the order of the update and stay in one
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import PAIRS_TOGETHER, TaskSpec
 from scaling.kinds.heads import mean_pool
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, targets_in_order
 from scaling.kinds.metrics import METRICS, Outcome
 from scaling.kinds.metrics.mining import best_threshold, mine
 from scaling.kinds.metrics.neighbours import top_k, unit_rows
@@ -42,6 +41,7 @@ class Side:
     """Vectors, ids and relevant ids of one side of one file."""
 
     def __init__(self, part: Part, vectors: np.ndarray, side: str, unique: bool = False) -> None:
+        """The rows of `side`; with `unique` one of each text. vectors: N x H, one of every row."""
         rows = part.rows.select(["id", "side", "text", "relevant"]).to_pylist()
         chosen = [at for at, row in enumerate(rows) if row["side"] == side]
         if unique:
@@ -51,7 +51,7 @@ class Side:
         self.vectors = vectors[chosen]
 
 
-def outcomes(part: Part, task: TaskSpec) -> pa.Table:
+def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     """One row per query: what was found at the recipe's depth, and the metric at every depth."""
     first: dict[int, int] = {}
     for at, row in enumerate(part.features["row"].to_pylist()):
@@ -77,6 +77,7 @@ def outcomes(part: Part, task: TaskSpec) -> pa.Table:
 def _ranked(
     part: Part, vectors: np.ndarray, task: TaskSpec
 ) -> tuple[list[str], list[list[str]], list[Any]]:
+    """Query ids, ranked candidate ids and relevant ids of each query. vectors: N x H."""
     queries, candidates = Side(part, vectors, "query"), Side(part, vectors, "candidate")
     if not candidates.ids:
         raise UserError(
@@ -91,9 +92,10 @@ def _ranked(
 def _mined(
     part: Part, vectors: np.ndarray, task: TaskSpec
 ) -> tuple[list[str], list[list[str]], list[Any]]:
-    """Pairs above the threshold that is best on the language's own dev sentences.
+    """As `_ranked`, with the candidates whose margin is above a threshold. vectors: N x H.
 
-    The documented exception to "no target language in a selection": BUCC's metric is defined by it.
+    The threshold is the best on the language's own dev sentences: the documented exception to "no
+    target language in a selection", since BUCC's metric is defined by it.
     """
     tuned = [Side(part, vectors, f"dev_{side}", unique=True) for side in ("query", "candidate")]
     if not tuned[0].ids:
@@ -126,7 +128,7 @@ def _at_depth(outcome: Outcome, depth: float) -> dict[str, float | None]:
     return named
 
 
-def chance(part: Part, task: TaskSpec) -> float:
+def _chance(part: Part, task: TaskSpec) -> float:
     """Of a random order of the candidates with one that is right; of mining 0."""
     if task.metric == "mining_f1":
         return 0.0
@@ -138,9 +140,10 @@ def chance(part: Part, task: TaskSpec) -> float:
     )
 
 
-def share(parts: Sequence[Part]) -> Sequence[Part]:
-    """Languages without candidates of their own search those of all others (Mewsli-X: one pool,
-    staged once).
+def _share(parts: Sequence[Part]) -> Sequence[Part]:
+    """Languages without candidates of their own search those of all others.
+
+    Mewsli-X has one pool, which is staged once.
     """
     has_own = ["candidate" in set(part.rows["side"].to_pylist()) for part in parts]
     if all(has_own):
@@ -159,6 +162,7 @@ def share(parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def _with(part: Part, shared: pa.Table, vectors: list[np.ndarray]) -> Part:
+    """A part with more rows behind its own. vectors: D x H, one of each row that is added."""
     before = part.rows.num_rows
     added = pa.table({"row": pa.array(range(before, before + shared.num_rows), pa.int32())})
     return replace(
@@ -170,8 +174,9 @@ def _with(part: Part, shared: pa.Table, vectors: list[np.ndarray]) -> Part:
 
 
 GROUP = PAIRS_TOGETHER
-"""Pairs that are each other's negatives: 7 a question, as in XTREME-R's Mewsli-X with XLM-R Large;
-its LAReQA has 3.
+"""Pairs that are each other's negatives, 7 for each question.
+
+XTREME-R's Mewsli-X with XLM-R Large has as many; its LAReQA has 3.
 """
 
 
@@ -180,21 +185,21 @@ SCALE = 20.0
 
 
 class DualEncoder(nn.Module):
-    """… x B x L x H, B x L → … x B x H. Nothing is learnt here, so that any checkpoint can be
-    scored.
-    """
+    """The mean of the hidden states. It learns nothing, so that any checkpoint can be scored."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.group = min(GROUP, recipe.batch)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """hidden … x B x L x H, mask B x L → … x B x H."""
         return mean_pool(hidden, mask)
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """Each query beside its first right candidate, as one unit; then the others, which only scoring
-    looks at.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """Each query beside its first right candidate, as one unit; then the others.
+
+    The others are scored and not trained on.
     """
     texts, contexts = rows["text"].to_pylist(), rows["context"].to_pylist()
     first = tokenizer.encode_batch(
@@ -237,6 +242,10 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy of each question over its group's passages, summed.
+
+    hidden: B x L x H; mask: B x L; targets: shape (B,).
+    """
     vectors = nn.functional.normalize(head(hidden, mask).float(), dim=-1)
     # A query stands before its passage: sizes are known without asking a device.
     group, pairs = int(head.group), len(vectors) // 2  # type: ignore[arg-type]
@@ -259,26 +268,22 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-    """B x D x H: one vector for every depth."""
+    """One vector for every depth: B x D x H. hidden: D x B x L x H or B x L x H; mask: B x L."""
     vectors = head(hidden, mask)
     return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)  # type: ignore[no-any-return]
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
-
-
 RETRIEVAL = Kind(
-    encode=encode,
+    encode=_encode,
     head=lambda hidden, task, recipe: DualEncoder(recipe),
-    targets=_targets,
+    targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(sum(target < 0 for target in targets)),
     predict=_predict,
-    outcomes=outcomes,
-    chance=chance,
+    outcomes=_outcomes,
+    chance=_chance,
     mid_depth=True,
     together=GROUP,
     sweep=SWEEP,
-    share=share,
+    share=_share,
 )

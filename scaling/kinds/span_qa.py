@@ -1,5 +1,4 @@
-"""Extractive question answering: a start and an end for each window of the document; <s> stands for
-no answer.
+"""Extractive question answering: a start and an end for each window; <s> stands for no answer.
 
 As run_squad (Devlin et al. 2019) and XTREME's scripts: questions of at most 64 tokens, windows 128
 tokens apart. The document is never cut, and the best span of all windows is the answer. Offsets
@@ -21,38 +20,39 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
-from scaling.kinds.kind import BOS, EOS, Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import BOS, EOS, Kind, Part, feature_table, outcome_table, targets_in_order
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.study.recipes import Recipe
 
 MAX_ANSWER = 64
-"""Tokens of an answer. run_squad allows 30, for English word pieces; Thai and Greek take more
-tokens for the same.
+"""Tokens of an answer.
+
+run_squad allows 30, for English word pieces; Thai and Greek take more tokens for the same.
 """
 
 
 @dataclass(frozen=True)
 class Spans:
-    """The best answer so far: characters start..end of the document, its score, and the score of no
-    answer.
-    """
+    """The best answer so far: characters start..end of the document, and scores."""
 
     start: int = 0
     end: int = 0
     score: float = -np.inf
+    """Of the answer."""
     null: float = np.inf
+    """Of no answer."""
 
     def better(self, other: Spans) -> Spans:
-        """Over windows: the best span; no answer counts for as much as in the window that likes it
-        least.
+        """The best over two sets of windows.
+
+        No answer counts for as much as in the window that likes it least.
         """
         winner = self if self.score >= other.score else other
         return Spans(winner.start, winner.end, winner.score, min(self.null, other.null))
 
 
 def token_offsets(encoding: Encoding, text: str) -> tuple[list[int], list[int]]:
-    """Code-point starts and ends of the tokens, without the white space that a word's first token
-    takes with it.
+    """Code-point starts and ends of the tokens, without the white space that tokens begin with.
 
     A token of white space alone is empty. Several tokens may cover one character (a ligature),
     which all of them get.
@@ -78,8 +78,14 @@ def tokens_of(
 ) -> tuple[int, int] | None:
     """First and last token that share a character with begin..end; None if none does.
 
-    The word mark may claim the character that the next token has too ('▁' and '北京' both from 0):
-    it is left out.
+    The word mark may claim the character that the next token has too (▁ and 北京 both from 0): it
+    is left out then.
+
+    Args:
+        begin: First character.
+        end: One past the last character.
+        starts: First character of each token.
+        ends: One past the last character of each token.
     """
     # Token ends never fall, but for such marks; a plain scan is quick enough, once per question.
     found = [
@@ -96,8 +102,7 @@ def tokens_of(
 
 
 def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
-    """Whether the first answer begins and ends where tokens do, so that a reader of tokens can give
-    exactly it.
+    """Whether the first answer begins and ends where tokens do, so that tokens can give it.
 
     Thai and Chinese have pieces across the ends of about one answer in a hundred; upstream data
     have half words.
@@ -117,7 +122,14 @@ def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
 
 
 def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Sequence[int]) -> Spans:
-    """The best span of a window. logits: L x 2, of which the document's tokens begin at `first`."""
+    """The best span of a window.
+
+    Args:
+        logits: Scores of being a start and an end, L x 2.
+        first: Where in the window the document's tokens begin.
+        starts: First character of each of the document's tokens.
+        ends: One past the last character of each.
+    """
     null = float(logits[0].sum())
     count = len(starts)
     if count == 0:
@@ -146,7 +158,7 @@ MAX_QUESTION = 64
 STRIDE = 128
 
 
-def windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
+def document_windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
     """(start, end) of overlapping windows that cover all tokens, at most STRIDE apart."""
     start = 0
     while True:
@@ -158,9 +170,8 @@ def windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
         start += min(STRIDE, max(1, room // 2))
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> question </s></s> window </s>; the first answer trains. A question that has none trains
-    <s>.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """<s> question </s></s> window </s>; the first answer trains, of unanswerable questions <s>.
 
     An answer that is not in its document (start -1) is scored but not trained on.
     """
@@ -214,7 +225,7 @@ def _windowed(
     question: Encoding, document: Encoding, most: int, max_length: int
 ) -> Iterator[dict[str, Any]]:
     asked = [BOS, *question.ids[:most], EOS, EOS]
-    for begin, end in windows(len(document.ids), max_length - len(asked) - 1):
+    for begin, end in document_windows(len(document.ids), max_length - len(asked) - 1):
         yield {
             "input_ids": [*asked, *document.ids[begin:end], EOS],
             "cut": len(question.ids) > most,
@@ -223,6 +234,10 @@ def _windowed(
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy of start and end, their mean, summed over the windows.
+
+    hidden: B x L x H; mask: B x L; targets: B x 2; units: shape (B,).
+    """
     logits = head(hidden).float().masked_fill(mask.unsqueeze(-1) == 0, -torch.inf)
     ends = [
         nn.functional.cross_entropy(logits[..., at], targets[:, at], reduction="sum")
@@ -232,10 +247,11 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+    """Logits of start and end, B x L x 2. hidden: B x L x H."""
     return head(hidden)  # type: ignore[no-any-return]
 
 
-def decode(part: Part, may_be_empty: bool) -> list[str]:
+def _decode(part: Part, may_be_empty: bool) -> list[str]:
     """The text of each row's best span over all its windows; '' if <s> beats it in every window."""
     best = [Spans()] * part.rows.num_rows
     columns = [part.features[name].to_pylist() for name in ("row", "first", "starts", "ends")]
@@ -253,7 +269,7 @@ def _answers(part: Part) -> list[list[str]]:
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
-    guessed = decode(part, may_be_empty=task.metric == "squad2")
+    guessed = _decode(part, may_be_empty=task.metric == "squad2")
     outcomes = METRICS[task.metric](guessed, _answers(part), part.language)
     return outcome_table(part.rows["id"].to_pylist(), guessed, outcomes)
 
@@ -266,14 +282,10 @@ def _chance(part: Part, task: TaskSpec) -> float:
     )
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
-
-
 SPAN_QA = Kind(
-    encode=encode,
+    encode=_encode,
     head=lambda hidden, task, recipe: TokenHead(hidden, 2, recipe),
-    targets=_targets,
+    targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),
     predict=_predict,

@@ -6,8 +6,9 @@ from scaling.kinds.kind import BOS, EOS
 
 
 def join_pair(first: list[int], second: list[int], max_length: int) -> tuple[list[int], bool]:
-    """(<s> a </s> or <s> a </s></s> b </s>, whether it was cut). The longer text loses tokens
-    first, at its end.
+    """(<s> a </s> or <s> a </s></s> b </s>, whether it was cut).
+
+    The longer text loses tokens first, at its end.
     """
     room = max_length - (4 if second else 2)
     a, b = len(first), len(second)

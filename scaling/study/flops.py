@@ -33,8 +33,13 @@ ASSUMED_CHOICES = 4
 def split_size(
     task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]
 ) -> tuple[int, int]:
-    """(sequences, tokens) of a split: counted by staging, or published counts times an assumed
-    length.
+    """(sequences, tokens) of a split: counted, or published counts times an assumed length.
+
+    Args:
+        task: whose split it is.
+        key: `SPLIT.LANGUAGE`.
+        sizes: what staging counted.
+        limits: most examples by split.
     """
     staged = sizes.get(task.name, {}).get(key)
     if staged is not None:
@@ -68,9 +73,7 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
 
 
 def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
-    """Of all members: an epoch's tokens times the epochs, or the share of the updates that a
-    mixture gives a member.
-    """
+    """Of all members: tokens of an epoch times epochs, or a member's share of the updates."""
     found = []
     for member in step.mixture.members:
         parts = member_sizes(plan, member, sizes)

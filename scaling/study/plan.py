@@ -1,6 +1,4 @@
-"""Study → cells → unique steps, in an order in which parents come first. Pure: the same study, the
-same steps.
-"""
+"""Study → cells → unique steps, parents first. Pure: the same study, the same steps."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ TEXT_FIELDS = {"max_length", "prefix", "pooling"}
 
 
 def _training_data(study: Study, tasks: Iterable[str]) -> set[tuple[str, ...]]:
-    """Sources that the tasks train on: the same text under two names (SQuAD for LAReQA) is the same
-    data.
-    """
+    """Sources that the tasks train on, by where they lie: SQuAD has two names, and is one."""
     return {
         (name,) if ref.source.startswith("package:") else (ref.source, *ref.files.get("train", ()))
         for name in tasks
@@ -117,9 +113,7 @@ class _Builder:
         }
 
     def _mixture_identity(self, mixture: Mixture, arm: Arm, recipe: Recipe) -> dict[str, Any]:
-        """Of one member: its fields. Of several: the members, how they are drawn, and what is
-        theirs of a recipe.
-        """
+        """Of one member its fields; of several the members, their draw and own recipe fields."""
         if len(mixture.members) == 1:
             (member,) = mixture.members
             depth = _depth_of(self.study.task(member.task))
@@ -326,8 +320,7 @@ def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
 def make_plan(
     study: Study, lock: Lock | None = None, collapsed: frozenset[str] = frozenset()
 ) -> Plan:
-    """Every cell of the study and the unique steps behind them, re-runs of collapsed trainings
-    included.
+    """Every cell of the study and the unique steps behind them, re-runs of the collapsed included.
 
     No torch, no files, no network.
     """
@@ -350,9 +343,7 @@ def make_plan(
 
 
 def _rate_plan(study: Study, lock: Lock, collapsed: frozenset[str]) -> Plan:
-    """Every training of a check of learning rates: as many at every size as at any other, no cell,
-    no re-run.
-    """
+    """The trainings of a check of learning rates: as many at each size; no cell, no re-run."""
     builder = _Builder(study, lock, collapsed)
     none = next(arm for arm in study.arms if arm.name == "none")
     for rate in study.learning_rates:

@@ -18,6 +18,8 @@ from scaling.spec import Spec, UserError
 
 
 class Recipe(Spec):
+    """The numbers of a training or a scoring. Equal at all sizes."""
+
     epochs: float = Field(default=3.0, gt=0)
     batch: int = Field(default=32, gt=0)
     """Examples per update over all workers and accumulation steps: the global batch."""
@@ -164,8 +166,13 @@ def recipe_for(
     overrides: dict[str, Any],
     protocol: Protocol = "xtreme",
 ) -> Recipe:
-    """The recipe of a task: kind, task, protocol, the study's defaults for all, its entry for this
-    task; later wins.
+    """The recipe of a task: what `_entries` lists, where the later wins.
+
+    Args:
+        task: its kind and its name choose the published numbers.
+        defaults: the study's fields for all tasks.
+        overrides: the study's fields for this task.
+        protocol: whose published numbers come first.
     """
     fields: dict[str, Any] = {}
     for entry, _ in _entries(task, defaults, overrides, protocol):
@@ -179,7 +186,14 @@ def recipe_sources(
     overrides: dict[str, Any],
     protocol: Protocol = "xtreme",
 ) -> dict[str, str]:
-    """Field → where its number comes from, for every field of `recipe_for`'s recipe."""
+    """Field → where its number comes from, for every field of `recipe_for`'s recipe.
+
+    Args:
+        task: its kind and its name choose the published numbers.
+        defaults: the study's fields for all tasks.
+        overrides: the study's fields for this task.
+        protocol: whose published numbers come first.
+    """
     sources = dict.fromkeys(Recipe.model_fields, _DEFAULTS)
     for entry, source in _entries(task, defaults, overrides, protocol):
         sources |= dict.fromkeys(entry, source)

@@ -1,5 +1,6 @@
-"""The work of a step: weights and rows in, a training or a scoring, files and a record out. Commits
-nothing.
+"""The two actions of a step, train and score: weights and rows in, files and a record out.
+
+Nothing is committed here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,15 +23,15 @@ import pyarrow.parquet as pq
 import torch
 
 from scaling.catalogue.task import TaskSpec
-from scaling.data.features import Features, as_features
+from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
+from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
-from scaling.store.store import attempt_name
 from scaling.study.mixture import schedule
 from scaling.study.steps import Plan, Step
 from scaling.training.evaluation import predict, score_languages
@@ -62,15 +63,13 @@ class _Clock:
 
 
 def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts from: its parent's weights or the pretrained model, verified by
-    hash.
-    """
+    """Where the step starts, verified by hash: its parent's weights or the pretrained model."""
     store = context.store
     if step.parent is None:
         folder, files = f"models/{step.staged}", model_files(store, step.staged)
     else:
         record = store.record(step.parent)
-        folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
+        folder = StepFolder(step.parent).weights(record.provenance.attempt)
         prefix = "weights/"
         files = {
             name.removeprefix(prefix): digest
@@ -88,11 +87,16 @@ def _weights(step: Step, context: Context) -> Weights:
 
 
 def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
+    """Train the step's model on its mixture; its weights lie in the attempt's folder afterwards.
+
+    All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
+    ranks.
+    """
     world, recipe, clock = context.world, step.recipe, _Clock()
     seed = step.training_seed
     with clock.part("load"):
         weights = _weights(step, context)
-        # Read now: once they are loaded nothing holds the parent's files any more.
+        # These are read before the weights are loaded: afterwards the parent's files may go.
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
@@ -144,7 +148,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         collapsed=any(
             row is not None and is_collapsed(row)
             for row, member in zip(scored, step.mixture.members, strict=True)
-            # Guessing is all that shuffled labels can teach.
+            # From shuffled labels nothing but guessing can be learnt.
             if not member.shuffled_labels
         ),
         truncated_examples=sum(stream.features.cut for stream in streams),
@@ -161,7 +165,10 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
 def _dev_row(
     engine: Engine, one: Material, number: int, lookup: np.ndarray | None, context: Context
 ) -> EvalRow | None:
-    """The main score of a member on its English dev data."""
+    """The main score of a member on its English dev data; None where it has none.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
     if not one.dev:
         return None
     dev = as_features(one.dev["dev.en"][1], lookup)
@@ -179,13 +186,19 @@ def _dev_row(
 
 
 def is_collapsed(dev: EvalRow) -> bool:
-    """Whether an English dev score is no better than guessing, by two standard errors. Looks at
-    English only.
+    """Whether an English dev score is no better than guessing, by two standard errors.
+
+    No other language is looked at.
     """
     return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
 
 
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
+    """Score the step's parent on all its test languages; the outcomes lie in the attempt's folder.
+
+    All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
+    ranks.
+    """
     world, recipe, clock = context.world, step.recipe, _Clock()
     task = context.plan.study.task(step.task)
     kind = KINDS[task.kind]
@@ -203,7 +216,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         )
     with closing(engine), clock.part("work"):
         predictions = predict(
-            engine.core, _joined(parts), kind, recipe, world, _progress(context, lease)
+            engine.core, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
         )
     with clock.part("work"):
         rows, outcomes = score_languages(tables, predictions, kind, task)
@@ -223,16 +236,9 @@ def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
     return [f"test.{code}" for code in plan.study.test_languages(task.name)]
 
 
-def _joined(parts: Sequence[Features]) -> Features:
-    return Features(
-        input_ids=[ids for part in parts for ids in part.input_ids],
-        targets=[target for part in parts for target in part.targets],
-        units=np.arange(sum(len(part.input_ids) for part in parts)),
-        cut=sum(part.cut for part in parts),
-    )
-
-
 def _progress(context: Context, lease: Lease | None) -> Any:
+    """What is called with (done, total): a sign of life, and a check that the lease still holds."""
+
     def note(done: int, total: int) -> None:
         context.alive()
         if lease is not None:
@@ -243,20 +249,22 @@ def _progress(context: Context, lease: Lease | None) -> Any:
 
 
 def _own_folder(step: Step, context: Context) -> Path:
-    """Where this rank makes its files: a folder of its own, inside the store if that is local, to
-    be moved.
+    """A folder of this rank alone to make its files in, which are moved from there.
+
+    It lies inside the store if that is local, so that moving is renaming.
     """
-    attempt = context.store.local_path(attempt_name(step.id, context.owner))
+    attempt = context.store.local_path(StepFolder(step.id).attempt(context.owner))
     if attempt is not None:
         return attempt / f".rank-{context.world.rank}"
     return context.cache.own / "made" / step.id
 
 
 def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
-    """Every rank uploads what it made; rank 0 writes the manifest once all have. File → SHA-256, on
-    every rank.
+    """Upload this rank's files; SHA-256 by file name of what all ranks made, on every rank.
+
+    Rank 0 writes the weights' manifest once all have uploaded.
     """
-    name = attempt_name(step.id, context.owner)
+    name = StepFolder(step.id).attempt(context.owner)
     num_bytes = {
         path.relative_to(folder).as_posix(): path.stat().st_size
         for path in folder.rglob("*")
@@ -281,6 +289,7 @@ def _record(
     rows: list[EvalRow],
     files: dict[str, str],
 ) -> StepRecord:
+    """The record of a finished step. `rows`: its scores; `files`: SHA-256 by name."""
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
     return StepRecord(
@@ -314,6 +323,7 @@ def _record(
 
 
 def now() -> str:
+    """The time, UTC, in ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

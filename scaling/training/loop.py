@@ -1,6 +1,4 @@
-"""One training: the same updates on any hardware, resumable in the middle, judged on English dev
-data at the end.
-"""
+"""The updates of one training: the same on any hardware, and resumable in the middle."""
 
 from __future__ import annotations
 
@@ -21,8 +19,13 @@ from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
 from scaling.training.resume import ResumePoint
 
-# Seconds of a notice that are kept for leaving.
+# Seconds before a machine goes away that are kept for ending the process.
 NOTICE_MARGIN_SECONDS = 10.0
+
+# They keep seeds, updates and ranks apart. Any numbers would do; they are part of every training's
+# bits.
+SEED_STEP = 1_000_003
+UPDATE_STEP = 1_009
 
 
 class NonFiniteLoss(RuntimeError):
@@ -35,28 +38,30 @@ class Preempted(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """What a training leaves behind besides the weights."""
+    """What a training leaves behind beside the weights."""
 
     updates: int
     examples: int
     tokens: int
+    """Real tokens, over all ranks."""
     per_update: tuple[float, ...]
+    """Mean loss of each update's batch."""
 
     @property
     def first(self) -> float:
+        """Mean loss of the first tenth of the updates."""
         tenth = max(1, len(self.per_update) // 10)
         return sum(self.per_update[:tenth]) / tenth
 
     @property
     def last(self) -> float:
+        """Mean loss of the last tenth of the updates."""
         tenth = max(1, len(self.per_update) // 10)
         return sum(self.per_update[-tenth:]) / tenth
 
 
 def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
-    """Linear warm-up to the recipe's rate, then linear decay that reaches zero after the last
-    update.
-    """
+    """Linear warm-up to the recipe's rate, then linear decay to zero after the last update."""
     warm = max(1, round(recipe.warmup * updates)) if recipe.warmup > 0 else 0
     if update < warm:
         return recipe.learning_rate * (update + 1) / warm
@@ -75,11 +80,22 @@ def run_updates(
     resume: ResumePoint,
     notice: Callable[[], float | None] = lambda: None,
 ) -> Losses:
-    """All updates of a training, each of the stream that `turns` names; NonFiniteLoss if the loss
-    is no number.
+    """All updates of a training; NonFiniteLoss if the loss is no number.
 
-    `notice` tells all ranks the seconds until a machine of theirs goes away, None while none does.
-    Then the training saves itself if that can be done in time, and ends with Preempted.
+    Before a machine goes away the training saves itself if that can be done in time, and ends with
+    Preempted.
+
+    Args:
+        engine: What is trained.
+        streams: What it is trained on, one for each of the engine's heads.
+        turns: For each update the number of its stream.
+        recipe: Batch, learning rate and warm-up.
+        placement: How much fits in a pass, and how often to save.
+        world: The ranks, all of which call this.
+        seed: Of dropout and masking.
+        progress: Called with the updates that are done, and all.
+        resume: Where the training stands, and how it saves itself.
+        notice: Seconds until a machine goes away, the same on all ranks; None while none does.
     """
     which = np.asarray(turns)
     own_update = np.zeros(len(which), dtype=np.int64)
@@ -102,7 +118,7 @@ def run_updates(
             stream.kind.together,
         )
         batches = [
-            collate(stream.features, stream.kind, chosen, draw=seed * 1_000_003 + draw).pinned()
+            collate(stream.features, stream.kind, chosen, draw=seed * SEED_STEP + draw).pinned()
             for chosen in passes
         ]
         targets = [stream.features.targets[index] for index in sequences_of(units, stream.features)]
@@ -112,16 +128,16 @@ def run_updates(
     tokens = 0
     if resume.found is not None:
         state = engine.load_resume(resume.found)
-        # DeepSpeed keeps one state for all ranks below ZeRO-3: the sum over ranks, which one of
-        # them goes on from.
+        # Below ZeRO-3 every rank loads the same state. Its token count is the sum over the ranks:
+        # only rank 0 takes it.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
     pending: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
     begun = len(losses)
     for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
-        # Dropout depends on the update, not on how many a process has made: a resumed run draws the
-        # same masks.
-        torch.manual_seed((seed * 1_000_003 + update) * 1_009 + world.rank)
+        # The seed of dropout depends on the update and not on where the process began, so that a
+        # resumed training draws the same masks.
+        torch.manual_seed((seed * SEED_STEP + update) * UPDATE_STEP + world.rank)
         turn = int(which[update])
         stream = streams[turn]
         depth = stream.recipe.pool_depth if stream.kind.mid_depth else None
@@ -181,13 +197,16 @@ def _state(losses: list[float], tokens: int, world: World) -> dict[str, Any]:
 
 
 def _due(update: int, placement: Placement) -> bool:
+    """Whether a resume point is due after this many updates."""
     return placement.resume_every > 0 and update % placement.resume_every == 0
 
 
 def _read(
     pending: list[torch.Tensor], norms: list[torch.Tensor], world: World
 ) -> tuple[list[float], list[float]]:
-    """(sums of the losses over the ranks, norms of the gradients), waiting for the device once."""
+    """The losses summed over the ranks, and the norms of the gradients; the device is waited for
+    once.
+    """
     stacked = torch.stack(pending)
     if world.size > 1:
         torch.distributed.all_reduce(stacked)

@@ -1,6 +1,4 @@
-"""`scaling stage`: everything that a study reads, from its sources into the store, with hashes in
-the lock file.
-"""
+"""`scaling stage`: everything that a study reads, into the store, with hashes in the lock file."""
 
 from __future__ import annotations
 
@@ -34,8 +32,15 @@ def stage(
 ) -> Lock:
     """Stage data, token features and models; the lock. Quick where nothing changed.
 
-    `accept`: names of defects of the data to count instead of refusing. BadData for what cannot be
-    read; StoreError if something that a finished step was made from has changed under the store.
+    BadData for what cannot be read; StoreError if something that a finished step was made from has
+    changed under the store.
+
+    Args:
+        study: The study.
+        store: Where everything goes.
+        folder: Where local sources lie; None without one.
+        progress: Called with a line of text before each part.
+        accept: Names of defects of the data to count instead of refusing.
     """
     for name in accept:
         known("defect", name, DEFECTS)
@@ -88,8 +93,9 @@ def stage(
 
 
 def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]) -> dict[str, str]:
-    """The locked commits and those that were read. StoreError where the lock file names another
-    than was read.
+    """The locked commits and those that were read.
+
+    StoreError where the lock file names another than was read.
     """
     found = dict(locked)
     for origin, revision in sources:
@@ -150,9 +156,10 @@ def _token_ids(
     arms: Sequence[Arm],
     counts: str | None,
 ) -> np.ndarray:
-    """Every token id in the text that the arms read; fills the cache of token features on the way.
+    """Every token id in the text that the arms read, ascending, shape (N,).
 
-    `counts`: file of the store that gets the sequences and tokens of every split.
+    The cache of token features is filled on the way. `counts`: file of the store that gets the
+    sequences and tokens of every split.
     """
     sizes: dict[str, dict[str, tuple[int, int]]] = {}
     found = [np.zeros(0, dtype=np.int64)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
-from scaling.kinds.span_qa import STRIDE, best_span, windows
+from scaling.kinds.span_qa import STRIDE, best_span, document_windows
 from tests.helpers.making import SENTENCES, perfect, recipe, round_trip, table, task, tokenizer
 
 QA = task("span_qa", "squad1")
@@ -106,7 +106,7 @@ def test_a_span_never_ends_before_it_begins_or_on_white_space() -> None:
 
 @given(st.integers(0, 2000), st.integers(1, 400))
 def test_windows_cover_all_tokens(num_tokens: int, room: int) -> None:
-    found = list(windows(num_tokens, room))
+    found = list(document_windows(num_tokens, room))
     assert found[0][0] == 0 and found[-1][1] == num_tokens
     for (start, end), (following, _) in pairwise(found):
         assert start < following <= end and following - start <= STRIDE and end - start <= room

@@ -1,5 +1,4 @@
-"""Readers: one file per raw format, each turning the files of one split of one language into rows
-of a kind's schema.
+"""Readers, one file per raw format: the files of one split of one language → rows of a kind.
 
 To add a format, write `read(request) -> Iterator[Row]` and name it here. Every error is BadData
 with file and line.

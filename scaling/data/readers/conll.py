@@ -1,5 +1,4 @@
-"""CoNLL columns of words and tags, sentences apart by empty lines: PAN-X, MasakhaNER, MasakhaPOS,
-WNUT 17.
+"""CoNLL columns of words and tags, an empty line between sentences: PAN-X, MasakhaNER, WNUT 17, …
 
 Options: `prefix`, what precedes each word (`{lang}:` in PAN-X); `label_map` {upstream tag: ours}.
 The first column is the word, the last its tag; columns are apart by a tab where the line has one,

@@ -62,9 +62,7 @@ def read_conllu(request: ReadRequest) -> Iterator[Row]:
 
 
 def _token(place: str, line: str) -> _Token | None:
-    """A word or a multiword token; None for an empty node (8.1), which is no word of the
-    sentence.
-    """
+    """A word or a multiword token; None for an empty node (8.1), which is no word."""
     fields = line.split("\t")
     if len(fields) != _FIELDS:
         raise BadData(f"{place}: {len(fields)} fields where CoNLL-U has {_FIELDS}")

@@ -1,5 +1,4 @@
-"""TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, NLI dev sets, Cosmos QA,
-…
+"""TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, Cosmos QA, …
 
 Options beside those of records.py: `delimiter`, tab or comma (by default comma for .csv, tab
 otherwise); `columns`, the names where the file has no header. Comma-separated files follow CSV's

@@ -35,9 +35,7 @@ def read_catalogue(path: Path) -> dict[str, str]:
 
 
 def split_of(message: str) -> str:
-    """`train` (45 %), `dev` (15 %) or `test` (40 %) by the English message, so that no translation
-    crosses over.
-    """
+    """`train` (45 %), `dev` (15 %) or `test` (40 %) of an English message and its translations."""
     share = int(hashlib.sha256(message.encode()).hexdigest()[:8], 16) / 2**32
     return "train" if share < 0.45 else "dev" if share < 0.60 else "test"
 

@@ -1,11 +1,10 @@
-"""XQuAD-R, LAReQA's data: XQuAD with sentence breaks. A question's right answers are one sentence
-in each language.
+"""XQuAD-R, LAReQA's data: the right answers of a question are one sentence in each language.
 
-Files: the language's own, then those of all languages (a pattern; the own one again among them),
-which give the right answers in other languages. Option `candidates`: `all` (default) writes every
-language's sentences, the pool of XTREME-R, into each language's rows; `own` only the language's
-own, for a pool that is put together later. A candidate's id is language_paragraph_sentence, the
-same whichever language is read.
+It is XQuAD with sentence breaks. Files: the language's own, then those of all languages (a pattern;
+the own one again among them), which give the right answers in other languages. Option `candidates`:
+`all` (default) writes every language's sentences, the pool of XTREME-R, into each language's rows;
+`own` only the language's own, for a pool that is put together later. A candidate's id is
+language_paragraph_sentence, the same whichever language is read.
 """
 
 from __future__ import annotations

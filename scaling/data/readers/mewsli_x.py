@@ -1,5 +1,4 @@
-"""Mewsli-X's JSON lines: mentions of entities in context, looked up among descriptions of a million
-entities.
+"""Mewsli-X's JSON lines: mentions in context, looked up among descriptions of a million entities.
 
 Files with a mention and its entity in each line (`contextual_mention`, `entity`: the Wikipedia
 pairs for training) give both sides; files of mentions (`context` with `mention` or `mentions`) give
@@ -56,9 +55,7 @@ def read_mewsli_x(request: ReadRequest) -> Iterator[Row]:
 def _query(
     request: ReadRequest, place: str, context: dict[str, Any], mention: dict[str, Any]
 ) -> Row:
-    """`Smith: The verdict came for { Smith }, who …`: the mention, then the one sentence around
-    it.
-    """
+    """`Smith: The verdict came for { Smith }, who …`: the mention, then the sentence around it."""
     text, span = context["text"], mention["mention_span"]
     start, end = span["start"], span["end"]
     if text[start:end] != span["text"]:

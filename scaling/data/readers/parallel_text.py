@@ -1,5 +1,4 @@
-"""Two text files with one sentence a line, line n of one translating line n of the other: Tatoeba,
-LAFAND, AmericasNLP.
+"""Two text files, line n of one the translation of line n of the other: Tatoeba, LAFAND, …
 
 Files: the language's own, then the other. Option `query`: `other` (default) looks up the other
 language's sentence among the own language's, as XTREME does for Tatoeba (index: the language;

@@ -31,16 +31,22 @@ DEFECTS = {
     "unlabelled": "an example has no gold label: left out",
     "untagged_word": "a word has no tag: tagged O, or X where O is no tag, as XTREME does",
 }
-"""Defects that published data really contain → what happens to them if `accept` in DataRef.options
-lists them.
+"""Defects that published data really contain, and what happens to them if `accept` lists them.
 
-Without that, each is BadData. Accepted ones are appended to `request.defects` (a list), where the
-request has one.
+Without that, each is BadData. `accept` is one of DataRef.options; accepted defects are appended to
+`request.defects`, where the request has such a list.
 """
 
 
 def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
-    """Raise BadData, or record the defect where the task accepts it."""
+    """Raise BadData, or record the defect where the task accepts it.
+
+    Args:
+        request: Its options list the defects that are accepted.
+        name: A key of `DEFECTS`.
+        place: `file:line`.
+        message: What is wrong.
+    """
     if name not in request.options.get("accept", ()):
         raise BadData(
             f"{place}: {message}. To count such rows instead, pass `--accept {name}`, or add"
@@ -70,11 +76,10 @@ def filled(template: str, request: ReadRequest) -> str:
 
 @contextmanager
 def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
-    r"""UTF-8 text, decompressed (.gz, .tar.gz of one file), without a byte order mark; lines end at
-    \n only.
+    r"""UTF-8 text of a file, unpacked if it is .gz or .tar.gz, without a byte order mark.
 
-    str.splitlines and universal newlines would split at the line separators that real sentences
-    contain.
+    An archive has one file. Lines end at `\n` only: str.splitlines and universal newlines would
+    split at the line separators that real sentences contain.
     """
     with _open_bytes(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
@@ -147,8 +152,9 @@ def only_file(request: ReadRequest, count: int = 1) -> tuple[Path, ...]:
 
 
 def numbered(request: ReadRequest, file: int, row: int) -> str:
-    """The id of a row that has none upstream: the source's `name`, its file's number (of several),
-    its number.
+    """The id of a row that has none: the source's `name`, its file's number, its own number.
+
+    A single file is not numbered.
     """
     parts = [request.options.get("name"), None if len(request.files) == 1 else file, row]
     return "-".join(str(part) for part in parts if part is not None)

@@ -3,12 +3,14 @@
 Options name columns; a dotted name goes into nested values and maps over lists
 (`question.choices.text`).
 
-    text_a, text_b?, label                          classification choices, context?, question?,
-    label             multiple_choice: one column that holds a list, or a list of columns tags,
-    words                                     tagging answers, starts, context, question
-    span_qa query, candidate, languages?                    retrieval: pairs of one record each, in
-    [own, en] by default
-    text                                            masked_lm
+    text_a, text_b?, label                  classification
+    choices, context?, question?, label     multiple_choice: a column that holds a list, or a list
+                                            of columns
+    tags, words                             tagging
+    answers, starts, context, question      span_qa
+    query, candidate, languages?            retrieval: pairs of one record each, in [own, en] by
+                                            default
+    text                                    masked_lm
 
 Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several
 sources); `where` {column: value}, a filter in which {lang} is the upstream language code;
@@ -36,8 +38,9 @@ def rows(
     files: Iterable[Iterator[tuple[str, Record]]],
     own_options: set[str] | None = None,
 ) -> Iterator[Row]:
-    """Rows of the kind that the options describe, from (place, record) by file. Raises BadData with
-    the place.
+    """Rows of the kind that the options describe; BadData names the place.
+
+    files: (place, record) of each file. own_options: options that the reader has beside those here.
     """
     marker = next((marker for marker in _KINDS if marker in request.options), None)
     if marker is None:
@@ -180,7 +183,15 @@ def _tagging(request: ReadRequest, place: str, record: Record, row_id: str) -> I
 
 
 def tagged(request: ReadRequest, place: str, row_id: str, words: list[str], tags: list[str]) -> Row:
-    """A sentence of kind tagging whose tags are all known and whose words are not empty."""
+    """A sentence of kind tagging whose tags are all known and whose words are not empty.
+
+    Args:
+        request: The task's labels and accepted defects.
+        place: `file:line`.
+        row_id: Its id.
+        words: Its words; empty ones are replaced in place.
+        tags: Our name of the tag of each word.
+    """
     for at, word in enumerate(words):
         if not word.strip():
             defect(request, "empty_word", place, f"word {at + 1} is empty")
@@ -211,7 +222,16 @@ def question(
     text: str,
     answers: list[tuple[str, int]],
 ) -> Row:
-    """A row of kind span_qa whose answers are where they say."""
+    """A row of kind span_qa whose answers are where they say.
+
+    Args:
+        request: Its options count, and the defects that it accepts.
+        place: `file:line`.
+        row_id: Its id.
+        context: The text that has the answers.
+        text: The question.
+        answers: Text and first code point in `context` of each right answer.
+    """
     if not answers and not request.options.get("unanswerable"):
         raise BadData(
             f"{place}: question {row_id!r} has no answer; set `unanswerable: true` where that is"
@@ -243,8 +263,14 @@ def _retrieval(request: ReadRequest, place: str, record: Record, row_id: str) ->
 def pair(
     row_id: str, languages: list[str], query: str, candidate: str, context: str = ""
 ) -> Iterator[Row]:
-    """A query and the one candidate that is right for it. `languages`: of the query, of the
-    candidate.
+    """A query and the one candidate that is right for it.
+
+    Args:
+        row_id: The id of both, behind `q` and `c`.
+        languages: Of the query, of the candidate.
+        query: Text.
+        candidate: Text.
+        context: What surrounds the candidate.
     """
     yield {
         "id": f"q{row_id}",

@@ -11,11 +11,17 @@ from scaling.data.schema import ReadRequest
 def checked_answer(
     request: ReadRequest, place: str, context: str, text: str, start: int
 ) -> dict[str, Any]:
-    """{text, start} with context[start:start + len(text)] == text, or start -1 for an accepted
-    missing answer.
+    """{text, start} with the text at start, or start -1 for an accepted missing answer.
 
-    Offsets count code points, as in all of SQuAD's descendants. The text itself is never changed:
-    it is scored.
+    Offsets count code points, as in all of SQuAD's descendants. The text itself is never changed,
+    since it is scored.
+
+    Args:
+        request: The defects that it accepts.
+        place: `file:line`.
+        context: The text that should have the answer.
+        text: The answer.
+        start: Where it should be.
     """
     if text and start >= 0 and context[start : start + len(text)] == text:
         return {"text": text, "start": start}

@@ -1,9 +1,9 @@
-"""SQuAD as question-sentence pairs, to train a dual encoder for LAReQA: the answer's sentence
-inside its paragraph.
+"""SQuAD as question-sentence pairs, to train a dual encoder for LAReQA.
 
-SQuAD has no sentence breaks. Here a sentence ends at a full stop, question or exclamation mark
-(with closing quotes or brackets) that is followed by white space and an upper-case letter, digit or
-opening quote, unless the word before is a single letter or a common abbreviation.
+A candidate is the sentence with the answer, inside its paragraph. SQuAD has no sentence breaks.
+Here a sentence ends at a full stop, question or exclamation mark (with closing quotes or brackets)
+that is followed by white space and an upper-case letter, digit or opening quote, unless the word
+before is a single letter or a common abbreviation.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ _ABBREVIATION = re.compile(
 
 
 def read_squad_pairs(request: ReadRequest) -> Iterator[Row]:
-    """A query per question, a candidate per distinct (paragraph, sentence); reads Parquet or JSON
-    by file name.
+    """A query per question and a candidate per distinct (paragraph, sentence).
+
+    Files are Parquet or JSON, by their names.
     """
     is_parquet = all(path.suffix == ".parquet" for path in request.files)
     names: dict[tuple[str, int], str] = {}

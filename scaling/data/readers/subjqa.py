@@ -20,9 +20,7 @@ _COLUMNS = ("question", "review", "human_ans_spans", "human_ans_indices")
 
 
 def read_subjqa(request: ReadRequest) -> Iterator[Row]:
-    """One row per line: several lines may ask the same question of one review, each with its own
-    answer.
-    """
+    """One row per line. Several lines may ask the same question of a review."""
     checked_options(request, {"unanswerable"})
     for file, path in enumerate(request.files):
         with open_text(path, newline="") as text:

@@ -1,6 +1,4 @@
-"""Plain text as it is or with its words shuffled: a task of form, not meaning, for any text (Chang
-& Lu 2021).
-"""
+"""Plain text as it is or with its words shuffled: a task of form, not meaning (Chang & Lu 2021)."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ _MIN_WORDS = 4
 
 
 def real_and_shuffled(text: str, key: str) -> Iterator[Row]:
-    """Two rows of classification, `real` and `shuffled`; none of a text with fewer than four
-    different words.
+    """Two rows of classification, `real` and `shuffled`.
+
+    None of a text with fewer than four different words.
     """
     words = text.split()
     if len(set(words)) < _MIN_WORDS:
