@@ -9,7 +9,7 @@ from typing import Any
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
-from scaling.cluster.session import Session
+from scaling.cluster.session import Session, WrongDevice
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps, weights_needed
 from scaling.store.sessions import note_end
@@ -134,6 +134,8 @@ def make_search(
             if error and left:
                 noted = failure_of(store, left[0])
                 reason = noted[-1] if noted else "its worker group died without a word"
+                if WrongDevice.__name__ in reason:
+                    queue.halted = reason
             queue.close(
                 name,
                 done,

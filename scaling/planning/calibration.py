@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from scaling.catalogue.hardware import GpuSpec, Placement
+from scaling.planning.devices import is_kind
 from scaling.spec import Spec
 from scaling.store.store import Store
 
@@ -61,10 +62,7 @@ def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping
 
 
 def is_device(measured: Calibration, gpu: GpuSpec | None) -> bool:
-    """`h100-80` is what the driver calls NVIDIA H100 80GB HBM3: the same name and memory, give or
-    take a tenth.
-    """
+    """Whether it was measured on this GPU, or on a CPU where none is planned for."""
     if gpu is None or measured.device == "cpu":
         return gpu is None and measured.device == "cpu"
-    name = gpu.name.partition("-")[0].upper()
-    return name in measured.device.upper() and abs(measured.device_gib / gpu.memory_gib - 1) < 0.1
+    return is_kind(measured.device, measured.device_gib, gpu)
