@@ -9,8 +9,8 @@ save a resume point.
 
 AWS: IMDSv2 (docs.aws.amazon.com: "Spot Instance interruption notices", 120 s). GCP:
 `instance/preempted` (30 s) and `instance/maintenance-event`, on which GPU machines are stopped
-(cloud.google.com: "Handle GPU host maintenance"). Standard library and ray only: the file is copied
-alone to every node.
+(cloud.google.com: "Handle GPU host maintenance"). Needs ray and scaling/cluster/ray_private.py
+beside jobs/, nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scaling.cluster.ray_private import living_nodes
 
 AWS = "http://169.254.169.254"
 GCP = "http://metadata.google.internal"
@@ -49,7 +54,10 @@ class Notice:
 
 
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
-    """The answer's text; None for 404: no notice. OSError where nobody answers."""
+    """The answer's text; None for 404, which means that there is no notice.
+
+    OSError where nobody answers.
+    """
     try:
         with urllib.request.urlopen(
             urllib.request.Request(url, headers=headers, method=method), timeout=5
@@ -62,9 +70,9 @@ def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
 
 
 class Aws:
-    """IMDSv2: a session token first, then the notice.
+    """AWS's metadata server, IMDSv2: a session token first, then the notice.
 
-    Rebalance recommendations are notices only if wanted.
+    Rebalance recommendations are notices only if that is asked for.
     """
 
     def __init__(self, base: str = AWS, *, rebalance: bool = False) -> None:
@@ -119,7 +127,7 @@ class Gcp:
 
 
 def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
-    """The first notice. A server that does not answer is asked again: it is not a notice."""
+    """The first notice. A metadata server that does not answer is asked again."""
     quiet = False
     while True:
         try:
@@ -136,26 +144,19 @@ def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
 
 
 def own_node(address: str) -> str:
-    """Hex id of the living Ray node on this machine.
-
-    LookupError if there is none, or more than one.
-    """
+    """Hex id of the living Ray node on this machine; LookupError unless there is exactly one."""
     import ray
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-    here, client = ray.util.get_node_ip_address(), GcsClient(address=address)
+    here, ask = ray.util.get_node_ip_address(), living_nodes(address)
     until = time.monotonic() + REGISTER_SECONDS
     while True:
-        nodes = client.get_all_node_info()
-        alive = {
-            key.hex(): node.node_manager_address for key, node in nodes.items() if node.state == 0
-        }
-        found = [key for key, place in alive.items() if place == here]
-        if len(found) == 1:
-            return str(found[0])
-        if found or time.monotonic() > until:
+        alive = ask()
+        ours = [node for node, place in alive.items() if place == here]
+        if len(ours) == 1:
+            return ours[0]
+        if ours or time.monotonic() > until:
             raise LookupError(
-                f"{len(found)} living Ray nodes on {here}, all are {alive}; give --node-id"
+                f"{len(ours)} living Ray nodes on {here}, all are {alive}; give --node-id"
             )
         time.sleep(1)
 
@@ -182,7 +183,7 @@ def drain(address: str, node: str, notice: Notice) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Watch, then drain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("provider", choices=["aws", "gcp", "now"])
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.catalogue.models import ModelSpec
 from scaling.spec import Spec, UserError, did_you_mean
 
 GIB = 2**30
@@ -26,45 +25,54 @@ class GpuSpec(Spec):
     """Memory of the machine around the devices, of a common cloud machine with them: what
     offloading may use.
     """
+    memory_gbs: float = 500
+    """GB/s of its memory, from the vendor's data sheet."""
+    link_gbs: float = 12
+    """GB/s of a collective between the devices of a node, as rings reach it."""
 
 
 # Middle of the ranges seen on public price pages, which disagree by a factor of three.
 PRICES_DATED = "2026-11"
 
 
-# name memory_gib bf16_tflops dollars_per_hour devices_per_node host_gib
+# name memory_gib bf16_tflops dollars_per_hour devices_per_node host_gib memory_gbs link_gbs
 _TABLE = """
-a10g-24  22.5  70  1.0 1 64
-l4-24    22.5  121 0.8 1 64
-a100-40  39.5  312 1.5 8 1152
-a100-80  79.2  312 1.9 8 1152
-h100-80  79.2  989 3.0 8 2048
-h200-141 139.8 989 3.8 8 2048
-b200-180 178.3 2250 5.0 8 2048
-l40s-48  44.4 362 1.2 4 384
-rtx4090-24 23.5 165 0.5 1 64
+a10g-24    22.5  70   1.0 1 64   600  12
+l4-24      22.5  121  0.8 1 64   300  12
+rtx4090-24 23.5  165  0.5 1 64   1008 12
+a100-40    39.5  312  1.5 8 1152 1555 240
+l40s-48    44.4  362  1.2 4 384  864  20
+a100-80    79.2  312  1.9 8 1152 2039 240
+h100-80    79.2  989  3.0 8 2048 3350 350
+h200-141   139.8 989  3.8 8 2048 4800 350
+b200-180   178.3 2250 5.0 8 2048 8000 700
 """
 
 
 def _parse(table: str) -> dict[str, GpuSpec]:
-    fields = (
-        "name",
-        "memory_gib",
-        "bf16_tflops",
-        "dollars_per_hour",
-        "devices_per_node",
-        "host_gib",
-    )
-    rows = [dict(zip(fields, line.split(), strict=True)) for line in table.strip().splitlines()]
-    return {row["name"]: GpuSpec.model_validate(row) for row in rows}
+    found = {}
+    for line in table.strip().splitlines():
+        name, memory, tflops, dollars, devices, host, bandwidth, link = line.split()
+        found[name] = GpuSpec(
+            name=name,
+            memory_gib=float(memory),
+            bf16_tflops=float(tflops),
+            dollars_per_hour=float(dollars),
+            devices_per_node=int(devices),
+            host_gib=float(host),
+            memory_gbs=float(bandwidth),
+            link_gbs=float(link),
+        )
+    return found
 
 
 GPUS: dict[str, GpuSpec] = _parse(_TABLE)
 
 
-# Share of the peak that fine-tuning reaches, by backbone size: an assumption until `scaling
-# calibrate` measures it.
-_MFU = ((200e6, 0.20), (1e9, 0.30), (5e9, 0.38), (float("inf"), 0.37))
+# Share of a GPU's peak that its matrix products reach in bf16, and of its memory's bandwidth that
+# a step of the optimizer does: 550 of 989 TFLOP/s and 2.7 of 3.35 TB/s on an H100.
+GEMM_SHARE = 0.55
+BANDWIDTH_SHARE = 0.8
 
 
 # What two cores of a laptop or a small cloud machine reach in fp32, FLOP/s per worker; for the
@@ -85,13 +93,18 @@ BUCKET_ELEMENTS = 200_000_000
 LIVE_ELEMENTS = 2_000_000_000
 
 
+# Work of a pass besides its tokens, in tokens: launches on a GPU (an assumption), calls and the
+# gradient of the word embeddings on a CPU (measured: 4 layers of 256, 8,000 pieces).
+PASS_TOKENS = {"cuda": 500, "cpu": 32}
+
+
 class Placement(Spec):
     """How a step is laid out. Never part of its identity."""
 
-    workers: int = Field(default=1, gt=0)
+    workers: int = Field(default=1, gt=0, le=100_000)
     """Devices, one process each."""
     zero_stage: Literal[0, 1, 2, 3] = 1
-    micro_batch: int = Field(default=32, gt=0)
+    micro_batch: int = Field(default=32, gt=0, le=65_536)
     """Examples of the longest kind per device and pass: a pass takes up to so many times
     `max_length` tokens.
     """
@@ -124,11 +137,6 @@ class Placement(Spec):
     def rows(self, batch: int) -> int:
         """Examples of the longest kind in a pass."""
         return min(self.micro_batch, self.share(batch))
-
-
-def mfu(model: ModelSpec) -> float:
-    """Assumed model FLOPs utilisation of fine-tuning this size."""
-    return next(share for limit, share in _MFU if model.backbone_params < limit)
 
 
 def get_gpu(name: str) -> GpuSpec:

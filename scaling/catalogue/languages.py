@@ -202,12 +202,12 @@ _BY_ISO = {language.iso639_3: language for language in LANGUAGES.values()}
 
 def get_language(code: str) -> Language:
     """The language with this code (two-letter or ISO 639-3); UserError with the nearest codes."""
-    found = LANGUAGES.get(code) or _BY_ISO.get(code)
-    if found is None:
+    language = LANGUAGES.get(code) or _BY_ISO.get(code)
+    if language is None:
         near = difflib.get_close_matches(code, [*LANGUAGES, *_BY_ISO], n=4, cutoff=0.3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise UserError(
             f"Unknown language {code!r}.{hint} A new one is a row in"
             " scaling/catalogue/languages.py."
         )
-    return found
+    return language

@@ -21,6 +21,10 @@ SQUAD: dict[str, Any] = {
     "answers": "answers.text",
     "starts": "answers.answer_start",
 }
+COPA_QUESTIONS = {"cause": "What was the cause?", "effect": "What was the effect?"}
+"""What COPA's items ask for, in the words of XTREME-R (third_party/run_xcopa.py:305 of
+google-research/xtreme@838c13b); the same words for XCOPA in every language.
+"""
 COPA: dict[str, Any] = {
     "context": "premise",
     "question": "question",
@@ -28,7 +32,7 @@ COPA: dict[str, Any] = {
     "label": "label",
     "id": "idx",
     # The two questions of COPA (Roemmele et al. 2011), in English in every language.
-    "question_map": {"cause": "What was the cause?", "effect": "What happened as a result?"},
+    "question_map": COPA_QUESTIONS,
 }
 COSMOS: dict[str, Any] = {
     "context": "context",

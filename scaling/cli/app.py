@@ -50,7 +50,7 @@ def gpu_of(study: Study, name: str | None) -> GpuSpec | None:
     return get_gpu(name) if name else None
 
 
-def load_all(name: str, uri: str) -> tuple[Study, Store, Plan]:
+def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     """A study, its store, and the plan with whatever the store has resolved.
 
     UserError for another study's store.

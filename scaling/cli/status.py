@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 
 
 @app.command()
 def status(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     live: Annotated[
         bool, typer.Option("--live", help="Show it until the study is done; ends with Ctrl-C.")
     ] = False,
@@ -21,7 +21,7 @@ def status(
     from scaling.cli.live import show_live, status_group
     from scaling.planning.progress import study_status
 
-    _, place, whole = load_all(study, store)
+    _, store, plan = open_study(name, uri)
     if live:
-        show_live(whole, place, console)
-    console.print(status_group(whole, study_status(whole, place)))
+        show_live(plan, store, console)
+    console.print(status_group(plan, study_status(plan, store)))

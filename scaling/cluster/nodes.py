@@ -13,8 +13,9 @@ from typing import Any
 
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.check import DRIVER_RESOURCE
+from scaling.cluster.ray_private import NodeGroup, node_groups
 from scaling.planning.devices import Device, read_smi
-from scaling.planning.placement import fewer, largest_gangs
+from scaling.planning.placement import gangs_too_large
 from scaling.spec import UserError
 from scaling.study.steps import Plan
 from scaling.study.study import Study
@@ -29,8 +30,9 @@ ANSWER_SECONDS = 120.0
 
 @dataclass
 class Capacity:
-    """Devices by node, in an order that stays while nodes come and go: sessions remember their node
-    by number.
+    """Devices by node, in an order that stays while nodes come and go.
+
+    Sessions remember their node by its number.
     """
 
     kind: str
@@ -43,15 +45,13 @@ class Capacity:
 
     def nodes(self) -> list[int]:
         """Devices of each node: of the node types that may be added, or of what is there."""
-        from ray._private.state import state
 
         alive = {node["NodeID"]: int(node["Resources"].get(self.kind, 0)) for node in self.alive()}
-        config = state.get_cluster_config()
         if self.kind == "CPU":
             # Workers of a gang may sit on several machines: nothing between them is faster than a
             # network.
-            return [max(sum(alive.values()), sum(_addable(config, "CPU", "")))]
-        addable = _addable(config, self.kind, self.pool)
+            return [max(sum(alive.values()), sum(_addable("CPU")))]
+        addable = _addable(self.kind, self.pool)
         if addable:
             return addable
         self._known += [node for node in alive if node not in self._known]
@@ -74,14 +74,11 @@ class Capacity:
 
         Beside a GPU all CPUs that there are for it: loading, and optimizers on the host, use them.
         """
-        from ray._private.state import state
-
         if self.kind == "CPU":
             return {"CPU": 1.0}
-        config = state.get_cluster_config()
         kinds = [
             *((node["NodeManagerHostname"], node["Resources"]) for node in self.alive()),
-            *((group.name, group.resources) for group in _groups(config, "GPU", self.pool)),
+            *((group.name, group.resources) for group in _groups("GPU", self.pool)),
         ]
         least = 1
         for at, (name, resources) in enumerate(kinds):
@@ -95,39 +92,34 @@ class Capacity:
         return {"GPU": 1.0, "CPU": float(least), **({self.pool: 1.0} if self.pool else {})}
 
 
-def _groups(config: Any, kind: str, pool: str) -> list[Any]:
+def _groups(kind: str, pool: str) -> list[NodeGroup]:
     """Node types that the autoscaler may start and that have such devices, of a pool if given."""
     return [
         group
-        for group in (config.node_group_configs if config is not None else ())
+        for group in node_groups()
         if group.resources.get(kind, 0) > 0
-        and group.max_count != 0
+        and group.most != 0
         and (not pool or group.resources.get(pool, 0) > 0)
         # A CPU beside GPUs serves its GPUs, and one beside the driver slots serves drivers.
         and not (kind == "CPU" and ("GPU" in group.resources or DRIVER_RESOURCE in group.resources))
     ]
 
 
-def _addable(config: Any, kind: str, pool: str) -> list[int]:
-    """Devices of every node that the autoscaler may have at once, largest first; [] without an
-    autoscaler.
-    """
+def _addable(kind: str, pool: str = "") -> list[int]:
+    """Devices of every node that the autoscaler may have at once, largest first; [] without one."""
     nodes: list[int] = []
-    for group in _groups(config, kind, pool):
-        count = UNLIMITED if group.max_count < 0 else group.max_count
+    for group in _groups(kind, pool):
+        count = UNLIMITED if group.most < 0 else group.most
         nodes += [int(group.resources[kind])] * count
     return sorted(nodes, reverse=True)
 
 
 def capacity_of(study: Study, resources: Mapping[str, float]) -> Capacity:
     """GPUs where the cluster has some or may get some, CPUs otherwise."""
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    if resources.get("GPU", 0) <= 0 and not _addable(config, "GPU", ""):
+    if resources.get("GPU", 0) <= 0 and not _addable("GPU"):
         return Capacity("CPU", study.max_devices)
     pool = f"{POOL}{study.gpu}" if study.gpu else ""
-    has_pool = resources.get(pool, 0) > 0 or bool(_addable(config, "GPU", pool))
+    has_pool = resources.get(pool, 0) > 0 or bool(_addable("GPU", pool))
     return Capacity("GPU", study.max_devices, pool if pool and has_pool else "")
 
 
@@ -164,16 +156,14 @@ def _smi(node: str) -> tuple[Device, ...]:
 def check_gangs(
     plan: Plan, chosen: Mapping[str, Placement], nodes: list[int], capacity: Capacity
 ) -> None:
-    """ValueError if the cluster can never hold a gang of the plan."""
-    total = min(sum(nodes), capacity.most) if capacity.most else sum(nodes)
-    for model, gang in largest_gangs(plan, chosen).items():
-        if gang > total:
-            raise UserError(
-                f"{model} needs {gang} {capacity.kind}s at once; the cluster has {total}"
-                + (
-                    f" (max_devices is {capacity.most})"
-                    if capacity.most and capacity.most < sum(nodes)
-                    else ""
-                )
-                + f"; {fewer(total)}"
-            )
+    """UserError if the cluster can never hold a gang of the plan.
+
+    Args:
+        plan: What is to run.
+        chosen: Placements by step.
+        nodes: Devices of each node.
+        capacity: Whose nodes these are.
+    """
+    wrong = gangs_too_large(plan, chosen, sum(nodes), capacity.kind)
+    if wrong:
+        raise UserError("\n".join(wrong))

@@ -15,6 +15,7 @@ from scaling.catalogue.task import TaskSpec
 from scaling.data.rows import read_table
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
+from scaling.kinds.text import literal
 from scaling.store.store import Store, sha256
 from scaling.study.identity import token_cache_name
 from scaling.study.recipes import Recipe
@@ -22,8 +23,10 @@ from scaling.study.recipes import Recipe
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a `tokenizer.json`, without truncation or padding of its own."""
-    tokenizer = Tokenizer.from_file(str(path))
+    """The tokenizer in a `tokenizer.json`, which takes text as text, without truncation or padding
+    of its own.
+    """
+    tokenizer = literal(Tokenizer.from_file(str(path)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, targets_in_order
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.study.recipes import Recipe
@@ -65,12 +72,13 @@ def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 CLASSIFICATION = Kind(
     encode=_encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe),
+    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe, drop_input=True),
     targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
+    counts=cut_texts,
     shuffled=_shuffled,
 )

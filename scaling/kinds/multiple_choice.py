@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import Kind, Part, cut_texts, feature_table, outcome_table
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.spec import UserError
@@ -114,12 +114,13 @@ def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 MULTIPLE_CHOICE = Kind(
     encode=_encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
+    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
     targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(sum(target % 2 for target in targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
+    counts=cut_texts,
     shuffled=_shuffled,
 )

@@ -1,15 +1,17 @@
-"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No
-torch, no ray.
+"""What a whole study takes, before anything is paid for: fit, hours, dollars, files, makespan.
+
+Needs neither torch nor ray.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
-from scaling.catalogue.hardware import PRICES_DATED, GpuSpec, Placement, mfu
+from scaling.catalogue.hardware import GEMM_SHARE, PRICES_DATED, GpuSpec, Placement
 from scaling.planning.calibration import Calibration
 from scaling.planning.memory import Memory, memory
 from scaling.planning.placement import fullest, given_misfit, layouts, model_placements
@@ -26,7 +28,7 @@ class Prices(Spec):
     """A price table of your own: `dated: 2026-12`, `dollars_per_hour: {h100-80: 2.5}`."""
 
     dated: str
-    dollars_per_hour: dict[str, float] = Field(min_length=1)
+    dollars_per_hour: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(min_length=1)
 
     def of(self, gpu: GpuSpec) -> float:
         """Dollars of one GPU and hour; UserError if the table has none."""
@@ -41,8 +43,9 @@ class SizeForecast:
 
     model: str
     layouts: Mapping[str, tuple[str, ...]]
-    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits
-    nowhere.
+    """How trainings are placed → the tasks that are, the most tasks first.
+
+    Empty if the size fits nowhere.
     """
     problem: str
     """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
@@ -65,6 +68,8 @@ class SizeForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
+    """What a study takes, by size and in all."""
+
     sizes: tuple[SizeForecast, ...]
     gpu: GpuSpec | None
     dollars_per_hour: float | None
@@ -101,7 +106,7 @@ def forecast(
     """
     price, source = _price(plan.study, gpu, prices)
     placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
-    found = tuple(
+    lines = tuple(
         _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
     )
     fits = {
@@ -114,7 +119,7 @@ def forecast(
         _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
     )
     return Forecast(
-        sizes=found,
+        sizes=lines,
         gpu=gpu,
         dollars_per_hour=price,
         price_source=source,
@@ -197,16 +202,16 @@ def _size(
 
 def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Calibration]) -> str:
     if name in measured:
-        one = measured[name]
+        calibration = measured[name]
         return (
-            f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device}"
-            f" {one.measured_at}"
+            f"{name}: {calibration.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on"
+            f" {calibration.device} {calibration.measured_at}"
         )
     if gpu is None:
         return f"{name}: speed of a CPU worker assumed"
     return (
-        f"{name}: {mfu(plan.study.model(name)):.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s"
-        " assumed"
+        f"{name}: {GEMM_SHARE:.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s and its bandwidths"
+        " assumed, with the price of an update and of a pass"
     )
 
 

@@ -23,7 +23,7 @@ Identity = Mapping[str, object]
 NUM_HEX = 12
 
 
-def canonical(value: object, place: str = "identity") -> object:
+def canonical(value: object, path: str = "identity") -> object:
     """`value` reduced to JSON types, recursively.
 
     TypeError or ValueError names the place that has no stable text form.
@@ -32,19 +32,17 @@ def canonical(value: object, place: str = "identity") -> object:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{place} is {value}, which has no stable text form")
+            raise ValueError(f"{path} is {value}, which has no stable text form")
         # 1.0 and 1 are the same recipe; YAML readers disagree about which one the user wrote.
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"{place} has the key {key!r}, which is not a string")
-        return {key: canonical(item, f"{place}.{key}") for key, item in sorted(value.items())}
+                raise TypeError(f"{path} has the key {key!r}, which is not a string")
+        return {key: canonical(item, f"{path}.{key}") for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):
-        return [canonical(item, f"{place}[{index}]") for index, item in enumerate(value)]
-    raise TypeError(
-        f"{place} is a {type(value).__name__}, which has no stable text form: {value!r}"
-    )
+        return [canonical(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    raise TypeError(f"{path} is a {type(value).__name__}, which has no stable text form: {value!r}")
 
 
 def canonical_json(identity: Identity) -> str:

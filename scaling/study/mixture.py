@@ -129,16 +129,16 @@ def _member(arm: Arm, name: str, tasks: Mapping[str, TaskSpec]) -> Member:
 
 def mixtures(arm: Arm, tasks: Mapping[str, TaskSpec]) -> list[Mixture]:
     """The trainings of phase ii in order; `with_target` leaves its tasks to phase iii."""
-    found = [Mixture(members=(_text_member(text, tasks),)) for text in arm.adapt]
+    trainings = [Mixture(members=(_text_member(text, tasks),)) for text in arm.adapt]
     if arm.with_target:
-        return found
+        return trainings
     beside = (_text_member(arm.mlm, tasks),) if arm.mlm else ()
     ratio = arm.mlm.ratio if arm.mlm else None
     groups = [arm.together] if arm.together else [(name,) for name in arm.train_on]
     for names in groups:
         members = (*(_member(arm, name, tasks) for name in names), *beside)
-        found.append(Mixture(members=members, sampling=arm.sampling, mlm_ratio=ratio))
-    return found
+        trainings.append(Mixture(members=members, sampling=arm.sampling, mlm_ratio=ratio))
+    return trainings
 
 
 def add_target(arm: Arm, trains_on: tuple[str, ...], tasks: Mapping[str, TaskSpec]) -> Mixture:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.data.readers.raw import DEFECTS
-from scaling.data.rows import manifest_name, read_table, stage_task
+from scaling.catalogue.readers import DEFECTS
+from scaling.data.checks import check_usable
+from scaling.data.rows import add_counts, manifest_name, read_table, stage_task
 from scaling.data.tokens import features
 from scaling.data.transliterate import transliterated
 from scaling.encoders.vocabulary import add_pieces
 from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
+from scaling.kinds import KINDS
 from scaling.spec import known
 from scaling.store.store import Store, StoreError
 from scaling.study.arms import Arm
@@ -162,6 +164,7 @@ def _token_ids(
     sequences and tokens of every split.
     """
     sizes: dict[str, dict[str, tuple[int, int]]] = {}
+    lost: dict[str, dict[str, dict[str, int]]] = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
@@ -170,12 +173,17 @@ def _token_ids(
             tables = {arm.transliterate.get(code, ""): None for arm in arms}
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
-                _, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                cut = dict(KINDS[task.kind].counts(rows, made))
+                check_usable(task, key, rows, made, cut)
+                lost.setdefault(name, {})[key] = cut
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
                 sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
                 found.append(np.unique(ids).astype(np.int64))
     if counts is not None:
         store.write(counts, json.dumps(sizes))
+        for name, by_key in lost.items():
+            add_counts(store, name, by_key)
     return np.unique(np.concatenate(found))
 
 

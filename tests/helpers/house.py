@@ -55,8 +55,11 @@ class Definition:
 
 
 def sources(*folders: str) -> list[Path]:
-    """Every Python file below these folders of the repository."""
-    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    """Every Python file below these folders of the repository; a file is itself."""
+    found = ((ROOT / folder) for folder in folders)
+    return sorted(
+        file for folder in found for file in (folder.rglob("*.py") if folder.is_dir() else [folder])
+    )
 
 
 def definitions(*folders: str) -> Iterator[Definition]:

@@ -36,11 +36,11 @@ def test_good_study_loads(tmp_path: Path) -> None:
     [
         ("[xnli, panx]", "[xnil, panx]", "Unknown target task 'xnil'. Did you mean 'xnli'"),
         ("xlm-r-large", "xlm-r-larg", "Unknown model 'xlm-r-larg'. Did you mean 'xlm-r-large'"),
-        ("xlm-r-large", "xlm-r-base", "model 'xlm-r-base' is there twice"),
+        ("xlm-r-large", "xlm-r-base", "models: 'xlm-r-base' is there twice"),
         ("[none, mnli]", "[none, mnil]", "Unknown intermediate task 'mnil'. Did you mean 'mnli'"),
         ("[none, mnli]", "[mnli]", "arms need 'none'"),
         ("[0, 1]", "[]", "mine.yaml:5: seeds:"),
-        ("[0, 1]", "[1, 1]", "seed 1 is there twice"),
+        ("[0, 1]", "[1, 1]", "seeds: 1 is there twice"),
         ("seeds:", "sedes:", "mine.yaml:5: sedes: unknown key 'sedes'. Did you mean 'seeds'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, xx]", "Unknown language 'xx'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, wo]", "no target has the language 'wo'"),
