@@ -186,8 +186,9 @@ def load(model: type[M], path: Path) -> tuple[M, dict[Path_, int]]:
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a file of the user's; BadFile names the ones that are there, or the line
-    that is no UTF-8.
+    """The UTF-8 text of a file of the user's.
+
+    BadFile names the files that are there, or the line that is no UTF-8.
     """
     try:
         if not path.is_file():
@@ -273,14 +274,15 @@ def _tighten(schema: Any) -> None:
     if schema.get("type") == "literal" and not isinstance(schema["expected"][0], str):
         plain = dict(schema)
         schema.clear()
-        schema.update(
-            core_schema.no_info_before_validator_function(_is_exact(plain["expected"]), plain)  # type: ignore[arg-type]
-        )
+        wrap = core_schema.no_info_before_validator_function
+        schema.update(wrap(_is_exact(plain["expected"]), plain))  # type: ignore[arg-type]
 
 
 class Spec(BaseModel):
-    """Frozen data; unknown keys, values of another type, numbers that are none, and lists that name
-    something twice are refused (scaling.study.study turns that into a message with a suggestion).
+    """Frozen data, strict about what is written.
+
+    Unknown keys, values of another type, numbers that are none, and lists that name something twice
+    are refused; `validated` turns that into a message with a suggestion.
     """
 
     model_config = ConfigDict(

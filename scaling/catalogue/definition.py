@@ -28,12 +28,20 @@ _LABELLED = ("classification", "tagging")
 
 
 def check_known(path: tuple[str | int, ...], what: str, name: str, valid: Collection[str]) -> None:
-    """FieldError that names the nearest valid names."""
+    """FieldError that names the nearest valid names.
+
+    Args:
+        path: to the field.
+        what: is named, in the message.
+        name: that is checked.
+        valid: names.
+    """
     if name not in valid:
         raise FieldError(path, f"Unknown {what} {name!r}. {did_you_mean(name, valid)}")
 
 
 def check_languages(path: tuple[str | int, ...], codes: Collection[str]) -> None:
+    """FieldError for the first code that is no language."""
     for at, code in enumerate(codes):
         try:
             get_language(code)
@@ -97,7 +105,15 @@ def check_source(
     files: Mapping[str, Sequence[str]],
     kind: KindName,
 ) -> None:
-    """A reader that exists, makes rows of this kind, and has files to read."""
+    """A reader that exists, makes rows of this kind, and has files to read.
+
+    Args:
+        path: to the reference.
+        reader: name of the reader.
+        source: where the files lie, or `package:MODULE`.
+        files: patterns by split.
+        kind: of the task.
+    """
     check_known((*path, "reader"), "reader", reader, READER_KINDS)
     if kind not in READER_KINDS[reader]:
         raise FieldError(
@@ -133,8 +149,16 @@ def check_options(
     options: Mapping[str, Any],
     labels: Sequence[str],
 ) -> None:
-    """Options that the reader has for this kind, all that it needs, of the right type; names of
-    classes that end in labels.
+    """Options that the reader has for this kind, all that it needs, of the right type.
+
+    Names of classes must end in labels.
+
+    Args:
+        path: to the reference.
+        reader: name of the reader.
+        kind: of the task.
+        options: as they are given.
+        labels: of the task.
     """
     valid = options_of(reader, kind)
     for name, value in options.items():
@@ -193,7 +217,14 @@ def check_counts(
     splits: Collection[str],
     languages: Collection[str],
 ) -> None:
-    """Counts by `split` or `split.lang` that the task has."""
+    """Counts by `split` or `split.lang` that the task has.
+
+    Args:
+        sizes: published counts.
+        defects: counted defects, by name.
+        splits: that the task has.
+        languages: that the task has.
+    """
     for path, counts in (
         (("sizes",), sizes),
         *((("defects", name), counts) for name, counts in defects.items()),
@@ -215,20 +246,28 @@ class Trained(Protocol):
     """What a task must say of itself to be trained for another one: a TaskSpec."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What studies call it."""
+
     @property
-    def kind(self) -> KindName: ...
+    def kind(self) -> KindName:
+        """Of the task."""
+
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the head's outputs."""
+
     @property
-    def trains_on(self) -> tuple[str, ...]: ...
+    def trains_on(self) -> tuple[str, ...]:
+        """The tasks that train this one, in sequence."""
 
 
 def check_training(
     path: tuple[str | int, ...], task: Trained, tasks: Mapping[str, Trained]
 ) -> None:
-    """The tasks that train this one exist, and the last of them leaves a head that fits: the same
-    kind and the same labels, in any order.
+    """The tasks that train this one exist, and the last of them leaves a head that fits.
+
+    That is the same kind and the same labels, in any order.
     """
     for name in task.trains_on:
         check_known(path, f"training task of {task.name}", name, tasks)

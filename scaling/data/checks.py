@@ -30,6 +30,13 @@ def check_defects(
 
     Of a defect that the task's `defects` count, exactly so many; of any other at most MOST_DEFECTS
     of the split, and never all of a class.
+
+    Args:
+        task: whose split it is.
+        key: `SPLIT.LANGUAGE`.
+        rows: of the split.
+        defects: lines that begin with a defect's name, one for each that was found.
+        accepted: names of defects that are counted instead of refused.
     """
     found = Counter(line.partition(":")[0] for line in defects)
     place = f"task {task.name}, {key}"
@@ -128,8 +135,7 @@ def settle_retrieval(
     defects: Mapping[str, list[str]],
     counts: Mapping[str, Counter[str]],
 ) -> dict[str, list[Row]]:
-    """The splits of a retrieval task with every right candidate in its pool, and one answer under
-    one id.
+    """The splits of a retrieval task, every right candidate in its pool and an answer under one id.
 
     Candidates of one text and context become one, unless the task keeps them `apart`; so do the
     right candidates of queries of one text. A language without candidates looks in those of all

@@ -23,8 +23,9 @@ from scaling.study.recipes import Recipe
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a `tokenizer.json`, which takes text as text, without truncation or padding
-    of its own.
+    """The tokenizer in a `tokenizer.json`, without truncation or padding of its own.
+
+    It takes text as text: no special token is made from it.
     """
     tokenizer = literal(Tokenizer.from_file(str(path)))
     tokenizer.no_truncation()

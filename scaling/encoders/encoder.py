@@ -56,14 +56,20 @@ def empty_encoder(architecture: str, config: Any) -> nn.Module:
     """The encoder with parameters that are allocated and not set: no random draw is wasted."""
     _, model_class = CLASSES[architecture]
     with no_init_weights():
-        return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+        empty: nn.Module = model_class._from_config(
+            config, dtype=torch.float32, add_pooling_layer=False
+        )
+    return empty
 
 
 def random_encoder(architecture: str, config: Any, seed: int) -> nn.Module:
     """The encoder with weights drawn from a seed, as before any pretraining."""
     _, model_class = CLASSES[architecture]
     torch.manual_seed(seed)
-    return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+    drawn: nn.Module = model_class._from_config(
+        config, dtype=torch.float32, add_pooling_layer=False
+    )
+    return drawn
 
 
 def wanted_shapes(architecture: str, config: Any) -> dict[str, tuple[int, ...]]:

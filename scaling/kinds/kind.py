@@ -200,7 +200,7 @@ class Kind:
 
 
 def rows_that(features: pa.Table, mask: np.ndarray) -> int:
-    """Rows with a sequence for which `mask`, one truth value a sequence, holds."""
+    """Rows with a sequence for which `mask`, one truth value a sequence (shape (n,)), holds."""
     return len(np.unique(features["row"].to_numpy()[mask]))
 
 

@@ -339,8 +339,8 @@ def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
     """One vector for every depth: B x D x H. hidden: D x B x L x H or B x L x H; mask: B x L."""
-    vectors = head(hidden, mask)
-    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)  # type: ignore[no-any-return]
+    vectors: Tensor = head(hidden, mask)
+    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)
 
 
 RETRIEVAL = Kind(

@@ -40,11 +40,10 @@ _HIDDEN = "\uffff "
 
 
 def literal(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that never makes a special token from text: `<pad>` is `<`, `pad`, `>`, as in
-    SentencePiece.
+    """A copy that never makes a special token from text, as in SentencePiece.
 
-    A Unigram vocabulary holds the names of its special tokens as pieces; they are renamed, ids
-    stay.
+    `<pad>` in a text is `<`, `pad`, `>`. A Unigram vocabulary holds the names of its special tokens
+    as pieces; they are renamed, ids stay.
     """
     content = json.loads(tokenizer.to_str())
     special = {one["content"] for one in content["added_tokens"] if one["special"]}

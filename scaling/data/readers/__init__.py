@@ -34,10 +34,10 @@ from scaling.data.schema import BadData, Reader, ReadRequest, Row
 
 
 def whole(name: str, reader: Reader) -> Reader:
-    """The reader of this name, held to what every split must be: options that it knows, not empty,
-    and no id twice.
+    """The reader of this name, held to what every split must be.
 
-    With the option `hold_out` dev and train are read from the same files (holdout.py).
+    That is: options that it knows, not empty, and no id twice. With the option `hold_out` dev and
+    train are read from the same files (holdout.py).
     """
 
     def read(request: ReadRequest, /) -> Iterator[Row]:

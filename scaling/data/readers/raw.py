@@ -79,7 +79,9 @@ def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
     split at the line separators that real sentences contain.
     """
     with _open_bytes(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
+        text = io.TextIOWrapper(  # type: ignore[type-var]
+            stream, encoding="utf-8-sig", newline=newline
+        )
         try:
             yield text
         except UnicodeDecodeError as error:
