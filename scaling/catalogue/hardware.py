@@ -117,7 +117,9 @@ class Placement(Spec):
     more.
     """
     resume_every: int = Field(default=0, ge=0)
-    """Updates between resume points; 0 for none: a short step is cheaper to repeat."""
+    """Updates between resume points; 0 for resume points by the clock, which short steps never
+    reach.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> Placement:

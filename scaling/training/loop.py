@@ -17,7 +17,7 @@ from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
-from scaling.training.resume import ResumePoint
+from scaling.training.resume import ResumePoint, interval
 
 # Seconds before a machine goes away that are kept for ending the process.
 NOTICE_MARGIN_SECONDS = 10.0
@@ -145,7 +145,7 @@ def run_updates(
         best = tuple(state["best"])
     pending: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
-    begun = len(losses)
+    begun, saved_at, every = len(losses), resume.clock(), interval(resume.save_seconds())
     for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
         # The seed of dropout depends on the update and not on where the process began, so that a
         # resumed training draws the same masks.
@@ -184,10 +184,13 @@ def run_updates(
                 best = (update + 1, found)
                 engine.keep_weights()
         due = _due(update + 1, placement) and not last
+        if not pending and not last and placement.resume_every == 0:
+            due = bool(world.from_first(resume.clock() - saved_at >= every))
         if due:
             resume.save(
                 partial(engine.save_resume, state=_state(losses, tokens, best, world)), update + 1
             )
+            saved_at, every = resume.clock(), interval(resume.save_seconds())
         if not pending and not last and (left := notice()) is not None:
             needed = resume.save_seconds()
             fits = needed < left - NOTICE_MARGIN_SECONDS

@@ -229,3 +229,30 @@ def test_a_gradient_that_is_no_number_is_named_also_in_the_last_update(
         spoilt.register_hook(lambda gradient: torch.full_like(gradient, torch.inf))
         with pytest.raises(NonFiniteLoss, match="norm of the gradient is inf at update 1 of 1"):
             train(1)
+
+
+def test_a_long_training_saves_itself_by_the_clock(
+    weights: Weights, world: World, tmp_path: Path
+) -> None:
+    placement = Placement(zero_stage=0, micro_batch=8)
+    engine, minutes = engine_of(weights, world, placement), iter(range(0, 600, 10))
+    saved: list[int] = []
+    resume = ResumePoint(
+        found=None,
+        save=lambda fill, update: saved.append(update),
+        save_seconds=lambda: 20.0,
+        clock=lambda: 60.0 * next(minutes),
+    )
+    with closing(engine):
+        found = run_updates(
+            engine,
+            *one_stream(layout_worker.features(), KIND, RECIPE.model_copy(update={"epochs": 8.0})),
+            RECIPE.model_copy(update={"select_every": 0}),
+            placement,
+            world,
+            0,
+            lambda done, total: None,
+            resume,
+        )
+    # The clock says ten minutes more at every look, after 10, 20 and 30 updates, and when it saved.
+    assert found.updates == 40 and saved == [20]
