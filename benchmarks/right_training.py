@@ -183,7 +183,7 @@ def score_rows(
 
 
 def training_speed() -> Iterator[dict[str, Any]]:
-    """Real tokens a second of CPU time against Trainer's default sampling, as the planner places."""
+    """Real tokens a second of CPU time against Trainer's default sampling, placed as planned."""
     from benchmarks.train import CASES as RACES
     from benchmarks.train import compare as race
 

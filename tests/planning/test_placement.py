@@ -145,7 +145,7 @@ def test_a_size_that_does_not_fit_says_what_would_help() -> None:
     # Offloading needs memory on the host.
     with pytest.raises(
         ValueError,
-        match=r"with an offloaded optimizer it offloads 159 GiB to the host, 92 of a node",
+        match=r"with an offloaded optimizer it offloads 199 GiB to the host, 92 of a node",
     ):
         fitting(
             MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy.model_copy(update={"host_gib": 100})
