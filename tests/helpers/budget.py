@@ -137,7 +137,7 @@ def count_updates(
     case = Case(name=kind, kind=kind, median=10, longest=24, batch=16)
     recipe = case.recipe.model_copy(update={"precision": precision})
     features = made(case, 16 * 12, model.vocab_rows)
-    order = training_order(features, recipe, 0)
+    order = training_order(features.num_units, recipe, 0)
 
     def train(engine: Engine, first: int, updates: int) -> None:
         part = order[first : first + updates]

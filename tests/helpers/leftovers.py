@@ -85,7 +85,7 @@ def left_by(way: Way, world: World, folder: Path) -> dict[str, list[int]]:
             features=one,
             kind=KINDS[case.kind],
             recipe=recipe,
-            order=training_order(one, recipe, 0)[:3],
+            order=training_order(one.num_units, recipe, 0)[:3],
         )
         for case, one in zip(cases, features, strict=True)
     ]
