@@ -15,6 +15,7 @@ def explain(study: StudyArgument, step: str, store: StoreOption = "") -> None:
     """
     from scaling.planning.progress import attempts_of, why_pending
     from scaling.store.logs import log_lines
+    from scaling.store.paths import StepFolder
     from scaling.store.store import failure_of
 
     _, place, whole = load_all(study, store)
@@ -28,5 +29,5 @@ def explain(study: StudyArgument, step: str, store: StoreOption = "") -> None:
         console.print(f"failed  {line}", soft_wrap=True, markup=False)
     for line in log_lines(place, step)[-20:] if failures else ():
         console.print(f"   {line}", soft_wrap=True, markup=False)
-    if place.exists(f"steps/{step}/record.json"):
-        console.print_json(place.read(f"steps/{step}/record.json").decode())
+    if place.is_done(step):
+        console.print_json(place.read(StepFolder(step).record).decode())

@@ -78,11 +78,8 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
             "Not staged yet: example counts are published ones, token lengths are assumed."
         )
     notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
-    if found.gpu:
-        notes.append(
-            f"Prices dated {found.prices_dated}: {found.gpu.name}"
-            f" ${found.gpu.dollars_per_hour:g}/h."
-        )
+    if found.dollars_per_hour is not None:
+        notes.append(f"{found.price_source} ${found.dollars_per_hour:g}/h.")
     peaks = ", ".join(f"{line.model} {line.peak_task}" for line in found.sizes if line.peak_task)
     notes.append(
         f"GiB: predicted peak of one device in the training that needs most ({peaks}), of what may"

@@ -69,9 +69,9 @@ def power(
         f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
         f" power {wanted:g}."
     )
-    hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
+    hour = 1.0 if found.dollars_per_hour is None else found.dollars_per_hour
     per_seed = [line.device_hours * hour / len(spec.seeds) for line in lines]
-    unit = "device hours" if found.gpu is None else "$"
+    unit = "device hours" if found.dollars_per_hour is None else "$"
     start = [len(spec.seeds)] * len(x)
     for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
         console.print(

@@ -9,10 +9,10 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
-from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
@@ -34,7 +34,7 @@ def run(
     place = open_store(spec, store)
     place.check_study(spec.name)
     scan = place.scan()
-    whole = make_plan(spec, place.read_lock(), scan.collapsed)
+    whole = current_plan(spec, place, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
     place.records(step for step in scan.done if step in whole.steps)
     place.check_writable()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import tempfile
@@ -133,7 +132,7 @@ def run_plan(
         placements=chosen,
         price=price or 0.0,
         budget=plan.study.budget_dollars,
-        spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
+        spent=(price or 0.0) * spent_device_seconds(read_sessions(store).values(), records),
     )
     asked = StopRequest(store)
     stop = watch(queue)
@@ -204,9 +203,7 @@ def _trial(config: dict[str, Any]) -> None:
     session = Session.from_json(config["session"])
 
     def note(reason: Mapping[str, Any]) -> None:
-        Store.open(session.store).write(
-            f"steps/{session.steps[0]}/failures/{session.id}.json", json.dumps(dict(reason))
-        )
+        Store.open(session.store).fail(session.steps[0], session.id, reason)
 
     with Watchdog().watch(session.limit, note):
         run_session(session, config["scratch"])

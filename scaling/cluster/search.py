@@ -11,10 +11,10 @@ from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import Session
 from scaling.planning.queue import ReadyQueue
-from scaling.store.pending import pending_steps
-from scaling.store.sessions import settle
+from scaling.store.pending import pending_steps, weights_needed
+from scaling.store.sessions import note_end
 from scaling.store.stop import StopRequest
-from scaling.store.store import Scan, Store, attempt_name, failure_of
+from scaling.store.store import Scan, Store, failure_of, pause_after
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 
@@ -46,19 +46,16 @@ def grow(
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
-    """Delete the weights of collapsed trainings that nothing planned still starts from, as the
-    study says.
+    """Delete the weights of collapsed trainings that are not needed any more.
 
-    A worker deletes weights by the plan that its session began with, in which the collapsed one had
-    more children.
+    A worker deletes weights by the plan that its session began with. In that plan a training that
+    collapsed later still has the children that now start from its re-run.
     """
-    if plan.study.reruns and plan.study.keep_weights == "none":
-        pending = set(pending_steps(plan, scan))
+    if plan.study.reruns:
+        pending = frozenset(pending_steps(plan, scan))
         for step in plan.collapsed & scan.weights & plan.steps.keys():
-            # Also a child that is done starts from them, if its own weights are gone and needed
-            # again.
-            if pending.isdisjoint(plan.children_of(step)):
-                store.delete(f"{attempt_name(step, store.record(step).provenance.attempt)}/weights")
+            if not weights_needed(plan, step, pending.__contains__):
+                store.delete_weights(store.record(step))
 
 
 def make_stopper(asked: StopRequest) -> Any:
@@ -117,8 +114,8 @@ def make_search(
                 grow(queue, scan, expected)
                 drop_replaced(queue.plan, store, scan)
                 queue.look(queue.done_in(scan))
-                # A listing of a large store takes a while; it must not be what the driver does.
-                self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
+                after = time.monotonic()
+                self.look_at = after + pause_after(after - now, LOOK_SECONDS)
             if now >= self.nodes_at:
                 free_orphans()
                 queue.resize(capacity.nodes())
@@ -142,7 +139,7 @@ def make_search(
                 done,
                 time.monotonic(),
                 reason,
-                device_seconds=settle(store, session.id, session.workers),
+                device_seconds=note_end(store, session.id, session.workers),
             )
 
         def save(self, checkpoint_path: str) -> None:

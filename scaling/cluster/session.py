@@ -4,7 +4,6 @@ another.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -88,6 +87,7 @@ def worker(config: dict[str, Any]) -> None:
 
     from scaling.encoders.engine import join_world
     from scaling.store.logs import kept_log
+    from scaling.store.sessions import note_start
     from scaling.store.store import Store
     from scaling.study.plan import make_plan
     from scaling.study.study import Study
@@ -102,13 +102,13 @@ def worker(config: dict[str, Any]) -> None:
     plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
     world = join_world()
     if world.rank == 0:
-        started = {
-            "asked_at": config["asked_at"],
-            "start_seconds": time.time() - config["asked_at"],
-            "workers": world.size,
-            "steps": session.steps,
-        }
-        store.write(f"sessions/{session.id}.json", json.dumps(started))
+        note_start(
+            store,
+            session.id,
+            asked_at=config["asked_at"],
+            workers=world.size,
+            steps=session.steps,
+        )
     with kept_log(store, session.id, world.rank):
         run_steps(
             plan, store, session.steps, world, session.placements, session.limits, seconds_left

@@ -19,6 +19,7 @@ from scaling.planning.speed import step_seconds
 from scaling.spec import Spec, UserError, known
 from scaling.study.flops import Sizes, step_flops
 from scaling.study.steps import Plan
+from scaling.study.study import Study
 
 
 class Prices(Spec):
@@ -27,10 +28,11 @@ class Prices(Spec):
     dated: str
     dollars_per_hour: dict[str, float] = Field(min_length=1)
 
-    def of(self, gpu: GpuSpec) -> GpuSpec:
-        """The GPU at this table's price; ValueError if it has none."""
-        name = known("GPU in the price table", gpu.name, self.dollars_per_hour)
-        return gpu.model_copy(update={"dollars_per_hour": self.dollars_per_hour[name]})
+    def of(self, gpu: GpuSpec) -> float:
+        """Dollars of one GPU and hour; UserError if the table has none."""
+        return self.dollars_per_hour[
+            known("GPU in the price table", gpu.name, self.dollars_per_hour)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +67,18 @@ class SizeForecast:
 class Forecast:
     sizes: tuple[SizeForecast, ...]
     gpu: GpuSpec | None
-    prices_dated: str
+    dollars_per_hour: float | None
+    """Of one device; None if nothing says what it costs."""
+    price_source: str
+    """Where that comes from, as the start of a sentence; '' where it is None."""
     devices: int
     """0: no makespan was asked for."""
     makespan_seconds: float
     bound_seconds: float
 
     def dollars(self, device_hours: float) -> float | None:
-        return None if self.gpu is None else device_hours * self.gpu.dollars_per_hour
+        """What so many device hours cost; None if nothing says what a device costs."""
+        return None if self.dollars_per_hour is None else device_hours * self.dollars_per_hour
 
 
 def forecast(
@@ -83,11 +89,17 @@ def forecast(
     devices: int = 0,
     prices: Prices | None = None,
 ) -> Forecast:
-    """Every size of the plan, and the study's makespan on so many devices. ValueError for a GPU
-    without a price.
+    """Every size of the plan, and the study's makespan on so many devices.
+
+    Args:
+        plan: What is to run.
+        sizes: Sequences and tokens as staged; empty before staging.
+        gpu: The device that is planned for; None for CPUs.
+        measured: Calibrations of that device, by model.
+        devices: Devices at once, for the makespan; 0 asks for none.
+        prices: A price table of the user's. UserError if it does not have the GPU.
     """
-    if gpu is not None and prices is not None:
-        gpu = prices.of(gpu)
+    price, source = _price(plan.study, gpu, prices)
     placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
     found = tuple(
         _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
@@ -104,11 +116,28 @@ def forecast(
     return Forecast(
         sizes=found,
         gpu=gpu,
-        prices_dated=prices.dated if prices else PRICES_DATED,
+        dollars_per_hour=price,
+        price_source=source,
         devices=devices,
         makespan_seconds=makespan,
         bound_seconds=bound,
     )
+
+
+def _price(study: Study, gpu: GpuSpec | None, prices: Prices | None) -> tuple[float | None, str]:
+    """(dollars per device hour, where they come from).
+
+    A table that is given with the command comes first, then what the study says it pays, then the
+    table of GPUs. The study speaks of its own GPU only: asked about another, it has no price.
+    """
+    if gpu is not None and prices is not None:
+        return prices.of(gpu), f"Prices dated {prices.dated}: {gpu.name}"
+    own = gpu is None or study.gpu in (None, gpu.name)
+    if own and study.dollars_per_device_hour is not None:
+        return study.dollars_per_device_hour, "The study's own price of a device:"
+    if gpu is None:
+        return None, ""
+    return gpu.dollars_per_hour, f"Prices dated {PRICES_DATED}: {gpu.name}"
 
 
 def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Placement], str]:

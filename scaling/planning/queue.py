@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from scaling.catalogue.hardware import START_SECONDS, Placement
 from scaling.planning.backfill import Reservation, Running, free_devices, nodes_for, reserve, spread
+from scaling.planning.speed import pace
 from scaling.store.store import Scan
 from scaling.study.steps import Plan
 
@@ -142,8 +143,7 @@ class ReadyQueue:
 
     def pace(self, gang: int) -> float:
         """How much longer sessions of a gang size took than was estimated; 1 before any ended."""
-        took, estimated = self._took.get(gang, (0.0, 0.0))
-        return took / estimated if estimated > 0 else 1.0
+        return pace(*self._took.get(gang, (0.0, 0.0)))
 
     def _gang(self, step: str) -> int:
         return self.placements[step].workers

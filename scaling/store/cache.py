@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from scaling.store.paths import split_step
 from scaling.store.store import Store, StoreError, safe_name, sha256
 
 INDEX = "model.safetensors.index.json"
@@ -115,7 +116,7 @@ def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
         [
             name
             for name in cache.held
-            if name.startswith("steps/") and name.split("/")[1] not in needed
+            if (inside := split_step(name)) is not None and inside[0] not in needed
         ],
     )
 

@@ -28,6 +28,7 @@ from typing import Any
 
 from pyarrow import fs
 
+from scaling.store.paths import StepFolder, lease_owner, split_step
 from scaling.store.store import Store
 
 BEAT_SECONDS = 5.0
@@ -89,7 +90,8 @@ class Lease:
 
     @property
     def name(self) -> str:
-        return f"steps/{self.step}/leases/{self.owner}.json"
+        """Store name of its file."""
+        return StepFolder(self.step).lease(self.owner)
 
     def check(self) -> None:
         """LeaseLost if another owner took over."""
@@ -148,7 +150,7 @@ class Lease:
                 or dead_here(other)
             ):
                 self._beaten.add(other)
-                self.store.delete(f"steps/{self.step}/leases/{other}.json")
+                self.store.delete(StepFolder(self.step).lease(other))
             else:
                 rivals[other] = stamp
         return rivals
@@ -175,13 +177,13 @@ class Lease:
 
 def last_beats(store: Store, step: str) -> dict[str, datetime]:
     """Owner → time of its last beat by the store's own clock."""
-    return {
-        info.base_name.removesuffix(".json"): info.mtime
-        for info in store.listing(f"steps/{step}/leases")
-        if info.type == fs.FileType.File
-        and info.base_name.endswith(".json")
-        and not info.base_name.startswith(".")
-    }
+    beats = {}
+    for info in store.listing(StepFolder(step).leases):
+        inside = split_step(store.name_of(info))
+        owner = lease_owner(inside[1]) if inside is not None else None
+        if info.type == fs.FileType.File and owner is not None:
+            beats[owner] = info.mtime
+    return beats
 
 
 def claim(
@@ -228,7 +230,7 @@ def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working
     now = store_time(store) if leases else None
     for step, owners in leases.items():
         for owner in owners:
-            name = f"steps/{step}/leases/{owner}.json"
+            name = StepFolder(step).lease(owner)
             info = store.filesystem.get_file_info(store.path(name))
             if now is None or info.type == fs.FileType.NotFound or dead_here(owner):
                 continue

@@ -13,7 +13,7 @@ from typing import Literal
 from scaling.store.store import Store
 
 NAME = "stop.json"
-LOOK_SECONDS = 2.0
+REQUEST_SECONDS = 2.0
 
 Stop = Literal["", "finish", "now"]
 """`finish`: start nothing more. `now`: end what runs as well; it resumes from its last resume
@@ -47,7 +47,7 @@ class StopRequest:
 
     @property
     def how(self) -> Stop:
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+        if time.monotonic() - self._looked_at >= REQUEST_SECONDS:
             self._looked_at = time.monotonic()
             identity, how = self._read()
             if identity != self._old:

@@ -28,13 +28,9 @@ from typing import Any
 from pyarrow import fs
 
 from scaling.spec import UserError
+from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.records import StepRecord
 from scaling.study.identity import Lock
-from scaling.study.steps import Step
-
-# Says in a listing that the training above collapsed, so that a plan need not read every record.
-COLLAPSED = "collapsed.json"
-
 
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 
@@ -271,23 +267,26 @@ class Store:
         failures: dict[str, int] = {}
         num_bytes = 0
         leases: dict[str, list[str]] = {}
-        start = len(self.path("steps")) + 1
-        for info in self.listing("steps", recursive=True):
-            if info.type != fs.FileType.File:
+        for info in self.listing(STEPS, recursive=True):
+            name = self.name_of(info)
+            inside = split_step(name)
+            if info.type != fs.FileType.File or inside is None:
                 continue
             num_bytes += info.size or 0
-            step, _, rest = info.path[start:].partition("/")
-            folder, _, name = rest.partition("/")
-            if rest == "record.json":
+            step, below = inside
+            folder, owner = StepFolder(step), lease_owner(below)
+            if name == folder.record:
                 done.add(step)
-            elif rest == COLLAPSED:
+            elif name == folder.collapsed:
                 collapsed.add(step)
-            elif folder == "attempts" and name.endswith("/weights/manifest.json"):
-                weights.add(step)
-            elif folder == "leases" and name.endswith(".json") and not name.startswith("."):
-                leases.setdefault(step, []).append(name.removesuffix(".json"))
-            elif folder == "failures":
+            elif owner is not None:
+                leases.setdefault(step, []).append(owner)
+            elif name.startswith(f"{folder.failures}/"):
                 failures[step] = failures.get(step, 0) + 1
+            elif name.startswith(f"{folder.attempts}/"):
+                attempt = below.split("/")[1]
+                if name == folder.weights_manifest(attempt):
+                    weights.add(step)
         return Scan(
             done=frozenset(done),
             weights=frozenset(weights),
@@ -301,8 +300,24 @@ class Store:
         """The record of a finished step; CorruptRecord with the file's name if it cannot be
         trusted.
         """
-        name = f"steps/{step}/record.json"
+        name = StepFolder(step).record
         return StepRecord.from_json(self.read(name).decode(errors="replace"), f"{self.uri}/{name}")
+
+    def is_done(self, step: str) -> bool:
+        """Whether a step has a record."""
+        return self.exists(StepFolder(step).record)
+
+    def counting_attempt(self, step: str) -> str | None:
+        """The attempt whose files count; None of a step that is not done."""
+        return self.record(step).provenance.attempt if self.is_done(step) else None
+
+    def has_weights(self, record: StepRecord) -> bool:
+        """Whether the weights that a record speaks of are there, whole."""
+        return self.exists(StepFolder(record.step).weights_manifest(record.provenance.attempt))
+
+    def delete_weights(self, record: StepRecord) -> None:
+        """Delete the weights of a finished training; its record stays."""
+        self.delete(StepFolder(record.step).weights(record.provenance.attempt))
 
     def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
         """Records of finished steps, read side by side."""
@@ -316,7 +331,7 @@ class Store:
         A step that is already done keeps its record. Only the record of the attempt `replacing`,
         whose weights were deleted and had to be made again, may be written over.
         """
-        name = f"steps/{record.step}/record.json"
+        name = StepFolder(record.step).record
         if replacing is None:
             return self.create(name, record.to_json())
         if self.record(record.step).provenance.attempt != replacing:
@@ -328,15 +343,15 @@ class Store:
         """Let a listing tell what a training's record says, before the record is there: whether it
         collapsed.
         """
-        name = f"steps/{record.step}/{COLLAPSED}"
+        name = StepFolder(record.step).collapsed
         if record.training is not None and record.training.collapsed:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
         elif record.training is not None:
             self.delete(name)
 
-    def fail(self, step: Step, owner: str, reason: Mapping[str, Any]) -> None:
+    def fail(self, step: str, owner: str, reason: Mapping[str, Any]) -> None:
         """Note why a try ended."""
-        self.write(f"steps/{step.id}/failures/{owner}.json", json.dumps(dict(reason), indent=1))
+        self.write(StepFolder(step).failure(owner), json.dumps(dict(reason), indent=1))
 
 
 @contextmanager
@@ -372,21 +387,24 @@ def safe_name(name: str) -> str:
     return name
 
 
-def attempt_name(step: str, attempt: str) -> str:
-    """Store name of the files of one try."""
-    return f"steps/{step}/attempts/{attempt}"
-
-
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def pause_after(took: float, least: float) -> float:
+    """Seconds until a store is looked at again, after a look that took so many.
+
+    At most a twentieth of the time goes into looking: a listing of a large store takes a while.
+    """
+    return max(least, 20 * took)
+
+
 def failure_of(store: Store, step: str) -> list[str]:
     """Why tries of a step ended, oldest first."""
-    found = []
-    for info in sorted(store.listing(f"steps/{step}/failures"), key=lambda info: info.mtime):
-        raw = json.loads(store.read(f"steps/{step}/failures/{info.base_name}"))
-        found.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
-    return found
+    reasons = []
+    for info in sorted(store.listing(StepFolder(step).failures), key=lambda info: info.mtime):
+        raw = json.loads(store.read(store.name_of(info)))
+        reasons.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
+    return reasons

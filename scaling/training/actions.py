@@ -31,8 +31,8 @@ from scaling.encoders.weights import model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
+from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
-from scaling.store.store import attempt_name
 from scaling.study.mixture import schedule
 from scaling.study.steps import Plan, Step
 from scaling.training.evaluation import predict, score_languages
@@ -70,7 +70,7 @@ def _weights(step: Step, context: Context) -> Weights:
         folder, files = f"models/{step.staged}", model_files(store, step.staged)
     else:
         record = store.record(step.parent)
-        folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
+        folder = StepFolder(step.parent).weights(record.provenance.attempt)
         prefix = "weights/"
         files = {
             name.removeprefix(prefix): digest
@@ -251,7 +251,7 @@ def _own_folder(step: Step, context: Context) -> Path:
 
     It lies inside the store if that is local, so that moving is renaming.
     """
-    attempt = context.store.local_path(attempt_name(step.id, context.owner))
+    attempt = context.store.local_path(StepFolder(step.id).attempt(context.owner))
     if attempt is not None:
         return attempt / f".rank-{context.world.rank}"
     return context.cache.own / "made" / step.id
@@ -262,7 +262,7 @@ def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
 
     Rank 0 writes the weights' manifest once all have uploaded.
     """
-    name = attempt_name(step.id, context.owner)
+    name = StepFolder(step.id).attempt(context.owner)
     num_bytes = {
         path.relative_to(folder).as_posix(): path.stat().st_size
         for path in folder.rglob("*")

@@ -18,6 +18,7 @@ from uuid import uuid4
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.store.cache import Cache, fetch
+from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
 # Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
@@ -53,7 +54,7 @@ def resume_point(
         cache: Where a resume point is fetched to.
         total_params: Parameters of the model, for the size of what is saved.
     """
-    name = f"steps/{step}/resume"
+    name = StepFolder(step).resume
     took: list[float] = []
 
     def save(fill: Callable[[Path], None], update: int) -> None:

@@ -17,8 +17,10 @@ from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.store.cache import forget_steps, open_cache
 from scaling.store.leases import Lease, LeaseLost, claim, new_owner
+from scaling.store.paths import StepFolder
+from scaling.store.pending import must_run, weights_needed
 from scaling.store.records import StepRecord
-from scaling.store.store import Store, attempt_name
+from scaling.store.store import Store
 from scaling.study.steps import Plan, Step
 from scaling.training.actions import now, score, train
 from scaling.training.inputs import Context
@@ -124,7 +126,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
         # A training that is done and not skipped: its weights were deleted and are needed again.
         replacing = (
             store.record(step.id).provenance.attempt
-            if lease is not None and _is_done(step.id, store)
+            if lease is not None and store.is_done(step.id)
             else None
         )
         record = _work(step, context, lease)
@@ -137,7 +139,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
                 _clean_up(step, context)
             else:
                 store.mark_collapse(store.record(step.id))
-                store.delete(attempt_name(step.id, context.owner))
+                store.delete(StepFolder(step.id).attempt(context.owner))
         return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:
         raise
@@ -169,39 +171,35 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     except Exception:
         if lease is not None:
             with suppress(OSError):
-                context.store.delete(attempt_name(step.id, context.owner))
+                context.store.delete(StepFolder(step.id).attempt(context.owner))
         raise
-
-
-def _is_done(step: str, store: Store) -> bool:
-    return store.exists(f"steps/{step}/record.json")
 
 
 def _note(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
     """Say in the store why this rank's try ended."""
     rank = context.world.rank
-    context.store.fail(step, f"{context.owner}-{rank}", {**reason, "at": now(), "rank": rank})
+    context.store.fail(step.id, f"{context.owner}-{rank}", {**reason, "at": now(), "rank": rank})
 
 
 def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
     """Before this process ends itself: say why, and leave the step to the next try."""
     _note(step, context, reason)
     if context.world.rank == 0:
-        context.store.delete(f"steps/{step.id}/leases/{context.owner}.json")
+        context.store.delete(StepFolder(step.id).lease(context.owner))
 
 
 def _already(step: Step, context: Context) -> StepOutcome | None:
     """What became of a step before anybody works on it; None if it is to be done now."""
     store = context.store
-    if _is_done(step.id, store):
-        record = store.record(step.id)
-        if step.action == "eval" or _weights_there(record, store):
-            return "skipped"
+    if store.is_done(step.id) and (
+        step.action == "eval" or store.has_weights(store.record(step.id))
+    ):
+        return "skipped"
     if step.parent is not None:
-        if not _is_done(step.parent, store):
+        if not store.is_done(step.parent):
             return "blocked"
         parent = store.record(step.parent)
-        if not _weights_there(parent, store) or _replaced(step, parent, context.plan):
+        if not store.has_weights(parent) or _replaced(step, parent, context.plan):
             return "blocked"
     return None
 
@@ -212,40 +210,23 @@ def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
     return step.action == "train" and collapsed and parent.step in plan.replaceable
 
 
-def _weights_there(record: StepRecord, store: Store) -> bool:
-    return store.exists(
-        f"{attempt_name(record.step, record.provenance.attempt)}/weights/manifest.json"
-    )
-
-
 def _clean_up(step: Step, context: Context) -> None:
     """After a commit, delete the step's resume point and trained weights that nothing needs.
 
     The study says which weights are kept in any case.
     """
-    store = context.store
+    plan, store = context.plan, context.store
     if step.action == "train":
-        store.delete(f"steps/{step.id}/resume")
+        store.delete(StepFolder(step.id).resume)
         return
+    # Step by step: a listing of the whole store after every commit would cost more.
+    pending = partial(
+        must_run,
+        plan=plan,
+        done=store.is_done,
+        has_weights=lambda training: store.has_weights(store.record(training)),
+    )
     parent = step.parent
-    while parent is not None:
-        above = context.plan.steps[parent]
-        if context.plan.study.keeps_weights(above.phase):
-            return
-        if any(_needs_parent(child, context) for child in context.plan.children_of(parent)):
-            return
-        store.delete(f"{attempt_name(parent, store.record(parent).provenance.attempt)}/weights")
-        parent = above.parent
-
-
-def _needs_parent(step: str, context: Context) -> bool:
-    """Whether a step has yet to start from its parent.
-
-    It has if it is not done, or if its own weights are gone and needed again.
-    """
-    store = context.store
-    if not _is_done(step, store):
-        return True
-    if context.plan.steps[step].action == "eval" or _weights_there(store.record(step), store):
-        return False
-    return any(_needs_parent(child, context) for child in context.plan.children_of(step))
+    while parent is not None and not weights_needed(plan, parent, pending):
+        store.delete_weights(store.record(parent))
+        parent = plan.steps[parent].parent
