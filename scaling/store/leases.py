@@ -29,7 +29,7 @@ from typing import Any
 from pyarrow import fs
 
 from scaling.store.paths import StepFolder, lease_owner, split_step
-from scaling.store.store import Store
+from scaling.store.store import Store, plain_name
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0
@@ -190,7 +190,7 @@ def claim(
     store: Store, step: str, owner: str, *, tries: int = 3, expiry: float = EXPIRY_SECONDS
 ) -> Lease | None:
     """The lease on a step, or None if somebody alive has it. Takes over from the dead."""
-    lease = Lease(store, step, owner, _expiry=expiry)
+    lease = Lease(store, plain_name(step), plain_name(owner), _expiry=expiry)
     for attempt in range(tries):
         lease._write()
         if lease._rivals() == {}:

@@ -27,7 +27,7 @@ from scaling.catalogue.task import TaskSpec
 from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
-from scaling.encoders.weights import model_files
+from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
@@ -78,7 +78,10 @@ def _weights(step: Step, context: Context) -> Weights:
             if name.startswith(prefix)
         }
     local = fetch(store, folder, files, context.cache)
-    kept = local / "kept_rows.npy"
+    if step.parent is None:
+        locked = context.plan.lock.models[step.staged]["weights"]
+        check_staged(local, files, locked, f"{store.uri}/{folder}")
+    kept = local / KEPT_ROWS
     return Weights(
         folder=local,
         architecture=context.plan.study.model(step.model).architecture,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +20,15 @@ from scaling.data.transliterate import transliterated
 from scaling.encoders.vocabulary import add_pieces
 from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
 from scaling.spec import known
+from scaling.store.leases import Lease, claim, new_owner
+from scaling.store.paths import STAGING
 from scaling.store.store import Store, StoreError
 from scaling.study.arms import Arm
-from scaling.study.identity import Lock, staged_name
+from scaling.study.identity import Lock, canonical_json, staged_name
 from scaling.study.study import Study
+
+# Task → `SPLIT.LANGUAGE` → (sequences, tokens).
+Sizes = dict[str, dict[str, tuple[int, int]]]
 
 
 def stage(
@@ -45,19 +53,53 @@ def stage(
     for name in accept:
         known("defect", name, DEFECTS)
     store.check_study(study.name)
+    with _alone(store, progress) as lease:
+        lock = _stage(study, store, folder, progress, accept)
+        lease.still_ours()
+        if lock != store.read_lock():
+            store.write_lock(lock)
+    return lock
+
+
+@contextmanager
+def _alone(store: Store, progress: Callable[[str], None]) -> Iterator[Lease]:
+    """Nobody else stages into this store meanwhile: two would delete each other's files."""
+    while (lease := claim(store, STAGING, new_owner())) is None:
+        progress("waits: another `scaling stage` or `run` stages into this store")
+        time.sleep(1.0)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _stage(
+    study: Study,
+    store: Store,
+    folder: Path | None,
+    progress: Callable[[str], None],
+    accept: Collection[str],
+) -> Lock:
+    """The lock; everything that it names is in the store then."""
     before = store.read_lock()
     data: dict[str, dict[str, str]] = {}
     revisions = dict(before.revisions)
     for name in study.used_tasks:
         progress(f"data of {name}")
         data[name] = stage_task(
-            study, study.task(name), store, folder, locked=revisions, accept=accept
+            study,
+            study.task(name),
+            store,
+            folder,
+            locked=revisions,
+            expected=before.data.get(name, {}),
+            accept=accept,
         )
-        _check_unchanged(f"task {name}", before.data.get(name, {}), data[name])
         revisions = _with_sources(
-            f"task {name}", revisions, json.loads(store.read(manifest_name(name)))["sources"]
+            f"task {name}", revisions, store.read_json(manifest_name(name))["sources"]
         )
     models: dict[str, dict[str, str]] = {}
+    sizes: Sizes = {}
     with tempfile.TemporaryDirectory() as temporary:
         vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
         for model in study.models:
@@ -74,6 +116,7 @@ def stage(
                         study, store, data, tokenizer, arm, Path(temporary)
                     )
                 found = vocabularies[key]
+                sizes = found.sizes or sizes
                 name = staged_name(model, arm) if arm else model
                 progress(f"weights of {name}")
                 models[name] = stage_model(
@@ -85,11 +128,34 @@ def stage(
                     tokenizer=found.tokenizer,
                     revision=revision,
                     new=found.new,
+                    locked=before.models.get(name, {}),
+                    check=partial(_check_model, store, name, before.models.get(name, {})),
                 )
-    lock = Lock(models=models, data=data, revisions=revisions)
-    if lock != before:
-        store.write_lock(lock)
-    return lock
+    store.write("sizes.json", json.dumps(sizes))
+    return Lock(models=models, data=data, revisions=revisions)
+
+
+def _check_model(
+    store: Store, name: str, locked: Mapping[str, str], found: Mapping[str, str]
+) -> None:
+    """StoreError if a model is not the one of the lock file and finished steps rest on that."""
+    changed = [part for part in ("weights", "tokenizer") if locked.get(part, "") != found[part]]
+    if not locked or not changed:
+        return
+    records = store.records(store.scan().done).values()
+    # A step has the hashes of its model in its identity, or the fingerprint of one that has.
+    resting = [
+        record.step
+        for record in records
+        if any(f'"{locked[part]}"' in canonical_json(record.identity) for part in changed)
+    ]
+    if resting:
+        raise StoreError(
+            f"model {name}: its {' and '.join(changed)} differ from those in the store's lock file,"
+            f" from which {len(resting):,} finished steps started ({resting[0]} is one). Model,"
+            " data or languages changed; use a new --store, so that two versions never mix in one"
+            " report. Nothing was written."
+        )
 
 
 def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]) -> dict[str, str]:
@@ -116,6 +182,8 @@ class _Vocabulary:
     """New id → ids of the pieces that it replaces."""
     used: np.ndarray
     """Ids that occur in the study's text."""
+    sizes: Sizes
+    """Sequences and tokens of every split; empty of a tokenizer that an arm made."""
 
 
 def _vocabulary(
@@ -129,20 +197,23 @@ def _vocabulary(
     """What a tokenizer has to know, or the one that an arm makes of it."""
     if arm is None:
         arms = [other for other in study.arms if not other.new_pieces]
-        used = _token_ids(study, store, data, tokenizer, arms, "sizes.json")
-        return _Vocabulary(tokenizer=tokenizer, new={}, used=used)
+        used, sizes = _token_ids(study, store, data, tokenizer, arms)
+        return _Vocabulary(tokenizer=tokenizer, new={}, used=used, sizes=sizes)
     grown = temporary / f"{len(list(temporary.iterdir()))}-{arm.name}.json"
-    new = add_pieces(tokenizer, _adaptation_text(study, store, arm), arm.new_pieces, grown)
-    return _Vocabulary(
-        tokenizer=grown, new=new, used=_token_ids(study, store, data, grown, [arm], None)
-    )
+    text = _adaptation_text(study, store, data, arm)
+    new = add_pieces(tokenizer, text, arm.new_pieces, grown)
+    used, _ = _token_ids(study, store, data, grown, [arm])
+    return _Vocabulary(tokenizer=grown, new=new, used=used, sizes={})
 
 
-def _adaptation_text(study: Study, store: Store, arm: Arm) -> Iterator[str]:
+def _adaptation_text(
+    study: Study, store: Store, data: Mapping[str, Mapping[str, str]], arm: Arm
+) -> Iterator[str]:
     for text in arm.adapt:
         task = study.task(text.task)
         for code in text.languages or task.train_languages:
-            rows = read_table(store, task.name, f"train.{code}")
+            key = f"train.{code}"
+            rows = read_table(store, task.name, key, data[task.name][key])
             if code in arm.transliterate:
                 rows = transliterated(rows, task.kind, code, study.table(arm.transliterate[code]))
             yield from rows["text"].to_pylist()
@@ -154,14 +225,12 @@ def _token_ids(
     data: dict[str, dict[str, str]],
     tokenizer: Path,
     arms: Sequence[Arm],
-    counts: str | None,
-) -> np.ndarray:
-    """Every token id in the text that the arms read, ascending, shape (N,).
+) -> tuple[np.ndarray, Sizes]:
+    """Every token id in the text that the arms read, ascending, shape (N,); sizes of the splits.
 
-    The cache of token features is filled on the way. `counts`: file of the store that gets the
-    sequences and tokens of every split.
+    The cache of token features is filled on the way.
     """
-    sizes: dict[str, dict[str, tuple[int, int]]] = {}
+    sizes: Sizes = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
@@ -174,17 +243,4 @@ def _token_ids(
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
                 sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
                 found.append(np.unique(ids).astype(np.int64))
-    if counts is not None:
-        store.write(counts, json.dumps(sizes))
-    return np.unique(np.concatenate(found))
-
-
-def _check_unchanged(what: str, before: dict[str, str] | object, now: dict[str, str]) -> None:
-    assert isinstance(before, dict)
-    changed = sorted(key for key in before if key in now and before[key] != now[key])
-    if changed:
-        raise StoreError(
-            f"{what}: the rows of {', '.join(changed)} differ from those in the store's lock file."
-            " Data, limits or reader changed; use a new --store, so that two versions never mix in"
-            " one report."
-        )
+    return np.unique(np.concatenate(found)), sizes

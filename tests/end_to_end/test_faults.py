@@ -30,7 +30,7 @@ from scaling.store.store import Store, failure_of
 from scaling.study.steps import Plan
 from scaling.training.runner import StepOutcome, run_steps
 from tests.helpers.s3_server import Objects, object_store
-from tests.helpers.step_records import record
+from tests.helpers.step_records import STEP, record
 from tests.helpers.whole_study import science, staged
 
 pytestmark = pytest.mark.torch
@@ -260,7 +260,7 @@ def test_a_driver_that_slept_through_its_lease_commits_nothing(
     objects: Objects, tmp_path: Path, place: str, how: str, said: str
 ) -> None:
     store = Store.open(tmp_path if place == "local" else objects.uri(tmp_path.name))
-    step = "ii.m.t.s0.abc"
+    step = STEP
     sleeper = subprocess.Popen(
         [sys.executable, "-c", SLEEPER, store.uri, step, how],
         cwd=ROOT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from scaling.data.rows import data_name, manifest_name
 from scaling.store.cache import fetch, open_cache
 from scaling.store.leases import claim
 from scaling.store.paths import StepFolder
-from scaling.store.records import StepRecord
 from scaling.store.store import Store, StoreError, pause_after
 from scaling.study.identity import Lock
 from tests.helpers.step_records import STEP, record
@@ -23,8 +23,8 @@ def test_first_record_stays(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.commit(record())
     other = record()
-    store.commit(StepRecord(**{**other.__dict__, "fingerprint": "other"}))
-    assert store.record(STEP).fingerprint == "abc"
+    assert not store.commit(replace(other, cost=replace(other.cost, wall_seconds=9.0)))
+    assert store.record(STEP) == record()
     assert store.scan().done == {STEP}
 
 
