@@ -14,9 +14,9 @@ def explain(study: StudyArgument, step: str, store: StoreOption = "") -> None:
     failed.
     """
     from scaling.planning.progress import attempts_of, why_pending
+    from scaling.store.failures import failures_of
     from scaling.store.logs import log_lines
     from scaling.store.paths import StepFolder
-    from scaling.store.store import failure_of
 
     _, place, whole = load_all(study, store)
     found = whole.steps[known("step", step, whole.steps)]
@@ -24,9 +24,9 @@ def explain(study: StudyArgument, step: str, store: StoreOption = "") -> None:
     console.print(why_pending(whole, step, place.scan()), soft_wrap=True)
     for attempt in attempts_of(place, step):
         console.print(f"attempt {attempt.owner}  {attempt.what}", soft_wrap=True, markup=False)
-    failures = failure_of(place, step)
-    for line in failures:
-        console.print(f"failed  {line}", soft_wrap=True, markup=False)
+    failures = failures_of(place, step)
+    for failure in failures:
+        console.print(f"failed  {failure}", soft_wrap=True, markup=False)
     for line in log_lines(place, step)[-20:] if failures else ():
         console.print(f"   {line}", soft_wrap=True, markup=False)
     if place.is_done(step):

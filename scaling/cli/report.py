@@ -28,10 +28,12 @@ def report(
     """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables
     beside it.
     """
+    from scaling.store.history import remade_notes
     from scaling.store.tidy import ROWS, write_rows
 
     spec, place, whole = load_all(study, store)
-    if not place.scan().done or not write_rows(whole, place):
+    done = place.scan().done
+    if not done or not write_rows(whole, place):
         raise StoreError(
             f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them"
         )
@@ -41,6 +43,7 @@ def report(
     from analysis.load import load_tidy
     from analysis.report import write_report
 
+    records = place.records(step for step in whole.steps if step in done)
     folder = out or (place.local / "report" if place.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +60,7 @@ def report(
             title=spec.title or spec.name,
             out=folder,
             expected=pl.DataFrame(grid),
-            notes=spec.notes,
+            notes=[*spec.notes, *remade_notes(whole, place, records)],
             claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )

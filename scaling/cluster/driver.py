@@ -21,6 +21,7 @@ from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
+from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
@@ -203,7 +204,7 @@ def _trial(config: dict[str, Any]) -> None:
     session = Session.from_json(config["session"])
 
     def note(reason: Mapping[str, Any]) -> None:
-        Store.open(session.store).fail(session.steps[0], session.id, reason)
+        note_failure(Store.open(session.store), session.steps[0], session.id, reason)
 
     with Watchdog().watch(session.limit, note):
         run_session(session, config["scratch"])

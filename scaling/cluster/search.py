@@ -11,10 +11,11 @@ from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import Session
 from scaling.planning.queue import ReadyQueue
+from scaling.store.failures import failures_of
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.sessions import note_end
+from scaling.store.sessions import note_end, session_name
 from scaling.store.stop import StopRequest
-from scaling.store.store import Scan, Store, failure_of, pause_after
+from scaling.store.store import Scan, Store, pause_after
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 
@@ -34,15 +35,17 @@ def grow(
     queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]
 ) -> None:
     """Add a re-run, and what starts from it, for every training that was seen to collapse since the
-    last look.
+    last look; and trainings whose weights are gone though open steps start from them.
     """
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
-    if not fresh or not plan.study.reruns:
-        return
-    grown = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
-    pending = pending_steps(grown, scan)
-    queue.extend(grown, pending, *expected(grown, pending))
+    if fresh and plan.study.reruns:
+        plan = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
+        pending = pending_steps(plan, scan)
+    else:
+        pending = queue.lost(pending_steps(plan, scan))
+    if pending:
+        queue.extend(plan, pending, *expected(plan, pending))
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
@@ -130,16 +133,20 @@ def make_search(
             drop_replaced(queue.plan, store, scan)
             done = queue.done_in(scan)
             left = [step for step in queue.running[name].steps if not done(step)]
-            reason = None
+            reason, final = None, False
             if error and left:
-                noted = failure_of(store, left[0])
-                reason = noted[-1] if noted else "its worker group died without a word"
+                began = store.written_at(session_name(session.id))
+                noted = failures_of(store, left[0])
+                reason = str(noted[-1]) if noted else "its worker group died without a word"
+                # Of another session's end nobody knows whether this one's was the same.
+                final = any(one.is_final and began and one.noted_at >= began for one in noted)
             queue.close(
                 name,
                 done,
                 time.monotonic(),
                 reason,
                 device_seconds=note_end(store, session.id, session.workers),
+                final=final,
             )
 
         def save(self, checkpoint_path: str) -> None:

@@ -118,6 +118,19 @@ class ReadyQueue:
         self.placements = {**placements, **self.placements}
         self._reload(step for step in self._open | fresh if step in plan.steps)
 
+    def lost(self, pending: Iterable[str]) -> list[str]:
+        """Which pending steps nobody waits for, although a step that is open starts from them.
+
+        Their weights were there and are gone: deleted by hand, or found to be damaged.
+        """
+        found: set[str] = set()
+        for step in reversed(list(pending)):
+            if step in self._open or step in self.failed or step in self.unfunded:
+                continue
+            if any(child in self._open or child in found for child in self.plan.children_of(step)):
+                found.add(step)
+        return [step for step in pending if step in found]
+
     # what is there
 
     @property
@@ -388,9 +401,11 @@ class ReadyQueue:
         now: float,
         error: str | None,
         device_seconds: float | None = None,
+        *,
+        final: bool = False,
     ) -> None:
         """Take a session back. `done` asks the store; an error is a try of the first step that is
-        not done.
+        not done, and its last one if it is `final`.
 
         `device_seconds` is what the session cost, everything since it was taken if absent.
         """
@@ -407,7 +422,7 @@ class ReadyQueue:
             self._left[ended.gang] += self.seconds[step]
         if error is not None and left:
             self._tries[left[0]] = self._tries.get(left[0], 0) + 1
-            if self._tries[left[0]] >= MAX_TRIES:
+            if final or self._tries[left[0]] >= MAX_TRIES:
                 self._fail(left[0], error)
         for step in left:
             parent = self.plan.steps[step].parent if step in self._open else None

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling.store.paths import split_step
+from scaling.store.paths import is_sha256, split_step
 from scaling.store.store import Store, StoreError, safe_name, sha256
 
 INDEX = "model.safetensors.index.json"
@@ -88,8 +88,10 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
     checks each tensor. StoreError names the first file that is missing or whose SHA-256 is not the
     recorded one, or that has a name which leads elsewhere.
     """
-    for file in files:
+    for file, digest in files.items():
         safe_name(f"{name}/{file}")
+        if not is_sha256(digest):
+            raise StoreError(f"{store.uri}/{name}/{file}: {digest!r} is no SHA-256")
     local = store.local_path(name)
     if local is not None:
         return _in_place(store, name, files, local)
@@ -105,6 +107,26 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
     for file, digest in late.items():
         _take(store, name, file, digest, cache, wait=True)
     return folder
+
+
+def damaged_files(store: Store, name: str, files: Mapping[str, str]) -> list[str]:
+    """Which of these files of the store (name → SHA-256) are missing or hold something else.
+
+    Reads all of them, from the store itself and not from this machine.
+    """
+    damaged = []
+    for file, digest in files.items():
+        found = hashlib.sha256()
+        try:
+            with store.filesystem.open_input_file(store.path(f"{name}/{file}")) as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    found.update(chunk)
+        except FileNotFoundError:
+            damaged.append(file)
+            continue
+        if found.hexdigest() != digest:
+            damaged.append(file)
+    return damaged
 
 
 def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:

@@ -56,6 +56,10 @@ class StepFolder:
         """Written last: the step is done if and only if this file exists."""
         return f"{self.name}/record.json"
 
+    def history(self, owner: str) -> str:
+        """A record that gave way to another one."""
+        return f"{self.name}/history/{owner}.json"
+
     @property
     def collapsed(self) -> str:
         """Tells a listing that the training collapsed, so that a plan need not read its record."""

@@ -104,6 +104,10 @@ class Provenance:
     commit: str
     execution: dict[str, Any]
     """Workers, ZeRO stage, micro-batch, whether packed."""
+    parent: str = ""
+    """Attempt whose weights it started from; empty for pretrained ones, and in older records."""
+    replaces: str = ""
+    """Attempt whose record gave way, its weights being gone; empty for a first record."""
 
 
 @dataclass(frozen=True, kw_only=True)

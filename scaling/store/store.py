@@ -21,7 +21,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,11 @@ class Store:
 
     def exists(self, name: str) -> bool:
         return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
+
+    def written_at(self, name: str) -> datetime | None:
+        """When a file was written, by the store's own clock; None where there is none."""
+        info = self.filesystem.get_file_info(self.path(name))
+        return info.mtime if info.type == fs.FileType.File else None
 
     def read(self, name: str) -> bytes:
         """The whole file; FileNotFoundError where there is none.
@@ -433,9 +439,12 @@ class Store:
         plain_name(record.provenance.attempt)
         if replacing is None:
             return self.create(name, record.to_json())
-        if self.record(record.step).provenance.attempt != replacing:
+        before = self.record(record.step)
+        if before.provenance.attempt != replacing:
             return False
-        self.write(name, record.to_json())
+        self.write(StepFolder(record.step).history(replacing), before.to_json())
+        provenance = replace(record.provenance, replaces=replacing)
+        self.write(name, replace(record, provenance=provenance).to_json())
         return self.record(record.step).provenance.attempt == record.provenance.attempt
 
     def mark_collapse(self, record: StepRecord) -> None:
@@ -447,10 +456,6 @@ class Store:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
         elif record.training is not None:
             self.delete(name)
-
-    def fail(self, step: str, owner: str, reason: Mapping[str, Any]) -> None:
-        """Note why a try ended."""
-        self.write(StepFolder(step).failure(owner), json.dumps(dict(reason), indent=1))
 
 
 @contextmanager
@@ -508,12 +513,3 @@ def pause_after(took: float, least: float) -> float:
     At most a twentieth of the time goes into looking: a listing of a large store takes a while.
     """
     return max(least, 20 * took)
-
-
-def failure_of(store: Store, step: str) -> list[str]:
-    """Why tries of a step ended, oldest first."""
-    reasons = []
-    for info in sorted(store.listing(StepFolder(step).failures), key=lambda info: info.mtime):
-        raw = store.read_json(store.name_of(info))
-        reasons.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
-    return reasons

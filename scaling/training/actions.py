@@ -63,24 +63,42 @@ class _Clock:
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
 
 
-def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts, verified by hash: its parent's weights or the pretrained model."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The weights that a step starts from, as files of the store."""
+
+    folder: str
+    files: dict[str, str]
+    """File → SHA-256."""
+    attempt: str
+    """Of the parent; empty for a pretrained model."""
+
+
+def start_of(step: Step, context: Context) -> Start:
+    """Where a step starts. StoreError if the pretrained model is not there."""
     store = context.store
     if step.parent is None:
-        folder, files = f"models/{step.staged}", model_files(store, step.staged)
-    else:
-        record = store.record(step.parent)
-        folder = StepFolder(step.parent).weights(record.provenance.attempt)
-        prefix = "weights/"
-        files = {
+        files = model_files(store, step.staged)
+        return Start(folder=f"models/{step.staged}", files=files, attempt="")
+    record = store.record(step.parent)
+    prefix = "weights/"
+    return Start(
+        folder=StepFolder(step.parent).weights(record.provenance.attempt),
+        files={
             name.removeprefix(prefix): digest
             for name, digest in record.files.items()
             if name.startswith(prefix)
-        }
-    local = fetch(store, folder, files, context.cache)
+        },
+        attempt=record.provenance.attempt,
+    )
+
+
+def _weights(step: Step, context: Context, start: Start) -> Weights:
+    """What lies there, verified by hash."""
+    local = fetch(context.store, start.folder, start.files, context.cache)
     if step.parent is None:
         locked = context.plan.lock.models[step.staged]["weights"]
-        check_staged(local, files, locked, f"{store.uri}/{folder}")
+        check_staged(local, start.files, locked, f"{context.store.uri}/{start.folder}")
     kept = local / KEPT_ROWS
     return Weights(
         folder=local,
@@ -99,7 +117,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     world, recipe, clock = context.world, step.recipe, _Clock()
     seed = step.training_seed
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         # These are read before the weights are loaded: afterwards the parent's files may go.
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
@@ -161,7 +180,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, training=training, rows=[], files=files)
+    return _record(step, context, clock, start, training=training, rows=[], files=files)
 
 
 def _dev_row(
@@ -205,7 +224,8 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     task = context.plan.study.task(step.task)
     kind = KINDS[task.kind]
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
@@ -229,7 +249,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
         files = _publish(step, context, folder)
-    return _record(step, context, clock, training=None, rows=rows, files=files)
+    return _record(step, context, clock, start, training=None, rows=rows, files=files)
 
 
 def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
@@ -285,6 +305,7 @@ def _record(
     step: Step,
     context: Context,
     clock: _Clock,
+    start: Start,
     *,
     training: Training | None,
     rows: list[EvalRow],
@@ -319,6 +340,7 @@ def _record(
                 "micro_batch": placement.micro_batch,
                 "packed": placement.packed,
             },
+            parent=start.attempt,
         ),
     )
 
