@@ -30,8 +30,9 @@ class BadFile(UserError):
 
 
 def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
-    """(content, line of every key and item). BadFile for broken YAML and for a key that is there
-    twice.
+    """(content, line of every key and item) of a YAML text.
+
+    BadFile for broken YAML and for a key that is there twice.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -94,7 +95,14 @@ def _walk(annotation: Any) -> list[Any]:
 
 
 def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) -> M:
-    """`content` as a `model`; BadFile with one line per fault otherwise."""
+    """`content` as a `model`; BadFile with one line per fault otherwise.
+
+    Args:
+        model: what the content must be.
+        content: as `parse` gives it.
+        lines: line of every key and item, as `parse` gives them.
+        name: of the file, for messages.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -129,6 +137,7 @@ _COMMIT = r"^[0-9a-f]{40}$"
 
 
 def is_commit(text: str) -> bool:
+    """Whether a text is a commit of 40 hex digits: a branch or a tag would move."""
     return re.fullmatch(_COMMIT, text) is not None
 
 
@@ -151,9 +160,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Spec(BaseModel):
-    """Frozen data; unknown keys are refused (scaling.study.study turns that into a message with a
-    suggestion).
-    """
+    """Frozen data; unknown keys are refused, by `validated` with the nearest valid name."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
@@ -178,7 +185,7 @@ def did_you_mean(value: str, valid: Iterable[str]) -> str:
 
 
 def known(what: str, value: str, valid: Iterable[str]) -> str:
-    """`value` if it is one of `valid`; ValueError naming the nearest ones otherwise."""
+    """`value` if it is one of `valid`; UserError naming the nearest ones otherwise."""
     valid = list(valid)
     if value not in valid:
         raise UserError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")

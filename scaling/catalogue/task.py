@@ -25,9 +25,9 @@ Split = Literal["train", "dev", "test"]
 # step's identity.
 KIND_VERSIONS: dict[KindName, int] = {
     "classification": 1,
-    "multiple_choice": 1,
+    "multiple_choice": 2,
     "tagging": 1,
-    "span_qa": 1,
+    "span_qa": 2,
     "retrieval": 1,
     "masked_lm": 1,
 }
@@ -63,6 +63,8 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
+    """Data, a kind and a metric. Intermediate and target are roles that a study gives it."""
+
     name: Name
     kind: KindName
     data: tuple[DataRef, ...] = ()
@@ -99,20 +101,17 @@ class TaskSpec(Spec):
 
     @property
     def has_dev(self) -> bool:
-        """Whether training on it is judged on English dev data; text in other languages alone is
-        not.
-        """
+        """Whether training on it is judged on English dev data: not if it has no English at all."""
         return "en" in self.train_languages
 
     @property
     def trains_on(self) -> tuple[str, ...]:
+        """The tasks whose English data trains this one, in sequence; () if nothing is trained."""
         return (self.name,) if self.train_on is None else self.train_on
 
 
 def check_pairs(task: str, batch: int, workers: int) -> None:
-    """ValueError unless a global batch of pairs is whole groups, and at least one for each
-    worker.
-    """
+    """UserError unless a global batch of pairs is whole groups, at least one for each worker."""
     group = min(PAIRS_TOGETHER, batch)
     if batch % group:
         raise UserError(

@@ -25,9 +25,7 @@ LINE_SECONDS = 15.0
 
 
 class Watcher(threading.Thread):
-    """Shows a run while it goes on: a bar per model on a terminal, a line now and then
-    elsewhere.
-    """
+    """Shows a run while it goes on: bars on a terminal, a line now and then elsewhere."""
 
     def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
         super().__init__(name="watcher", daemon=True)
@@ -40,10 +38,12 @@ class Watcher(threading.Thread):
         return self.queue.plan
 
     def stop(self) -> None:
+        """Ends the thread, after the look that it is at."""
         self.done.set()
         self.join()
 
     def run(self) -> None:
+        """The thread: looks and shows until it is stopped."""
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=4, transient=True) as live:
                 self._repeat(BARS_SECONDS, lambda status: live.update(self._bars(status)))
@@ -85,9 +85,7 @@ class Watcher(threading.Thread):
 
 
 def status_table(plan: Plan, status: Status) -> Table:
-    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not
-    done.
-    """
+    """Model × phase: done / all; steps at work, collapsed runs, failed tries of open steps."""
     table = Table(
         title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
     )
@@ -151,6 +149,7 @@ def show_live(plan: Plan, store: Store, console: Console, every: float = BARS_SE
 
 
 def status_lines(status: Status, budget: float | None = None) -> list[str]:
+    """What is at work, the time left, where time went, dollars, and the store's size."""
     seconds = status.seconds
     lines = []
     for item in status.working:

@@ -1,4 +1,4 @@
-"""scaling report."""
+"""scaling report: from rows to one HTML file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 from scaling.store.store import StoreError
 
 
 @app.command()
 def report(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")
     ] = None,
@@ -25,17 +25,15 @@ def report(
         Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")
     ] = None,
 ) -> None:
-    """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables
-    beside it.
-    """
+    """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.history import remade_notes
     from scaling.store.tidy import ROWS, write_rows
 
-    spec, place, whole = load_all(study, store)
-    done = place.scan().done
-    if not done or not write_rows(whole, place):
+    study, store, plan = open_study(name, uri)
+    done = store.scan().done
+    if not done or not write_rows(plan, store):
         raise StoreError(
-            f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them"
+            f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
     import polars as pl
 
@@ -43,24 +41,25 @@ def report(
     from analysis.load import load_tidy
     from analysis.report import write_report
 
-    records = place.records(step for step in whole.steps if step in done)
-    folder = out or (place.local / "report" if place.local is not None else Path("report"))
+    records = store.records(step for step in plan.steps if step in done)
+    folder = out or (store.local / "report" if store.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)
-    local.write_bytes(place.read(ROWS))
+    local.write_bytes(store.read(ROWS))
     grid = [
-        {"model": c.model, "arm": c.arm, "target": c.target, "seed": c.seed, "language": code}
-        for c in whole.cells
-        for code in spec.test_languages(c.target)
+        {"model": cell.model, "arm": cell.arm, "target": cell.target, "seed": cell.seed}
+        | {"language": code}
+        for cell in plan.cells
+        for code in study.test_languages(cell.target)
     ]
     with console.status("report") as shown:
         index = write_report(
             load_tidy([local, *(also or [])]),
-            question=spec.question,
-            title=spec.title or spec.name,
+            question=study.question,
+            title=study.title or study.name,
             out=folder,
             expected=pl.DataFrame(grid),
-            notes=[*spec.notes, *remade_notes(whole, place, records)],
+            notes=[*study.notes, *remade_notes(plan, store, records)],
             claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )

@@ -1,7 +1,8 @@
-"""Batches: the same examples in the same updates on any hardware, similar lengths together."""
+"""Batches: the same examples in the same updates on any hardware, cut into passes by length."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -105,6 +106,7 @@ def micro_batches(
     rank: int,
     workers: int,
     together: int = 1,
+    pass_tokens: float = math.inf,
 ) -> list[list[int]]:
     """Sequences of one rank's passes for one update, the same number of passes on all ranks.
 
@@ -119,6 +121,8 @@ def micro_batches(
         rank: Whose passes.
         workers: How many ranks there are.
         together: Units of a block, which share a pass and stay in the order of the update.
+        pass_tokens: What a pass costs besides its tokens, in tokens. The update is cut further
+            where that leaves out more padding; never for inf.
     """
     blocks = [update[start : start + together] for start in range(0, len(update), together)]
     if len(blocks) < workers:
@@ -131,7 +135,8 @@ def micro_batches(
         [min(longest, max(len(features.input_ids[index]) for index in one)) for one in sequences]
     )
     order = np.argsort(lengths, kind="stable")
-    cut = _cut(lengths[order], np.array([len(sequences[at]) for at in order]), tokens, workers)
+    counts = np.array([len(sequences[at]) for at in order])
+    cut = _cut(lengths[order], counts, tokens, workers, pass_tokens)
     passes = [
         [index for at in order[start:stop] for index in sequences[at]]
         for start, stop in pairwise(cut)
@@ -148,16 +153,37 @@ def sequences_of(units: np.ndarray, features: Features) -> list[int]:
     ]
 
 
-def _cut(longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int) -> list[int]:
-    """Edges that cut ascending blocks into passes, whose number is a multiple of `workers`.
+# More passes of a rank than this are not tried: each saves less padding than the one before.
+_MOST_ROUNDS = 8
+
+
+def _cut(
+    longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int, pass_tokens: float
+) -> list[int]:
+    """Edges that cut ascending blocks into passes, whose number is a multiple of `workers`: of all
+    such numbers the one that takes least time.
 
     longest, sequences: shape (n,), by block. A pass has at most `tokens` padded tokens, or one
     block.
     """
-    edges = _greedy(longest, sequences, tokens)
-    number = min(-(-(len(edges) - 1) // workers) * workers, len(longest) // workers * workers)
-    # The same number of passes with the least in the fullest of them: all ranks wait for the
-    # slowest.
+    needed = -(-(len(_greedy(longest, sequences, tokens)) - 1) // workers)
+    most = len(longest) // workers
+    least = min(needed, most)
+    rounds = range(least, max(least, min(most, _MOST_ROUNDS)) + 1)
+    if pass_tokens == math.inf:
+        return _even(longest, sequences, least * workers)
+
+    def time(edges: list[int]) -> float:
+        padded = np.add.reduceat(sequences, edges[:-1]) * longest[np.array(edges[1:]) - 1]
+        # All ranks wait for the slowest of a round.
+        slowest = padded.reshape(-1, workers).max(1)
+        return float(slowest.sum() + pass_tokens * len(slowest))
+
+    return min((_even(longest, sequences, one * workers) for one in rounds), key=time)
+
+
+def _even(longest: np.ndarray, sequences: np.ndarray, number: int) -> list[int]:
+    """Edges of so many passes with the least in the fullest of them."""
     low, high = int((longest * sequences).max()), int(longest[-1] * sequences.sum())
     while low < high:
         middle = (low + high) // 2

@@ -40,8 +40,15 @@ def make_config(
         for key, value in fields.items()
         if key not in ("model_type", "architectures", "dtype")
     }
-    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    return config_class(**{**raw, **rates, "attn_implementation": attention})
+    # The state of the last layer that is computed stays what every other state is: before the last
+    # norm of a pre-LayerNorm encoder, which belongs behind all layers.
+    own = {
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "attn_implementation": attention,
+        "tie_last_hidden_states": False,
+    }
+    return config_class(**{**raw, **own})
 
 
 def empty_encoder(architecture: str, config: Any) -> nn.Module:

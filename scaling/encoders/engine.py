@@ -12,7 +12,11 @@ from typing import Any
 import deepspeed.ops
 import torch
 import torch.distributed as dist
-from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses
+from deepspeed.runtime.zero.partition_parameters import (
+    InsertPostInitMethodToModuleSubClasses,
+    ZeroParamStatus,
+)
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
@@ -114,6 +118,9 @@ class Engine:
     carried: Mapping[str, Tensor]
     """Tensors that pass through unchanged: the masked-LM head, under any other kind of task."""
 
+    kept: list[Tensor] | None = None
+    """Trained weights of an earlier moment, in host memory: this rank's share of them."""
+
     def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
         """Hidden states B x L x H, as `Encoder.forward` gives them. input_ids, mask: B x L."""
         return self.core(input_ids, mask, depth)
@@ -136,14 +143,49 @@ class Engine:
     def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
         """Every rank writes its shard and the state, for this world size and stage only."""
         self.core.save_checkpoint(str(folder), tag="resume", client_state=state)
+        if self.kept is not None and (self.stage == 3 or self.world.rank == 0):
+            named = {str(at): one for at, one in enumerate(self.kept)}
+            save_file(named, folder / self._kept_file())
         self.world.barrier()
+
+    def _kept_file(self) -> str:
+        # Below ZeRO-3 every rank has the same.
+        return f"kept-{self.world.rank if self.stage == 3 else 0}.safetensors"
 
     def load_resume(self, folder: Path) -> dict[str, Any]:
         """The state given to `save_resume`."""
         path, state = self.core.load_checkpoint(str(folder), tag="resume")
         if path is None:
             raise RuntimeError(f"{folder}: no resume point that DeepSpeed can read")
+        kept = folder / self._kept_file()
+        if kept.exists():
+            named = load_file(kept)
+            self.kept = [named[str(at)] for at in range(len(named))]
         return dict(state)
+
+    def keep_weights(self) -> None:
+        """Remember the trained weights of this moment, instead of those kept before."""
+        self.kept = [one.detach().to("cpu", copy=True) for one in self._shares()]
+
+    def restore_weights(self) -> None:
+        """Put the kept weights in the place of the present ones, for scoring and export; nothing
+        can be trained behind that.
+        """
+        if self.kept is None:
+            raise RuntimeError("no weights were kept")
+        with torch.no_grad():
+            for share, kept in zip(self._shares(), self.kept, strict=True):
+                share.copy_(kept)
+        self.kept = None
+
+    def _shares(self) -> Iterator[Tensor]:
+        """What this rank holds of the trained parameters, in the precision of the computation."""
+        trained: list[Any] = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in trained:
+            # Small ones stay gathered: a copy that would hide what is put into the share.
+            if self.stage == 3 and parameter.ds_status == ZeroParamStatus.AVAILABLE:
+                parameter.partition()
+            yield parameter.ds_tensor if self.stage == 3 else parameter.data
 
     def export(self, folder: Path, beside: Mapping[str, bytes]) -> None:
         """Write the weights as a Hugging Face directory, in the precision of the computation.
@@ -355,9 +397,9 @@ def start_training(
         add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decay = [p for name, p in trained if not _no_decay(name)]
-    plain = [p for name, p in trained if _no_decay(name)]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decay = [p for p in trained if _is_matrix(p)]
+    plain = [p for p in trained if not _is_matrix(p)]
     groups = [
         {"params": decay, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -388,8 +430,9 @@ def start_training(
     )
 
 
-def _no_decay(name: str) -> bool:
-    return name.endswith("bias") or "layer_norm" in name.lower() or "layernorm" in name.lower()
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    # By its dimensions: norms have many names. Under ZeRO-3 the shape is that of the whole.
+    return len(getattr(parameter, "ds_shape", parameter.shape)) > 1
 
 
 def start_scoring(

@@ -65,7 +65,7 @@ def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 CLASSIFICATION = Kind(
     encode=_encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe),
+    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe, drop_input=True),
     targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),

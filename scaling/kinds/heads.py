@@ -22,27 +22,32 @@ def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 class TextHead(nn.Module):
-    """A dense layer on <s>, as in XLM-R, or on the mean of all tokens; then the outputs."""
+    """A dense layer on <s>, as in XLM-R, or on the mean of all tokens; then the outputs.
 
-    def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
+    `drop_input`: whether dropout stands before the dense layer too, as in transformers' class for
+    classification; in that for multiple choice it does not.
+    """
+
+    def __init__(self, hidden: int, outputs: int, recipe: Recipe, *, drop_input: bool) -> None:
         super().__init__()
         self.pooling = recipe.pooling
         self.dropout = nn.Dropout(recipe.dropout)
+        self.drop_input = nn.Dropout(recipe.dropout if drop_input else 0.0)
         self.dense = init_linear(nn.Linear(hidden, hidden))
         self.out = init_linear(nn.Linear(hidden, outputs))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """hidden B x L x H, mask B x L → B x outputs."""
         text = hidden[:, 0] if self.pooling == "first" else mean_pool(hidden, mask)
-        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(text)))))
+        return self.out(self.dropout(torch.tanh(self.dense(self.drop_input(text)))))
 
 
 class TokenHead(nn.Module):
-    """One linear layer on every token, as in XLM-R for tags and for answer spans."""
+    """One linear layer on every token, as in XLM-R: behind dropout for tags, without for spans."""
 
-    def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
+    def __init__(self, hidden: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.out = init_linear(nn.Linear(hidden, outputs))
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 MULTIPLE_CHOICE = Kind(
     encode=_encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
+    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
     targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(sum(target % 2 for target in targets)),

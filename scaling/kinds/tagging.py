@@ -135,7 +135,7 @@ def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 TAGGING = Kind(
     encode=_encode,
-    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe),
+    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe.dropout),
     targets=padded_targets,
     loss=_loss,
     loss_weight=lambda targets: float(

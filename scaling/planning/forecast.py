@@ -1,5 +1,6 @@
-"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No
-torch, no ray.
+"""What a whole study takes, before anything is paid for: fit, hours, dollars, files, makespan.
+
+Needs neither torch nor ray.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class SizeForecast:
 
     model: str
     layouts: Mapping[str, tuple[str, ...]]
-    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits
-    nowhere.
+    """How trainings are placed → the tasks that are, the most tasks first.
+
+    Empty if the size fits nowhere.
     """
     problem: str
     """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
@@ -65,6 +67,8 @@ class SizeForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
+    """What a study takes, by size and in all."""
+
     sizes: tuple[SizeForecast, ...]
     gpu: GpuSpec | None
     dollars_per_hour: float | None
@@ -101,7 +105,7 @@ def forecast(
     """
     price, source = _price(plan.study, gpu, prices)
     placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
-    found = tuple(
+    lines = tuple(
         _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
     )
     fits = {
@@ -114,7 +118,7 @@ def forecast(
         _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
     )
     return Forecast(
-        sizes=found,
+        sizes=lines,
         gpu=gpu,
         dollars_per_hour=price,
         price_source=source,
@@ -197,10 +201,10 @@ def _size(
 
 def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Calibration]) -> str:
     if name in measured:
-        one = measured[name]
+        calibration = measured[name]
         return (
-            f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device}"
-            f" {one.measured_at}"
+            f"{name}: {calibration.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on"
+            f" {calibration.device} {calibration.measured_at}"
         )
     if gpu is None:
         return f"{name}: speed of a CPU worker assumed"

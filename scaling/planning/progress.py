@@ -187,6 +187,8 @@ def _eta(
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
+    """One owner's part in a step."""
+
     owner: str
     what: str
     """Counts, at work, or left behind; with its bytes."""
@@ -195,21 +197,21 @@ class Attempt:
 def attempts_of(store: Store, step: str) -> list[Attempt]:
     """Everybody who left files of a step, or works on it now."""
     sizes: Counter[str] = Counter()
-    attempts = StepFolder(step).attempts
-    for info in store.listing(attempts, recursive=True):
+    folder = StepFolder(step).attempts
+    for info in store.listing(folder, recursive=True):
         if info.type == fs.FileType.File:
-            below = store.name_of(info).removeprefix(f"{attempts}/")
+            below = store.name_of(info).removeprefix(f"{folder}/")
             sizes[below.partition("/")[0]] += info.size or 0
     owners = tuple(last_beats(store, step))
     busy = {item.owner: item.progress for item in working(store, {step: owners})}
     counts = store.counting_attempt(step)
-    found = []
+    attempts = []
     for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):
         state = "counts" if owner == counts else "is at work" if owner in busy else "left behind"
         progress = busy.get(owner, {})
         share = f", {progress['done']} of {progress['total']}" if progress else ""
-        found.append(Attempt(owner=owner, what=f"{state}{share}, {sizes[owner] / 1e6:,.1f} MB"))
-    return found
+        attempts.append(Attempt(owner=owner, what=f"{state}{share}, {sizes[owner] / 1e6:,.1f} MB"))
+    return attempts
 
 
 def why_pending(plan: Plan, step: str, scan: Scan) -> str:

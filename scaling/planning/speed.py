@@ -1,6 +1,4 @@
-"""What steps cost before they run: tokens → FLOPs → seconds → dollars. Every number carries its
-assumption.
-"""
+"""What steps cost before they run: tokens → FLOPs → seconds. Every number names its assumption."""
 
 from __future__ import annotations
 
@@ -24,8 +22,14 @@ def flops_per_second(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> float:
-    """Model FLOPs of the whole gang: measured on this device, else the GPU's peak times the assumed
-    utilisation.
+    """Model FLOPs of a gang, as measured, else the GPU's peak times the assumed utilisation.
+
+    Args:
+        plan: Whose models.
+        step: What runs.
+        placement: How it is laid out.
+        gpu: The device; None for CPUs.
+        measured: Calibrations of that device, by model.
     """
     known, load = (measured or {}).get(step.model), burden(placement, scoring=step.action == "eval")
     if known is not None:
@@ -44,8 +48,15 @@ def step_seconds(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> float:
-    """Estimated seconds of a step in a warm worker group; half a second for loading and
-    committing.
+    """Estimated seconds of a step in a warm worker group, with half a second to load and commit.
+
+    Args:
+        plan: Whose models.
+        step: What runs.
+        sizes: Sequences and tokens as staged; empty before staging.
+        placement: How it is laid out.
+        gpu: The device; None for CPUs.
+        measured: Calibrations of that device, by model.
     """
     return (
         step_flops(plan, step, sizes) / flops_per_second(plan, step, placement, gpu, measured) + 0.5
@@ -83,8 +94,8 @@ def paces(
             seconds = step_seconds(plan, step, sizes, chosen[name], gpu, measured)
             took[step.model] = took.get(step.model, 0.0) + record.cost.wall_seconds
             estimated[step.model] = estimated.get(step.model, 0.0) + seconds
-    whole = pace(sum(took.values()), sum(estimated.values()))
+    of_study = pace(sum(took.values()), sum(estimated.values()))
     return {
-        model: pace(took[model], estimated[model]) if model in took else whole
+        model: pace(took[model], estimated[model]) if model in took else of_study
         for model in plan.study.models
     }

@@ -83,11 +83,11 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     return [*garbage, *_stale_tokens(plan, store, now)]
 
 
-def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
+def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
     """Delete what was found. Looks at each step once more just before; what was deleted."""
     pending = frozenset(pending_steps(plan, store.scan()))
     by_step: dict[str, list[Garbage]] = {}
-    for item in found:
+    for item in garbage:
         by_step.setdefault(item.step, []).append(item)
     freed = []
     for step, items in by_step.items():

@@ -1,12 +1,11 @@
-"""Where a study lives: a folder, an S3 or GCS prefix. The store is the truth; nothing else has to
-survive.
+"""Where a study lives: a folder, or a prefix of S3 or GCS. The store is the truth.
 
-study.json  lock.json                  whose store this is; what staging resolved
-models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
-steps/ID/record.json                   written last: the step is done if and only if it exists
-steps/ID/attempts/OWNER/               files of one try; the record names the one that counts
-steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (leases.py)
-steps/ID/failures/OWNER.json           why a try ended
+study.json  lock.json                whose store this is; what staging resolved
+models/NAME/  data/TASK/  tokens/    staged weights, normalised rows, token features
+steps/ID/record.json                 written last: the step is done if and only if it exists
+steps/ID/attempts/OWNER/             files of one try; the record names the one that counts
+steps/ID/leases/OWNER.json           who works on it, with heartbeat and progress (leases.py)
+steps/ID/failures/OWNER.json         why a try ended
 """
 
 from __future__ import annotations
@@ -59,9 +58,7 @@ class Scan:
 
     done: frozenset[str]
     weights: frozenset[str]
-    """Steps with a complete weights folder in the attempt that counts, as far as the listing
-    tells.
-    """
+    """Steps with complete weights in some attempt: all that a listing can tell."""
     collapsed: frozenset[str] = frozenset()
     """Finished trainings that collapsed by the English-dev rule."""
     leases: Mapping[str, tuple[str, ...]]
@@ -80,12 +77,11 @@ class Store:
 
     @staticmethod
     def open(uri: str | Path) -> Store:
-        """The store at a path or `s3://`, `gs://` URI. Asks an object store for its bucket, so that
-        a wrong name, missing credentials or a dead endpoint is a StoreError here and not in the
-        middle of a study.
+        """The store at a path, or at a URI that begins with `s3://` or `gs://`.
 
-        Throttling, 5xx answers and dropped connections are retried by the storage library itself,
-        for minutes.
+        Asks an object store for its bucket: a wrong name, missing credentials or a dead endpoint is
+        a StoreError here and not in the middle of a study. Throttling, 5xx answers and dropped
+        connections are retried by the storage library itself, for minutes.
         """
         text = str(uri)
         if "://" not in text:
@@ -117,8 +113,9 @@ class Store:
         return Path(self.root) if isinstance(self.filesystem, fs.LocalFileSystem) else None
 
     def path(self, name: str) -> str:
-        """Where the file system has a file or folder of the store, which may not exist. StoreError
-        for a name that could lead out of the store: every other method comes here first.
+        """Where the file system has a file or folder of the store, which may not exist.
+
+        StoreError for a name that could lead out of the store: every other method comes here first.
         """
         return f"{self.root}/{safe_name(name)}"
 
@@ -134,6 +131,7 @@ class Store:
     # files
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of this name."""
         return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
 
     def written_at(self, name: str) -> datetime | None:
@@ -222,8 +220,10 @@ class Store:
         )
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
-        """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs
-        the folder. StoreError, before anything is copied, for a name that the store refuses.
+        """Copy a local folder into the store; relative file name → SHA-256.
+
+        With `move` the local folder is gone afterwards. StoreError, before anything is copied, for
+        a name that the store refuses.
         """
         self.path(name)
         files = {
@@ -267,8 +267,8 @@ class Store:
     def check_study(self, name: str) -> None:
         """StoreError if this is another study's store, or cannot be written to."""
         try:
-            # As records are written: a mounted bucket without hard links is refused here, not after
-            # the first step.
+            # Created as records are, so that a mounted bucket without hard links is refused now and
+            # not after the first step.
             if not self.exists("study.json") and self.create(
                 "study.json", json.dumps({"name": name})
             ):
@@ -278,10 +278,10 @@ class Store:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
         if not isinstance(raw, dict):
             raise self.broken("study.json", "no JSON object")
-        found = raw.get("name")
-        if found != name:
+        owner = raw.get("name")
+        if owner != name:
             raise StoreError(
-                f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another"
+                f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
                 " --store."
             )
 
@@ -321,9 +321,7 @@ class Store:
         self.write(LOCK, json.dumps(whole, indent=1, sort_keys=True))
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before
-        it.
-        """
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
         try:
             raw = self.read_json("sizes.json")
             return {
@@ -377,9 +375,7 @@ class Store:
         )
 
     def record(self, step: str) -> StepRecord:
-        """The record of a finished step; CorruptRecord with the file's name if it cannot be
-        trusted.
-        """
+        """The record of a finished step; CorruptRecord names the file if it cannot be trusted."""
         name = StepFolder(step).record
         place = f"{self.uri}/{name}"
         record = StepRecord.from_json(self.read(name).decode(errors="replace"), place)
@@ -448,9 +444,7 @@ class Store:
         return self.record(record.step).provenance.attempt == record.provenance.attempt
 
     def mark_collapse(self, record: StepRecord) -> None:
-        """Let a listing tell what a training's record says, before the record is there: whether it
-        collapsed.
-        """
+        """Let a listing tell whether a training collapsed, before its record is there."""
         name = StepFolder(record.step).collapsed
         if record.training is not None and record.training.collapsed:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
@@ -473,9 +467,7 @@ def _temporary(target: Path, raw: bytes) -> Iterator[str]:
 
 
 def _one_request_per_file(uri: str) -> str:
-    """The URI with pyarrow told to send a small file as one request; it makes a multipart upload of
-    three otherwise.
-    """
+    """The URI with pyarrow told to send a small file as one request; by itself it sends three."""
     if not uri.startswith("s3://") or "allow_delayed_open" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"

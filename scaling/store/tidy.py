@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.store.records import StepRecord, TidyRow
+from scaling.store.records import TIDY_COLUMNS, StepRecord, TidyRow
 from scaling.store.sessions import price_paid
 from scaling.store.store import Store
 from scaling.study.arms import arm_role
@@ -19,14 +19,13 @@ from scaling.study.study import Study
 
 ROWS = "rows.parquet"
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-SCHEMA = pa.schema(
-    [(name, _TYPES[str(kind).split(" |")[0]]) for name, kind in TidyRow.__annotations__.items()]
-)
+SCHEMA = pa.schema([(name, _TYPES[column.type]) for name, column in TIDY_COLUMNS.items()])
 
 
 def tidy_rows(plan: Plan, store: Store) -> Iterator[TidyRow]:
-    """Rows of every cell whose scoring is done. CorruptRecord names a record that cannot be
-    trusted.
+    """Rows of every cell whose scoring is done.
+
+    CorruptRecord names a record that cannot be trusted.
     """
     scan = store.scan()
     records = store.records(step for step in plan.steps if step in scan.done)

@@ -1,5 +1,6 @@
-"""How weights are trained: all of them, or adapters beside them. An axis apart from scale, one for
-a whole study.
+"""How weights are trained: all of them, or adapters beside them.
+
+An axis apart from scale, one for a whole study.
 """
 
 from __future__ import annotations

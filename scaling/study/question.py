@@ -1,6 +1,4 @@
-"""What a study asks, fixed in its file before any number exists: the axis, the languages, the
-margins.
-"""
+"""What a study asks, fixed before any number exists: the axis, the languages, the margins."""
 
 from __future__ import annotations
 

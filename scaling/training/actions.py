@@ -11,15 +11,17 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import torch
 
@@ -34,6 +36,7 @@ from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
 from scaling.study.mixture import schedule
+from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
@@ -145,6 +148,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             _progress(context, lease),
             resume,
             context.notice,
+            _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None,
         )
         scored = [
             _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
@@ -174,6 +178,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         ),
         truncated_examples=sum(stream.features.cut for stream in streams),
         drawn=drawn if len(drawn) > 1 else {},
+        selected_update=losses.selected,
         dev_scores={
             one.task.name: row.value
             for one, row in zip(materials, scored, strict=True)
@@ -181,6 +186,24 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         },
     )
     return _record(step, context, clock, start, training=training, rows=[], files=files)
+
+
+def _look(
+    engine: Engine, one: Material, recipe: Recipe, lookup: np.ndarray | None, context: Context
+) -> Callable[[], float]:
+    """The main score of the first member on the dev data that weights are selected by."""
+    most = recipe.select_examples
+    if most and one.task.kind != "retrieval":
+        rows, table = one.dev["dev.en"]
+        chosen = pa.compute.less(table["row"], most)
+        one = replace(one, dev={"dev.en": (rows.slice(0, most), table.filter(chosen))})
+
+    def score() -> float:
+        row = _dev_row(engine, one, 0, lookup, context)
+        assert row is not None
+        return row.value
+
+    return score
 
 
 def _dev_row(

@@ -190,10 +190,10 @@ def streams_of(
         sizes = [part.num_units for part in one.parts]
         if len(sizes) == 1:
             whole = one.parts[0]
-            order = training_order(whole, step.recipe, seed, own)
+            order = training_order(whole.num_units, step.recipe, seed, own)
         else:
             whole = joined(one.parts)
-            order = sampled_order(whole, sizes, member.exponent, own, batch, seed)
+            order = sampled_order(sizes, member.exponent, own, batch, seed)
         several = len(sizes) > 1 or len(materials) > 1
         streams.append(
             Stream(features=whole, kind=one.kind, recipe=one.recipe, order=order, new_draws=several)

@@ -267,7 +267,7 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
             world.barrier()
             before = time.perf_counter()
             features = _features(request.lengths, count * recipe.batch, count)
-            order = training_order(features, recipe, 0)
+            order = training_order(features.num_units, recipe, 0)
             stream = Stream(features=features, kind=kind, recipe=recipe, order=order)
             losses = run_updates(
                 engine,

@@ -74,8 +74,8 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
             assert {queue.placements[step].workers for step in steps} == {queue.running[name].gang}
             used = [0] * len(queue.nodes)
             for session in queue.running.values():
-                assert sum(session.place.values()) == session.gang
-                for node, count in session.place.items():
+                assert sum(session.held.values()) == session.gang
+                for node, count in session.held.items():
                     used[node] += count
             assert all(count <= size for count, size in zip(used, queue.nodes, strict=True))
             assert sum(used) <= queue.slots
@@ -294,13 +294,13 @@ def test_children_prefer_the_node_of_their_parent() -> None:
         # All nodes are free for the first session of a round.
         parent = queue.plan.steps[taken[1][0]].parent
         if parent is not None:
-            assert queue.running[taken[0]].place == {homes[parent]: 1}
+            assert queue.running[taken[0]].held == {homes[parent]: 1}
             seen.add(homes[parent])
         while queue.take(now) is not None:
             pass
         now += 10
         for name, session in list(queue.running.items()):
-            homes |= dict.fromkeys(session.steps, next(iter(session.place)))
+            homes |= dict.fromkeys(session.steps, next(iter(session.held)))
             queue.close(name, lambda step: True, now, None)
     assert len(seen) > 1
 
