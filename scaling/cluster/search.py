@@ -37,8 +37,9 @@ NODES_SECONDS = 15.0
 def grow(
     queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]
 ) -> None:
-    """Add what has to be run beside: re-runs, and what starts from them, of trainings that collapsed
-    since the last look; and trainings whose weights are gone though open steps start from them.
+    """Add re-runs, and what starts from them, of trainings that collapsed since the last look.
+
+    And trainings whose weights are gone although an open step starts from them.
     """
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}

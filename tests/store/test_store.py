@@ -173,7 +173,7 @@ def test_steps_attempts_owners_and_files_are_names_too(
             lambda: inner.exists(manifest_name(part)),
             lambda: inner.exists(data_name(part, "test.en")),
             lambda: inner.exists(f"models/{part}/manifest.json"),
-            lambda: fetch(inner, "models/m", {"config.json": "0", part: "0" * 64}, cache),
+            lambda: fetch(inner, "models/m", {"config.json": "0" * 64, part: "0" * 64}, cache),
             lambda: fetch(inner, f"models/{part}", {"config.json": "0" * 64}, cache),
         ):
             with pytest.raises(StoreError, match="is no name of a file in a store"):
