@@ -28,6 +28,8 @@ from scaling.study.identity import fingerprint
 from scaling.study.mixture import train_languages
 from scaling.study.study import Study
 
+# Of which sources may be, beside folders and the hub.
+PACKAGES = ("django", "pycountry")
 # Rows that are Python objects at one time while they are hashed.
 _ROWS_AT_ONCE = 4096
 
@@ -63,6 +65,8 @@ def _root(
     """The folder that a DataRef's patterns are looked up in."""
     scheme, _, name = ref.source.partition(":")
     if scheme == "package":
+        # Looking for a module imports the packages around it, so not any name will do.
+        known("package", name, PACKAGES)
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise BadData(

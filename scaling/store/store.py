@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,15 @@ class Store:
 
         StoreError for a name that could lead out of the store: every other method comes here first.
         """
-        return f"{self.root}/{safe_name(name)}"
+        path = f"{self.root}/{safe_name(name)}"
+        if self.local is not None:
+            # A link below a folder would make another one part of the store.
+            part = self.root
+            for one in name.split("/"):
+                part = f"{part}/{one}"
+                if os.path.islink(part):
+                    raise StoreError(f"{part} is a link; a store has none. Put its files there")
+        return path
 
     def local_path(self, name: str) -> Path | None:
         """The same as a path if the store is a folder of this machine. StoreError as of `path`."""
@@ -213,11 +221,11 @@ class Store:
 
     def listing(self, name: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         """What lies below a folder; [] if it does not exist."""
-        return list(
-            self.filesystem.get_file_info(
-                fs.FileSelector(self.path(name), allow_not_found=True, recursive=recursive)
-            )
-        )
+        path = self.path(name)
+        if self.local is None:
+            selector = fs.FileSelector(path, allow_not_found=True, recursive=recursive)
+            return list(self.filesystem.get_file_info(selector))
+        return list(_below(path, recursive=recursive))
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
         """Copy a local folder into the store; relative file name → SHA-256.
@@ -450,6 +458,29 @@ class Store:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
         elif record.training is not None:
             self.delete(name)
+
+
+def _below(folder: str, *, recursive: bool) -> Iterator[fs.FileInfo]:
+    """What lies in a folder of this machine; StoreError for a link, which pyarrow would follow."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            raise StoreError(f"{entry.path} is a link; a store has none. Put its files there")
+        try:
+            stat = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            # Deleted since.
+            continue
+        at = datetime.fromtimestamp(stat.st_mtime, UTC)
+        if entry.is_dir(follow_symlinks=False):
+            yield fs.FileInfo(entry.path, fs.FileType.Directory, mtime=at)
+            if recursive:
+                yield from _below(entry.path, recursive=True)
+        else:
+            yield fs.FileInfo(entry.path, fs.FileType.File, mtime=at, size=stat.st_size)
 
 
 @contextmanager
