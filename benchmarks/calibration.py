@@ -17,9 +17,9 @@ from analysis.sensitivity import within_series
 from analysis.shapes import shape_test
 from analysis.shrink import benjamini_hochberg, languages
 from analysis.slope import contrast, equivalent, p_value, slope, slope_weights, t_quantile
-from analysis.synthetic import study
 from analysis.verdict import decide
 from benchmarks.results_table import write_results
+from tests.helpers.synthetic import study
 
 X = np.array([8.431, 8.740, 9.544, 10.029])
 """log10 of 270 M, 550 M, 3.5 B and 10.7 B parameters."""

@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -75,15 +76,23 @@ def serve(pipe: Connection, side: str) -> None:
             return
 
 
-def compare(rounds: int) -> dict[str, dict[str, float]]:
+SIDES = ("ours", "packed", "bare", "random", "group_by_length")
+
+
+def compare(
+    rounds: int,
+    cases: Sequence[Case] = CASES,
+    every: Sequence[str] = SIDES,
+    updates: int = UPDATES,
+) -> dict[str, dict[str, float]]:
     """Case → side → real tokens per second over all rounds; the sides take turns."""
     spawn = multiprocessing.get_context("spawn")
     pipes = {}
-    for side in ("ours", "packed", "bare", "random", "group_by_length"):
+    for side in every:
         pipes[side], far = spawn.Pipe()
         spawn.Process(target=serve, args=(far, side), daemon=True).start()
     found = {}
-    for case in CASES:
+    for case in cases:
         sides = [side for side in pipes if side != "group_by_length" or case.name in GROUPED]
         with tempfile.TemporaryDirectory() as folder:
             weights = write_model(SMALL, Path(folder) / "model")
@@ -92,7 +101,7 @@ def compare(rounds: int) -> dict[str, dict[str, float]]:
                 _ask(pipes[side], "case", (case, weights))
             for _ in range(rounds):
                 for side in sides:
-                    tokens, seconds = _ask(pipes[side], "run", UPDATES)
+                    tokens, seconds = _ask(pipes[side], "run", updates)
                     total[side][0] += tokens
                     total[side][1] += seconds
         found[case.name] = {side: tokens / seconds for side, (tokens, seconds) in total.items()}

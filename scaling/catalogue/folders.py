@@ -262,7 +262,6 @@ _LISTED = (
         name="copa_files",
         kind="multiple_choice",
         metric="accuracy",
-        languages=("en",),
         data=(folder("copa", "copa_xml", {"train": ("copa-dev.xml",), "dev": ("copa-test.xml",)}),),
         sizes={"train": 500, "dev": 500},
         licence="BSD-2-Clause",
@@ -368,10 +367,10 @@ _LISTED = (
                     "test": ("restaurants_test.csv*",),
                 },
                 unanswerable=True,
-                accept=["answer_missing"],
             ),
         ),
         sizes={"train": 2_561, "dev": 285, "test": 533},
+        defects={"answer_missing": {"train": 65, "dev": 10, "test": 9}},
         citation="Bjerva et al. 2020",
         note=(
             "Questions on restaurant reviews, unanswerable ones among them. 84 answers differ from"
@@ -488,6 +487,7 @@ _LISTED = (
         name="tatoeba_files",
         kind="retrieval",
         metric="accuracy",
+        identical="apart",
         train_on=(),
         languages=tuple(sorted(_LASER)),
         data=(
@@ -556,6 +556,7 @@ _LISTED = (
         name="lareqa_files",
         kind="retrieval",
         metric="map_at_20",
+        identical="apart",
         train_on=("squad1_pairs_small",),
         data=(folder("lareqa", "xquad_r", {"test": ("xquad-r/{lang}.json*", "xquad-r/*.json*")}),),
         languages=XTREME_R["lareqa"],

@@ -44,16 +44,18 @@ h200-141 139.8 989 3.8 8 2048
 
 
 def _parse(table: str) -> dict[str, GpuSpec]:
-    fields = (
-        "name",
-        "memory_gib",
-        "bf16_tflops",
-        "dollars_per_hour",
-        "devices_per_node",
-        "host_gib",
-    )
-    rows = [dict(zip(fields, line.split(), strict=True)) for line in table.strip().splitlines()]
-    return {row["name"]: GpuSpec.model_validate(row) for row in rows}
+    found = {}
+    for line in table.strip().splitlines():
+        name, memory, tflops, dollars, devices, host = line.split()
+        found[name] = GpuSpec(
+            name=name,
+            memory_gib=float(memory),
+            bf16_tflops=float(tflops),
+            dollars_per_hour=float(dollars),
+            devices_per_node=int(devices),
+            host_gib=float(host),
+        )
+    return found
 
 
 GPUS: dict[str, GpuSpec] = _parse(_TABLE)
@@ -90,10 +92,10 @@ PASS_TOKENS = {"cuda": 500, "cpu": 32}
 class Placement(Spec):
     """How a step is laid out. Never part of its identity."""
 
-    workers: int = Field(default=1, gt=0)
+    workers: int = Field(default=1, gt=0, le=100_000)
     """Devices, one process each."""
     zero_stage: Literal[0, 1, 2, 3] = 1
-    micro_batch: int = Field(default=32, gt=0)
+    micro_batch: int = Field(default=32, gt=0, le=65_536)
     """Examples of the longest kind per device and pass: a pass takes up to so many times
     `max_length` tokens.
     """

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.spec import Commit, Name, Spec, UserError
+from scaling.spec import Commit, FieldError, Name, Spec, UserError
 
 
 class ModelSpec(Spec):
@@ -31,13 +31,13 @@ class ModelSpec(Spec):
     """
     revision: Commit | None = None
     """40-hex commit of a hub source. A branch name is not a revision."""
-    num_layers: int = Field(gt=0)
-    hidden: int = Field(gt=0)
-    ffn: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
-    vocab_rows: int = Field(gt=0)
+    num_layers: int = Field(gt=0, le=1_000)
+    hidden: int = Field(gt=0, le=65_536)
+    ffn: int = Field(gt=0, le=1_000_000)
+    num_heads: int = Field(gt=0, le=65_536)
+    vocab_rows: int = Field(gt=3, le=10_000_000)
     """Rows of the embedding matrix; XL and XXL have more of them than the tokenizer has entries."""
-    positions: int = 514
+    positions: int = Field(default=514, gt=9, le=1_000_000)
     keep_layers: int | None = Field(default=None, gt=0)
     """Use only the first so many layers of the source: a depth ladder of one checkpoint."""
     trim_vocabulary: bool = False
@@ -49,6 +49,10 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
+        if self.hidden % self.num_heads:
+            raise FieldError(
+                ("num_heads",), f"{self.num_heads} heads do not divide {self.hidden} dimensions"
+            )
         if self.keep_layers is not None and self.keep_layers > self.num_layers:
             raise UserError(
                 f"keep_layers is {self.keep_layers}, but {self.name!r} has {self.num_layers} layers"

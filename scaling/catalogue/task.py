@@ -6,30 +6,37 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.definition import (
+    check_codes,
+    check_counts,
+    check_labels,
+    check_languages,
+    check_metric,
+    check_options,
+    check_source,
+)
+from scaling.catalogue.readers import KindName
 from scaling.spec import Commit, Name, Spec, UserError
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
 PAIRS_TOGETHER = 8
 
 
-KindName = Literal[
-    "classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"
-]
-
-
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
 # step's identity.
+# 2: names of special tokens in a text are text; retrieval: equal passages are no negatives, chance
+# by the number of right candidates; span_qa: answers shed marks without width at their ends.
 KIND_VERSIONS: dict[KindName, int] = {
-    "classification": 1,
+    "classification": 2,
     "multiple_choice": 2,
-    "tagging": 1,
+    "tagging": 2,
     "span_qa": 2,
-    "retrieval": 1,
-    "masked_lm": 1,
+    "retrieval": 2,
+    "masked_lm": 2,
 }
 
 
@@ -50,7 +57,7 @@ class DataRef(Spec):
     """
     codes: dict[str, str] = Field(default_factory=dict)
     """Our language code → the code in upstream file names, where they differ."""
-    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = Field(
+    options: dict[str, str | int | float | bool | tuple[str, ...] | dict[str, str]] = Field(
         default_factory=dict
     )
     """For the reader: column names, label maps."""
@@ -63,7 +70,10 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
-    """Data, a kind and a metric. Intermediate and target are roles that a study gives it."""
+    """Data, a kind and a metric. Intermediate and target are roles that a study gives it.
+
+    Checked whole when a study is read (definition.py).
+    """
 
     name: Name
     kind: KindName
@@ -87,16 +97,29 @@ class TaskSpec(Spec):
     citation: str = ""
     sizes: dict[str, int] = Field(default_factory=dict)
     """Published example counts by `split` or `split.lang`, checked when staged without a limit."""
+    defects: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Counted faults of the upstream data: name → `split` or `split.lang` → how often. Accepted
+    where there are exactly so many."""
+    identical: Literal["right", "apart"] = "right"
+    """Retrieval: candidates of one text are one answer (`right`), or each only its own query's
+    (`apart`), where a published protocol scores by id."""
     note: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
-        for code in (*self.languages, *self.train_languages):
-            get_language(code)
-        if len(set(self.languages)) != len(self.languages):
-            raise UserError(f"task {self.name!r} lists a language twice")
-        if self.kind in ("classification", "tagging") and not self.labels:
-            raise UserError(f"task {self.name!r} of kind {self.kind} needs labels")
+        check_languages(("languages",), self.languages)
+        check_languages(("train_languages",), self.train_languages)
+        check_metric(self.metric, self.kind, self.languages)
+        check_labels(self.labels, self.kind, self.metric)
+        languages = tuple(dict.fromkeys((*self.languages, *self.train_languages)))
+        for field in ("data", "translations"):
+            for at, ref in enumerate(getattr(self, field)):
+                path = (field, at)
+                check_source(path, ref.reader, ref.source, ref.files, self.kind)
+                check_options(path, ref.reader, self.kind, ref.options, self.labels)
+                check_codes(path, ref.codes, languages)
+        splits = tuple(dict.fromkeys(split for ref in self.data for split in ref.files))
+        check_counts(self.sizes, self.defects, splits or SPLITS, {*languages, "en"})
         return self
 
     @property
@@ -108,6 +131,15 @@ class TaskSpec(Spec):
     def trains_on(self) -> tuple[str, ...]:
         """The tasks whose English data trains this one, in sequence; () if nothing is trained."""
         return (self.name,) if self.train_on is None else self.train_on
+
+
+def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
+    """Where a split of a language lies."""
+    return (
+        task.translations
+        if task.translations and split == "train" and language != "en"
+        else task.data
+    )
 
 
 def check_pairs(task: str, batch: int, workers: int) -> None:

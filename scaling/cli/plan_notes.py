@@ -29,8 +29,8 @@ def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
     if outlook.devices:
         longer = outlook.makespan_seconds / max(1.0, outlook.bound_seconds) - 1
         notes.append(
-            f"On {outlook.devices} devices: {duration(outlook.makespan_seconds)} from start to end, by"
-            f" the queue itself on a simulated clock; {longer:.0%} over the lower bound of"
+            f"On {outlook.devices} devices: {duration(outlook.makespan_seconds)} from start to end,"
+            f" by the queue itself on a simulated clock; {longer:.0%} over the lower bound of"
             f" {duration(outlook.bound_seconds)}."
         )
     trainings = sum(len(cell.intermediate) + len(cell.trained) for cell in plan.cells)

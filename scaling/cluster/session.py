@@ -148,8 +148,8 @@ def run_session(session: SessionOrder, scratch: str) -> None:
         run_config=ray.train.RunConfig(
             name=session.id,
             storage_path=scratch,
-            # Ray would try to start a group for ever.
-            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray types the first version
+            # Ray would try to start a group for ever. Its types are those of the first version.
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS),
                 max_failures=0,
                 max_preemption_failures=MAX_PREEMPTIONS,

@@ -85,16 +85,17 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
         sequences, targets = [one for one, _ in both], [target for _, target in both]
     longest = max(map(len, sequences))
     ids = np.full((len(chosen), longest), PAD, dtype=np.int64)
+    mask = np.zeros((len(chosen), longest), dtype=np.int64)
     for row, one in enumerate(sequences):
         ids[row, : len(one)] = one
-    input_ids = torch.from_numpy(ids)
+        mask[row, : len(one)] = 1
     return Batch(
-        input_ids=input_ids,
-        mask=(input_ids != PAD).long(),
+        input_ids=torch.from_numpy(ids),
+        mask=torch.from_numpy(mask),
         targets=kind.targets(targets, longest),
         units=torch.from_numpy(features.units[list(chosen)].astype(np.int64)),
         weight=weight,
-        tokens=int((ids != PAD).sum()),
+        tokens=int(mask.sum()),
     )
 
 

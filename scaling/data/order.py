@@ -19,7 +19,7 @@ from scaling.study.recipes import Recipe
 def sampled_order(
     sizes: Sequence[int], exponent: float, updates: int, batch: int, seed: int
 ) -> list[np.ndarray]:
-    """Units of every update where languages are sampled.
+    """Units of every update where languages are sampled, each an array of shape (batch,).
 
     Exact: of all that is drawn, each language has its share by largest remainder; inside it every
     unit comes equally often, give or take one.
@@ -47,10 +47,16 @@ def sampled_order(
 def training_order(
     num_units: int, recipe: Recipe, seed: int, updates: int | None = None
 ) -> list[np.ndarray]:
-    """Units of every update: as many as the recipe's epochs give, or `updates`.
+    """Units of every update, each an array of shape (batch,).
 
     Each epoch is a permutation; what does not fill its last update opens the next epoch, with units
     that are not in it yet. ValueError if there is nothing to draw from.
+
+    Args:
+        num_units: Units that there are to draw from.
+        recipe: Its batch, and its epochs.
+        seed: What the order depends on besides.
+        updates: How many there are; None for what the recipe's epochs give.
     """
     if num_units == 0:
         raise ValueError("no example can train")

@@ -17,6 +17,7 @@ from scaling.catalogue.task import TaskSpec
 from scaling.data.rows import read_table
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
+from scaling.kinds.text import literal
 from scaling.store.store import Store, sha256
 from scaling.study.identity import token_cache_name
 from scaling.study.recipes import Recipe
@@ -27,8 +28,11 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a `tokenizer.json`, without truncation or padding of its own."""
-    tokenizer = Tokenizer.from_file(str(path))
+    """The tokenizer in a `tokenizer.json`, without truncation or padding of its own.
+
+    It takes text as text: no special token is made from it.
+    """
+    tokenizer = literal(Tokenizer.from_file(str(path)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

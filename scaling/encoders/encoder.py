@@ -16,6 +16,7 @@ from transformers.initialization import no_init_weights
 
 from scaling.encoders.packing import PACKED, Packing, packing_of
 from scaling.kinds.heads import TiedHead
+from scaling.kinds.kind import PAD
 
 CLASSES: dict[str, tuple[Any, Any]] = {
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
@@ -55,14 +56,20 @@ def empty_encoder(architecture: str, config: Any) -> nn.Module:
     """The encoder with parameters that are allocated and not set: no random draw is wasted."""
     _, model_class = CLASSES[architecture]
     with no_init_weights():
-        return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+        empty: nn.Module = model_class._from_config(
+            config, dtype=torch.float32, add_pooling_layer=False
+        )
+    return empty
 
 
 def random_encoder(architecture: str, config: Any, seed: int) -> nn.Module:
     """The encoder with weights drawn from a seed, as before any pretraining."""
     _, model_class = CLASSES[architecture]
     torch.manual_seed(seed)
-    return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+    drawn: nn.Module = model_class._from_config(
+        config, dtype=torch.float32, add_pooling_layer=False
+    )
+    return drawn
 
 
 def wanted_shapes(architecture: str, config: Any) -> dict[str, tuple[int, ...]]:
@@ -146,7 +153,13 @@ class Encoder(nn.Module):
         pack: Packing | None,
     ) -> Tensor:
         """As `forward`; packed, the shapes are 1 x T and 1 x T x H of the T real tokens."""
-        given = {"input_ids": input_ids, "attention_mask": mask, **(pack.arguments if pack else {})}
+        if pack is not None:
+            where = pack.arguments
+        else:
+            assert mask is not None
+            # By length, as in a pack: transformers would count ids that are not the padding's.
+            where = {"position_ids": mask.cumsum(1) * mask + PAD}
+        given = {"input_ids": input_ids, "attention_mask": mask, **where}
         layers = self.encoder.encoder.layer  # type: ignore[union-attr]
         count = len(layers)  # type: ignore[arg-type]
         if isinstance(depth, Sequence):

@@ -168,8 +168,9 @@ class Engine:
         self.kept = [one.detach().to("cpu", copy=True) for one in self._shares()]
 
     def restore_weights(self) -> None:
-        """Put the kept weights in the place of the present ones, for scoring and export; nothing
-        can be trained behind that.
+        """Put the kept weights in the place of the present ones, for scoring and export.
+
+        Nothing can be trained behind that.
         """
         if self.kept is None:
             raise RuntimeError("no weights were kept")

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, targets_in_order
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.study.recipes import Recipe
@@ -72,5 +79,6 @@ CLASSIFICATION = Kind(
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
+    counts=cut_texts,
     shuffled=_shuffled,
 )

@@ -152,6 +152,13 @@ class Corrupt(Protocol):
         """
 
 
+class Counts(Protocol):
+    """What is lost between rows and predictions."""
+
+    def __call__(self, rows: pa.Table, features: pa.Table) -> Mapping[str, int]:
+        """What is cut or cannot be predicted, in words → how many rows; nothing that is 0."""
+
+
 class Shuffled(Protocol):
     """Permutes the labels of a training."""
 
@@ -178,6 +185,7 @@ class Kind:
     predict: Predict
     outcomes: Outcomes
     chance: Chance
+    counts: Counts
     per_token: bool = False
     """Whether a prediction is B x L x …: padding is cut off."""
     together: int = 1
@@ -189,6 +197,17 @@ class Kind:
     corrupt: Corrupt | None = None
     share: Share | None = None
     shuffled: Shuffled | None = None
+
+
+def rows_that(features: pa.Table, mask: np.ndarray) -> int:
+    """Rows with a sequence for which `mask`, one truth value a sequence (shape (n,)), holds."""
+    return len(np.unique(features["row"].to_numpy()[mask]))
+
+
+def cut_texts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """`counts` of kinds whose texts are cut by max_length, and nothing else is."""
+    num = rows_that(features, features["cut"].to_numpy())
+    return {"texts cut by max_length": num} if num else {}
 
 
 def targets_in_order(targets: Sequence[Any], length: int) -> Tensor:

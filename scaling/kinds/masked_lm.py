@@ -29,8 +29,10 @@ from scaling.kinds.kind import (
     feature_table,
     outcome_table,
     padded_targets,
+    rows_that,
 )
 from scaling.kinds.metrics import METRICS
+from scaling.kinds.text import special_id
 from scaling.study.recipes import Recipe
 
 RATE = 0.15
@@ -47,7 +49,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
     types = np.unique(
         np.concatenate([np.zeros(0, np.int64), *(np.asarray(one.ids, np.int64) for one in encoded)])
     )
-    found = tokenizer.token_to_id("<mask>")
+    found = special_id(tokenizer, "<mask>")
     mask = UNK if found is None else found
     features: list[dict[str, Any]] = []
     for index, (name, encoding) in enumerate(zip(rows["id"].to_pylist(), encoded, strict=True)):
@@ -121,6 +123,11 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     )
 
 
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    num = rows.num_rows - rows_that(features, np.ones(features.num_rows, dtype=bool))
+    return {"texts without a token": num} if num else {}
+
+
 MASKED_LM = Kind(
     encode=_encode,
     head=lambda hidden, task, recipe: TiedHead(hidden),
@@ -131,5 +138,6 @@ MASKED_LM = Kind(
     per_token=True,
     outcomes=_outcomes,
     chance=lambda part, task: 0.0,
+    counts=_counts,
     corrupt=_corrupt,
 )

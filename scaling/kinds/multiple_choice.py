@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, targets_in_order
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.spec import UserError
@@ -107,5 +114,6 @@ MULTIPLE_CHOICE = Kind(
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
+    counts=cut_texts,
     shuffled=_shuffled,
 )

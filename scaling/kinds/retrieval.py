@@ -24,7 +24,14 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import PAIRS_TOGETHER, TaskSpec
 from scaling.kinds.heads import mean_pool
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, targets_in_order
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS, Outcome
 from scaling.kinds.metrics.mining import best_threshold, mine
 from scaling.kinds.metrics.neighbours import top_k, unit_rows
@@ -129,15 +136,28 @@ def _at_depth(outcome: Outcome, depth: float) -> dict[str, float | None]:
 
 
 def _chance(part: Part, task: TaskSpec) -> float:
-    """Of a random order of the candidates with one that is right; of mining 0."""
+    """Of a random order of the candidates, mean over the queries; of mining 0.
+
+    With R right ones of N: accuracy R/N; the average precision that a random order has on average,
+    sum over k of (1 + (k - 1)(R - 1)/(N - 1)) / k / N, k up to the cut.
+    """
     if task.metric == "mining_f1":
         return 0.0
-    total = part.rows["side"].to_pylist().count("candidate")
-    return (
-        1 / total
-        if task.metric == "accuracy"
-        else min(1.0, sum(1 / rank for rank in range(1, DEPTH + 1)) / total)
-    )
+    sides = part.rows["side"].to_pylist()
+    total = sides.count("candidate")
+    right = [
+        len(names)
+        for names, side in zip(part.rows["relevant"].to_pylist(), sides, strict=True)
+        if side == "query"
+    ]
+    if task.metric == "accuracy":
+        return float(np.mean(right)) / total
+    ranks = np.arange(1, min(DEPTH, total) + 1)
+    values = {
+        count: float(np.sum((1 + (ranks - 1) * (count - 1) / max(1, total - 1)) / ranks)) / total
+        for count in set(right)
+    }
+    return min(1.0, float(np.mean([values[count] for count in right])))
 
 
 def _share(parts: Sequence[Part]) -> Sequence[Part]:
@@ -210,20 +230,12 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
         join_pair(a.ids, b.ids if context else [], recipe.max_length)
         for a, b, context in zip(first, second, contexts, strict=True)
     ]
-    sides, relevant = rows["side"].to_pylist(), rows["relevant"].to_pylist()
-    candidates = {
-        name: at
-        for at, name in enumerate(rows["id"].to_pylist())
-        if sides[at].endswith("candidate")
-    }
+    passages = _passages(rows)
     order: list[tuple[int, int, int]] = []
-    for query, names in enumerate(relevant):
-        known = next((candidates[name] for name in names if name in candidates), None)
-        if known is not None:
-            unit = len(order) // 2
-            # The target of a query is its candidate's row as a negative number, that of a candidate
-            # its own row.
-            order += [(query, unit, -known - 1), (known, unit, known)]
+    for query, at in _pairs_of(rows):
+        unit, passage = len(order) // 2, passages[at]
+        # The target of a query is its passage as a negative number, that of a candidate its own.
+        order += [(query, unit, -passage - 1), (at, unit, passage)]
     paired = {row for row, _, _ in order}
     order += [(row, -1, row) for row in range(rows.num_rows) if row not in paired]
     return feature_table(
@@ -239,6 +251,53 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
         ],
         pa.int32(),
     )
+
+
+def _pairs_of(rows: pa.Table) -> list[tuple[int, int]]:
+    """(query, its first right candidate), by row, of every query that has one."""
+    candidates = {
+        name: at
+        for at, (name, side) in enumerate(
+            zip(rows["id"].to_pylist(), rows["side"].to_pylist(), strict=True)
+        )
+        if side.endswith("candidate")
+    }
+    found = []
+    for query, names in enumerate(rows["relevant"].to_pylist()):
+        known = next((candidates[name] for name in names if name in candidates), None)
+        if known is not None:
+            found.append((query, known))
+    return found
+
+
+def _passages(rows: pa.Table) -> list[int]:
+    """Of each row a number that is equal for candidates none of which is a negative beside another.
+
+    Those of one text and context, those that are right for one query, and those of queries of one
+    text: the lowest row among them.
+    """
+    parent = list(range(rows.num_rows))
+
+    def root(at: int) -> int:
+        while parent[at] != at:
+            parent[at] = parent[parent[at]]
+            at = parent[at]
+        return at
+
+    first: dict[tuple[str, ...], int] = {}
+    columns = [rows[name].to_pylist() for name in ("id", "side", "text", "context", "relevant")]
+    listed = list(zip(*columns, strict=True))
+    candidates = {one[0]: at for at, one in enumerate(listed) if one[1].endswith("candidate")}
+    for at, (_, side, text, context, relevant) in enumerate(listed):
+        is_query = side.endswith("query")
+        members = (
+            [candidates[name] for name in relevant if name in candidates] if is_query else [at]
+        )
+        key = ("asked", side, text) if is_query else ("found", side, text, context)
+        for member in members:
+            a, b = root(first.setdefault(key, member)), root(member)
+            parent[max(a, b)] = min(a, b)
+    return [root(at) for at in range(rows.num_rows)]
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
@@ -258,7 +317,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
         vectors[side].view(-1, group, vectors.shape[-1]) for side in (asked, ~asked)
     )
     scores = SCALE * queries @ candidates.transpose(1, 2)
-    # A passage that answers two questions of a group is no negative for either.
+    # A passage that answers two questions of a group is no negative for either (_passages).
     passage = targets[~asked].view(-1, group)
     same = (passage.unsqueeze(1) == passage.unsqueeze(2)) & ~torch.eye(
         group, dtype=torch.bool, device=scores.device
@@ -269,10 +328,21 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     )
 
 
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """Texts that are cut, and candidates that only their own query finds though another has the
+    same text.
+    """
+    sides, texts, contexts = (rows[name].to_pylist() for name in ("side", "text", "context"))
+    found = [one for one in zip(sides, texts, contexts, strict=True) if one[0] == "candidate"]
+    twins = len(found) - len(set(found))
+    kept = {"candidates with the text of another, kept apart": twins} if twins else {}
+    return {**cut_texts(rows, features), **kept}
+
+
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
     """One vector for every depth: B x D x H. hidden: D x B x L x H or B x L x H; mask: B x L."""
-    vectors = head(hidden, mask)
-    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)  # type: ignore[no-any-return]
+    vectors: Tensor = head(hidden, mask)
+    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)
 
 
 RETRIEVAL = Kind(
@@ -284,6 +354,7 @@ RETRIEVAL = Kind(
     predict=_predict,
     outcomes=_outcomes,
     chance=_chance,
+    counts=_counts,
     mid_depth=True,
     together=GROUP,
     sweep=SWEEP,

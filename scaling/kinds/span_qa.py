@@ -8,8 +8,11 @@ count code points, as SQuAD's do.
 from __future__ import annotations
 
 import string
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,16 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
-from scaling.kinds.kind import BOS, EOS, Kind, Part, feature_table, outcome_table, targets_in_order
+from scaling.kinds.kind import (
+    BOS,
+    EOS,
+    Kind,
+    Part,
+    feature_table,
+    outcome_table,
+    rows_that,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.study.recipes import Recipe
 
@@ -68,9 +80,21 @@ def token_offsets(encoding: Encoding, text: str) -> tuple[list[int], list[int]]:
     return starts, ends
 
 
+# At the ends of an answer nothing to the scorers.
+_IGNORED = string.punctuation + string.whitespace
+# Format characters that are read: signs in front of Arabic, Syriac and Kaithi numbers.
+_READ = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+
+
+@cache
 def _is_blank(character: str) -> bool:
-    # A byte order mark in the middle of upstream files, and the zero-width space of Thai and Khmer.
-    return character.isspace() or character in "\ufeff\u200b"
+    """White space, and what has no width: direction marks, joiners, control characters.
+
+    Tokenizers make white space of them, or leave them with a token's first character. No scorer
+    takes them from an answer.
+    """
+    unseen = unicodedata.category(character) in ("Cc", "Cf") and character not in _READ
+    return character.isspace() or unseen
 
 
 def tokens_of(
@@ -115,10 +139,8 @@ def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
     found = tokens_of(begin, end, starts, ends)
     if found is None:
         return False
-    # Punctuation at the ends is nothing to the scorers.
-    ignored = string.punctuation + string.whitespace
     given = row["context"][starts[found[0]] : ends[found[1]]]
-    return given.strip(ignored) == row["context"][begin:end].strip(ignored)
+    return given.strip(_IGNORED) == row["context"][begin:end].strip(_IGNORED)
 
 
 def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Sequence[int]) -> Spans:
@@ -282,6 +304,51 @@ def _chance(part: Part, task: TaskSpec) -> float:
     )
 
 
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """Questions that are cut, and questions none of whose answers any window can give."""
+    columns = [features[name].combine_chunks() for name in ("starts", "ends")]
+    bounds = columns[0].offsets.to_numpy()
+    starts, ends = (column.values.to_numpy() for column in columns)
+    windows_of: list[list[int]] = [[] for _ in range(rows.num_rows)]
+    for at, row in enumerate(features["row"].to_pylist()):
+        windows_of[row].append(at)
+    found = Counter({"questions cut": rows_that(features, features["cut"].to_numpy())})
+    contexts = rows["context"].to_pylist()
+    for row, answers in enumerate(rows["answers"].to_pylist()):
+        spans = [slice(bounds[at], bounds[at + 1]) for at in windows_of[row]]
+        tokens = [(starts[span], ends[span]) for span in spans]
+        reasons = [_lost(contexts[row], answer, tokens) for answer in answers]
+        if all(reasons) and reasons:
+            found[reasons[0]] += 1
+    return {reason: number for reason, number in found.items() if number}
+
+
+def _lost(context: str, answer: Mapping[str, Any], windows: Sequence[Any]) -> str:
+    """Why no window can give an answer; '' if one can.
+
+    windows: starts and ends of the tokens of each.
+    """
+    begin = answer["start"]
+    end = begin + len(answer["text"])
+    if begin < 0:
+        return "answers that are not in their context"
+    wanted = context[begin:end].strip(_IGNORED)
+    most, whole = np.inf, False
+    for starts, ends in windows:
+        inside = np.flatnonzero((starts < end) & (ends > begin) & (starts < ends))
+        if len(inside) == 0:
+            continue
+        first, last = int(inside[0]), int(inside[-1])
+        whole |= bool(starts[first] <= begin and ends[last] >= end)
+        if context[starts[first] : ends[last]].strip(_IGNORED) == wanted:
+            most = min(most, last - first + 1)
+    if most <= MAX_ANSWER:
+        return ""
+    if most < np.inf:
+        return f"answers of more than {MAX_ANSWER} tokens"
+    return "answers that end inside a token" if whole else "answers that no window holds whole"
+
+
 SPAN_QA = Kind(
     encode=_encode,
     head=lambda hidden, task, recipe: TokenHead(hidden, 2, 0.0),
@@ -292,4 +359,5 @@ SPAN_QA = Kind(
     per_token=True,
     outcomes=_outcomes,
     chance=_chance,
+    counts=_counts,
 )

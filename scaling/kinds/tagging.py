@@ -27,6 +27,7 @@ from scaling.kinds.kind import (
     feature_table,
     outcome_table,
     padded_targets,
+    rows_that,
 )
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.spec import known
@@ -127,6 +128,11 @@ def _chance(part: Part, task: TaskSpec) -> float:
     return next(iter(aggregate(outcomes).values()))
 
 
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    num = rows_that(features, features["cut"].to_numpy())
+    return {"sentences with a word longer than a window, which is cut": num} if num else {}
+
+
 def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     """The tags of all words change places."""
     tags = rng.permutation([tag for target in targets for tag in target if tag != IGNORED]).tolist()
@@ -145,5 +151,6 @@ TAGGING = Kind(
     per_token=True,
     outcomes=_outcomes,
     chance=_chance,
+    counts=_counts,
     shuffled=_shuffled,
 )

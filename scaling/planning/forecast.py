@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
@@ -27,7 +28,7 @@ class Prices(Spec):
     """A price table of your own: `dated: 2026-12`, `dollars_per_hour: {h100-80: 2.5}`."""
 
     dated: str
-    dollars_per_hour: dict[str, float] = Field(min_length=1)
+    dollars_per_hour: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(min_length=1)
 
     def of(self, gpu: GpuSpec) -> float:
         """Dollars of one GPU and hour; UserError if the table has none."""

@@ -98,8 +98,8 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
         return _in_place(store, name, files, local)
     folder = cache.own / "store" / name
     _make_private(cache.shared)
-    # First the files that no other process is downloading, so that the processes of a node share the
-    # work. Then the rest.
+    # First the files that no other process is downloading: the processes of a node share the work.
+    # Then the rest.
     late = {
         file: digest
         for file, digest in files.items()

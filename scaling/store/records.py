@@ -125,6 +125,8 @@ class StepRecord:
     """File in the attempt → SHA-256, for everything a later step may read."""
     cost: Cost
     provenance: Provenance
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By `SPLIT.LANGUAGE` of what was scored: in words, what was cut or could not be predicted."""
     schema_version: int = SCHEMA_VERSION
 
     def science(self) -> dict[str, Any]:

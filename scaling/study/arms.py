@@ -47,7 +47,7 @@ class Sampling(Spec):
 
     cap: int = Field(default=131_072, gt=0)
     """Most examples that count for one task: K = 2^17 in Phang et al. 2020."""
-    temperature: float = Field(default=1.0, ge=1)
+    temperature: float = Field(default=1.0, ge=1, le=1_000)
     """1 is proportional; larger is more even."""
 
 
@@ -64,7 +64,7 @@ class Text(Spec):
 class Alternated(Text):
     """Masked language modelling beside the intermediate task."""
 
-    ratio: float = Field(default=1.0, gt=0)
+    ratio: float = Field(default=1.0, gt=0, le=1_000)
     """Updates of masked language modelling for each update of the intermediate task."""
 
 
@@ -100,7 +100,7 @@ class Arm(Spec):
     """
     adapt: tuple[Annotated[Text, BeforeValidator(_text)], ...] = ()
     """Masked language modelling on these texts, before everything else."""
-    new_pieces: int = Field(default=0, ge=0)
+    new_pieces: int = Field(default=0, ge=0, le=1_000_000)
     """So many words of the text in `adapt` become pieces of the vocabulary, with rows of their
     own.
     """

@@ -28,8 +28,8 @@ MODULES = (
 class Lora(Spec):
     """Low-rank adapters (Hu et al. 2022, arXiv 2106.09685); heads are trained in full."""
 
-    rank: int = Field(default=8, gt=0)
-    alpha: int = Field(default=16, gt=0)
+    rank: int = Field(default=8, gt=0, le=65_536)
+    alpha: int = Field(default=16, gt=0, le=65_536)
     """The update is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: tuple[str, ...] = Field(default=("query", "value"), min_length=1)

@@ -20,21 +20,21 @@ from scaling.spec import Spec, UserError
 class Recipe(Spec):
     """The numbers of a training or a scoring. Equal at all sizes."""
 
-    epochs: float = Field(default=3.0, gt=0)
-    batch: int = Field(default=32, gt=0)
+    epochs: float = Field(default=3.0, gt=0, le=10_000)
+    batch: int = Field(default=32, gt=0, le=65_536)
     """Examples per update over all workers and accumulation steps: the global batch."""
-    learning_rate: float = Field(default=2e-5, gt=0)
+    learning_rate: float = Field(default=2e-5, gt=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the updates with a linearly rising rate; then it falls linearly to zero."""
-    warmup_updates: int = Field(default=0, ge=0)
+    warmup_updates: int = Field(default=0, ge=0, le=10_000_000)
     """If not 0: so many updates with a rising rate, in the place of the share. May be more than
     there are.
     """
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
     """On matrices only: biases and norms are never decayed."""
-    max_length: int = Field(default=128, gt=2)
+    max_length: int = Field(default=128, ge=8, le=8_192)
     """Tokens per sequence, special tokens included."""
-    grad_clip: float = Field(default=1.0, gt=0)
+    grad_clip: float = Field(default=1.0, gt=0, le=1e6)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     precision: Literal["bf16", "fp32"] = "bf16"
     """bf16 computes in bf16 with fp32 master weights. Equal at all sizes of a study, or it would be

@@ -272,7 +272,11 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
         files = _publish(step, context, folder)
-    return _record(step, context, clock, start, training=None, rows=rows, files=files)
+    counts = {key: dict(kind.counts(*both)) for key, both in tables.items()}
+    counts = {key: found for key, found in counts.items() if found}
+    return _record(
+        step, context, clock, start, training=None, rows=rows, files=files, counts=counts
+    )
 
 
 def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
@@ -333,6 +337,7 @@ def _record(
     training: Training | None,
     rows: list[EvalRow],
     files: dict[str, str],
+    counts: dict[str, dict[str, int]] | None = None,
 ) -> StepRecord:
     """The record of a finished step. `rows`: its scores; `files`: SHA-256 by name."""
     world, placement = context.world, context.placement
@@ -344,6 +349,7 @@ def _record(
         training=training,
         rows=rows,
         files=files,
+        counts=counts or {},
         cost=Cost(
             wall_seconds=time.monotonic() - clock.started,
             load_seconds=clock.parts.get("load", 0.0),

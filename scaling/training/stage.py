@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.data.readers.raw import DEFECTS
-from scaling.data.rows import manifest_name, read_table, stage_task
+from scaling.catalogue.readers import DEFECTS
+from scaling.data.checks import check_usable
+from scaling.data.rows import add_counts, manifest_name, read_table, stage_task
 from scaling.data.tokens import features
 from scaling.data.transliterate import transliterated
 from scaling.encoders.vocabulary import add_pieces
 from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
+from scaling.kinds import KINDS
 from scaling.spec import known
 from scaling.store.leases import Lease, claim, new_owner
 from scaling.store.paths import STAGING
@@ -29,6 +31,8 @@ from scaling.study.study import Study
 
 # Task → `SPLIT.LANGUAGE` → (sequences, tokens).
 Sizes = dict[str, dict[str, tuple[int, int]]]
+# Task → `SPLIT.LANGUAGE` → what its texts lose as tokens.
+Lost = dict[str, dict[str, dict[str, int]]]
 
 
 def stage(
@@ -100,6 +104,7 @@ def _stage(
         )
     models: dict[str, dict[str, str]] = {}
     sizes: Sizes = {}
+    lost: Lost = {}
     with tempfile.TemporaryDirectory() as temporary:
         vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
         for model in study.models:
@@ -116,7 +121,7 @@ def _stage(
                         study, store, data, tokenizer, arm, Path(temporary)
                     )
                 found = vocabularies[key]
-                sizes = found.sizes or sizes
+                sizes, lost = found.sizes or sizes, found.lost or lost
                 name = staged_name(model, arm) if arm else model
                 progress(f"weights of {name}")
                 models[name] = stage_model(
@@ -132,6 +137,8 @@ def _stage(
                     check=partial(_check_model, store, name, before.models.get(name, {})),
                 )
     store.write("sizes.json", json.dumps(sizes))
+    for name, by_key in lost.items():
+        add_counts(store, name, by_key)
     return Lock(models=models, data=data, revisions=revisions)
 
 
@@ -184,6 +191,8 @@ class _Vocabulary:
     """Ids that occur in the study's text."""
     sizes: Sizes
     """Sequences and tokens of every split; empty of a tokenizer that an arm made."""
+    lost: Lost
+    """What the texts of every split lose; empty of a tokenizer that an arm made."""
 
 
 def _vocabulary(
@@ -197,13 +206,13 @@ def _vocabulary(
     """What a tokenizer has to know, or the one that an arm makes of it."""
     if arm is None:
         arms = [other for other in study.arms if not other.new_pieces]
-        used, sizes = _token_ids(study, store, data, tokenizer, arms)
-        return _Vocabulary(tokenizer=tokenizer, new={}, used=used, sizes=sizes)
+        used, sizes, lost = _token_ids(study, store, data, tokenizer, arms)
+        return _Vocabulary(tokenizer=tokenizer, new={}, used=used, sizes=sizes, lost=lost)
     grown = temporary / f"{len(list(temporary.iterdir()))}-{arm.name}.json"
     text = _adaptation_text(study, store, data, arm)
     new = add_pieces(tokenizer, text, arm.new_pieces, grown)
-    used, _ = _token_ids(study, store, data, grown, [arm])
-    return _Vocabulary(tokenizer=grown, new=new, used=used, sizes={})
+    used, _, _ = _token_ids(study, store, data, grown, [arm])
+    return _Vocabulary(tokenizer=grown, new=new, used=used, sizes={}, lost={})
 
 
 def _adaptation_text(
@@ -225,12 +234,13 @@ def _token_ids(
     data: dict[str, dict[str, str]],
     tokenizer: Path,
     arms: Sequence[Arm],
-) -> tuple[np.ndarray, Sizes]:
-    """Every token id in the text that the arms read, ascending, shape (N,); sizes of the splits.
+) -> tuple[np.ndarray, Sizes, Lost]:
+    """Every token id in the text that the arms read, ascending, shape (N,), and what was counted.
 
     The cache of token features is filled on the way.
     """
     sizes: Sizes = {}
+    lost: Lost = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
@@ -239,8 +249,11 @@ def _token_ids(
             tables = {arm.transliterate.get(code, ""): None for arm in arms}
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
-                _, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                cut = dict(KINDS[task.kind].counts(rows, made))
+                check_usable(task, key, rows, made, cut)
+                lost.setdefault(name, {})[key] = cut
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
                 sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
                 found.append(np.unique(ids).astype(np.int64))
-    return np.unique(np.concatenate(found)), sizes
+    return np.unique(np.concatenate(found)), sizes, lost

@@ -51,6 +51,6 @@ def test_a_depth_alone_and_in_a_sweep_is_one_vector(
         state = seen[index - 1].reshape(vectors.shape)
         if architecture == "xlm-roberta-xl":
             last = index == LAYERS
-            norm = bare.encoder.LayerNorm if last else torch.nn.LayerNorm(32)  # type: ignore[union-attr]
+            norm = bare.encoder.LayerNorm if last else torch.nn.LayerNorm(32)
             state = norm(state)  # type: ignore[operator]
         assert torch.allclose(state, vectors, atol=1e-6), depth

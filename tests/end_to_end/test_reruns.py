@@ -230,7 +230,7 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     trainings = [step for step in plan.steps.values() if step.action == "train"]
     assert sorted(step.rerun for step in trainings) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert started_from == {step.id for step in trainings if step.phase == "ii" and step.rerun == 2}
-    losses = {store.record(step.id).training.first_loss for step in trainings if step.phase == "ii"}  # type: ignore[union-attr]
+    losses = {store.record(step.id).training.first_loss for step in trainings if step.phase == "ii"}
     assert len(losses) == 3, "a re-run draws something else"
     rows = list(tidy_rows(plan, store))
     assert {row.rerun for row in rows if row.arm == "none"} == {0, 1, 2}

@@ -15,7 +15,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Files of one name that a reader can guess: a command calls the room's file of its name, LoRA is
 # asked in one room and done in another, and a reader is named after the format that it reads.
 SAME_NAME = re.compile(r"scaling/(cli|data/readers)/|/lora\.py$|/__init__\.py$")
-SHAPE = re.compile(r"\b[\w.]+ x [\w.]+\b|\[[\w.… ,]*\]|\bscalar|\b[B-HJ-Z]\b|\b(?:any|same) shape")
+SHAPE = re.compile(r"\b[\w.]+ x [\w.]+\b|\[[\w.… ,]*\]|\bscalar|\b[B-HJ-Z]\b|\bshapes?\b")
 
 
 @dataclass(frozen=True, kw_only=True)

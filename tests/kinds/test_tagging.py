@@ -35,7 +35,7 @@ def test_gold_tags_come_back_from_any_window(max_length: int) -> None:
         ("span_precision", 1.0),
         ("span_recall", 1.0),
     ]
-    assert outcomes["prediction"].to_pylist() == [" ".join(row["tags"]) for row in tagged(4)]  # type: ignore[arg-type]
+    assert outcomes["prediction"].to_pylist() == [" ".join(row["tags"]) for row in tagged(4)]
 
 
 def test_a_label_stands_on_the_first_subword_and_each_word_has_one() -> None:

@@ -226,7 +226,7 @@ def test_a_large_gang_is_not_starved_by_small_ones() -> None:
     # The large model comes first in line, but the node is never free at once: its sessions end at
     # different times.
     for step, seconds in queue.seconds.items():
-        queue.seconds[step] = seconds * (3 if plan.steps[step].model == "xlm-r-large" else 1)  # type: ignore[index]
+        queue.seconds[step] = seconds * (3 if plan.steps[step].model == "xlm-r-large" else 1)
     queue.extend(plan, [], {}, {})
     rng = random.Random(1)
     actual = {step: seconds * rng.uniform(0.8, 1.2) for step, seconds in queue.seconds.items()}

@@ -12,13 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scaling.data.readers.raw import checked_options, lines, only_file
+from scaling.data.readers.raw import lines, only_file
 from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_bucc(request: ReadRequest) -> Iterator[Row]:
     """Queries with their gold candidates (most have none), then candidates; then the dev set's."""
-    checked_options(request, set())
     files = only_file(request, count=6 if len(request.files) > 3 else 3)
     yield from _corpus(request, files[:3], "")
     if files[3:]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scaling.data.readers.raw import checked_options, lines
+from scaling.data.readers.raw import lines
 from scaling.data.readers.records import tagged
 from scaling.data.schema import BadData, ReadRequest, Row
 
@@ -22,7 +22,6 @@ def read_ccg_auto(request: ReadRequest) -> Iterator[Row]:
 
     Brackets are written as brackets.
     """
-    checked_options(request, {"other"})
     # Categories outside the task's labels, where the task has one label for all of them.
     other = request.options.get("other")
     for path in request.files:

@@ -7,14 +7,13 @@ from typing import Any
 from xml.parsers import expat
 
 from scaling.catalogue.sources import COPA_QUESTIONS
-from scaling.data.readers.raw import checked_options, only_file, open_text
+from scaling.data.readers.raw import only_file, open_text
 from scaling.data.schema import BadData, ReadRequest, Row
 from scaling.spec import did_you_mean
 
 
 def read_copa_xml(request: ReadRequest) -> Iterator[Row]:
     """One row per item, its id the item's."""
-    checked_options(request, set())
     (path,) = only_file(request)
     items: list[tuple[str, dict[str, str]]] = []
     parser = expat.ParserCreate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import hashlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def read_catalogue(path: Path) -> dict[str, str]:
         )
     with path.open("rb") as stream:
         # The only access to all entries that the standard library has.
-        entries = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
+        try:
+            entries = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
+        except (OSError, UnicodeDecodeError, struct.error) as error:
+            raise BadData(f"{path}: not a compiled catalogue: {error}") from error
     return {
         message: text
         for message, text in entries.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from scaling.data.readers.raw import defect
@@ -27,8 +28,13 @@ def checked_answer(
         return {"text": text, "start": start}
     found = _occurrences(context, text)
     if not found:
+        form = _other_form(context, text)
+        only = f": only in another Unicode form; bring both to {form} first" if form else ""
         defect(
-            request, "answer_missing", place, f"the answer {text!r} does not occur in its context"
+            request,
+            "answer_missing",
+            place,
+            f"the answer {text!r} does not occur in its context{only}",
         )
         return {"text": text, "start": -1}
     nearest = min(found, key=lambda at: abs(at - start))
@@ -39,6 +45,18 @@ def checked_answer(
         f"the answer {text!r} is at {nearest}, not at its offset {start}",
     )
     return {"text": text, "start": nearest}
+
+
+def _other_form(context: str, text: str) -> str:
+    """The Unicode form in which context and answer agree; '' where none does."""
+    return next(
+        (
+            form
+            for form in ("NFC", "NFKC")
+            if text and unicodedata.normalize(form, text) in unicodedata.normalize(form, context)
+        ),
+        "",
+    )
 
 
 def _occurrences(context: str, text: str) -> list[int]:

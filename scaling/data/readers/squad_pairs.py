@@ -29,8 +29,16 @@ def read_squad_pairs(request: ReadRequest) -> Iterator[Row]:
     is_parquet = all(path.suffix == ".parquet" for path in request.files)
     names: dict[tuple[str, int], str] = {}
     for row in (read_hub_parquet if is_parquet else read_squad_json)(request):
+        if not row["answers"]:
+            request.counts["questions without an answer, left out"] += 1
+            continue
         context, start = row["context"], row["answers"][0]["start"]
+        if start < 0:
+            # Counted as answer_missing: no sentence holds it.
+            continue
         begin, end = next((begin, end) for begin, end in sentences(context) if start < end)
+        if start + len(row["answers"][0]["text"].rstrip()) > end:
+            request.counts["answers that go on in the next sentence"] += 1
         is_new = (context, begin) not in names
         name = names.setdefault((context, begin), f"sentence-{len(names)}")
         yield {
