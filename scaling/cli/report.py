@@ -26,7 +26,7 @@ def report(
     ] = None,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
-    from scaling.store.history import remade_notes
+    from scaling.store.history import remade_notes, version_notes
     from scaling.store.tidy import ROWS, write_rows
 
     study, store, plan = open_study(name, uri)
@@ -59,7 +59,11 @@ def report(
             title=study.title or study.name,
             out=folder,
             expected=pl.DataFrame(grid),
-            notes=[*study.notes, *remade_notes(plan, store, records)],
+            notes=[
+                *study.notes,
+                *remade_notes(plan, store, records),
+                *version_notes(records.values(), {}),
+            ],
             claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, plain
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
 from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
@@ -49,6 +50,7 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
     from scaling.planning.progress import study_status
+    from scaling.store.history import version_notes, versions_here
     from scaling.store.tidy import write_rows
 
     def watch(queue: ReadyQueue) -> Callable[[], None]:
@@ -57,14 +59,27 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
+    done = store.scan().done
+    records = store.records(step for step in plan.steps if step in done)
+    for note in version_notes(records.values(), versions_here()):
+        console.print(f"· {note}", soft_wrap=True)
     ended = run_plan(plan, store, address=address, watch=watch)
     plan = ended.plan
+    if ended.signal:
+        left = len(pending_steps(plan, store.scan()))
+        console.print(
+            f"interrupted; {left:,} steps are left. Run again to go on",
+            soft_wrap=True,
+            markup=False,
+        )
+        raise typer.Exit(128 + ended.signal)
     status = study_status(plan, store)
     console.print(status_group(plan, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
-            console.print(f"[red]failed[/red]  {step}: {reason}", soft_wrap=True)
+            line = Text.assemble(("failed", "red"), plain(f"  {step}: {reason}"))
+            console.print(line, soft_wrap=True)
     for step in ended.unfunded:
         console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
     if ended.unfunded:
@@ -73,9 +88,9 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
             " is the budget. Raise budget_dollars and run again to go on.",
             soft_wrap=True,
         )
-    if ended.stopped:
+    if ended.stopped and status.pending:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
         )
-    if ended.failed or ended.unfunded or ended.stopped:
+    if ended.failed or ended.unfunded or (ended.stopped and status.pending):
         raise typer.Exit(1 if ended.failed else 3)

@@ -6,9 +6,10 @@ import contextlib
 import io
 import logging
 import os
-import tempfile
+import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
+from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import read_sessions, spent_device_seconds
@@ -47,6 +49,8 @@ class RunResult:
     """Steps that the budget did not admit."""
     stopped: bool = False
     """Whether somebody asked it to stop (scaling.store.stop)."""
+    signal: int = 0
+    """What ended it before its time: Ctrl-C, or another signal; 0 if nothing did."""
 
 
 def join_cluster(address: str | None) -> dict[str, float]:
@@ -164,6 +168,7 @@ def run_plan(
             use_gpu=use_gpu,
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
+            stop=asked.old,
             limits={
                 step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))
                 for step in steps
@@ -174,7 +179,8 @@ def run_plan(
         # Tune announces itself on standard output whatever its verbosity; the study has its own
         # display.
         with (
-            tempfile.TemporaryDirectory(prefix="scaling-") as scratch,
+            own_folder() as scratch,
+            ends_on_signals() as ended,
             contextlib.redirect_stdout(io.StringIO()),
         ):
             tune.Tuner(
@@ -187,13 +193,13 @@ def run_plan(
                         expected=expected,
                         capacity=capacity,
                         asked=asked,
-                        scratch=scratch,
+                        scratch=str(scratch),
                     ),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     name="tune",
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=0),
@@ -211,7 +217,36 @@ def run_plan(
         failed=dict(queue.failed),
         unfunded=tuple(queue.unfunded),
         stopped=bool(asked.how),
+        # Tune takes the first Ctrl-C for itself and ends as if all had been done.
+        signal=0
+        if queue.finished or asked.how or queue.unfunded
+        else (ended.signal or signal.SIGINT),
     )
+
+
+@dataclass
+class Ended:
+    """Which signal asked this process to end; 0 if none did, or Ctrl-C, which Tune takes."""
+
+    signal: int = 0
+
+
+@contextmanager
+def ends_on_signals() -> Iterator[Ended]:
+    """SIGTERM and SIGHUP end what runs as Ctrl-C does: worker groups first, then this process."""
+    ended = Ended()
+
+    def end(number: int, frame: object) -> None:
+        ended.signal = number
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _trial(config: dict[str, Any]) -> None:

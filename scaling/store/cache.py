@@ -23,7 +23,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -40,6 +40,8 @@ LOG = logging.getLogger(__name__)
 IDLE_SHARE = 1 / 3
 
 _CHUNK_BYTES = 1 << 24
+# In a temporary folder: locked as long as its process lives.
+_ALIVE = ".alive"
 
 # Differs after every start of the machine, so that files are hashed again then: what was not yet on
 # disk when the machine lost power may be damaged.
@@ -68,12 +70,41 @@ def open_cache() -> Iterator[Cache]:
         os.environ.get("SCALING_CACHE")
         or Path(tempfile.gettempdir()) / f"scaling-cache-{os.getuid()}"
     )
-    with tempfile.TemporaryDirectory() as own:
-        cache = Cache(Path(own), Path(shared))
+    with own_folder() as own:
+        cache = Cache(own, Path(shared))
         try:
             yield cache
         finally:
             _let_go(cache, list(cache.held))
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A temporary folder of this process alone, gone with it.
+
+    One that is killed cannot delete its own: whoever comes next on this machine does.
+    """
+    prefix = f"scaling-own-{os.getuid()}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        _free_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        with (folder / _ALIVE).open("wb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_left(folder: Path) -> None:
+    """Delete a temporary folder whose process is dead: nobody holds its lock."""
+    found = folder.lstat() if folder.is_dir() and not folder.is_symlink() else None
+    if found is None or found.st_uid != os.getuid():
+        return
+    # Its process may not have come to the lock yet.
+    with suppress(FileNotFoundError, BlockingIOError), (folder / _ALIVE).open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Path:

@@ -1,4 +1,6 @@
-"""Trainings that were done twice on purpose, since their weights were gone and needed again.
+"""How finished steps came about: with which versions, and which trainings were done twice.
+
+A training is done again, on purpose, if its weights are gone and something starts from them.
 
 steps/ID/history/ATTEMPT.json    the record that counted before
 
@@ -8,12 +10,18 @@ report says which scorings were made from which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from scaling.store.paths import StepFolder
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
 from scaling.study.steps import Plan
+
+# What `Provenance.versions` has.
+VERSIONED = ("torch", "deepspeed", "transformers")
 
 
 def earlier_records(store: Store, record: StepRecord) -> list[StepRecord]:
@@ -59,3 +67,30 @@ def _started(plan: Plan, records: Mapping[str, StepRecord], record: StepRecord) 
         for child in plan.children_of(record.step)
         if child in records
     )
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of what would compute the numbers in this environment; none of what is not there."""
+    found = {}
+    for name in VERSIONED:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def version_notes(records: Iterable[StepRecord], here: Mapping[str, str]) -> list[str]:
+    """What finished steps were made with, where that is not what is here: one line a package.
+
+    With `here` empty: where they were not all made with the same.
+    """
+    notes = []
+    records = list(records)
+    for name in VERSIONED:
+        made = Counter(record.provenance.versions.get(name, "?") for record in records)
+        made.pop("?", None)
+        other = {found for found in made if here and found != here.get(name, found)}
+        if other or (not here and len(made) > 1):
+            said = ", ".join(f"{found} ({count:,})" for found, count in sorted(made.items()))
+            today = f"; today's is {here[name]}" if other else ""
+            notes.append(f"Finished steps were made with other versions of {name}: {said}{today}.")
+    return notes

@@ -8,6 +8,7 @@ laid out one is not used: the step starts over, which costs time and changes no 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,8 +67,13 @@ def resume_point(
             store.local_path(name) or cache.own / "resume"
         ) / f".rank-{world.rank}-{uuid4().hex[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
-        fill(folder)
-        by_rank = world.gather(store.upload(folder, target, move=True))
+        try:
+            fill(folder)
+            files = store.upload(folder, target, move=True)
+        finally:
+            # Half of one is of no use, and a full disk may be why it is half.
+            shutil.rmtree(folder, ignore_errors=True)
+        by_rank = world.gather(files)
         if world.rank == 0:
             keep = ("manifest.json", str(update))
             old = [info.base_name for info in store.listing(name) if info.base_name not in keep]

@@ -31,7 +31,7 @@ from scaling.training.watchdog import Limit, Watchdog
 
 LOG = logging.getLogger(__name__)
 
-StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
+StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted", "stopped"]
 # All ranks wait for each other when Ray is asked for a notice, so it is asked at most so often.
 NOTICE_SECONDS = 2.0
 
@@ -44,11 +44,13 @@ def run_steps(
     placements: Mapping[str, Placement],
     limits: Mapping[str, Limit] | None = None,
     notice: Callable[[], float | None] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, StepOutcome]:
     """Run steps in order; what became of each.
 
     `skipped`: its record existed. `taken`: another process group works on it. `blocked`: its parent
-    is not there. `preempted`: a machine goes away. An exception of a step is noted in the store and
+    is not there. `preempted`: a machine goes away. `stopped`: nothing more was to be started. An
+    exception of a step is noted in the store and
     then ends this process group's work, so that all ranks agree. A step that passes its limit ends
     this process (scaling.training.watchdog).
 
@@ -60,6 +62,7 @@ def run_steps(
         placements: By step; each with as many workers as there are ranks.
         limits: Time limits by step; a step without one has none.
         notice: Seconds until a machine goes away, the same on all ranks; None while none does.
+        stopped: Whether somebody asked to start nothing more; rank 0 is asked before each step.
     """
     outcomes: dict[str, StepOutcome] = {}
     owner = world.from_first(new_owner())
@@ -68,6 +71,9 @@ def run_steps(
     with open_cache() as cache:
         for name in steps:
             step = plan.steps[name]
+            if world.from_first(world.rank == 0 and stopped()):
+                outcomes[name] = "stopped"
+                continue
             if notice() is not None:
                 outcomes[name] = "preempted"
                 continue
