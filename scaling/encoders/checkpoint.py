@@ -140,7 +140,7 @@ def read_index(folder: Path) -> dict[str, Stored]:
         raise BadWeights(f"{folder}: no *.safetensors")
     found: dict[str, Stored] = {}
     for file in files:
-        for name, stored in _header(file, hashes, headers.get(file.name)).items():
+        for name, stored in read_header(file, hashes, headers.get(file.name)).items():
             if name in found:
                 raise BadWeights(f"{file}: tensor {name!r} is also in {found[name].path.name}")
             found[name] = stored
@@ -150,7 +150,7 @@ def read_index(folder: Path) -> dict[str, Stored]:
     return found
 
 
-def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:
+def read_header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:
     """The tensors of one file by name; BadWeights if it is damaged or not the expected one."""
     if not path.is_file():
         raise BadWeights(f"{path}: missing, although the index names it")

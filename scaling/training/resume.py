@@ -22,6 +22,8 @@ from scaling.store.cache import Cache, fetch
 from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
+# Plain files since 2; those before are pickles, which are not read.
+FORMAT = 2
 # Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
 # beside them.
 STATE_BYTES = 14.0
@@ -94,7 +96,7 @@ def resume_point(
 
 
 def _layout(world: World, placement: Placement) -> dict[str, int]:
-    return {"workers": world.size, "zero_stage": placement.zero_stage}
+    return {"workers": world.size, "zero_stage": placement.zero_stage, "format": FORMAT}
 
 
 def _find(name: str, store: Store, world: World, placement: Placement, cache: Cache) -> Path | None:
@@ -108,7 +110,7 @@ def _find(name: str, store: Store, world: World, placement: Placement, cache: Ca
     if (
         manifest is None
         or "by_rank" not in manifest
-        or {key: manifest[key] for key in layout} != layout
+        or {key: manifest.get(key) for key in layout} != layout
     ):
         return None
     folder: Path | None

@@ -192,14 +192,18 @@ def _forget_damage(step: Step, context: Context) -> str:
 
     What to add to the error: '' where they are whole, or where only `scaling stage` can mend them.
     """
-    store = context.store
+    store, resume = context.store, StepFolder(step.id).resume
+    healing = ""
+    if store.exists(f"{resume}/manifest.json"):
+        store.delete(resume)
+        healing = f" ({store.uri}/{resume} is deleted: the step begins anew)"
     try:
         start = start_of(step, context)
     except UserError:
-        return ""
+        return healing
     damaged = damaged_files(store, start.folder, start.files)
     if not damaged:
-        return ""
+        return healing
     # Written last of the weights: without it they are none.
     store.delete(f"{start.folder}/manifest.json")
     if step.parent is None:

@@ -4,8 +4,11 @@ a step.
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from scaling.store.history import earlier_records, remade_notes
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
 from scaling.store.records import CorruptRecord
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store, StoreError, sha256
 from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
@@ -190,6 +193,16 @@ class Killed(Exception):
     pass
 
 
+@dataclass(frozen=True)
+class Runs:
+    """Unpickling it makes a file."""
+
+    path: Path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
 def dies_at_30(context: Any, lease: Any) -> Any:
     """In the place of a training's progress: ends it after 30 updates."""
 
@@ -200,14 +213,21 @@ def dies_at_30(context: Any, lease: Any) -> Any:
     return note
 
 
+@pytest.mark.parametrize("stage", [0, 2, 3])
 def test_a_step_resumes_in_the_middle_with_the_same_numbers(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: int,
 ) -> None:
     content = {
         **tiny_study,
+        "models": ["tiny-1"],
+        "targets": ["applications"],
         "recipes": {"default": {**tiny_study["recipes"]["default"], "dropout": 0.1}},
         "placement": {
-            "default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 7}
+            "default": {"workers": 1, "zero_stage": stage, "micro_batch": 4, "resume_every": 7}
         },
     }
     undisturbed = staged(content, tmp_path / "a")
@@ -237,7 +257,7 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     assert science(plan, store) == science(*undisturbed)
 
 
-@pytest.mark.parametrize("harm", ["truncated", "manifest"])
+@pytest.mark.parametrize("harm", ["truncated", "manifest", "pickles"])
 def test_a_harmed_resume_point_is_not_used(
     tiny_study: dict[str, Any],
     tmp_path: Path,
@@ -262,6 +282,20 @@ def test_a_harmed_resume_point_is_not_used(
             run_steps(plan, store, [step], world, placements(plan, None))
     if harm == "manifest":
         store.write(f"steps/{step}/resume/manifest.json", '{"at": 28, "by_r')
+    elif harm == "pickles":
+        # Forged, with the right hashes, as whoever can write to the store could.
+        name = f"steps/{step}/resume/manifest.json"
+        manifest = json.loads(store.read(name))
+        for file in manifest["by_rank"][0]:
+            path = tmp_path / "harmed" / "steps" / step / "resume" / "28" / file
+            if path.suffix == ".pt":
+                path.write_bytes(pickle.dumps(Runs(tmp_path / "it-ran")))
+                manifest["by_rank"][0][file] = sha256(path)
+        store.write(name, json.dumps(manifest))
+        with pytest.raises(BadWeights, match="safetensors"):
+            run_steps(plan, store, [step], world, placements(plan, None))
+        assert not (tmp_path / "it-ran").exists()
+        assert "the step begins anew" in str(failures_of(store, step)[-1])
     else:
         shards = list((tmp_path / "harmed").glob(f"steps/{step}/resume/28/**/*.pt"))
         assert shards
