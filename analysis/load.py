@@ -14,7 +14,19 @@ from scaling.catalogue.languages import get_language
 from scaling.spec import UserError
 from scaling.store.records import TIDY_COLUMNS
 
-KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
+KEY = (
+    "family",
+    "method",
+    "model",
+    "arm",
+    "target",
+    "language",
+    "seed",
+    "rerun",
+    "split",
+    "metric",
+    "depth",
+)
 """What one row is about. Two rows with equal keys must be the same record."""
 
 _DTYPES: dict[str, pl.DataType] = {
@@ -107,7 +119,18 @@ def check_tidy(frame: pl.DataFrame, place: str = "the rows") -> pl.DataFrame:
     return frame.sort(*KEY, "study")
 
 
+def _with_depth(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows written before they had a depth, which stood in the metric's name (`mining@0.33_f1`)."""
+    if "depth" in frame.columns or "metric" not in frame.columns:
+        return frame
+    return frame.with_columns(
+        depth=pl.col("metric").str.extract(r"@([0-9.]+)").cast(pl.Float64),
+        metric=pl.col("metric").str.replace(r"@[0-9.]+", ""),
+    )
+
+
 def _typed(frame: pl.DataFrame, place: str) -> pl.DataFrame:
+    frame = _with_depth(frame)
     missing = [name for name in TIDY_COLUMNS if name not in frame.columns]
     unknown = sorted(set(frame.columns) - set(TIDY_COLUMNS))
     if missing or unknown:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
+from scaling.catalogue.task import Key
 from scaling.data.rows import read_table
 from scaling.data.tokens import load_tokenizer
 from scaling.encoders.weights import tokenizer_file
@@ -97,7 +98,7 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
             gold = {
                 row["id"]: row
                 for row in read_table(
-                    store, task.name, key, plan.lock.data[task.name][key]
+                    store, task.name, Key.read(key), plan.lock.data[task.name][key]
                 ).to_pylist()
             }
             chosen = [
@@ -106,7 +107,7 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
                 if row["key"] == key
             ]
             predictions = [row["prediction"] for row in chosen]
-            language = key.partition(".")[2]
+            language = Key.read(key).language
             if kind == "tagging":
                 yield (
                     language,

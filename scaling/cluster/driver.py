@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
+from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
@@ -69,7 +71,11 @@ def join_cluster(address: str | None) -> dict[str, float]:
     _ensure_token()
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False)
+        _check_answers(address)
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(f"no Ray cluster at {address}: {error}") from error
     else:
         # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
@@ -80,6 +86,22 @@ def join_cluster(address: str | None) -> dict[str, float]:
             resources={DRIVER_RESOURCE: 64},
         )
     return dict(ray.cluster_resources())
+
+
+# Of a connection to a cluster's head; Ray itself tries for minutes.
+_CONNECT_SECONDS = 5.0
+
+
+def _check_answers(address: str) -> None:
+    """UserError unless somebody listens at HOST:PORT or ray://HOST:PORT; other names are Ray's."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(f"nobody answers at {address}: {error}") from error
 
 
 def _ensure_token() -> None:

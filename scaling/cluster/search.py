@@ -19,8 +19,9 @@ from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import SessionOrder
 from scaling.planning.queue import ReadyQueue
 from scaling.store.failures import failures_of
+from scaling.store.garbage import drop_replaced
 from scaling.store.leases import EXPIRY_SECONDS
-from scaling.store.pending import pending_steps, weights_needed
+from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, session_name
 from scaling.store.stop import StopRequest
 from scaling.store.store import Scan, Store, pause_after
@@ -54,19 +55,6 @@ def grow(
         pending = queue.lost(pending_steps(plan, scan))
     if pending:
         queue.extend(plan, pending, *expected(plan, pending))
-
-
-def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
-    """Delete the weights of collapsed trainings that are not needed any more.
-
-    A worker deletes weights by the plan that its session began with. In that plan a training that
-    collapsed later still has the children that now start from its re-run.
-    """
-    if plan.study.reruns:
-        pending = frozenset(pending_steps(plan, scan))
-        for step in plan.collapsed & scan.weights & plan.steps.keys():
-            if not weights_needed(plan, step, pending.__contains__):
-                store.delete_weights(store.record(step))
 
 
 def waited_for(look: Callable[[], T]) -> T:

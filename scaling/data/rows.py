@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.task import DataRef, Split, TaskSpec, refs_of
+from scaling.catalogue.task import DataRef, Key, Split, TaskSpec, refs_of
 from scaling.data.checks import (
     check_defects,
     check_distinct,
@@ -29,7 +29,7 @@ from scaling.data.checks import (
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
-from scaling.spec import known
+from scaling.spec import UserError, known
 from scaling.store.store import Store, StoreError
 from scaling.study.identity import fingerprint
 from scaling.study.study import Study
@@ -40,8 +40,8 @@ PACKAGES = ("django", "pycountry")
 _ROWS_AT_ONCE = 4096
 
 
-def data_name(task: str, key: str) -> str:
-    """Store name of the normalised rows of `SPLIT.LANGUAGE`."""
+def data_name(task: str, key: Key) -> str:
+    """Store name of the normalised rows of a split."""
     return f"data/{task}/{key}.parquet"
 
 
@@ -169,7 +169,7 @@ def _accepted(ref: DataRef) -> list[str]:
 
 
 def check_size(
-    task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]
+    task: TaskSpec, key: Key, rows: Iterable[Row], accept: Collection[str], defects: list[str]
 ) -> None:
     """BadData where a split has not as many examples as were published.
 
@@ -177,12 +177,12 @@ def check_size(
 
     Args:
         task: The task.
-        key: The `SPLIT.LANGUAGE`.
+        key: Which split.
         rows: Its rows.
         accept: Names of defects that this run accepts beside the task's own.
         defects: Grows by the defect.
     """
-    published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
+    published = task.sizes.get(str(key), task.sizes.get(key.split))
     found = sum(row.get("side", "query") == "query" for row in rows)
     if published is None or found == published:
         return
@@ -300,26 +300,23 @@ def stage_task(
     }
     entries: dict[str, dict[str, Any]] = {}
     made: dict[str, bytes] = {}
-    defects: dict[str, list[str]] = {f"{split}.{code}": [] for split, code in splits}
-    counts: dict[str, Counter[str]] = {key: Counter() for key in defects}
+    defects: dict[Key, list[str]] = {key: [] for key in splits}
+    counts: dict[Key, Counter[str]] = {key: Counter() for key in defects}
     accepted = {*accept, *task.defects, *(name for ref in task.data for name in _accepted(ref))}
 
-    def read() -> Iterator[tuple[str, list[Row]]]:
-        for split, code in splits:
-            key = f"{split}.{code}"
-            yield (
-                key,
-                list(read_rows(task, split, code, roots, accept, defects[key], counts[key])),
-            )
+    def read() -> Iterator[tuple[Key, list[Row]]]:
+        for key in splits:
+            yield key, list(read_rows(task, *key, roots, accept, defects[key], counts[key]))
 
-    read_splits: Iterable[tuple[str, list[Row]]] = read()
+    read_splits: Iterable[tuple[Key, list[Row]]] = read()
     if task.kind == "retrieval":
         # A language may look among the candidates of another.
         read_splits = settle_retrieval(task, dict(read_splits), accepted, defects, counts).items()
     chosen: set[str] = set()
     whole: set[str] = set()
-    digests: dict[str, str] = {}
-    for (split, code), (key, available) in zip(splits, read_splits, strict=True):
+    digests: dict[Key, str] = {}
+    for key, available in read_splits:
+        split, code = key
         check_defects(task, key, available, defects[key], accepted)
         check_words(task, key, available)
         digests[key] = content_digest(task, available)
@@ -337,24 +334,24 @@ def stage_task(
         table = to_table(rows, task, f"{place}, {key}")
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        made[key] = buffer.getvalue()
-        entries[key] = {
+        made[str(key)] = buffer.getvalue()
+        entries[str(key)] = {
             "rows": table.num_rows,
             "available": len(available),
             "sha256": content_hash(table),
-            "file": hashlib.sha256(made[key]).hexdigest(),
+            "file": hashlib.sha256(buffer.getvalue()).hexdigest(),
             "defects": defects[key],
             "counts": dict(sorted(counts[key].items())),
             **({"of_english": len(chosen)} if translated else {}),
         }
     _check_unchanged(place, expected, entries)
-    for key, entry in entries.items():
-        there = None if before is None or key in before.damaged else before.splits.get(key)
+    for text, entry in entries.items():
+        there = None if before is None or text in before.damaged else before.splits.get(text)
         if there is not None and there["sha256"] == entry["sha256"] and "file" in there:
             # Who is reading this file now keeps it.
             entry["file"] = there["file"]
         else:
-            store.write(data_name(task.name, key), made[key])
+            store.write(data_name(task.name, Key.read(text)), made[text])
     store.write(
         manifest_name(task.name),
         json.dumps(
@@ -383,7 +380,7 @@ def _holds_out(task: TaskSpec) -> bool:
     return any("hold_out" in ref.options for ref in task.data)
 
 
-def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) -> set[str]:
+def _patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
     """The files of a source that a study reads: what has to be fetched of it."""
     return {
         pattern.replace("{lang}", ref.codes.get(code, code))
@@ -412,8 +409,8 @@ def _whole_splits(store: Store, task: str, expected: Mapping[str, str]) -> _Spli
     damaged = set()
     for key, entry in raw["splits"].items():
         try:
-            read_table(store, task, key, expected.get(key, entry["sha256"]))
-        except (StoreError, FileNotFoundError):
+            read_table(store, task, Key.read(key), expected.get(key, entry["sha256"]))
+        except UserError:
             damaged.add(key)
     return _Splits(request=raw["request"], splits=raw["splits"], damaged=frozenset(damaged))
 
@@ -447,7 +444,7 @@ def _check_unchanged(
         )
 
 
-def read_table(store: Store, task: str, key: str, expected: str) -> pa.Table:
+def read_table(store: Store, task: str, key: Key, expected: str) -> pa.Table:
     """Normalised rows of a staged split, if they are those of the hash in the lock file.
 
     StoreError names the file otherwise, and what brings it back. Damaged bytes are not parsed where
@@ -459,7 +456,7 @@ def read_table(store: Store, task: str, key: str, expected: str) -> pa.Table:
     except FileNotFoundError as error:
         raise _damaged(store, name, "it is missing") from error
     manifest = _read_manifest(store, task)
-    entry = {} if manifest is None else manifest["splits"].get(key, {})
+    entry = {} if manifest is None else manifest["splits"].get(str(key), {})
     file = entry.get("file") if entry.get("sha256") == expected else None
     found = hashlib.sha256(raw).hexdigest()
     if file is not None and found != file:

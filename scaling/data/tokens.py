@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.feather as feather
 from tokenizers import Tokenizer
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.rows import read_table
+from scaling.data.schema import BadData
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
 from scaling.kinds.text import literal
@@ -32,7 +33,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
     It takes text as text: no special token is made from it.
     """
-    tokenizer = literal(Tokenizer.from_file(str(path)))
+    try:
+        tokenizer = literal(Tokenizer.from_file(str(path)))
+    # The library raises nothing more special.
+    except Exception as error:
+        raise BadData(f"{path}: not a tokenizer: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -41,18 +46,18 @@ def load_tokenizer(path: Path) -> Tokenizer:
 def features(
     store: Store,
     task: TaskSpec,
-    key: str,
+    key: Key,
     data_hash: str,
     recipe: Recipe,
     tokenizer: Path,
     table: Mapping[str, str] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache where they are in it.
+    """(rows, features) of a split; the features come from the cache where they are in it.
 
     Args:
         store: Where rows and cached features lie.
         task: The task.
-        key: The `SPLIT.LANGUAGE`.
+        key: The split.
         data_hash: SHA-256 of its rows.
         recipe: How text is read.
         tokenizer: A `tokenizer.json`.
@@ -60,7 +65,7 @@ def features(
     """
     rows = read_table(store, task.name, key, data_hash)
     if table:
-        rows = transliterated(rows, task.kind, key.partition(".")[2], table)
+        rows = transliterated(rows, task.kind, key.language, table)
     name = token_cache_name(task, recipe, data_hash, sha256(tokenizer), table)
     cached = _read_cached(store, name)
     if cached is not None:

@@ -201,7 +201,7 @@ class Engine:
         self.kept = None
 
     def _shares(self) -> Iterator[Tensor]:
-        """What this rank holds of the trained parameters, in the precision of the computation."""
+        """What this rank holds of the trained parameters, each of its own or its shard's shape."""
         trained: list[Any] = [p for p in self.model.parameters() if p.requires_grad]
         for parameter in trained:
             # Small ones stay gathered: a copy that would hide what is put into the share.

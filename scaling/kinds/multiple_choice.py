@@ -28,10 +28,25 @@ from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 
+def _target(choice: int, is_right: bool) -> int:
+    """Number of a choice among those of its question, and whether it is right, in one number."""
+    return 2 * choice + int(is_right)
+
+
+def _choice_of(target: Any) -> Any:
+    """Number of the choice of a target, or of each target of a tensor, any shape."""
+    return target // 2
+
+
+def _is_right(target: Any) -> Any:
+    """Whether the choice of a target is right, or of each target of a tensor, any shape."""
+    return target % 2 == 1
+
+
 def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
     """<s> context question </s></s> choice </s> for each choice; those of a row are one unit.
 
-    Target: twice the number of the choice, plus one for the right one.
+    Target: the number of the choice, and whether it is right (`_target`).
     """
     asked = zip(rows["context"].to_pylist(), rows["question"].to_pylist(), strict=True)
     prompts = [recipe.prefix + f"{context} {question}".strip() for context, question in asked]
@@ -52,7 +67,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
             )
         for at, choice in enumerate(second[start:end]):
             ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length)
-            target = 2 * at + int(at == label)
+            target = _target(at, at == label)
             features.append(
                 {"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target}
             )
@@ -66,12 +81,12 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     """
     scores = head(hidden, mask).float()[:, 0]
     # Not by `units`: an update that spans two epochs may hold one question twice, side by side.
-    choice = targets // 2
+    choice = _choice_of(targets)
     question = (choice == 0).cumsum(0) - 1
     # Questions may have different numbers of choices: those that are not there cannot be chosen.
     table = scores.new_full((int(question[-1]) + 1, int(choice.max()) + 1), -torch.inf)
     table[question, choice] = scores
-    return nn.functional.cross_entropy(table, choice[targets % 2 == 1], reduction="sum")
+    return nn.functional.cross_entropy(table, choice[_is_right(targets)], reduction="sum")
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -90,17 +105,17 @@ def _chance(part: Part, task: TaskSpec) -> float:
 
 def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     """The place of the right choice moves between questions that have equally many choices."""
-    starts = [at for at, target in enumerate(targets) if target // 2 == 0]
+    starts = [at for at, target in enumerate(targets) if _choice_of(target) == 0]
     questions = [targets[a:b] for a, b in pairwise([*starts, len(targets)])]
-    right = [[target % 2 for target in question].index(1) for question in questions]
+    right = [[_is_right(target) for target in question].index(True) for question in questions]
     given = list(right)
     for count in sorted({len(question) for question in questions}):
         alike = [at for at, question in enumerate(questions) if len(question) == count]
         for at, other in zip(alike, rng.permutation(alike), strict=True):
             given[at] = right[other]
     return [
-        2 * at + int(at == one)
-        for question, one in zip(questions, given, strict=True)
+        _target(at, at == choice)
+        for question, choice in zip(questions, given, strict=True)
         for at in range(len(question))
     ]
 
@@ -110,7 +125,7 @@ MULTIPLE_CHOICE = Kind(
     head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
     targets=targets_in_order,
     loss=_loss,
-    loss_weight=lambda targets: float(sum(target % 2 for target in targets)),
+    loss_weight=lambda targets: float(sum(_is_right(target) for target in targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,

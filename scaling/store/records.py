@@ -18,7 +18,8 @@ from scaling.spec import UserError
 from scaling.store.paths import is_inside, is_part, is_sha256
 from scaling.study.identity import fingerprint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: the depth of a row stood behind its metric's name, as in `accuracy@0.33`. Still read."""
 
 
 class CorruptRecord(UserError):
@@ -39,6 +40,8 @@ class EvalRow:
     split: Literal["dev", "test"]
     """`dev` is English only, for collapse rules and the choice of depths, never for the report."""
     metric: str
+    depth: float | None = None
+    """Fraction of the layers whose states were pooled, to two digits; None for the recipe's own."""
     n: int
     """Examples scored."""
     value: float
@@ -150,14 +153,16 @@ class StepRecord:
         """
         try:
             raw = json.loads(text)
-            if raw["schema_version"] != SCHEMA_VERSION:
+            version = raw["schema_version"]
+            if version not in (1, SCHEMA_VERSION):
                 raise CorruptRecord(
-                    f"{place} has record schema {raw['schema_version']}, this code reads"
-                    f" {SCHEMA_VERSION}"
+                    f"{place} has record schema {version}, this code reads 1 and {SCHEMA_VERSION}"
                 )
             digest = raw.pop("digest", None)
             if digest is not None and digest != digest_of(raw):
                 raise ValueError("its digest is another: it was altered after it was written")
+            raw["schema_version"] = SCHEMA_VERSION
+            raw["rows"] = [_row(row, version) for row in raw["rows"]]
             parts = [(StepRecord, raw), (Cost, raw["cost"]), (Provenance, raw["provenance"])]
             parts += [(EvalRow, row) for row in raw["rows"]]
             parts += [(Training, raw["training"])] if raw["training"] is not None else []
@@ -216,6 +221,20 @@ def _check(record: StepRecord) -> None:
         raise ValueError("a cost that is no number of seconds or devices")
 
 
+def _row(raw: dict[str, Any], version: int) -> dict[str, Any]:
+    """The fields of a row, as schema 2 has them."""
+    if version > 1:
+        return raw
+    metric, _, depth = raw["metric"].partition("@")
+    # Counted metrics had their part behind the depth: `mining@0.33_f1`.
+    depth, _, part = depth.partition("_")
+    return {
+        **raw,
+        "metric": f"{metric}_{part}" if part else metric,
+        "depth": float(depth) if depth else None,
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class TidyRow:
     """One (cell, language, metric): all that the analysis reads. Fields in the order of columns."""
@@ -248,6 +267,8 @@ class TidyRow:
     """Re-runs of collapsed trainings behind this row; 0 for first runs. A cell's highest counts."""
     split: str
     metric: str
+    depth: float | None
+    """Fraction of the layers whose states were pooled; None for the recipe's own."""
     main: bool
     n: int
     value: float

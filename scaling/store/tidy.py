@@ -82,6 +82,7 @@ def _cell_rows(
             rerun=cell.rerun,
             split=row.split,
             metric=row.metric,
+            depth=row.depth,
             main=row.main,
             n=row.n,
             value=row.value,

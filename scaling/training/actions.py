@@ -25,7 +25,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 import torch
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
@@ -48,7 +48,7 @@ from scaling.training.inputs import (
     tables_of,
     updates_of,
 )
-from scaling.training.loop import run_updates
+from scaling.training.loop import TrainingRun, run_updates
 from scaling.training.resume import resume_point
 
 
@@ -137,18 +137,22 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             step.id, context.store, world, context.placement, context.cache, params
         )
     with clock.part("work"):
+        run = TrainingRun(
+            engine=engine,
+            streams=streams,
+            turns=turns,
+            recipe=recipe,
+            placement=context.placement,
+            seed=seed,
+        )
         losses = run_updates(
-            engine,
-            streams,
-            turns,
-            recipe,
-            context.placement,
-            world,
-            seed,
-            _progress(context, lease),
-            resume,
-            context.notice,
-            _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None,
+            run,
+            progress=_progress(context, lease),
+            resume=resume,
+            notice=context.notice,
+            dev_score=(
+                _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None
+            ),
         )
         scored = [
             _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
@@ -191,12 +195,15 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
 def _look(
     engine: Engine, one: Material, recipe: Recipe, lookup: np.ndarray | None, context: Context
 ) -> Callable[[], float]:
-    """The main score of the first member on the dev data that weights are selected by."""
+    """What gives the main score of the first member on the dev data that selects weights.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
     most = recipe.select_examples
     if most and one.task.kind != "retrieval":
-        rows, table = one.dev["dev.en"]
+        rows, table = one.dev[DEV]
         chosen = pa.compute.less(table["row"], most)
-        one = replace(one, dev={"dev.en": (rows.slice(0, most), table.filter(chosen))})
+        one = replace(one, dev={DEV: (rows.slice(0, most), table.filter(chosen))})
 
     def score() -> float:
         row = _dev_row(engine, one, 0, lookup, context)
@@ -215,7 +222,7 @@ def _dev_row(
     """
     if not one.dev:
         return None
-    dev = as_features(one.dev["dev.en"][1], lookup)
+    dev = as_features(one.dev[DEV][1], lookup)
     predictions = predict(
         engine.core,
         dev,
@@ -237,6 +244,16 @@ def is_collapsed(dev: EvalRow) -> bool:
     return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
 
 
+def _as_trained(step: Step, plan: Plan) -> TaskSpec:
+    """The task that a step scores, its labels in the order of the head that was trained."""
+    task = plan.study.task(step.task)
+    if step.parent is None:
+        return task
+    trained = plan.study.task(plan.steps[step.parent].task)
+    fits = trained.kind == task.kind and set(trained.labels) == set(task.labels)
+    return task.model_copy(update={"labels": trained.labels}) if fits else task
+
+
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     """Score the step's parent on all its test languages; the outcomes lie in the attempt's folder.
 
@@ -244,7 +261,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     ranks.
     """
     world, recipe, clock = context.world, step.recipe, _Clock()
-    task = context.plan.study.task(step.task)
+    task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
         start = start_of(step, context)
@@ -272,16 +289,16 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
         files = _publish(step, context, folder)
-    counts = {key: dict(kind.counts(*both)) for key, both in tables.items()}
+    counts = {str(key): dict(kind.counts(*both)) for key, both in tables.items()}
     counts = {key: found for key, found in counts.items() if found}
     return _record(
         step, context, clock, start, training=None, rows=rows, files=files, counts=counts
     )
 
 
-def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
+def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[Key]:
     """Test splits of the study's languages."""
-    return [f"test.{code}" for code in plan.study.test_languages(task.name)]
+    return [Key("test", code) for code in plan.study.test_languages(task.name)]
 
 
 def _progress(context: Context, lease: Lease | None) -> Any:

@@ -44,6 +44,10 @@ class ResumePoint:
     """What saving takes, the same on all ranks: last time's, or the size over a rate."""
 
 
+NO_RESUME_POINT = ResumePoint(found=None, save=lambda fill, update: None)
+"""Of a training that is not to be resumed: none is found, and saving does nothing."""
+
+
 def resume_point(
     step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
 ) -> ResumePoint:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scaling.catalogue.readers import DEFECTS
+from scaling.catalogue.task import Key
 from scaling.data.checks import check_usable
 from scaling.data.rows import add_counts, manifest_name, read_table, stage_task
 from scaling.data.tokens import features
@@ -221,8 +222,8 @@ def _adaptation_text(
     for text in arm.adapt:
         task = study.task(text.task)
         for code in text.languages or task.train_languages:
-            key = f"train.{code}"
-            rows = read_table(store, task.name, key, data[task.name][key])
+            key = Key("train", code)
+            rows = read_table(store, task.name, key, data[task.name][str(key)])
             if code in arm.transliterate:
                 rows = transliterated(rows, task.kind, code, study.table(arm.transliterate[code]))
             yield from rows["text"].to_pylist()
@@ -244,16 +245,16 @@ def _token_ids(
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
-        for key, data_hash in splits.items():
-            code = key.partition(".")[2]
-            tables = {arm.transliterate.get(code, ""): None for arm in arms}
+        for text, data_hash in splits.items():
+            key = Key.read(text)
+            tables = {arm.transliterate.get(key.language, ""): None for arm in arms}
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
                 rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
                 cut = dict(KINDS[task.kind].counts(rows, made))
                 check_usable(task, key, rows, made, cut)
-                lost.setdefault(name, {})[key] = cut
+                lost.setdefault(name, {})[text] = cut
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
-                sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
+                sizes.setdefault(name, {}).setdefault(text, (made.num_rows, len(ids)))
                 found.append(np.unique(ids).astype(np.int64))
     return np.unique(np.concatenate(found)), sizes, lost

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from scaling.catalogue.hardware import Placement
-from scaling.cluster.search import drop_replaced, grow
+from scaling.cluster.search import grow
 from scaling.planning.queue import ReadyQueue
+from scaling.store.garbage import drop_replaced
 from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.store import Scan, Store

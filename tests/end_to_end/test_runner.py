@@ -33,6 +33,7 @@ from scaling.store.store import Store, StoreError, sha256
 from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
+from scaling.training.loop import Losses, TrainingRun
 from scaling.training.measure import calibrate
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
@@ -245,10 +246,9 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     resumed: list[int] = []
     original = work.run_updates
 
-    def spy(*args: Any) -> Any:
-        (resume,) = (item for item in args if isinstance(item, ResumePoint))
+    def spy(run: TrainingRun, *, resume: ResumePoint, **others: Any) -> Losses:
         resumed.append(0 if resume.found is None else 1)
-        return original(*args)
+        return original(run, resume=resume, **others)
 
     monkeypatch.setattr(work, "run_updates", spy)
     run_all(plan, store, world)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
+from scaling.catalogue.task import Key
 from scaling.data.rows import data_name, manifest_name
 from scaling.store.cache import fetch, open_cache
 from scaling.store.leases import claim
@@ -171,7 +172,7 @@ def test_steps_attempts_owners_and_files_are_names_too(
             lambda: claim(inner, part, "o"),
             lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
             lambda: inner.exists(manifest_name(part)),
-            lambda: inner.exists(data_name(part, "test.en")),
+            lambda: inner.exists(data_name(part, Key("test", "en"))),
             lambda: inner.exists(f"models/{part}/manifest.json"),
             lambda: fetch(inner, "models/m", {"config.json": "0" * 64, part: "0" * 64}, cache),
             lambda: fetch(inner, f"models/{part}", {"config.json": "0" * 64}, cache),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scaling.catalogue.task import DEV, Key
 from scaling.data.manifest import defect_notes, staged_tasks
 from scaling.data.rows import content_hash, data_name, read_table
 from scaling.data.schema import BadData
@@ -335,11 +336,14 @@ def test_damaged_rows_are_named_and_made_again(tmp_path: Path, tiny_models: list
     for damage in (rows.read_bytes(), good[:-40], b"", None):
         rows.unlink() if damage is None else rows.write_bytes(damage)
         with pytest.raises(StoreError, match=r"test.en.parquet: .*`scaling stage STUDY --store"):
-            read_table(Store.open(store), "mine", "test.en", expected)
+            read_table(Store.open(store), "mine", Key("test", "en"), expected)
         with pytest.raises(BadData, match="--from"):
             staged(path, store)
         assert staged(path, store, tmp_path / "data") == lock
-        assert content_hash(read_table(Store.open(store), "mine", "test.en", expected)) == expected
+        assert (
+            content_hash(read_table(Store.open(store), "mine", Key("test", "en"), expected))
+            == expected
+        )
 
 
 def test_no_flipped_bit_is_read_as_other_content(tmp_path: Path, tiny_models: list[Any]) -> None:
@@ -351,17 +355,19 @@ def test_no_flipped_bit_is_read_as_other_content(tmp_path: Path, tiny_models: li
     tokenizer = tmp_path / "store" / "models" / tiny_models[0]["name"] / "tokenizer.json"
     rng, caught = random.Random(0), 0
     for key, digest in lock.data["mine"].items():
-        expected = features(store, task, key, digest, recipe, tokenizer)
+        expected = features(store, task, Key.read(key), digest, recipe, tokenizer)
         cached = tmp_path / "store" / token_cache_name(task, recipe, digest, sha256(tokenizer))
         assert cached.is_file()
-        for file in (tmp_path / "store" / data_name("mine", key), cached):
+        for file in (tmp_path / "store" / data_name("mine", Key.read(key)), cached):
             good = file.read_bytes()
             for _ in range(25):
                 bad, at = bytearray(good), rng.randrange(len(good))
                 bad[at] ^= 1 << rng.randrange(8)
                 file.write_bytes(bytes(bad))
                 try:
-                    assert features(store, task, key, digest, recipe, tokenizer) == expected
+                    assert (
+                        features(store, task, Key.read(key), digest, recipe, tokenizer) == expected
+                    )
                 except StoreError:
                     caught += 1
                 assert file == cached or file.read_bytes() == bytes(bad)
@@ -374,11 +380,9 @@ def test_no_flipped_bit_is_read_as_other_content(tmp_path: Path, tiny_models: li
         / token_cache_name(task, recipe, lock.data["mine"][key], sha256(tokenizer))
         for key in ("dev.en", "train.en")
     )
-    expected = features(store, task, "dev.en", lock.data["mine"]["dev.en"], recipe, tokenizer)
+    expected = features(store, task, DEV, lock.data["mine"]["dev.en"], recipe, tokenizer)
     one.write_bytes(other.read_bytes())
-    assert (
-        features(store, task, "dev.en", lock.data["mine"]["dev.en"], recipe, tokenizer) == expected
-    )
+    assert features(store, task, DEV, lock.data["mine"]["dev.en"], recipe, tokenizer) == expected
 
 
 def test_a_model_that_finished_steps_started_from_stays(
