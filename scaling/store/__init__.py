@@ -3,6 +3,8 @@
     store.py     files below one root, and their layout
     paths.py     names of a step's files
     records.py   what a finished step writes; one tidy row
+    failures.py  why tries ended
+    history.py   trainings that had to be made again
     pending.py   what of a plan must still run
     leases.py    who works on a step
     cache.py     files of the store on this machine, verified, once per node

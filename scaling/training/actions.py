@@ -28,7 +28,7 @@ from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
-from scaling.encoders.weights import model_files
+from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
@@ -65,22 +65,43 @@ class _Clock:
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
 
 
-def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts, verified by hash: its parent's weights or the pretrained model."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The weights that a step starts from, as files of the store."""
+
+    folder: str
+    files: dict[str, str]
+    """File → SHA-256."""
+    attempt: str
+    """Of the parent; empty for a pretrained model."""
+
+
+def start_of(step: Step, context: Context) -> Start:
+    """Where a step starts. StoreError if the pretrained model is not there."""
     store = context.store
     if step.parent is None:
-        folder, files = f"models/{step.staged}", model_files(store, step.staged)
-    else:
-        record = store.record(step.parent)
-        folder = StepFolder(step.parent).weights(record.provenance.attempt)
-        prefix = "weights/"
-        files = {
+        files = model_files(store, step.staged)
+        return Start(folder=f"models/{step.staged}", files=files, attempt="")
+    record = store.record(step.parent)
+    prefix = "weights/"
+    return Start(
+        folder=StepFolder(step.parent).weights(record.provenance.attempt),
+        files={
             name.removeprefix(prefix): digest
             for name, digest in record.files.items()
             if name.startswith(prefix)
-        }
-    local = fetch(store, folder, files, context.cache)
-    kept = local / "kept_rows.npy"
+        },
+        attempt=record.provenance.attempt,
+    )
+
+
+def _weights(step: Step, context: Context, start: Start) -> Weights:
+    """What lies there, verified by hash."""
+    local = fetch(context.store, start.folder, start.files, context.cache)
+    if step.parent is None:
+        locked = context.plan.lock.models[step.staged]["weights"]
+        check_staged(local, start.files, locked, f"{context.store.uri}/{start.folder}")
+    kept = local / KEPT_ROWS
     return Weights(
         folder=local,
         architecture=context.plan.study.model(step.model).architecture,
@@ -98,7 +119,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     world, recipe, clock = context.world, step.recipe, _Clock()
     seed = step.training_seed
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         # These are read before the weights are loaded: afterwards the parent's files may go.
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
@@ -169,7 +191,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, training=training, rows=[], files=files)
+    return _record(step, context, clock, start, training=training, rows=[], files=files)
 
 
 def _look(
@@ -244,7 +266,8 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
@@ -271,7 +294,9 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         files = _publish(step, context, folder)
     counts = {str(key): dict(kind.counts(*both)) for key, both in tables.items()}
     counts = {key: found for key, found in counts.items() if found}
-    return _record(step, context, clock, training=None, rows=rows, files=files, counts=counts)
+    return _record(
+        step, context, clock, start, training=None, rows=rows, files=files, counts=counts
+    )
 
 
 def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[Key]:
@@ -327,6 +352,7 @@ def _record(
     step: Step,
     context: Context,
     clock: _Clock,
+    start: Start,
     *,
     training: Training | None,
     rows: list[EvalRow],
@@ -363,6 +389,7 @@ def _record(
                 "micro_batch": placement.micro_batch,
                 "packed": placement.packed,
             },
+            parent=start.attempt,
         ),
     )
 
