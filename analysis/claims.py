@@ -166,12 +166,13 @@ def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Check
             for row in _sizes(sizes)
         ]
     named |= set(gains.filter(pl.col("role").is_in(sorted(_roles(claim))))["arm"].unique())
+    x = sizes["x"].to_numpy()
     if claim.each_arm:
         return _check_each(claim, gains, sizes, named)
     first = _side(claim.of, gains, sizes, named)
     second = _side(claim.against, gains, sizes, named) if claim.against else None
     difference = first if second is None else first - second
-    return [_judged(claim, row, difference, i) for i, row in enumerate(_sizes(sizes))]
+    return [_judged(claim, row, difference, i, x) for i, row in enumerate(_sizes(sizes))]
 
 
 def _check_each(
@@ -182,9 +183,9 @@ def _check_each(
         arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named)
         for arm in arms
     }
-    out = []
+    out, x = [], sizes["x"].to_numpy()
     for i, row in enumerate(_sizes(sizes)):
-        each = {arm: _judged(claim, row, r, i) for arm, r in alone.items()}
+        each = {arm: _judged(claim, row, r, i, x) for arm, r in alone.items()}
         run = {arm: item for arm, item in each.items() if item.status != "not run"}
         if not run:
             out.append(_not_run(claim, row, "no such gain at this size"))
@@ -302,10 +303,10 @@ def _best_per_target(gains: pl.DataFrame) -> pl.DataFrame:
     return gains.join(best, on=[*keys, "seed", "arm"]).with_columns(pl.lit("best").alias("arm"))
 
 
-def _judged(claim: Claim, row: dict[str, str], r: Array, i: int) -> Checked:
+def _judged(claim: Claim, row: dict[str, str], r: Array, i: int, x: Array) -> Checked:
     if not np.isfinite(r[i]).any():
         return _not_run(claim, row, "no such gain at this size")
-    result = contrast(r, np.eye(len(r))[i])
+    result = contrast(r, np.eye(len(r))[i], x)
     low, high = (float(v) for v in result.interval())
     seeds = int(moments(r)[0][i])
     detail = f"{seeds} seed{'s' if seeds != 1 else ''}"

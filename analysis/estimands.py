@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
@@ -50,10 +50,10 @@ class Estimate:
     high90: float
     p: float
     method: str
-    """`pooled` or `welch` variance; `none` without replication."""
+    """`trend` (analysis/noise.py) or `welch` variance; `none` without replication."""
     other_low: float
     other_high: float
-    """The 95 % interval by the other of the two methods."""
+    """The 95 % interval if the variance were the same at all sizes."""
     num_series: int
     num_languages: int
     num_targets: int
@@ -73,13 +73,7 @@ def scalar(
     """`result` (of one study) as an Estimate, with what it was made of."""
     low, high = result.interval(0.95)
     low90, high90 = result.interval(0.90)
-    welch = bool(result.welch)
-    other = replace(
-        result,
-        se=result.se_pooled if welch else result.se_welch,
-        df=result.df_pooled if welch else result.df_welch,
-    )
-    other_low, other_high = other.interval(0.95)
+    other_low, other_high = result.equal_variances().interval(0.95)
     series = panel.series
     return Estimate(
         name=name,
@@ -93,7 +87,7 @@ def scalar(
         low90=float(low90),
         high90=float(high90),
         p=float(result.p),
-        method=("welch" if welch else "pooled") if np.isfinite(result.se) else "none",
+        method=("welch" if result.welch else "trend") if np.isfinite(low) else "none",
         other_low=float(other_low),
         other_high=float(other_high),
         num_series=len(series),
@@ -124,7 +118,8 @@ def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Esti
         "end": last - np.eye(panel.num_sizes)[0],
     }
     return [
-        scalar(contrast(r, w), panel, r, name, quantity, scale) for quantity, w in asked.items()
+        scalar(contrast(r, w, panel.x), panel, r, name, quantity, scale)
+        for quantity, w in asked.items()
     ]
 
 
@@ -172,7 +167,12 @@ def interaction(panel: Panel, scale: str) -> Estimate | None:
         return None
     r = replicas(chosen.y, weights)
     return scalar(
-        contrast(r, slope_weights(chosen.x)), chosen, r, "resource interaction", "slope", scale
+        contrast(r, slope_weights(chosen.x), chosen.x),
+        chosen,
+        r,
+        "resource interaction",
+        "slope",
+        scale,
     )
 
 
@@ -203,7 +203,7 @@ def retention(panel: Panel, condition: pl.Expr | None) -> tuple[float, float, fl
     """
     chosen = balanced(panel, condition)
     r = replicas(chosen.y, mean_weights(chosen.series))
-    first, last = (contrast(r, np.eye(chosen.num_sizes)[i]) for i in (0, -1))
+    first, last = (contrast(r, np.eye(chosen.num_sizes)[i], chosen.x) for i in (0, -1))
     a, b = float(last.estimate), float(first.estimate)
     ratio = a / b if b else float("nan")
     half_b = float(first.interval()[1] - first.estimate)

@@ -71,7 +71,7 @@ def by_size(panel: Panel) -> list[dict[str, object]]:
     for i, model in enumerate(panel.models):
         if count[i] == 0:
             continue
-        result = contrast(r, np.eye(panel.num_sizes)[i])
+        result = contrast(r, np.eye(panel.num_sizes)[i], panel.x)
         low, high = result.interval()
         languages = panel.series.filter(pl.Series(np.isfinite(panel.y[i]).any(axis=0)))[
             "language"
