@@ -45,7 +45,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 schema: $(VENV)/.installed
-	$(BIN)/scaling schema scaling/studies/schema.json
+	$(BIN)/scaling schema scaling/catalogue/studies/schema.json
 
 build: $(VENV)/.installed
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from scaling.languages import LOW_CC100_GIB, get_language
-from scaling.question import Question
+from scaling.catalogue.languages import LOW_CC100_GIB, get_language
+from scaling.study.question import Question
 
 NONE = "none"
 ENGLISH = "en"

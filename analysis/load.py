@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from analysis.gains import NONE, NOT_POOLED, POOLED_ROLES
-from scaling.languages import get_language
-from scaling.records import TIDY_COLUMNS, TidyRow
+from scaling.catalogue.languages import get_language
+from scaling.spec import UserError
+from scaling.store.records import TIDY_COLUMNS, TidyRow
 
 KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
 """What one row is about. Two rows with equal keys must be the same record."""
@@ -29,7 +30,7 @@ SCHEMA: dict[str, pl.DataType] = {
 NULLABLE = frozenset(item.name for item in fields(TidyRow) if str(item.type).endswith("| None"))
 
 
-class BadInput(ValueError):
+class BadInput(UserError):
     """Records that cannot be analysed; the message names the rows or columns, and what is valid."""
 
 

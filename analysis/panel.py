@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from scaling.spec import UserError
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -26,7 +28,7 @@ panel.
 """
 
 
-class TooFewScales(ValueError):
+class TooFewScales(UserError):
     """Fewer sizes than the curve has parameters, or than the statement needs."""
 
 

@@ -33,7 +33,7 @@ from analysis.panel import TooFewScales
 from analysis.published import overlay
 from analysis.results import Results, analyse
 from analysis.tables import write_tables
-from scaling.question import Question
+from scaling.study.question import Question
 
 _HERE = Path(__file__).parent
 _LIBRARIES = ("numpy", "scipy", "polars", "matplotlib", "jinja2")

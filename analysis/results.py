@@ -41,7 +41,7 @@ from analysis.shrink import Languages
 from analysis.slope import moments
 from analysis.variance import estimate_ledger
 from analysis.verdict import Verdict, decide
-from scaling.question import Question
+from scaling.study.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from analysis.panel import (
     size_table,
 )
 from analysis.slope import Contrast, contrast, p_value, slope_weights, t_quantile
-from scaling.question import Question
+from scaling.study.question import Question
 
 AXES = ("total_params", "backbone_params", "train_flops")
 SCALES = ("points", "logit")

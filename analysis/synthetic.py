@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from analysis.load import SCHEMA
-from scaling.languages import get_language
-from scaling.models import MODELS
+from scaling.catalogue.languages import get_language
+from scaling.catalogue.models import MODELS
 
 XLMR = ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")
 LANGUAGES_OF_STUDY = (

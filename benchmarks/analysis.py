@@ -6,14 +6,11 @@ The study: 4 sizes × 3 seeds × (10 arms + none) × 200 (task, language) pairs 
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from analysis.bootstrap import slope_bands
 from analysis.claims import PHANG2020
@@ -26,8 +23,8 @@ from analysis.slope import slope_weights
 from analysis.synthetic import study
 from analysis.tables import write_tables
 from benchmarks.results_table import write_results
-from scaling.languages import LANGUAGES
-from scaling.question import Question
+from scaling.catalogue.languages import LANGUAGES
+from scaling.study.question import Question
 
 ARMS = (
     "mnli",

@@ -18,12 +18,13 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.results_table import write_results
-from scaling.arms import arm_role
-from scaling.plan import Plan, Step, make_plan
-from scaling.records import StepRecord
-from scaling.status import study_status
-from scaling.store import Store
-from scaling.study import load_study
+from scaling.planning.progress import study_status
+from scaling.store.records import StepRecord
+from scaling.store.store import Store
+from scaling.study.arms import arm_role
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan, Step
+from scaling.study.study import load_study
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SCALING_SHARED", ROOT.parent / "shared")) / "data"

@@ -7,13 +7,8 @@ the functions that the report uses; only the data are made here.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import polars as pl
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from analysis.coverage import shared_checkpoints
 from analysis.estimands import scalar

@@ -24,9 +24,10 @@ import yaml
 
 from benchmarks.faults import ROOT, Commits, Driver, Injector, Nodes, signed
 from benchmarks.results_table import write_results
-from scaling.plan import Plan, make_plan
-from scaling.store import Store
-from scaling.study import load_study
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
+from scaling.study.study import load_study
 
 CUT: dict[str, Any] = {
     # The plan must not depend on what happens: re-runs of collapsed trainings have tests of their
@@ -50,7 +51,7 @@ CUT: dict[str, Any] = {
 
 
 def write_study(folder: Path) -> Path:
-    demo = yaml.safe_load((ROOT / "scaling" / "studies" / "demo.yaml").read_text())
+    demo = yaml.safe_load((ROOT / "scaling" / "catalogue" / "studies" / "demo.yaml").read_text())
     path = folder / "chaos.yaml"
     path.write_text(yaml.safe_dump({**demo, **CUT}, allow_unicode=True))
     return path
@@ -77,9 +78,11 @@ def per_cell_seconds(plan: Plan, store: Store) -> list[float]:
 def preemptions(store: Store) -> list[str]:
     """What trainings said that left a drained node."""
     names = [
-        info.path for info in store.listing("steps", recursive=True) if "/failures/" in info.path
+        store.name_of(info)
+        for info in store.listing("steps", recursive=True)
+        if "/failures/" in info.path
     ]
-    notes = [json.loads(store.read(name.removeprefix(f"{store.root}/"))) for name in names]
+    notes = [json.loads(store.read(name)) for name in names]
     return [note["error"] for note in notes if note.get("kind") == "preempted"]
 
 

@@ -30,14 +30,13 @@ from benchmarks.peers import (
 )
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
-from scaling.data.batching import Features, joined
-from scaling.encoder import Encoder, Weights, config_of
-from scaling.engine import World
-from scaling.evaluation import predict
+from scaling.cluster.session import quiet
+from scaling.data.features import Features, joined
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
+from scaling.encoders.loading import load_tensors
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
-from scaling.launch import quiet
-from scaling.loading import load_tensors
-from scaling.pretrained.architecture import empty_encoder
+from scaling.training.evaluation import predict
 
 LANGUAGES, EXAMPLES = 12, 48
 SMALL = shape("small", 4, 256, vocab=8_000)

@@ -21,12 +21,14 @@ from benchmarks.peers import Case, made, ours, trainer
 from benchmarks.random_models import write_model
 from benchmarks.results_table import write_results
 from benchmarks.train import ceiling
-from scaling.calibration import Calibration, is_device
-from scaling.engine import World, join_world
-from scaling.hardware import GIB, GPUS, GpuSpec, Placement
-from scaling.launch import quiet
-from scaling.memory import demand_of, describe, fitting, memory
-from scaling.models import MODELS, ModelSpec
+from scaling.catalogue.hardware import GIB, GPUS, GpuSpec, Placement
+from scaling.catalogue.models import MODELS, ModelSpec
+from scaling.cluster.session import quiet
+from scaling.encoders.engine import join_world
+from scaling.encoders.world import World
+from scaling.planning.calibration import Calibration, is_device
+from scaling.planning.memory import demand_of, memory
+from scaling.planning.placement import describe, fitting
 
 CASE = Case(name="full sequences", kind="classification", median=10_000, longest=128, batch=32)
 SIZES = ("xlm-r-base", "xlm-r-large", "xlm-r-xl")

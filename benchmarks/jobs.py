@@ -22,11 +22,12 @@ from typing import Any
 import psutil
 
 from benchmarks.results_table import write_results
-from scaling.plan import Plan, make_plan
-from scaling.store import Store
-from scaling.study import load_study
-from tests.conftest import make_model, write_study
-from tests.rayhead import RayHead, http_status
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
+from scaling.study.study import load_study
+from tests.helpers.ray_head import RayHead, http_status
+from tests.helpers.tiny import make_model, write_study
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS = 900

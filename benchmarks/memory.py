@@ -20,12 +20,12 @@ import torch
 
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
-from scaling.encoder import Weights
-from scaling.hardware import Placement
-from scaling.measuring import Request, measure
-from scaling.memory import demand_of, memory
-from scaling.models import ModelSpec
-from scaling.recipes import Recipe
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.models import ModelSpec
+from scaling.encoders.encoder import Weights
+from scaling.planning.memory import demand_of, memory
+from scaling.study.recipes import Recipe
+from scaling.training.measure import Request, measure
 
 MIB = 2**20
 SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))

@@ -2,40 +2,32 @@
 benchmarks.parity` prints a table.
 
 Oracles: seqeval, scikit-learn, pytrec_eval, torchmetrics (all for tests only), and
-tests/metrics/answer_rules.py, the SQuAD and MLQA rules written a second time. Inputs: adversarial
+tests/helpers/answer_rules.py, the SQuAD and MLQA rules written a second time. Inputs: adversarial
 random ones, and, where ../shared/data is there, real tag sequences and questions with predictions
 that are spans and tags taken from the same files. A figure is the largest difference between our
 number and the oracle's over all cases; a case is one question, one ranking or one small corpus.
 """
 
-# ruff: noqa: E402  (the oracles live in tests/, which is not a package)
 from __future__ import annotations
 
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import seqeval.metrics as seqeval
 from sklearn.metrics import accuracy_score, average_precision_score, precision_recall_fscore_support
 
-ROOT = Path(__file__).parents[1]
-for folder in (ROOT, ROOT / "tests/metrics", ROOT / "tests/data", ROOT / "tests/kinds"):
-    sys.path.insert(0, str(folder))
-
-import adversarial
-import answer_rules
-from reading import SHARED, num_examples, read, read_task
-from test_shared_files import NOT_READ, RULES, files_of, manifest
-
 from benchmarks.results_table import write_results
 from benchmarks.round_trips import predicted, round_trips
-from scaling.metrics import METRICS, aggregate
-from scaling.metrics.mining import best_threshold
-from scaling.tasks import TASKS
+from scaling.catalogue import TASKS
+from scaling.kinds.metrics import METRICS, aggregate
+from scaling.kinds.metrics.mining import best_threshold
+from tests.helpers import adversarial, answer_rules
+from tests.helpers.reading import SHARED, num_examples, read, read_task
+from tests.helpers.shared_files import NOT_READ, RULES, files_of, manifest
 
 CASES = 10_000
 METRIC_NAMES = ("span F1", "accuracy", "SQuAD 1.1", "SQuAD 2.0", "MLQA", "mAP", "BUCC")

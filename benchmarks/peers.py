@@ -15,18 +15,21 @@ import torch
 import transformers
 from torch import nn
 
-from scaling.data.batching import Features, collate, micro_batches, sequences_of, training_order
-from scaling.encoder import Encoder, Weights, config_of
-from scaling.engine import Engine, World, start_training
-from scaling.hardware import Placement
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.task import TaskSpec
+from scaling.data.batching import collate, micro_batches, sequences_of
+from scaling.data.features import Features
+from scaling.data.order import training_order
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
+from scaling.encoders.engine import Engine, start_training
+from scaling.encoders.loading import load_tensors
+from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, PAD
-from scaling.loading import load_tensors
-from scaling.pretrained.architecture import empty_encoder
-from scaling.recipes import Recipe
-from scaling.resume import ResumePoint
-from scaling.tasks import TaskSpec
-from scaling.training import Stream, learning_rate, run_updates
+from scaling.study.recipes import Recipe
+from scaling.training.inputs import Stream
+from scaling.training.loop import learning_rate, run_updates
+from scaling.training.resume import ResumePoint
 
 LABELS = tuple("abcdefg")
 # HF's own class of each kind, for the same shape.

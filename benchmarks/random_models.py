@@ -9,10 +9,16 @@ from pathlib import Path
 
 import torch
 
-from scaling.encoder import Weights
-from scaling.models import ModelSpec
-from scaling.pretrained.architecture import make_config, wanted_shapes
-from scaling.shards import SHARD_BYTES, Spec, shard_names, share_out, write_index, write_shard
+from scaling.catalogue.models import ModelSpec
+from scaling.encoders.checkpoint import (
+    SHARD_BYTES,
+    Spec,
+    shard_names,
+    share_out,
+    write_index,
+    write_shard,
+)
+from scaling.encoders.encoder import Weights, make_config, wanted_shapes
 
 
 def shape(

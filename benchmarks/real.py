@@ -15,11 +15,11 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.results_table import write_results
-from scaling.plan import make_plan
-from scaling.status import study_status
-from scaling.store import Store
-from scaling.study import load_study
-from scaling.tidy import tidy_rows
+from scaling.planning.progress import study_status
+from scaling.store.store import Store
+from scaling.store.tidy import tidy_rows
+from scaling.study.plan import make_plan
+from scaling.study.study import load_study
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SCALING_SHARED", ROOT.parent / "shared")) / "data"

@@ -5,21 +5,16 @@ Random unit vectors with a planted neighbour each. Rounds take turns in one proc
 number of threads.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks.results_table import write_results
-from scaling.metrics.retrieval import SCORE_BLOCK, top_k
+from scaling.kinds.metrics.neighbours import SCORE_BLOCK, top_k
 
 CANDIDATES, WIDTH, QUERIES, K, ROUNDS = 1_000_000, 384, 1_000, 20, 5
 # Scores of a block, their comparison and the hits among them; far below the 4 GB of all scores at

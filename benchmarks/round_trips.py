@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from making import round_trip, table
-from reading import read_task
 
-from scaling.data.staging import read_table
+from scaling.catalogue import TASKS
+from scaling.catalogue.models import MODELS
+from scaling.data.rows import read_table
 from scaling.data.tokens import load_tokenizer
+from scaling.encoders.weights import tokenizer_file
 from scaling.kinds.kind import scores
-from scaling.kinds.span_qa import MAX_QUESTION
-from scaling.kinds.spans import answer_fits
-from scaling.models import MODELS
-from scaling.plan import make_plan
-from scaling.pretrained.staging import tokenizer_file
-from scaling.store import Store
-from scaling.study import load_study
-from scaling.tasks import TASKS
+from scaling.kinds.span_qa import MAX_QUESTION, answer_fits
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import load_study
+from tests.helpers.making import round_trip, table
+from tests.helpers.reading import read_task
 
 TAGGED = ("udpos_files", "masakhapos", "masakhaner2")
 # Where `make study-real` leaves its store.

@@ -3,12 +3,12 @@ Tune.
 
     python -m benchmarks.schedule [--quick]
 
-`scaling/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256 GPUs on
-nodes of eight. Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4 and 8
-devices, which break nodes up more. A worker group takes 60 s to start; true durations differ from
-the estimates by a factor that is log-normal with σ 0.2. With losses, every node is lost every 12 h
-on average (exponential), is away for 5 min, and a step goes on from a resume point at most 10 min
-old.
+`scaling/catalogue/studies/xtreme_r.yaml`: four sizes, all arms, ten targets, five seeds; 8 to 256
+GPUs on nodes of eight. Twice: with the gangs that the planner chooses, and with gangs of 1, 1, 4
+and 8 devices, which break nodes up more. A worker group takes 60 s to start; true durations differ
+from the estimates by a factor that is log-normal with σ 0.2. With losses, every node is lost every
+12 h on average (exponential), is away for 5 min, and a step goes on from a resume point at most 10
+min old.
 
 Beside our queue: waves by phase (all of phase ii, then all of phase iii, then all scorings, each
 with our queue), and plain FIFO (a session per step, in the order of the plan; the first in line
@@ -24,16 +24,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.results_table import write_results
-from scaling.estimate import step_seconds
-from scaling.hardware import Placement, get_gpu
-from scaling.pending import pending_steps
-from scaling.placing import placements
-from scaling.plan import Plan, make_plan
-from scaling.queue import ReadyQueue
-from scaling.room import free_devices, nodes_for
-from scaling.simulate import Simulated, SpotLosses, lower_bound, simulate
-from scaling.store import Scan
-from scaling.study import load_study
+from scaling.catalogue.hardware import Placement, get_gpu
+from scaling.planning.backfill import free_devices, nodes_for
+from scaling.planning.placement import placements
+from scaling.planning.queue import ReadyQueue
+from scaling.planning.simulate import Simulated, SpotLosses, lower_bound, simulate
+from scaling.planning.speed import step_seconds
+from scaling.store.pending import pending_steps
+from scaling.store.store import Scan
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
+from scaling.study.study import load_study
 
 NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
 START_SECONDS = 60.0

@@ -7,7 +7,6 @@ tokenizer and truncation, Arrow files on disk. Both start with empty caches and 
 on the same disk. Rounds take turns; the median counts.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import os
@@ -20,20 +19,16 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-ROOT = Path(__file__).parents[1]
-for folder in (ROOT, ROOT / "tests/data"):
-    sys.path.insert(0, str(folder))
-
-from reading import SHARED
 from tokenizers import Tokenizer
 
 from benchmarks.results_table import write_results
-from scaling.data.staging import stage_task
+from scaling.catalogue.models import MODELS
+from scaling.data.rows import stage_task
 from scaling.data.tokens import features, load_tokenizer
-from scaling.models import MODELS
-from scaling.pretrained.staging import tokenizer_file
-from scaling.store import Store
-from scaling.study import Study
+from scaling.encoders.weights import tokenizer_file
+from scaling.store.store import Store
+from scaling.study.study import Study
+from tests.helpers.reading import SHARED
 
 TASKS = ("nli_small", "hellaswag_small", "commonsenseqa_files")
 # Their loader → files, and the columns that hold the two texts.

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results_table import write_results
-from scaling.current import current_plan
-from scaling.status import study_status
-from scaling.store import Store
-from scaling.study import load_study
-from scaling.tidy import tidy_rows
+from scaling.planning.progress import current_plan, study_status
+from scaling.store.store import Store
+from scaling.store.tidy import tidy_rows
+from scaling.study.study import load_study
 
 ROOT = Path(__file__).parents[1]
 # What planning may not need.

@@ -25,8 +25,9 @@ import torch
 from benchmarks.peers import Case, Side, bare, clock, made, ours, trainer, whole
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
-from scaling.engine import Engine, World, join_world
-from scaling.launch import quiet
+from scaling.cluster.session import quiet
+from scaling.encoders.engine import Engine, join_world
+from scaling.encoders.world import World
 
 SMALL = shape("small", 4, 256, vocab=8_000)
 CASES = (

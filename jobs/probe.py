@@ -1,5 +1,5 @@
 """What this cluster is: `scaling submit` runs it as a short job. Prints one line of JSON, read by
-scaling.cluster.
+scaling.cluster.check.
 
     python jobs/probe.py STORE MARK
 
@@ -38,7 +38,7 @@ def look(store: str, mark: str, node: str) -> dict[str, Any]:
 
 def _try_store(uri: str, mark: str, node: str) -> str:
     try:
-        from scaling.store import Store, StoreError
+        from scaling.store.store import Store, StoreError
     except ImportError as error:
         return f"the package cannot be imported there: {error}"
     try:

@@ -1,15 +1,15 @@
-"""What tests share: a tiny family of encoders that is made here, and a study that uses it."""
+"""Fixtures of all tests, and how Hypothesis and the libraries behave in them."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import settings
+
+from tests.helpers.tiny import make_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,76 +19,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes is the machine's affair.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-TEXT = (
-    "the password of this user was changed please enter the old and the new one "
-    "das Passwort dieses Benutzers wurde geändert bitte das alte und das neue eingeben "
-    "neno la siri la mtumiaji huyu limebadilishwa tafadhali ingiza la zamani na jipya "
-    "add delete history object permission group site language field value page"
-)
-
-
-def make_tokenizer(path: Path) -> int:
-    """A small Unigram tokenizer with XLM-R's special tokens in XLM-R's order; its number of
-    pieces.
-    """
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=160,
-        special_tokens=["<s>", "<pad>", "</s>", "<unk>"],
-        unk_token="<unk>",
-        initial_alphabet=[chr(code) for code in range(33, 127)],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([TEXT] * 20, trainer)
-    tokenizer.save(str(path))
-    return tokenizer.get_vocab_size()
-
-
-def make_model(folder: Path, architecture: str, layers: int, seed: int = 0) -> dict[str, Any]:
-    """A random encoder as a Hugging Face directory; the ModelSpec fields that describe it."""
-    import torch
-    from transformers import (
-        XLMRobertaConfig,
-        XLMRobertaModel,
-        XLMRobertaXLConfig,
-        XLMRobertaXLModel,
-    )
-
-    folder.mkdir(parents=True)
-    vocab = make_tokenizer(folder / "tokenizer.json")
-    fields = {
-        "vocab_size": vocab,
-        "hidden_size": 32,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 4,
-        "intermediate_size": 64,
-        "max_position_embeddings": 66,
-        "type_vocab_size": 1,
-        "pad_token_id": 1,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-    }
-    torch.manual_seed(seed)
-    if architecture == "xlm-roberta":
-        model = XLMRobertaModel(XLMRobertaConfig(**fields), add_pooling_layer=False)
-    else:
-        model = XLMRobertaXLModel(XLMRobertaXLConfig(**fields), add_pooling_layer=False)
-    model.save_pretrained(folder)
-    return {
-        "architecture": architecture,
-        "source": f"dir:{folder}",
-        "num_layers": layers,
-        "hidden": 32,
-        "ffn": 64,
-        "num_heads": 4,
-        "vocab_rows": vocab,
-        "positions": 66,
-        "family": "tiny",
-    }
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -136,8 +66,11 @@ def tiny_study(tiny_models: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def write_study(folder: Path, content: dict[str, Any]) -> Path:
-    path = folder / "study.yaml"
-    # Through JSON: plain types only, as a person would write them.
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(content)), allow_unicode=True))
-    return path
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Any, ...]:
+    """A study file, its plan, and a store in which the training failed once and somebody tries
+    again.
+    """
+    from tests.helpers.begun_study import begun
+
+    return begun(tmp_path)

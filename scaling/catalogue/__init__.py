@@ -1,19 +1,31 @@
-"""The tasks of both papers and beyond, by where their data come from.
+"""What there is: languages, models, GPUs, tasks, their sources, and the studies that are shipped.
 
-    intermediate.py  the nine intermediate tasks of Phang et al. 2020, Social IQa and COPA
+    languages.py     one row a language: script, family, text in CC-100, Joshi's class
+    models.py        one ModelSpec a size
+    hardware.py      one row a GPU; prices; how a step is laid out on devices
+    task.py          what a task is: data, kind, labels, metric
+    sources.py       columns of hub data sets that many tasks share
+    demo.py          tasks of Django's messages and pycountry's names
+    intermediate.py  the intermediate tasks of Phang et al. 2020, Social IQa and COPA
     xtreme.py        the targets of XTREME and XTREME-R
-    files.py         data sets read from a folder: African and American languages, and real files of
-    the targets above
+    sets.py          which tasks belong to which benchmark
+    folders.py       data sets that are read from a folder
+    studies/         named studies and their JSON schema
 
-A hub source without a revision is resolved when a study is first staged, and its commit kept in the
-lock file.
+May import `spec`. A hub source without a revision is resolved when a study is first staged, and its
+commit kept in the lock file.
 """
 
 from __future__ import annotations
 
-from scaling.catalogue.files import FILES
+from scaling.catalogue.demo import DEMO
+from scaling.catalogue.folders import FILES
 from scaling.catalogue.intermediate import INTERMEDIATE
-from scaling.catalogue.taskspec import TaskSpec
+from scaling.catalogue.task import TaskSpec
 from scaling.catalogue.xtreme import XTREME_TASKS
 
 CATALOGUE: tuple[TaskSpec, ...] = (*INTERMEDIATE, *XTREME_TASKS, *FILES)
+"""What needs a hub or a folder with raw data."""
+
+TASKS: dict[str, TaskSpec] = {task.name: task for task in (*DEMO, *CATALOGUE)}
+"""Every task by name, the demo\'s first."""

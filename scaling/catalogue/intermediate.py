@@ -7,9 +7,9 @@ the hub has 25,262.
 
 from __future__ import annotations
 
-from scaling.catalogue.columns import COPA, COSMOS, NLI_NUMBERED, SQUAD, converted, folder
 from scaling.catalogue.sets import NLI, codes
-from scaling.catalogue.taskspec import DataRef, TaskSpec
+from scaling.catalogue.sources import COPA, COSMOS, NLI_NUMBERED, SQUAD, converted, folder
+from scaling.catalogue.task import DataRef, TaskSpec
 
 _MNLI = converted(
     "nyu-mll/multi_nli",

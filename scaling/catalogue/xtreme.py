@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling.catalogue.columns import COPA, SQUAD, converted, folder, stated
 from scaling.catalogue.sets import NLI, PANX, UPOS, XTREME, XTREME_R, codes
-from scaling.catalogue.taskspec import DataRef, TaskSpec
+from scaling.catalogue.sources import COPA, SQUAD, STATED, converted, folder, stated
+from scaling.catalogue.task import DataRef, TaskSpec
 
 _UD_NAMES = {
     "af": "Afrikaans",
@@ -200,7 +200,7 @@ _UDPOS = TaskSpec(
     note=(
         "XTREME-R: UD 2.7, 38 languages, multiword tokens fused. Scored by seqeval on bare tags,"
         " not by accuracy: runs of one tag are one span, and seqeval 1.x cannot tell CCONJ from"
-        " SCONJ (scaling/metrics/spans.py). kk, th, tl and yo have test data only. XTREME-R's"
+        " SCONJ (scaling/kinds/metrics/tags.py). kk, th, tl and yo have test data only. XTREME-R's"
         " train_udpos.sh forgets wo. Column names as in google/xtreme, whose features the data"
         " set's build script repeats; not opened."
     ),
@@ -413,6 +413,7 @@ XTREME_TASKS = (
             DataRef(
                 reader="mewsli_x",
                 source="hub:izhx/mewsli-x",
+                revision=STATED["izhx/mewsli-x"],
                 options={"candidates": "english"},
                 files={
                     "train": ("wikipedia_pairs/train.jsonl.tar.gz",),

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from scaling.current import current_plan
-from scaling.hardware import GpuSpec, get_gpu
-from scaling.plan import Plan
-from scaling.store import Store
-from scaling.study import Study, load_study
+from scaling.catalogue.hardware import GpuSpec, get_gpu
+from scaling.planning.progress import current_plan
+from scaling.store.store import Store
+from scaling.study.steps import Plan
+from scaling.study.study import Study, load_study
 
 app = typer.Typer(
     add_completion=False,
@@ -23,12 +23,17 @@ app = typer.Typer(
         " grow?"
     ),
 )
+
+
 # Bound to today's standard output, so that a library's can be silenced while ours is shown.
 console = Console(highlight=False, file=sys.stdout)
+
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")
 ]
+
+
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
 ]
@@ -52,3 +57,12 @@ def load_all(name: str, uri: str) -> tuple[Study, Store, Plan]:
     if store.exists("study.json"):
         store.check_study(study.name)
     return study, store, current_plan(study, store)
+
+
+def duration(seconds: float) -> str:
+    """1 h 05 min, 3 min 20 s, 12 s."""
+    if seconds >= 5400:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+    if seconds >= 60:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{seconds:.0f} s"

@@ -1,1 +1,15 @@
-"""Raw formats → normalised Parquet → token features → batches."""
+"""Text to batches: raw formats, normalised rows, token features, batches.
+
+    schema.py         the rows of each kind; BadData
+    hub.py            files of a hub repository at a commit
+    readers/          one file a raw format
+    rows.py           rows of a study's tasks into the store, checked and hashed
+    manifest.py       what staging counted
+    transliterate.py  text to text by a table
+    tokens.py         rows to token features, cached
+    features.py       token features in memory
+    order.py          the order in which a training sees its examples
+    batching.py       batches cut into passes
+
+May import `spec`, `catalogue`, `study`, `store` and `kinds`.
+"""

@@ -8,60 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
+from scaling.data.features import Features
 from scaling.kinds.kind import PAD, Kind
-from scaling.mixture import language_counts, num_updates
-from scaling.recipes import Recipe
 
 T = TypeVar("T")
-
-# Batches are cut from pools of so many, as Hugging Face's grouping by length does: long enough to
-# sort lengths well, short enough to stay a random order. Whoever changes what is drawn raises
-# ORDER_VERSION in scaling/plan.py.
-_POOL = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class Features:
-    """Token features of one split, ready for batching. Arrays over sequences."""
-
-    input_ids: Sequence[np.ndarray]
-    targets: Sequence[Any]
-    units: np.ndarray
-    """Training unit of each sequence, ascending from 0; -1 before them: never trained on."""
-    cut: int
-
-    @property
-    def num_units(self) -> int:
-        return int(self.units[-1]) + 1 if len(self.units) else 0
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return np.array([len(ids) for ids in self.input_ids])
-
-
-def as_features(table: pa.Table, lookup: np.ndarray | None) -> Features:
-    """A feature table as arrays; token ids become rows of a trimmed matrix where there is one."""
-    column = table["input_ids"].combine_chunks()
-    flat, offsets = column.values.to_numpy().astype(np.int64), column.offsets.to_numpy()
-    if lookup is not None:
-        flat = lookup[flat]
-        if (flat < 0).any():
-            raise ValueError(
-                "a text has a token whose embedding was trimmed away; stage the study again"
-            )
-    return Features(
-        input_ids=[flat[a:b] for a, b in pairwise(offsets)],
-        targets=table["target"].to_pylist(),
-        units=table["unit"].to_numpy(),
-        cut=sum(table["cut"].to_pylist()),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,108 +86,6 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
         weight=weight,
         tokens=int((ids != PAD).sum()),
     )
-
-
-def joined(parts: Sequence[Features]) -> Features:
-    """Several splits as one; their units follow each other."""
-    starts = np.cumsum([0, *(part.num_units for part in parts)])
-    # Sequences of unit -1 stay in front of their own part only: they are scored, never trained on,
-    # and left out here.
-    kept = [[index for index, unit in enumerate(part.units) if unit >= 0] for part in parts]
-    return Features(
-        input_ids=[
-            part.input_ids[index] for part, own in zip(parts, kept, strict=True) for index in own
-        ],
-        targets=[
-            part.targets[index] for part, own in zip(parts, kept, strict=True) for index in own
-        ],
-        units=np.concatenate(
-            [
-                part.units[own] + start
-                for part, own, start in zip(parts, kept, starts[:-1], strict=True)
-            ]
-        ),
-        cut=sum(part.cut for part in parts),
-    )
-
-
-def sampled_order(
-    features: Features, sizes: Sequence[int], exponent: float, updates: int, batch: int, seed: int
-) -> list[np.ndarray]:
-    """Units of every update where languages are sampled: `sizes` units of each language, one behind
-    the other.
-
-    Exact: of all that is drawn, each language has its share by largest remainder; inside it every
-    unit comes equally often, give or take one. Lengths are sorted as in `training_order`.
-    """
-    rng = np.random.default_rng([seed, 40_071_3])
-    drawn = []
-    counts = language_counts(updates * batch, sizes, exponent)
-    for start, size, count in zip(np.cumsum([0, *sizes[:-1]]), sizes, counts, strict=True):
-        rounds = [rng.permutation(size) for _ in range(-(-count // size))]
-        drawn.append(
-            start + np.concatenate([np.zeros(0, np.int64), *rounds])[:count].astype(np.int64)
-        )
-    units = rng.permutation(np.concatenate(drawn))
-    lengths = _unit_lengths(features)
-    return _by_length(units, lengths, batch, rng)
-
-
-def _by_length(
-    units: np.ndarray, lengths: np.ndarray, batch: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Full batches of units: pools are sorted by length and cut, and the order of their batches is
-    drawn.
-    """
-    order: list[np.ndarray] = []
-    for start in range(0, len(units), _POOL * batch):
-        pool = units[start : start + _POOL * batch]
-        pool = pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch)
-        order += list(pool[rng.permutation(len(pool))])
-    return order
-
-
-def _unit_lengths(features: Features) -> np.ndarray:
-    """Of each unit, its longest sequence."""
-    lengths = np.zeros(features.num_units, dtype=np.int64)
-    # Units of -1 are scored only.
-    trained = features.units >= 0
-    np.maximum.at(lengths, features.units[trained], features.lengths[trained])
-    return lengths
-
-
-def training_order(
-    features: Features, recipe: Recipe, seed: int, updates: int | None = None
-) -> list[np.ndarray]:
-    """Units of every update: as many as the recipe's epochs give, or `updates`. Depends on data,
-    recipe and seed alone.
-
-    Each epoch is a permutation; what does not fill its last batch opens the next epoch, with units
-    that are not in it yet. Pools of updates are sorted by length and cut into batches, whose order
-    is then shuffled: padding falls to a few per cent while every example keeps its place in the
-    epoch.
-    """
-    rng = np.random.default_rng([seed, 20_051_3013])
-    num, batch = features.num_units, recipe.batch
-    updates = num_updates(num, recipe) if updates is None else updates
-    lengths = _unit_lengths(features)
-    order: list[np.ndarray] = []
-    left = np.zeros(0, dtype=np.int64)
-    while len(order) < updates:
-        epoch = rng.permutation(num)
-        if len(left):
-            # Units that the batch has already come last: a batch holds one twice only if there are
-            # too few.
-            epoch = np.concatenate([epoch[~np.isin(epoch, left)], epoch[np.isin(epoch, left)]])
-            first, epoch = np.concatenate([left, epoch])[:batch], epoch[max(0, batch - len(left)) :]
-            if len(first) < batch:
-                left = first
-                continue
-            order.append(first)
-        full = len(epoch) // batch * batch
-        order += _by_length(epoch[:full], lengths, batch, rng)
-        left = epoch[full:]
-    return order[:updates]
 
 
 def micro_batches(

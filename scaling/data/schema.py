@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from scaling.spec import UserError
+
 Row = Mapping[str, Any]
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -65,7 +67,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 
-class BadData(ValueError):
+class BadData(UserError):
     """Raw data that cannot be used, with file and line."""
 
 

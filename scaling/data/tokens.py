@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.feather as feather
 from tokenizers import Tokenizer
 
-from scaling.data.staging import read_table
+from scaling.catalogue.task import TaskSpec
+from scaling.data.rows import read_table
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
-from scaling.lock import token_cache_name
-from scaling.recipes import Recipe
-from scaling.store import Store, sha256
-from scaling.tasks import TaskSpec
+from scaling.store.store import Store, sha256
+from scaling.study.identity import token_cache_name
+from scaling.study.recipes import Recipe
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from scaling.spec import UserError
+
 _TEXT_COLUMNS = {
     "classification": ("text_a", "text_b"),
     "multiple_choice": ("context", "question", "choices"),
@@ -26,7 +28,7 @@ def transliterated(rows: pa.Table, kind: str, language: str, table: Mapping[str,
     What the table does not name stays. ValueError for a kind whose answers lie at characters.
     """
     if kind not in _TEXT_COLUMNS:
-        raise ValueError(
+        raise UserError(
             f"text of kind {kind} cannot be transliterated: its answers lie at characters"
         )
     if not table:

@@ -12,12 +12,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
 from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
-from scaling.metrics import METRICS
-from scaling.recipes import Recipe
-from scaling.tasks import TaskSpec
+from scaling.study.recipes import Recipe
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scaling.recipes import Recipe
+from scaling.study.recipes import Recipe
 
 
 def init_linear(layer: nn.Linear) -> nn.Linear:
@@ -57,7 +57,7 @@ class TiedHead(nn.Module):
     """N x H → N x vocabulary rows: dense, GELU, layer norm, then the word embeddings themselves as
     decoder.
 
-    The embeddings are the encoder's and are neither saved nor counted here; scaling.encoder ties
+    The embeddings are the encoder's and are neither saved nor counted here; `encoders.encoder` ties
     them. A checkpoint's own masked-LM head is the start where it has one, with a bias by vocabulary
     row. Where it has none, the dense layer starts as the identity, so that a new head is not in the
     way, and there is no bias.

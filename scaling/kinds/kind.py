@@ -23,9 +23,9 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.metrics import Outcome, aggregate
-from scaling.recipes import Recipe
-from scaling.tasks import TaskSpec
+from scaling.catalogue.task import TaskSpec
+from scaling.kinds.metrics import Outcome, aggregate
+from scaling.study.recipes import Recipe
 
 # XLM-R's special tokens, equal in all four sizes and in everything that kept its vocabulary.
 BOS, PAD, EOS, UNK = 0, 1, 2, 3

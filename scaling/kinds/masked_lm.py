@@ -18,11 +18,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TiedHead
 from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
-from scaling.metrics import METRICS
-from scaling.recipes import Recipe
-from scaling.tasks import TaskSpec
+from scaling.kinds.metrics import METRICS
+from scaling.study.recipes import Recipe
 
 RATE = 0.15
 _SPARE = 16

@@ -14,12 +14,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
 from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
-from scaling.metrics import METRICS
-from scaling.recipes import Recipe
-from scaling.tasks import TaskSpec
+from scaling.spec import UserError
+from scaling.study.recipes import Recipe
 
 
 def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
@@ -42,7 +43,7 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
     ):
         if not 0 <= label < end - start:
             name = rows["id"][index].as_py()
-            raise ValueError(
+            raise UserError(
                 f"task {task.name}, row {name!r}: label {label} of {end - start} choices"
             )
         for at, choice in enumerate(second[start:end]):

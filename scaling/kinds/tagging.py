@@ -14,12 +14,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
 from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
-from scaling.metrics import METRICS, aggregate
-from scaling.recipes import Recipe
+from scaling.kinds.metrics import METRICS, aggregate
 from scaling.spec import known
-from scaling.tasks import TaskSpec
+from scaling.study.recipes import Recipe
 
 # Share of a later window that repeats what came before, unlabelled, so that its first words have a
 # left context.

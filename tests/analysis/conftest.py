@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from analysis.synthetic import study
-from scaling.question import Question
+from scaling.study.question import Question
 
 ROOT = Path(__file__).parents[2]
 

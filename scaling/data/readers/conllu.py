@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from scaling.data.readers.raw import checked_options, defect, lines, numbered
 from scaling.data.readers.records import tagged
 from scaling.data.schema import BadData, ReadRequest, Row
+from scaling.spec import UserError
 
 _FIELDS = 10
 _MODES = ("syntactic", "xtreme")
@@ -41,7 +42,7 @@ def read_conllu(request: ReadRequest) -> Iterator[Row]:
     checked_options(request, {"words"})
     mode = request.options.get("words", "syntactic")
     if mode not in _MODES:
-        raise ValueError(f"words: {mode!r} must be one of {_MODES}")
+        raise UserError(f"words: {mode!r} must be one of {_MODES}")
     for file, path in enumerate(request.files):
         sentence: list[_Token] = []
         row_id, start, number = "", "", 0

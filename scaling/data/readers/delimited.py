@@ -16,6 +16,7 @@ from pathlib import Path
 from scaling.data.readers.raw import lines, open_text
 from scaling.data.readers.records import Record, rows
 from scaling.data.schema import BadData, ReadRequest, Row
+from scaling.spec import UserError
 
 _DELIMITERS = {"tab": "\t", "comma": ","}
 
@@ -30,7 +31,7 @@ def read_delimited(request: ReadRequest) -> Iterator[Row]:
 def _records(request: ReadRequest, path: Path) -> Iterator[tuple[str, Record]]:
     delimiter = request.options.get("delimiter") or ("comma" if ".csv" in path.suffixes else "tab")
     if delimiter not in _DELIMITERS:
-        raise ValueError(f"delimiter {delimiter!r} must be tab or comma")
+        raise UserError(f"delimiter {delimiter!r} must be tab or comma")
     fields = (
         _quoted(path)
         if delimiter == "comma"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scaling.catalogue.taskspec import DataRef, Split
+from scaling.catalogue.task import DataRef, Split
 from scaling.data.schema import BadData
 from scaling.spec import did_you_mean
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from scaling.data.readers.raw import checked_options
 from scaling.data.readers.squad_json import paragraphs
 from scaling.data.schema import BadData, ReadRequest, Row
+from scaling.spec import UserError
 
 _LANGUAGE = re.compile(r"^([a-z]{2,3})\.json(\.gz)?$")
 
@@ -27,7 +28,7 @@ def read_xquad_r(request: ReadRequest) -> Iterator[Row]:
     checked_options(request, {"candidates"})
     scope = request.options.get("candidates", "all")
     if scope not in ("all", "own"):
-        raise ValueError(f"candidates: {scope!r} must be 'all' or 'own'")
+        raise UserError(f"candidates: {scope!r} must be 'all' or 'own'")
     relevant: dict[str, list[str]] = defaultdict(list)
     questions: list[tuple[str, str]] = []
     candidates: list[Row] = []

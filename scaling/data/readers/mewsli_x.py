@@ -16,6 +16,7 @@ from typing import Any
 
 from scaling.data.readers.raw import checked_options, defect, json_lines
 from scaling.data.schema import BadData, ReadRequest, Row
+from scaling.spec import UserError
 
 _BRACES = re.compile(r"\{(.*?)\}")
 
@@ -25,7 +26,7 @@ def read_mewsli_x(request: ReadRequest) -> Iterator[Row]:
     checked_options(request, {"candidates"})
     scope = request.options.get("candidates", "all")
     if scope not in ("all", "english"):
-        raise ValueError(f"candidates: {scope!r} must be 'all' or 'english'")
+        raise UserError(f"candidates: {scope!r} must be 'all' or 'english'")
     seen: set[str] = set()
     for path in request.files:
         for place, record in json_lines(path):

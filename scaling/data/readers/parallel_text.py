@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from scaling.data.readers.raw import checked_options, defect, lines, only_file
 from scaling.data.readers.records import pair
 from scaling.data.schema import BadData, ReadRequest, Row
+from scaling.spec import UserError
 
 
 def read_parallel_text(request: ReadRequest) -> Iterator[Row]:
@@ -21,7 +22,7 @@ def read_parallel_text(request: ReadRequest) -> Iterator[Row]:
     checked_options(request, {"query", "other"})
     query, other = request.options.get("query", "other"), request.options.get("other", "en")
     if query not in ("other", "own"):
-        raise ValueError(f"query: {query!r} must be 'other' or 'own'")
+        raise UserError(f"query: {query!r} must be 'other' or 'own'")
     own_path, other_path = only_file(request, count=2)
     own_lines, other_lines = list(lines(own_path)), list(lines(other_path))
     if len(own_lines) != len(other_lines):

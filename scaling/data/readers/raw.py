@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from scaling.data.schema import BadData, ReadRequest
-from scaling.spec import did_you_mean
+from scaling.spec import UserError, did_you_mean
 
 DEFECTS = {
     "answer_elsewhere": (
@@ -57,10 +57,10 @@ def checked_options(request: ReadRequest, valid: set[str]) -> None:
     valid = valid | {"accept", "hold_out", "ref"}
     for option in request.options:
         if option not in valid:
-            raise ValueError(f"Unknown reader option {option!r}. {did_you_mean(option, valid)}")
+            raise UserError(f"Unknown reader option {option!r}. {did_you_mean(option, valid)}")
     for name in request.options.get("accept", ()):
         if name not in DEFECTS:
-            raise ValueError(f"Unknown defect {name!r} in `accept`. {did_you_mean(name, DEFECTS)}")
+            raise UserError(f"Unknown defect {name!r} in `accept`. {did_you_mean(name, DEFECTS)}")
 
 
 def filled(template: str, request: ReadRequest) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 from scaling.data.readers.raw import checked_options, defect, filled, numbered
 from scaling.data.readers.spans import checked_answer
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import did_you_mean
+from scaling.spec import UserError, did_you_mean
 
 Record = Mapping[str, Any]
 _SHARED = {"id", "name", "where", "label_map", "label_names"}
@@ -41,7 +41,7 @@ def rows(
     """
     marker = next((marker for marker in _KINDS if marker in request.options), None)
     if marker is None:
-        raise ValueError(
+        raise UserError(
             f"reader options {sorted(request.options)} name no kind: one of {sorted(_KINDS)} is"
             " needed"
         )

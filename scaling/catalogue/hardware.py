@@ -1,0 +1,136 @@
+"""GPUs, their prices, and how a step is laid out on them. One row adds a GPU."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from scaling.catalogue.models import ModelSpec
+from scaling.spec import Spec, UserError, did_you_mean
+
+GIB = 2**30
+
+
+class GpuSpec(Spec):
+    name: str
+    memory_gib: float
+    bf16_tflops: float
+    """Dense peak, from the vendor's data sheet."""
+    dollars_per_hour: float
+    """An assumption of `PRICES_DATED`, on-demand, one device; give your own with `--prices`."""
+    devices_per_node: int = 8
+    host_gib: float = 1152
+    """Memory of the machine around the devices, of a common cloud machine with them: what
+    offloading may use.
+    """
+
+
+# Middle of the ranges seen on public price pages, which disagree by a factor of three.
+PRICES_DATED = "2026-11"
+
+
+GPUS: dict[str, GpuSpec] = {
+    gpu.name: gpu
+    for gpu in (
+        GpuSpec(
+            name="a10g-24",
+            memory_gib=22.5,
+            bf16_tflops=70,
+            dollars_per_hour=1.0,
+            devices_per_node=1,
+            host_gib=64,
+        ),
+        GpuSpec(
+            name="l4-24",
+            memory_gib=22.5,
+            bf16_tflops=121,
+            dollars_per_hour=0.8,
+            devices_per_node=1,
+            host_gib=64,
+        ),
+        GpuSpec(name="a100-40", memory_gib=39.5, bf16_tflops=312, dollars_per_hour=1.5),
+        GpuSpec(name="a100-80", memory_gib=79.2, bf16_tflops=312, dollars_per_hour=1.9),
+        GpuSpec(
+            name="h100-80", memory_gib=79.2, bf16_tflops=989, dollars_per_hour=3.0, host_gib=2048
+        ),
+        GpuSpec(
+            name="h200-141", memory_gib=139.8, bf16_tflops=989, dollars_per_hour=3.8, host_gib=2048
+        ),
+    )
+}
+
+
+# Share of the peak that fine-tuning reaches, by backbone size: an assumption until `scaling
+# calibrate` measures it.
+_MFU = ((200e6, 0.20), (1e9, 0.30), (5e9, 0.38), (float("inf"), 0.37))
+
+
+# What two cores of a laptop or a small cloud machine reach in fp32, FLOP/s per worker; for the
+# demo's estimates.
+CPU_FLOPS = 45e9
+
+
+# Start of a worker group: processes, imports, process group. Measured on two CPU cores; hours on
+# GPUs hide it.
+START_SECONDS = 25.0
+
+
+# Elements that DeepSpeed reduces or gathers at once, and most gathered parameters under ZeRO-3.
+# XXL's embedding alone is more than DeepSpeed's own limit of 1e9 for the second.
+BUCKET_ELEMENTS = 200_000_000
+
+
+LIVE_ELEMENTS = 2_000_000_000
+
+
+class Placement(Spec):
+    """How a step is laid out. Never part of its identity."""
+
+    workers: int = Field(default=1, gt=0)
+    """Devices, one process each."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    micro_batch: int = Field(default=32, gt=0)
+    """Examples of the longest kind per device and pass: a pass takes up to so many times
+    `max_length` tokens.
+    """
+    packed: bool = False
+    """Leave padding out of all layers: fewer products where texts of one pass differ in length."""
+    checkpoint_activations: bool = False
+    """Compute activations again in the backward pass: less memory, a third more work."""
+    offload_optimizer: bool = False
+    """Keep optimizer states in host memory: less GPU memory, slower updates. ZeRO stage 1 or
+    more.
+    """
+    resume_every: int = Field(default=0, ge=0)
+    """Updates between resume points; 0 for none: a short step is cheaper to repeat."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Placement:
+        if self.offload_optimizer and self.zero_stage == 0:
+            raise UserError("offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0")
+        return self
+
+    def share(self, batch: int) -> int:
+        """Examples of each worker in a global batch; ValueError if that is not a whole number."""
+        if batch % self.workers:
+            raise UserError(
+                f"a global batch of {batch} does not divide over {self.workers} workers; "
+                f"choose workers among {[n for n in range(1, batch + 1) if batch % n == 0]}"
+            )
+        return batch // self.workers
+
+    def rows(self, batch: int) -> int:
+        """Examples of the longest kind in a pass."""
+        return min(self.micro_batch, self.share(batch))
+
+
+def mfu(model: ModelSpec) -> float:
+    """Assumed model FLOPs utilisation of fine-tuning this size."""
+    return next(share for limit, share in _MFU if model.backbone_params < limit)
+
+
+def get_gpu(name: str) -> GpuSpec:
+    if name not in GPUS:
+        raise UserError(f"Unknown GPU {name!r}. {did_you_mean(name, GPUS)}")
+    return GPUS[name]

@@ -1,0 +1,166 @@
+"""How far a study is, as tables, and again and again while it runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from scaling.cli.app import duration
+from scaling.planning.progress import PHASES, Status, study_status
+from scaling.planning.queue import ReadyQueue
+from scaling.store.records import StepRecord
+from scaling.store.store import Store
+from scaling.study.steps import Plan
+
+
+class Watcher(threading.Thread):
+    """Shows a run while it goes on: a bar per model on a terminal, a line now and then
+    elsewhere.
+    """
+
+    def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self.queue, self.store, self.console = queue, store, console
+        self.done = threading.Event()
+        self.records: dict[str, StepRecord] = {}
+
+    @property
+    def plan(self) -> Plan:
+        """As it is now: it grows by re-runs."""
+        return self.queue.plan
+
+    def stop(self) -> None:
+        self.done.set()
+        self.join()
+
+    def run(self) -> None:
+        if self.console.is_terminal:
+            with Live(console=self.console, refresh_per_second=4, transient=True) as live:
+                self._repeat(1.0, lambda status: live.update(self._bars(status)))
+        else:
+            self._repeat(15.0, self._line)
+
+    def _repeat(self, every: float, show: Callable[[Status], None]) -> None:
+        while not self.done.wait(every):
+            show(fresh_status(self.plan, self.store, self.records))
+
+    def _line(self, status: Status) -> None:
+        eta = (
+            f", about {duration(status.eta_seconds)} to go"
+            if status.eta_seconds is not None
+            else ""
+        )
+        now = ", ".join(item.step for item in status.working) or "starting worker groups"
+        self.console.print(
+            f"{time.strftime('%H:%M:%S')}  {sum(status.done.values())}/{len(self.plan.steps)}{eta} "
+            f" [{now}]",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _bars(self, status: Status) -> Group:
+        progress = Progress(
+            TextColumn("{task.description:<16}"), BarColumn(40), MofNCompleteColumn()
+        )
+        for model in self.plan.study.models:
+            done = sum(status.done.get((model, phase), 0) for phase in PHASES)
+            progress.add_task(
+                model, total=sum(status.total.get((model, p), 0) for p in PHASES), completed=done
+            )
+        return Group(progress, *status_lines(status)[:-1])
+
+
+def status_table(plan: Plan, status: Status) -> Table:
+    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not
+    done.
+    """
+    table = Table(
+        title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
+    )
+    table.add_column("model")
+    for name in (
+        "phase ii",
+        "phase iii",
+        "scoring",
+        "running",
+        "collapsed",
+        "re-runs",
+        "failed tries",
+    ):
+        table.add_column(name, justify="right")
+    for model in plan.study.models:
+        cells = [
+            f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES
+        ]
+        running = sum(plan.steps[item.step].model == model for item in status.working)
+        collapsed = sum(status.collapsed.get((model, phase), 0) for phase in PHASES)
+        failed = sum(
+            count for step, count in status.failures.items() if plan.steps[step].model == model
+        )
+        again = sum(
+            step.rerun > 0 and step.action == "train"
+            for step in plan.steps.values()
+            if step.model == model
+        )
+        table.add_row(model, *cells, str(running), str(collapsed), str(again), str(failed))
+    return table
+
+
+def status_group(plan: Plan, status: Status) -> Group:
+    """Everything that `scaling status` says."""
+    lines = status_lines(status, plan.study.budget_dollars)
+    return Group(status_table(plan, status), *(Text(f"· {line}") for line in lines))
+
+
+def show_live(plan: Plan, store: Store, console: Console, every_seconds: float = 2.0) -> None:
+    """The status until nothing is pending, or until Ctrl-C."""
+    records: dict[str, StepRecord] = {}
+    with (
+        suppress(KeyboardInterrupt),
+        Live(console=console, refresh_per_second=2, transient=True) as live,
+    ):
+        while True:
+            status = fresh_status(plan, store, records)
+            live.update(status_group(plan, status))
+            if not status.pending:
+                return
+            time.sleep(every_seconds)
+
+
+def fresh_status(plan: Plan, store: Store, records: dict[str, StepRecord]) -> Status:
+    """The status now; `records` keeps what was read, since a record never changes but for its
+    attempt.
+    """
+    new = [step for step in store.scan().done - records.keys() if step in plan.steps]
+    records.update(store.records(new))
+    return study_status(plan, store, records=records)
+
+
+def status_lines(status: Status, budget: float | None = None) -> list[str]:
+    seconds = status.seconds
+    lines = []
+    for item in status.working:
+        done, total = item.progress.get("done"), item.progress.get("total")
+        lines.append(f"running  {item.step}" + (f"  {done} of {total}" if total else ""))
+    if status.eta_seconds is not None:
+        lines.append(f"about {duration(status.eta_seconds)} to go")
+    if seconds.work:
+        lines.append(
+            f"time so far: start {duration(seconds.start)}, load {duration(seconds.load)}, "
+            f"work {duration(seconds.work)}, save {duration(seconds.save)}; "
+            f"start-up and loading {seconds.start_share:.0%}"
+        )
+    if status.dollars is not None or budget is not None:
+        limit = "" if budget is None else f" of ${budget:,.2f}"
+        lines.append(f"spent ${status.dollars or 0.0:,.2f}{limit}")
+    lines.append(f"store {status.num_bytes / 1e6:,.0f} MB")
+    return lines

@@ -1,0 +1,102 @@
+"""scaling power: what so many seeds can detect, before paying."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from scaling.cli.app import StudyArgument, app, console, gpu_of
+from scaling.spec import BadFile, UserError
+from scaling.study.plan import make_plan
+from scaling.study.study import load_study
+
+
+@app.command()
+def power(
+    study: StudyArgument,
+    effect: Annotated[
+        float, typer.Option(help="Slope to be detected, points per tenfold scale.")
+    ] = 1.0,
+    wanted: Annotated[float, typer.Option(help="Power that is wanted.", min=0.05, max=0.99)] = 0.8,
+    pilot: Annotated[
+        Path | None, typer.Option(help="rows.parquet of a pilot, to estimate the noise from.")
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
+) -> None:
+    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more
+    pays most.
+    """
+    from analysis.load import load_tidy
+    from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
+    from analysis.results import analyse
+    from scaling.catalogue.languages import get_language
+    from scaling.planning.forecast import forecast
+
+    spec = load_study(study)
+    whole = make_plan(spec)
+    ledger = analyse(load_tidy([pilot]), spec.question).ledger if pilot is not None else Ledger()
+    found = forecast(whole, {}, gpu_of(spec, gpu), {})
+    lines = found.sizes
+    for line in lines:
+        if line.problem:
+            raise UserError(line.problem)
+    scale = {
+        "total_params": lambda name: spec.model(name).total_params,
+        "backbone_params": lambda name: spec.model(name).backbone_params,
+        "train_flops": lambda name: next(line.flops for line in lines if line.model == name),
+    }[spec.question.x_axis]
+    x = np.log10([float(scale(name)) for name in spec.models])
+    if len(x) < 2:
+        raise BadFile(f"{study}: {spec.models[0]} alone has no slope; power needs two sizes")
+    # A target without low-resource languages adds nothing to their pooled slope.
+    counts = [
+        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t))
+        for t in spec.targets
+    ]
+    arms, targets = max(1, len(spec.arms) - 1), max(1, sum(count > 0 for count in counts))
+    languages = max(1, round(sum(counts) / targets))
+    shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
+    grid = planned_grid(ledger, x, arms=arms, targets=targets, languages=languages)
+    console.print(power_table(grid, spec.name, shape, "a pilot" if pilot else "assumed variances"))
+    sd = grid[0]["replica_sd"]
+    needed = seeds_needed(effect, sd, x, wanted)
+    console.print(
+        f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
+        f" power {wanted:g}."
+    )
+    hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
+    per_seed = [line.device_hours * hour / len(spec.seeds) for line in lines]
+    unit = "device hours" if found.gpu is None else "$"
+    start = [len(spec.seeds)] * len(x)
+    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
+        console.print(
+            f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's"
+            f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
+            soft_wrap=True,
+        )
+
+
+def power_table(
+    grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str
+) -> Table:
+    """Seeds → detectable slope and the chance to affirm that nothing changes; low-resource
+    languages, pooled.
+    """
+    over = ", ".join(f"{count} {what}" for what, count in shape.items())
+    table = Table(title=f"{name}: what seeds can see ({over}; {source})")
+    for column in (
+        "seeds per size",
+        "detectable slope, points per tenfold",
+        "chance to affirm ±0.5",
+    ):
+        table.add_column(column, justify="right")
+    for row in grid:
+        table.add_row(
+            f"{row['seeds']:.0f}", f"{row['detectable']:.2f}", f"{row['affirm_half_point']:.0%}"
+        )
+    return table

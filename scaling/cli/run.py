@@ -1,0 +1,83 @@
+"""scaling stage · run: what computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.planning.queue import ReadyQueue
+from scaling.store.pending import pending_steps
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.steps import Plan
+from scaling.study.study import load_study
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    store: StoreOption = "",
+    source: FromOption = None,
+    accept: AcceptOption = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
+    ] = None,
+) -> None:
+    """Do everything that is missing. Run it again after anything: what is done is never done
+    twice.
+    """
+    spec = load_study(study)
+    place = open_store(spec, store)
+    place.check_study(spec.name)
+    scan = place.scan()
+    whole = make_plan(spec, place.read_lock(), scan.collapsed)
+    # CorruptRecord before anything starts, not in the middle of a report.
+    place.records(step for step in scan.done if step in whole.steps)
+    place.check_writable()
+    if whole.provisional or pending_steps(whole, scan):
+        _run(stage_and_plan(spec, place, source, accept or []), place, address)
+    else:
+        console.print(
+            f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}",
+            soft_wrap=True,
+        )
+
+
+def _run(plan: Plan, store: Store, address: str | None) -> None:
+    from scaling.cli.live import Watcher, status_group
+    from scaling.cluster.driver import run_plan
+    from scaling.planning.progress import study_status
+    from scaling.store.tidy import write_rows
+
+    def watch(queue: ReadyQueue) -> Callable[[], None]:
+        watcher = Watcher(queue, store, console)
+        watcher.start()
+        return watcher.stop
+
+    console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
+    ended = run_plan(plan, store, address=address, watch=watch)
+    plan = ended.plan
+    status = study_status(plan, store)
+    console.print(status_group(plan, status), soft_wrap=True)
+    console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
+    if ended.failed:
+        for step, reason in ended.failed.items():
+            console.print(f"[red]failed[/red]  {step}: {reason}", soft_wrap=True)
+    for step in ended.unfunded:
+        console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
+    if ended.unfunded:
+        console.print(
+            f"· {len(ended.unfunded):,} steps were not started: ${plan.study.budget_dollars:,.2f}"
+            " is the budget. Raise budget_dollars and run again to go on.",
+            soft_wrap=True,
+        )
+    if ended.stopped:
+        console.print(
+            f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
+        )
+    if ended.failed or ended.unfunded or ended.stopped:
+        raise typer.Exit(1 if ended.failed else 3)

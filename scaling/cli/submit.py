@@ -1,0 +1,72 @@
+"""scaling submit: a study for a running cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.study.study import load_study
+
+AddressOption = Annotated[
+    str, typer.Option("--address", help="URL of the Ray dashboard, http://HEAD:8265.")
+]
+
+
+@app.command()
+def submit(
+    study: StudyArgument,
+    address: AddressOption,
+    store: StoreOption,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Folder with raw data and models, as the cluster's head sees it."
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option("--working-dir", help="Checkout to upload.")] = Path(),
+    allow_open: Annotated[
+        bool, typer.Option("--allow-open", help="Also to a dashboard without a token.")
+    ] = False,
+) -> None:
+    """Check a cluster, then give it the study as a job: authentication, upload, versions, store,
+    room, driver slots.
+    """
+    from scaling.cluster.submit import EXCLUDES
+    from scaling.cluster.submit import submit as submit_study
+
+    spec = load_study(study)
+    place = open_store(spec, store)
+    with console.status("checking") as shown:
+        done = submit_study(
+            study,
+            spec,
+            place,
+            address=address,
+            folder=folder,
+            source=source,
+            allow_open=allow_open,
+            say=lambda what: shown.update(what),
+        )
+    console.print(
+        f"upload {done.num_bytes / 2**20:,.1f} MiB without {' '.join(EXCLUDES)} and what .gitignore"
+        " names"
+    )
+    for kind in done.findings.room:
+        console.print(f"room   {kind.count} × {kind.name}", soft_wrap=True)
+    if unseen := done.findings.unseen:
+        names = ", ".join(kind.name for kind in unseen)
+        console.print(
+            f"versions and store not looked at from {names}: no such node is alive", soft_wrap=True
+        )
+    console.print(f"submitted {done.job}")
+    where = f"{study} --store {place.uri}"
+    for line in (
+        f"scaling status {where} --live",
+        f"scaling logs {where}",
+        f"ray job logs --address {address} --follow {done.job}",
+        f"scaling cancel {study} --address {address}",
+    ):
+        console.print(f"    {line}", soft_wrap=True, markup=False)

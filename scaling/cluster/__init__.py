@@ -1,0 +1,13 @@
+"""Ray's part: a study as one Tune run of worker groups, and jobs on a cluster.
+
+    driver.py       a plan to its end: sessions, budget, failures
+    search.py       the ready queue as a Tune search algorithm
+    session.py      a Ray Train worker group and its worker
+    nodes.py        nodes and devices of the running cluster
+    ray_private.py  every call of Ray's that is not public
+    check.py        can this cluster run this study?
+    submit.py       a study for Ray's job server
+
+May import `catalogue`, `study`, `store`, `planning`, `encoders` and `training`. The only room that
+imports ray.
+"""

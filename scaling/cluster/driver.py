@@ -1,0 +1,212 @@
+"""The ready queue as a Ray Tune search algorithm: one Tuner, one trial per session, no waves."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scaling.catalogue.hardware import get_gpu
+from scaling.cluster.check import DRIVER_RESOURCE
+from scaling.cluster.nodes import capacity_of, check_gangs
+from scaling.cluster.search import Expected, make_search, make_stopper
+from scaling.cluster.session import Session, quiet, run_session
+from scaling.planning.calibration import measured_on, read_calibrations
+from scaling.planning.placement import check_fit, placements
+from scaling.planning.queue import ReadyQueue
+from scaling.planning.speed import paces, step_seconds
+from scaling.store.pending import pending_steps
+from scaling.store.sessions import read_sessions, spent_device_seconds
+from scaling.store.stop import StopRequest
+from scaling.store.store import Store
+from scaling.study.steps import Plan
+from scaling.study.study import price_of
+from scaling.training.watchdog import Watchdog, limit_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What became of a run."""
+
+    plan: Plan
+    """With the re-runs that became necessary on the way."""
+    done: int
+    failed: dict[str, str]
+    """Step → why."""
+    unfunded: tuple[str, ...] = ()
+    """Steps that the budget did not admit."""
+    stopped: bool = False
+    """Whether somebody asked it to stop (scaling.store.stop)."""
+
+
+def connect(address: str | None) -> dict[str, float]:
+    """Join a cluster, or start one on this machine; what it has."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    # A searcher of our own gets one pending trial otherwise, and sessions would start one after
+    # another.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "64")
+    # The store has its own log; Tune would print a line per trial and write three files for each.
+    os.environ.setdefault("AIR_VERBOSITY", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    import ray
+
+    _ensure_token()
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=False)
+    else:
+        # "local": without it Ray joins whatever cluster some file of this machine remembers.
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            resources={DRIVER_RESOURCE: 64},
+        )
+    return dict(ray.cluster_resources())
+
+
+def _ensure_token() -> None:
+    """A token of this user, made once: nothing that we start may answer a stranger."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+
+    ensure_token_if_auth_enabled(create_token_if_missing=True)
+
+
+def run_plan(
+    plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]
+) -> Run:
+    """Run everything that is missing. `watch` gets the queue once, to show it while it works.
+
+    ValueError if the cluster can never hold a gang of the plan, or a step does not fit on the
+    study's GPU.
+    """
+    scan = store.scan()
+    pending = pending_steps(plan, scan)
+    if not pending:
+        return Run(plan=plan, done=0, failed={})
+    quiet()
+    resources = connect(address)
+    import ray
+    from ray import tune
+
+    capacity = capacity_of(plan.study, resources)
+    nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
+    gpu = get_gpu(plan.study.gpu) if plan.study.gpu and use_gpu else None
+    chosen = placements(plan, gpu)
+    check_fit(plan, chosen, gpu)
+    check_gangs(plan, chosen, nodes, capacity)
+    sizes = store.read_sizes()
+    records = store.records(step for step in scan.done if step in plan.steps)
+    measured = measured_on(read_calibrations(store), gpu)
+    pace = paces(plan, records, sizes, chosen, gpu, measured)
+
+    def expected(whole: Plan, steps: Iterable[str]) -> Expected:
+        placed = placements(whole, gpu)
+        took = {
+            step: step_seconds(whole, whole.steps[step], sizes, placed[step], gpu, measured)
+            for step in steps
+        }
+        return {
+            step: pace[whole.steps[step].model] * seconds for step, seconds in took.items()
+        }, placed
+
+    price = price_of(plan.study)
+    seconds, _ = expected(plan, pending)
+    queue = ReadyQueue(
+        plan=plan,
+        pending=pending,
+        nodes=nodes,
+        most=capacity.most,
+        seconds=seconds,
+        placements=chosen,
+        price=price or 0.0,
+        budget=plan.study.budget_dollars,
+        spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
+    )
+    asked = StopRequest(store)
+    stop = watch(queue)
+    # Without driver slots a trial must hold some CPU, which then no worker can have.
+    held: dict[str, int | float] = (
+        {DRIVER_RESOURCE: 1} if resources.get(DRIVER_RESOURCE, 0) > 0 else {"CPU": 0.01}
+    )
+    study = plan.study.model_dump_json(exclude_unset=True)
+
+    def make_session(name: str, steps: tuple[str, ...]) -> Session:
+        gang = queue.running[name].gang
+        return Session(
+            id=f"{name}-{os.getpid()}-{int(time.time())}",
+            study=study,
+            store=store.uri,
+            steps=steps,
+            placements={step: queue.placements[step] for step in steps},
+            workers=gang,
+            use_gpu=use_gpu,
+            one_node=use_gpu and gang <= max(queue.nodes),
+            collapsed=queue.plan.collapsed,
+            limits={
+                step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))
+                for step in steps
+            },
+        )
+
+    try:
+        # Tune announces itself on standard output whatever its verbosity; the study has its own
+        # display.
+        with (
+            tempfile.TemporaryDirectory(prefix="scaling-") as scratch,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            tune.Tuner(
+                tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
+                tune_config=tune.TuneConfig(
+                    search_alg=make_search(
+                        queue, store, make_session, expected, capacity, scratch, asked
+                    ),
+                    num_samples=-1,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    storage_path=scratch,
+                    name="tune",
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    stop=make_stopper(asked),
+                ),
+            ).fit()
+    finally:
+        if callable(stop):
+            stop()
+        ray.shutdown()
+    left = len(queue.failed) + len(queue.unfunded)
+    return Run(
+        plan=queue.plan,
+        done=len(queue.pending) - left,
+        failed=dict(queue.failed),
+        unfunded=tuple(queue.unfunded),
+        stopped=bool(asked.how),
+    )
+
+
+def _trial(config: dict[str, Any]) -> None:
+    """One session. Its results are in the store; Tune only needs to know that it ended."""
+    session = Session.from_json(config["session"])
+
+    def note(reason: Mapping[str, Any]) -> None:
+        Store.open(session.store).write(
+            f"steps/{session.steps[0]}/failures/{session.id}.json", json.dumps(dict(reason))
+        )
+
+    with Watchdog().watch(session.limit, note):
+        run_session(session, config["scratch"])

@@ -1,0 +1,172 @@
+"""Steps on a Ray Train worker group (Train V2): one fixed gang that runs many steps, one after
+another.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scaling.catalogue.hardware import Placement
+from scaling.training.watchdog import Limit
+
+# A worker group that has not started after this (no such node comes, or none has room) gives its
+# turn back.
+START_LIMIT_SECONDS = 1800.0
+_START_TRY_SECONDS = 60.0
+# A drain without a deadline: what Ray Train itself assumes (ray/train/v2/_internal/constants.py).
+UNKNOWN_NOTICE_SECONDS = 120.0
+# Worker groups of one session that end because their machines went away. They are no failures of
+# the steps.
+MAX_PREEMPTIONS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What one worker group is asked to do. Plain data: it travels to the workers as JSON."""
+
+    id: str
+    study: str
+    """The study as JSON."""
+    store: str
+    steps: tuple[str, ...]
+    placements: Mapping[str, Placement]
+    """By step; all have as many workers as the session."""
+    workers: int
+    use_gpu: bool
+    one_node: bool
+    """Whether the gang must sit on one node: its collectives would not be worth the network between
+    two.
+    """
+    collapsed: frozenset[str]
+    """Trainings that re-runs of the plan are for."""
+    limits: Mapping[str, Limit]
+    """What each step may take."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "study": self.study,
+            "store": self.store,
+            "steps": list(self.steps),
+            "placements": {
+                step: placement.model_dump() for step, placement in self.placements.items()
+            },
+            "workers": self.workers,
+            "use_gpu": self.use_gpu,
+            "one_node": self.one_node,
+            "collapsed": sorted(self.collapsed),
+            "limits": {step: asdict(limit) for step, limit in self.limits.items()},
+        }
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Session:
+        placements = {step: Placement(**fields) for step, fields in raw["placements"].items()}
+        limits = {step: Limit(**fields) for step, fields in raw["limits"].items()}
+        plain = {"steps": tuple(raw["steps"]), "collapsed": frozenset(raw["collapsed"])}
+        return Session(**{**raw, **plain, "placements": placements, "limits": limits})
+
+    @property
+    def limit(self) -> Limit:
+        """Of the whole session, start included: the last resort where a controller hangs rather
+        than a worker.
+        """
+        total = START_LIMIT_SECONDS + sum(limit.total_seconds for limit in self.limits.values())
+        return Limit(total_seconds=total, silent_seconds=total)
+
+
+def worker(config: dict[str, Any]) -> None:
+    """Runs in every worker of the group. What it did is in the store."""
+    quiet()
+    import torch
+
+    from scaling.encoders.engine import join_world
+    from scaling.store.logs import kept_log
+    from scaling.store.store import Store
+    from scaling.study.plan import make_plan
+    from scaling.study.study import Study
+    from scaling.training.runner import run_steps
+
+    session = Session.from_json(config["session"])
+    if not session.use_gpu:
+        # One thread a worker: sums come out in the same order whatever the machine, so records can
+        # be compared.
+        torch.set_num_threads(1)
+    store = Store.open(session.store)
+    plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
+    world = join_world()
+    if world.rank == 0:
+        started = {
+            "asked_at": config["asked_at"],
+            "start_seconds": time.time() - config["asked_at"],
+            "workers": world.size,
+            "steps": session.steps,
+        }
+        store.write(f"sessions/{session.id}.json", json.dumps(started))
+    with kept_log(store, session.id, world.rank):
+        run_steps(
+            plan, store, session.steps, world, session.placements, session.limits, seconds_left
+        )
+
+
+def seconds_left() -> float | None:
+    """Until a node of this worker group goes away, None while none does. A barrier: every rank
+    calls it alike.
+
+    Ray knows of it for a drained node only (see jobs/sentinel.py).
+    """
+    import ray.train
+
+    info = ray.train.get_preemption_info()  # type: ignore[attr-defined]
+    if info is None:
+        return None
+    return info.deadline_ms / 1000 - time.time() if info.deadline_ms else UNKNOWN_NOTICE_SECONDS
+
+
+def run_session(session: Session, scratch: str) -> None:
+    """Start a worker group, run the session, end the group. Whatever fails there is raised here."""
+    # Before ray.train is imported: the controller looks at its workers this often, which bounds how
+    # fast a group ends. The default of two seconds would be a third of a small study.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_START_TRY_SECONDS)
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1")
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    resources = {"GPU": 1, "CPU": 1} if session.use_gpu else {"CPU": 1}
+    TorchTrainer(
+        worker,
+        train_loop_config={"session": session.to_json(), "asked_at": time.time()},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=session.workers,
+            use_gpu=session.use_gpu,
+            resources_per_worker=resources,
+            placement_strategy="STRICT_PACK" if session.one_node else "PACK",
+        ),
+        run_config=ray.train.RunConfig(
+            name=session.id,
+            storage_path=scratch,
+            # Ray would try to start a group for ever.
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray types the first version
+                controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS),
+                max_failures=0,
+                max_preemption_failures=MAX_PREEMPTIONS,
+            ),
+        ),
+    ).fit()
+
+
+def quiet() -> None:
+    """Keep libraries' notices out of the study's log; errors stay."""
+    os.environ.setdefault("DS_LOG_LEVEL", "error")
+    warnings.filterwarnings("ignore")
+    for name in ("DeepSpeed", "transformers", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

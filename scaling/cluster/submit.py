@@ -1,0 +1,251 @@
+"""`scaling submit`: look at a cluster first, refuse with a reason, then hand the study to Ray's job
+server.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.cluster.check import ClusterError, Findings, complaints, wanted_versions
+from scaling.store.store import Store
+from scaling.study.study import STUDIES, Study
+
+# What the cluster does not need of a checkout; Ray leaves out what .gitignore names as well.
+EXCLUDES = (
+    ".git",
+    ".venv",
+    "runs",
+    "report",
+    "dist",
+    "build",
+    "tests",
+    "benchmarks",
+    "docs",
+    "*.egg-info",
+)
+UPLOAD_LIMIT_BYTES = 100 * 2**20
+PROBE_SECONDS = 300
+# The line that jobs/probe.py prints.
+PROBE_LINE = "SCALING-PROBE "
+ENTRY = "jobs/run_study.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    job: str
+    address: str
+    num_bytes: int
+    findings: Findings
+
+
+def submit(
+    study_file: str,
+    study: Study,
+    store: Store,
+    *,
+    address: str,
+    folder: Path,
+    source: Path | None,
+    allow_open: bool,
+    say: Callable[[str], None],
+) -> Submission:
+    """Check everything, then submit. ClusterError lists what speaks against it; nothing was started
+    then.
+    """
+    import ray
+
+    # Its notices name every .gitignore, three times over.
+    logging.getLogger(ray.__name__).setLevel(logging.ERROR)
+    folder = folder.resolve()
+    say("size of the upload")
+    upload = upload_of(folder)
+    words = ["python", ENTRY, _seen_there(study_file, folder, upload), "--store", store.uri]
+    entry = shlex.join(words if source is None else [*words, "--from", str(source)])
+    say("authentication")
+    check_authentication(address, allow_open=allow_open)
+    client = connect(address)
+    runtime_env: dict[str, Any] = {"working_dir": str(folder), "excludes": list(EXCLUDES)}
+    job = _next_id(client, study.name)
+    store.check_study(study.name)
+    store.check_writable()
+    say("versions, store and room of the cluster: a short job there")
+    findings = probe(client, job, store, runtime_env)
+    wrong = complaints(findings, study, wanted_versions(folder / "pyproject.toml"), store.uri)
+    if wrong:
+        raise ClusterError("\n".join(wrong))
+    say("submitting")
+    client.submit_job(
+        entrypoint=entry,
+        submission_id=job,
+        runtime_env=runtime_env,
+        metadata={"study": study.name, "store": store.uri},
+    )
+    return Submission(job=job, address=address, num_bytes=sum(upload.values()), findings=findings)
+
+
+def upload_of(folder: Path) -> dict[str, int]:
+    """Relative name → bytes of everything that Ray would upload. ClusterError with the largest
+    folders if too much.
+    """
+    from ray._private.runtime_env import packaging
+
+    files: dict[str, int] = {}
+
+    def count(path: Path) -> None:
+        if path.is_file():
+            files[path.relative_to(folder).as_posix()] = path.stat().st_size
+
+    packaging._dir_travel(
+        folder, [packaging._get_excludes(folder, list(EXCLUDES))], count, include_gitignore=True
+    )
+    total = sum(files.values())
+    if total > UPLOAD_LIMIT_BYTES:
+        by_top: Counter[str] = Counter()
+        for name, size in files.items():
+            by_top[name.partition("/")[0]] += size
+        largest = ", ".join(
+            f"{name} {size / 2**20:,.0f} MiB" for name, size in by_top.most_common(3)
+        )
+        raise ClusterError(
+            f"the upload of {folder} has {total / 2**20:,.0f} MiB, the limit is"
+            f" {UPLOAD_LIMIT_BYTES / 2**20:.0f}; largest: {largest}. Move them away or name them in"
+            " .gitignore or .rayignore"
+        )
+    return files
+
+
+def _seen_there(study_file: str, folder: Path, upload: Mapping[str, int]) -> str:
+    """The study as the job finds it: a shipped name, or a path below the working directory."""
+    for needed in (ENTRY, "pyproject.toml"):
+        if needed not in upload:
+            raise ClusterError(
+                f"{folder} has no {needed}; give a checkout of this project as --working-dir"
+            )
+    if not Path(study_file).suffix and (STUDIES / f"{study_file}.yaml").is_file():
+        return study_file
+    path = Path(study_file).resolve()
+    if not path.is_relative_to(folder):
+        raise ClusterError(
+            f"{study_file} is not below {folder}, so the cluster would not see it; copy it there"
+        )
+    name = path.relative_to(folder).as_posix()
+    if name not in upload:
+        raise ClusterError(
+            f"{study_file} would not be uploaded: {', '.join(EXCLUDES)} and .gitignore are left out"
+        )
+    return name
+
+
+def check_authentication(address: str, *, allow_open: bool) -> None:
+    """ClusterError if nobody answers, or if a stranger without a token is let in: a job is
+    arbitrary code.
+    """
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/api/jobs/", timeout=15) as answer:
+            status = int(answer.status)
+    except urllib.error.HTTPError as error:
+        status = error.code
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise ClusterError(f"no Ray dashboard answers at {address}: {error}") from error
+    if status in (401, 403):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        return
+    if status != 200:
+        raise ClusterError(
+            f"{address} answers {status} to /api/jobs/; is it the address of a Ray dashboard?"
+        )
+    if not allow_open:
+        raise ClusterError(
+            f"{address} runs jobs of anybody who reaches it, without a token. Start the cluster"
+            " with RAY_AUTH_MODE=token (cluster.yaml does), or give --allow-open if its network is"
+            " closed"
+        )
+
+
+def connect(address: str) -> Any:
+    """A client of the job server. ClusterError if the token of this machine is not the
+    cluster's.
+    """
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except (AuthenticationError, ConnectionError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ClusterError(
+            f"{address} refused us: {first} RAY_AUTH_TOKEN_PATH must name a file with the cluster's"
+            " token"
+        ) from error
+
+
+def jobs_of(client: Any, study: str) -> list[Any]:
+    """Every job of a study that this cluster remembers."""
+    return [
+        job
+        for job in client.list_jobs()
+        if job.submission_id and (job.metadata or {}).get("study") == study
+    ]
+
+
+def _is_over(job: Any) -> bool:
+    return bool(job.status.is_terminal())
+
+
+def _next_id(client: Any, study: str) -> str:
+    """Study and attempt. ClusterError if an attempt is still at work."""
+    before = jobs_of(client, study)
+    for job in before:
+        if not _is_over(job):
+            raise ClusterError(
+                f"the job {job.submission_id} of this study is {job.status.lower()}; wait for it or"
+                " stop it with `scaling cancel`"
+            )
+    return f"{study}-{len(before) + 1}"
+
+
+def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> Findings:
+    """Run jobs/probe.py there. ClusterError with the end of its log if it cannot say anything."""
+    mark = f"probe/{uuid.uuid4().hex[:12]}"
+    name = f"{job}-{mark.replace('/', '-')}"
+    store.write(f"{mark}/submitter", "")
+    try:
+        client.submit_job(
+            entrypoint=shlex.join(["python", "jobs/probe.py", store.uri, mark]),
+            submission_id=name,
+            runtime_env=runtime_env,
+        )
+        deadline = time.monotonic() + PROBE_SECONDS
+        while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        log = client.get_job_logs(name)
+    finally:
+        store.delete(mark)
+    for line in log.splitlines():
+        if line.startswith(PROBE_LINE):
+            return Findings.from_json(json.loads(line.removeprefix(PROBE_LINE)))
+    info = client.get_job_info(name)
+    end = "\n".join((log or info.message or "it said nothing").splitlines()[-15:])
+    raise ClusterError(f"the probe {name} ended as {info.status} and found nothing:\n{end}")
+
+
+def cancel(address: str, study: str) -> list[str]:
+    """Stop the running jobs of a study; their ids."""
+    check_authentication(address, allow_open=True)
+    client = connect(address)
+    running = [job.submission_id for job in jobs_of(client, study) if not _is_over(job)]
+    for job in running:
+        client.stop_job(job)
+    return running

@@ -1,0 +1,64 @@
+"""What staging left in a store: rows, sources with their commits, and the defects of the data that
+were accepted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scaling.store.store import Store
+from scaling.study.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedTask:
+    task: str
+    rows: Mapping[str, int]
+    """By split, over all languages."""
+    languages: int
+    """Test languages."""
+    sources: tuple[tuple[str, str], ...]
+    """(source, commit); '' for what is not read from the hub."""
+    licence: str
+    defects: Mapping[str, int]
+    """Accepted ones, by name; every one of them stands in data/TASK/manifest.json."""
+
+
+def staged_tasks(study: Study, store: Store) -> list[StagedTask]:
+    """Every task of the study that this store has rows of."""
+    found = []
+    for name in study.used_tasks:
+        path = f"data/{name}/manifest.json"
+        if not store.exists(path):
+            continue
+        manifest = json.loads(store.read(path))
+        rows: Counter[str] = Counter()
+        defects: Counter[str] = Counter()
+        for key, entry in manifest["splits"].items():
+            rows[key.partition(".")[0]] += entry["rows"]
+            defects.update(defect.partition(":")[0] for defect in entry["defects"])
+        found.append(
+            StagedTask(
+                task=name,
+                rows=rows,
+                languages=sum(key.startswith("test.") for key in manifest["splits"]),
+                sources=tuple((source, revision) for source, revision in manifest["sources"]),
+                licence=manifest["licence"],
+                defects=dict(sorted(defects.items())),
+            )
+        )
+    return found
+
+
+def defect_notes(tasks: list[StagedTask]) -> list[str]:
+    """One line per task whose data have accepted defects."""
+    return [
+        f"{task.task}: defects of the data, accepted and counted: "
+        + ", ".join(f"{count:,} × {name}" for name, count in task.defects.items())
+        + f" (data/{task.task}/manifest.json lists them)."
+        for task in tasks
+        if task.defects
+    ]

@@ -1,0 +1,407 @@
+"""The only file that knows DeepSpeed: ZeRO 0-3, sharded loading, resume points, weight export."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deepspeed.ops
+import torch
+import torch.distributed as dist
+from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses
+from torch import Tensor, nn
+from transformers.integrations.deepspeed import prevent_arange_dtype_change
+
+from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
+from scaling.encoders.checkpoint import (
+    BadWeights,
+    Spec,
+    shard_names,
+    share_out,
+    write_index,
+    write_shard,
+)
+from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder, random_encoder
+from scaling.encoders.loading import (
+    LM_HEAD,
+    Filled,
+    Loaded,
+    differing,
+    freed_at_once,
+    load_tensors,
+    parameters_in_file,
+    stored_lm_head,
+    tied_heads,
+)
+from scaling.encoders.lora import add_adapters, merge_adapters
+from scaling.encoders.world import World
+from scaling.study.lora import Lora
+from scaling.study.recipes import Recipe
+
+
+def join_world() -> World:
+    """The process group that Ray Train set up, or one of our own for a process that runs alone."""
+    gpu = torch.cuda.is_available()
+    if not gpu:
+        # DeepSpeed would compile a shared-memory collective for a minute; a worker killed meanwhile
+        # leaves a lock file that blocks every later one (pytorch#189245). gloo does the same job.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    if not dist.is_initialized():
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+        os.environ.setdefault("MASTER_PORT", "0")
+        store = dist.HashStore()
+        dist.init_process_group("nccl" if gpu else "gloo", store=store, rank=0, world_size=1)
+    os.environ.setdefault("RANK", str(dist.get_rank()))
+    os.environ.setdefault("WORLD_SIZE", str(dist.get_world_size()))
+    os.environ.setdefault("LOCAL_RANK", "0")
+    # Before any ZeRO-3 loading: without it DeepSpeed takes the world for one process while it
+    # shards.
+    deepspeed.init_distributed(
+        dist_backend="nccl" if gpu else "gloo", dist_init_required=False, verbose=False
+    )
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
+    return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
+    """DeepSpeed's configuration of a recipe on a placement.
+
+    Passes are cut by tokens, so their number differs between updates (`Engine.last_pass`).
+    DeepSpeed is told of one example a pass: the most that there can be.
+    """
+    share = placement.share(recipe.batch)
+    zero: dict[str, Any] = {
+        "stage": placement.zero_stage,
+        "reduce_bucket_size": BUCKET_ELEMENTS,
+        "allgather_bucket_size": BUCKET_ELEMENTS,
+    }
+    if placement.zero_stage == 3:
+        zero["stage3_max_live_parameters"] = LIVE_ELEMENTS
+        zero["stage3_max_reuse_distance"] = LIVE_ELEMENTS
+        zero["stage3_prefetch_bucket_size"] = BUCKET_ELEMENTS // 4
+    if placement.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    return {
+        "train_batch_size": recipe.batch,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": share,
+        "gradient_clipping": recipe.grad_clip,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        # torch's AdamW also for states in host memory: DeepSpeed's own is compiled at first use,
+        # for minutes.
+        "zero_force_ds_cpu_optimizer": False,
+        # Under bf16 a stage of at least 1 is needed: stage 0 takes an extra zero-gradient Adam step
+        # (see docs).
+        "bf16": {"enabled": recipe.precision == "bf16"},
+        "steps_per_print": 10**9,
+    }
+
+
+@dataclass
+class Engine:
+    """A model being trained. `forward` and `backward` per micro-batch, `step` once per update."""
+
+    core: Any
+    """deepspeed.DeepSpeedEngine"""
+    model: Encoder
+    stage: int
+    world: World
+    carried: Mapping[str, Tensor]
+    """What the weights came with and this training leaves as it is: the masked-LM head, under any
+    other kind.
+    """
+
+    def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
+        return self.core(input_ids, mask, depth)
+
+    def last_pass(self, last: bool) -> None:
+        """Before each pass: whether the update is made after it."""
+        self.core.set_gradient_accumulation_boundary(last)
+
+    def backward(self, loss: Tensor) -> None:
+        # Not scaled by the number of passes, which DeepSpeed does not know.
+        self.core.backward(loss, scale_wrt_gas=False)
+
+    def step(self, learning_rate: float) -> None:
+        """One call per pass, as DeepSpeed counts them; it updates on the last."""
+        for group in self.core.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.core.step()
+
+    def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
+        """All ranks write their shards and the state; tied to this world size and stage,
+        disposable.
+        """
+        self.core.save_checkpoint(str(folder), tag="resume", client_state=state)
+        self.world.barrier()
+
+    def load_resume(self, folder: Path) -> dict[str, Any]:
+        """The state given to `save_resume`."""
+        path, state = self.core.load_checkpoint(str(folder), tag="resume")
+        if path is None:
+            raise RuntimeError(f"{folder}: no resume point that DeepSpeed can read")
+        return dict(state)
+
+    def export(self, folder: Path, beside: Mapping[str, bytes]) -> None:
+        """The weights as a Hugging Face directory, in the precision of the computation: every rank
+        writes its shard.
+
+        `beside`: the other files of the directory.
+
+        A shard holds whole tensors; which ones depends on their sizes and the number of ranks
+        alone.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        sharded = self.stage == 3
+        merge_adapters(
+            self.model.encoder,
+            lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded),
+        )
+        parameters = {
+            **parameters_in_file(self.model, self.model.stored_parameters()),
+            **self.carried,
+        }
+        specs = [
+            Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape)))
+            for name, p in parameters.items()
+        ]
+        size = min(self.world.size, len(specs))
+        shares = share_out(specs, size)
+        files = dict(zip(shard_names(size), shares, strict=True))
+        mine = [spec.name for spec in shares[self.world.rank]] if self.world.rank < size else []
+        values = self._values(parameters, set(mine))
+        hashes: dict[str, str] = {}
+        if mine:
+            hashes = write_shard(
+                folder / shard_names(size)[self.world.rank], shares[self.world.rank], values
+            )
+        # Gathering is a collective: also those who have written everything of theirs take part to
+        # the end.
+        for _ in values:
+            raise AssertionError("a tensor was not written")
+        merged: dict[str, str] = {}
+        for part in self.world.gather(hashes):
+            merged.update(part)
+        if self.world.rank == 0:
+            write_index(folder, files, merged)
+            for name, content in beside.items():
+                (folder / name).write_bytes(content)
+        self.world.barrier()
+
+    def _values(self, parameters: Mapping[str, Tensor], mine: set[str]) -> Iterator[Tensor]:
+        """The tensors called `mine`, in order; under ZeRO-3 every tensor is gathered, one at a
+        time.
+        """
+        for name, parameter in parameters.items():
+            if self.stage == 3 and isinstance(parameter, nn.Parameter):
+                with deepspeed.zero.GatheredParameters([parameter]):
+                    value = parameter.detach().cpu().clone() if name in mine else None
+            else:
+                value = parameter.detach().cpu() if name in mine else None
+            if value is not None:
+                yield value
+
+    def close(self) -> None:
+        """Free the memory that DeepSpeed's cycles would keep until some later collection."""
+        self.core.destroy()
+        self.core = None
+
+
+def build_model(
+    weights: Weights,
+    make_head: Callable[[int], nn.Module],
+    dropout: float,
+    seed: int,
+    config: dict[str, Any],
+    *,
+    packed: bool = False,
+) -> Encoder:
+    """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has
+    a whole encoder.
+    """
+    sharded = config["zero_optimization"]["stage"] == 3
+    if not sharded:
+        _plain_linear()
+    with ExitStack() as contexts:
+        # Random weights are drawn whole on every rank: they are for small sizes.
+        if sharded and weights.random_init is None:
+            # Position ids would become floating point numbers; before Init, which wraps what it
+            # finds.
+            contexts.enter_context(freed_at_once())
+            contexts.enter_context(prevent_arange_dtype_change())
+            contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
+        wanted = config_of(weights, dropout, packed=packed)
+        if weights.random_init is None:
+            encoder = empty_encoder(weights.architecture, wanted)
+        else:
+            encoder = random_encoder(weights.architecture, wanted, weights.random_init)
+    torch.manual_seed(seed)
+    head = make_head(int(wanted.hidden_size))
+    model = Encoder(encoder, head, weights.architecture)
+    bias = stored_lm_head(weights).get(f"{LM_HEAD}bias")
+    if bias is not None:
+        for tied in tied_heads(model):
+            tied.expect_pretrained(bias.shape[0], wanted.layer_norm_eps)
+    return model
+
+
+def _share_embeddings(model: Encoder, stage: int) -> None:
+    """Under ZeRO-3, have the word embeddings gathered for heads that decode with them too."""
+    for tied in tied_heads(model) if stage == 3 else ():
+        deepspeed.zero.register_external_parameter(tied, tied.embeddings.weight)
+
+
+def _round_whole(model: Encoder, dtype: torch.dtype) -> None:
+    """Give what is not sharded yet, new heads and adapters, the precision of the sharded encoder.
+
+    DeepSpeed does so itself at other stages; stage 3 refuses two precisions in one model.
+    """
+    for parameter in model.parameters():
+        if not hasattr(parameter, "ds_tensor"):
+            parameter.data = parameter.data.to(dtype)
+
+
+def _plain_linear() -> None:
+    """Undo what an earlier step under ZeRO-3 left in torch: another product, whose sums come out in
+    another order.
+    """
+    plain = getattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", None)
+    if plain is not None:
+        torch.nn.functional.linear = plain
+
+
+def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head: bool) -> Loaded:
+    """Fill the encoder, and the head where it is stored. BadWeights on every rank.
+
+    Nothing is filled where the weights are random.
+    """
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else None
+    if weights.random_init is not None:
+        return Loaded(parameters={}, filled={}, dtype=dtype)
+    named = parameters_in_file(model, list(model.named_parameters()))
+    stored_head = head and any(name.startswith("head.") for name in named)
+    wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
+    # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along;
+    # nothing else is.
+    ignored = (LM_HEAD,) if stored_head else (LM_HEAD, "head.")
+    filled: dict[str, Filled] = {}
+    problem = ""
+    try:
+        filled = load_tensors(wanted, weights.folder, world.rank, world.size, ignored, dtype)
+    except BadWeights as error:
+        problem = str(error)
+    _agree(world, problem)
+    return Loaded(parameters=wanted, filled=filled, dtype=dtype)
+
+
+def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
+    """BadWeights if what is about to compute is not what the folder has."""
+    wrong = differing(loaded.parameters, loaded.filled, weights.folder, world.rank, loaded.dtype)
+    _agree(
+        world,
+        f"{weights.folder}: loaded, but with other values: {', '.join(wrong)}" if wrong else "",
+    )
+
+
+def _agree(world: World, problem: str) -> None:
+    """One rank's problem stops all of them, before they wait for each other."""
+    problems = [one for one in world.gather(problem) if one]
+    if problems:
+        raise BadWeights(problems[0])
+
+
+def start_training(
+    weights: Weights,
+    make_head: Callable[[int], nn.Module],
+    recipe: Recipe,
+    placement: Placement,
+    world: World,
+    seed: int,
+    lora: Lora | None = None,
+) -> Engine:
+    """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the
+    head.
+    """
+    config = ds_config(recipe, placement)
+    model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
+    loaded = load(model, weights, world, recipe, head=False)
+    for tied in tied_heads(model)[1:]:
+        tied.load_state_dict(tied_heads(model)[0].state_dict())
+    if lora is not None:
+        add_adapters(model.encoder, lora, seed)
+    if placement.checkpoint_activations:
+        model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decay = [p for name, p in trained if not _no_decay(name)]
+    plain = [p for name, p in trained if _no_decay(name)]
+    groups = [
+        {"params": decay, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    # torch's own AdamW: DeepSpeed's fused one is compiled at first use, for minutes.
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True
+    )
+    _share_embeddings(model, placement.zero_stage)
+    if loaded.dtype is not None and placement.zero_stage == 3:
+        _round_whole(model, loaded.dtype)
+    core, *_ = deepspeed.initialize(
+        model=model, optimizer=optimizer, config=config, dist_init_required=False
+    )
+    _check_loaded(loaded, weights, world)
+    core.train()
+    if world.size == 1 and placement.zero_stage == 0:
+        # There is nobody to add gradients up with; DeepSpeed would copy all of them into a buffer
+        # and back.
+        core.enable_backward_allreduce = False
+    lm_head = {} if tied_heads(model) else stored_lm_head(weights)
+    return Engine(
+        core=core,
+        model=model,
+        stage=placement.zero_stage,
+        world=world,
+        carried={name: stored.read() for name, stored in lm_head.items()},
+    )
+
+
+def _no_decay(name: str) -> bool:
+    return name.endswith("bias") or "layer_norm" in name.lower() or "layernorm" in name.lower()
+
+
+def start_scoring(
+    weights: Weights,
+    make_head: Callable[[int], nn.Module],
+    recipe: Recipe,
+    placement: Placement,
+    world: World,
+) -> Encoder:
+    """A model for scoring, its head filled from the weights where they have one."""
+    config = ds_config(recipe, placement)
+    model = build_model(weights, make_head, 0.0, 0, config, packed=placement.packed)
+    loaded = load(model, weights, world, recipe, head=True)
+    if recipe.precision == "bf16":
+        model = model.to(torch.bfloat16)
+    if placement.zero_stage == 3:
+        _share_embeddings(model, placement.zero_stage)
+        core, *_ = deepspeed.initialize(model=model, config=config, dist_init_required=False)
+        core.eval()
+    else:
+        core = model.to(world.device).eval()
+    _check_loaded(loaded, weights, world)
+    return core  # type: ignore[no-any-return]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers, for provenance."""
+    import transformers
+
+    return {
+        "torch": torch.__version__,
+        "deepspeed": deepspeed.__version__,
+        "transformers": transformers.__version__,
+    }

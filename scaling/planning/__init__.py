@@ -1,0 +1,15 @@
+"""What it takes: memory, placements, hours, dollars, and which step runs next.
+
+    memory.py       bytes on a device, part by part
+    placement.py    layouts of a step over devices: candidates, cost, fit, choice
+    speed.py        FLOPs to seconds
+    calibration.py  what was measured on this kind of device
+    queue.py        which step runs next
+    backfill.py     gangs on nodes, with a reservation
+    simulate.py     the queue on a simulated clock
+    forecast.py     hours, dollars, makespan of a study
+    progress.py     how far a study is, and why a step is pending
+    rates.py        learning rates compared on English dev data
+
+May import `spec`, `catalogue`, `study` and `store`. No torch, no ray.
+"""

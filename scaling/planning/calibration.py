@@ -1,0 +1,70 @@
+"""What `scaling calibrate` measured: kept in the store, and used by every later estimate for the
+same device.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from scaling.catalogue.hardware import GpuSpec, Placement
+from scaling.spec import Spec
+from scaling.store.store import Store
+
+_FILE = "calibration.json"
+
+
+class Calibration(Spec):
+    """One size on one device."""
+
+    model: str
+    device: str
+    """As the driver names it; `cpu`."""
+    device_gib: float
+    placement: Placement
+    flops_per_second: float = Field(gt=0)
+    """Model FLOPs per second and worker: recomputation, padding and communication make it
+    smaller.
+    """
+    tokens_per_second: float
+    """Real tokens, of all workers."""
+    peak_bytes: int
+    predicted_bytes: int
+    """What `scaling plan` had said."""
+    measured_at: str
+
+
+def read_calibrations(store: Store) -> list[Calibration]:
+    """Newest last; [] if nothing was measured."""
+    if not store.exists(_FILE):
+        return []
+    return [Calibration(**entry) for entry in json.loads(store.read(_FILE))]
+
+
+def add_calibration(store: Store, measured: Calibration) -> None:
+    """Keep a measurement; an earlier one of the same size and device gives way."""
+    others = [
+        one
+        for one in read_calibrations(store)
+        if (one.model, one.device) != (measured.model, measured.device)
+    ]
+    store.write(
+        _FILE, json.dumps([one.model_dump(mode="json") for one in [*others, measured]], indent=1)
+    )
+
+
+def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping[str, Calibration]:
+    """By model, what was measured on this kind of device."""
+    return {one.model: one for one in calibrations if is_device(one, gpu)}
+
+
+def is_device(measured: Calibration, gpu: GpuSpec | None) -> bool:
+    """`h100-80` is what the driver calls NVIDIA H100 80GB HBM3: the same name and memory, give or
+    take a tenth.
+    """
+    if gpu is None or measured.device == "cpu":
+        return gpu is None and measured.device == "cpu"
+    name = gpu.name.partition("-")[0].upper()
+    return name in measured.device.upper() and abs(measured.device_gib / gpu.memory_gib - 1) < 0.1

@@ -1,0 +1,212 @@
+"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No
+torch, no ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from scaling.catalogue.hardware import PRICES_DATED, GpuSpec, Placement, mfu
+from scaling.planning.calibration import Calibration
+from scaling.planning.memory import Memory, memory
+from scaling.planning.placement import fullest, given_misfit, layouts, model_placements
+from scaling.planning.queue import ReadyQueue
+from scaling.planning.simulate import lower_bound, simulate
+from scaling.planning.speed import step_seconds
+from scaling.spec import Spec, UserError, known
+from scaling.study.flops import Sizes, step_flops
+from scaling.study.steps import Plan
+
+
+class Prices(Spec):
+    """A price table of your own: `dated: 2026-12`, `dollars_per_hour: {h100-80: 2.5}`."""
+
+    dated: str
+    dollars_per_hour: dict[str, float] = Field(min_length=1)
+
+    def of(self, gpu: GpuSpec) -> GpuSpec:
+        """The GPU at this table's price; ValueError if it has none."""
+        name = known("GPU in the price table", gpu.name, self.dollars_per_hour)
+        return gpu.model_copy(update={"dollars_per_hour": self.dollars_per_hour[name]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeForecast:
+    """One size of a study."""
+
+    model: str
+    layouts: Mapping[str, tuple[str, ...]]
+    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits
+    nowhere.
+    """
+    problem: str
+    """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
+    peak: Memory | None
+    """Of the training that fills a device most."""
+    peak_task: str
+    cells: int
+    steps: int
+    flops: float
+    device_hours: float
+    alone_device_hours: float
+    """If every cell ran its own trainings."""
+    checkpoint_bytes: float
+    """Of one training's weights."""
+    resume_bytes: float
+    """Of one resume point, all ranks together."""
+    basis: str
+    """Where the speed comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    sizes: tuple[SizeForecast, ...]
+    gpu: GpuSpec | None
+    prices_dated: str
+    devices: int
+    """0: no makespan was asked for."""
+    makespan_seconds: float
+    bound_seconds: float
+
+    def dollars(self, device_hours: float) -> float | None:
+        return None if self.gpu is None else device_hours * self.gpu.dollars_per_hour
+
+
+def forecast(
+    plan: Plan,
+    sizes: Sizes,
+    gpu: GpuSpec | None,
+    measured: Mapping[str, Calibration],
+    devices: int = 0,
+    prices: Prices | None = None,
+) -> Forecast:
+    """Every size of the plan, and the study's makespan on so many devices. ValueError for a GPU
+    without a price.
+    """
+    if gpu is not None and prices is not None:
+        gpu = prices.of(gpu)
+    placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
+    found = tuple(
+        _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
+    )
+    fits = {
+        step: one
+        for chosen, problem in placed.values()
+        if not problem
+        for step, one in chosen.items()
+    }
+    makespan, bound = (
+        _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
+    )
+    return Forecast(
+        sizes=found,
+        gpu=gpu,
+        prices_dated=prices.dated if prices else PRICES_DATED,
+        devices=devices,
+        makespan_seconds=makespan,
+        bound_seconds=bound,
+    )
+
+
+def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Placement], str]:
+    """(placements of a size's steps, why it does not fit); no placements where nothing fits."""
+    try:
+        chosen = model_placements(plan, name, gpu)
+    except UserError as error:
+        return {}, str(error)
+    return chosen, given_misfit(plan, name, chosen, gpu)
+
+
+def _size(
+    plan: Plan,
+    name: str,
+    chosen: Mapping[str, Placement],
+    problem: str,
+    sizes: Sizes,
+    gpu: GpuSpec | None,
+    measured: Mapping[str, Calibration],
+) -> SizeForecast:
+    model = plan.study.model(name)
+    steps = {step.id: step for step in plan.steps.values() if step.model == name}
+    cells = [cell for cell in plan.cells if cell.model == name]
+    # Devices and seconds of each step.
+    device_seconds = {
+        step.id: (
+            0.0
+            if problem
+            else chosen[step.id].workers
+            * step_seconds(plan, step, sizes, chosen[step.id], gpu, measured)
+        )
+        for step in steps.values()
+    }
+    alone = sum(
+        device_seconds[step]
+        for cell in cells
+        for step in (*cell.intermediate, *cell.trained, cell.scored)
+    )
+    most = fullest(plan, name, chosen, gpu=gpu is not None) if chosen else None
+    width = 2 if any(step.recipe.precision == "bf16" for step in steps.values()) else 4
+    return SizeForecast(
+        model=name,
+        layouts=layouts(plan, name, chosen) if chosen else {},
+        problem=problem,
+        cells=len(cells),
+        steps=len(steps),
+        peak=memory(model, *most[1:], gpu=gpu is not None) if most else None,
+        peak_task=most[0] if most else "",
+        flops=sum(step_flops(plan, step, sizes) for step in steps.values()),
+        device_hours=sum(device_seconds.values()) / 3600,
+        alone_device_hours=alone / 3600,
+        checkpoint_bytes=float(width * model.total_params),
+        resume_bytes=(12.0 + width) * model.total_params,
+        basis=_basis(plan, name, gpu, measured),
+    )
+
+
+def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Calibration]) -> str:
+    if name in measured:
+        one = measured[name]
+        return (
+            f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device}"
+            f" {one.measured_at}"
+        )
+    if gpu is None:
+        return f"{name}: speed of a CPU worker assumed"
+    return (
+        f"{name}: {mfu(plan.study.model(name)):.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s"
+        " assumed"
+    )
+
+
+def _makespan(
+    plan: Plan,
+    chosen: Mapping[str, Placement],
+    sizes: Sizes,
+    gpu: GpuSpec | None,
+    measured: Mapping[str, Calibration],
+    devices: int,
+) -> tuple[float, float]:
+    """(makespan, lower bound) of all steps that have a placement, on whole nodes."""
+    node = gpu.devices_per_node if gpu else devices
+    nodes = [min(node, devices - start) for start in range(0, devices, node)]
+    largest = max(placement.workers for placement in chosen.values())
+    if largest > devices:
+        raise UserError(
+            f"--gpus {devices}: a gang of {largest} never starts; give at least as many"
+        )
+    pending = [step for step in plan.steps if step in chosen]
+    queue = ReadyQueue(
+        plan=plan,
+        nodes=nodes,
+        pending=pending,
+        placements=chosen,
+        seconds={
+            step: step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured)
+            for step in pending
+        },
+    )
+    bound = lower_bound(queue)
+    return simulate(queue).makespan, bound

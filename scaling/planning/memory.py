@@ -1,0 +1,150 @@
+"""What one device holds in training, part by part, and the placement that fits and costs least.
+
+Model states: Rajbhandari et al. 2020 (arXiv 1910.02054). Activations: Korthikanti et al. 2022
+(arXiv 2205.05198), eq. 2, with attention never materialised on a GPU: 32·h bytes of bf16 and 2·h of
+dropout masks per token and layer; recomputed, one input per layer and one layer at a time. What
+DeepSpeed holds beyond that was measured, on CPU in fp32 only (`make bench-memory`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from scaling.catalogue.hardware import BUCKET_ELEMENTS, GIB, LIVE_ELEMENTS, Placement
+from scaling.catalogue.models import ModelSpec
+from scaling.catalogue.task import PAIRS_TOGETHER
+from scaling.study.flops import ASSUMED_CHOICES
+from scaling.study.recipes import Recipe
+
+# Share of a device that a plan may fill: what is left is fragmentation and collectives.
+USABLE = 0.92
+
+
+MASKED_SHARE = 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a training asks of its devices. Trainings of one model with equal demands are placed
+    alike.
+    """
+
+    batch: int
+    max_length: int
+    """Of the longest sequences."""
+    precision: str
+    masked: bool = False
+    """Whether a masked language model is trained."""
+    texts: int = 1
+    """Sequences of an example."""
+    together: int = 1
+    """Examples that share a pass whatever the micro-batch: pairs that are each other's
+    negatives.
+    """
+
+    @property
+    def least(self) -> int:
+        """Sequences of the smallest pass."""
+        return self.together * self.texts
+
+    def divides(self, workers: int) -> bool:
+        """Whether every worker gets as many whole groups of examples as any other, and one at
+        least.
+        """
+        return self.batch % workers == 0 and self.batch // self.together % workers == 0
+
+    def sequences(self, placement: Placement) -> int:
+        """Sequences of the largest pass, each of `max_length` tokens at most."""
+        return max(self.least, placement.rows(self.batch))
+
+
+def demand_of(recipe: Recipe, kinds: Iterable[str] = ()) -> Demand:
+    """Of a training of tasks of these kinds with one recipe."""
+    kinds = set(kinds)
+    texts = ASSUMED_CHOICES if "multiple_choice" in kinds else 2 if "retrieval" in kinds else 1
+    return Demand(
+        batch=recipe.batch,
+        max_length=recipe.max_length,
+        precision=recipe.precision,
+        masked="masked_lm" in kinds,
+        texts=texts,
+        together=min(PAIRS_TOGETHER, recipe.batch) if "retrieval" in kinds else 1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes on one device at the worst moment of an update."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    """Master weights, both moments, and the gradients in fp32 while a step is taken."""
+    buffers: float
+    """What is gathered or reduced at once, and the embedding's gradient before it is added up."""
+    activations: float
+    logits: float
+    """Of a masked language model: 250,000 for every masked token."""
+    fixed: float
+    """Libraries and context."""
+    host: float
+    """Beside the device: optimizer states in host memory, per worker. Not part of the total."""
+
+    @property
+    def total(self) -> float:
+        return float(sum(getattr(self, part.name) for part in fields(self) if part.name != "host"))
+
+
+def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool = True) -> Memory:
+    """Predicted peak of one worker."""
+    tokens = demand.sequences(placement) * demand.max_length
+    size = 2.0 if demand.precision == "bf16" else 4.0
+    params, embedding, workers = (
+        float(model.total_params),
+        float(model.embedding_params),
+        placement.workers,
+    )
+    stage = placement.zero_stage
+    share = params / workers
+    weights = size * (share if stage == 3 else params)
+    gradients = size * (share if stage >= 2 else params)
+    # One worker of stage 0 adds its gradients up with nobody's.
+    bucket = size * min(params, BUCKET_ELEMENTS) if stage or workers > 1 else 0.0
+    live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
+    if not gpu and workers > 1:
+        # gloo gathers into copies; measured.
+        live *= 3
+    # Master weights and two moments in fp32, and the step's gradients; stage 0 in fp32 needs no
+    # master copy.
+    states = 8.0 * params if stage == 0 else 16.0 * share
+    optimizer, host = (0.0, states) if placement.offload_optimizer else (states, 0.0)
+    # A CPU has no fused attention with dropout: the probabilities of every head are kept.
+    attention = 0.0 if gpu else size * model.num_heads * demand.max_length
+    return Memory(
+        weights=weights,
+        gradients=gradients,
+        optimizer=optimizer,
+        buffers=size * embedding + bucket + live,
+        activations=_activations(
+            model, tokens, size, attention, recompute=placement.checkpoint_activations
+        ),
+        logits=(
+            MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0
+        ),
+        fixed=(1.5 if gpu else CPU_FIXED_GIB) * GIB,
+        host=host,
+    )
+
+
+# A worker with torch, transformers and DeepSpeed imported and a process group.
+CPU_FIXED_GIB = 0.45
+
+
+def _activations(
+    model: ModelSpec, tokens: int, size: float, attention: float, *, recompute: bool
+) -> float:
+    layer = ((16.0 * size + 2.0) * model.hidden + attention) * tokens
+    if recompute:
+        return size * model.hidden * model.depth * tokens + layer
+    return layer * model.depth

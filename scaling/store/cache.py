@@ -1,0 +1,309 @@
+"""Files of the store on this machine, verified: one download and one hashing per node, whichever
+processes ask.
+
+A store that is a folder is read in place. Files of any other lie in a folder that all processes of
+this machine share, `SCALING_CACHE` or one below the temporary folder, under the name of their
+content:
+
+SHA256           the file, there only once it was verified
+SHA256.part      a download; whoever goes on after a killed process begins it anew
+SHA256.lock      locked by who downloads, looks or deletes; says what the verified file looked like
+
+All locks are the system's (flock), so a process that dies holds none. A process that uses a file
+holds a shared lock on the file itself. What nobody uses stays for later steps, up to a share of the
+disk: see `_make_room`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from scaling.store.store import Store, StoreError, safe_name, sha256
+
+INDEX = "model.safetensors.index.json"
+
+
+LOG = logging.getLogger(__name__)
+
+
+# What nobody uses may take this share of the disk that would be free without it. The rest is for
+# the weights and resume points that a step makes before it uploads them.
+IDLE_SHARE = 1 / 3
+
+
+_CHUNK_BYTES = 1 << 24
+
+
+# Other after every start of the machine: what was not yet on disk when it lost power is not trusted
+# unseen.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where a process has its files on this machine."""
+
+    own: Path
+    """Gone with the process: what it makes, and links to what it fetched."""
+    shared: Path
+    """Of all processes of this user on this machine."""
+    held: dict[str, dict[str, BinaryIO]] = field(default_factory=dict)
+    """Folder of the store → its fetched files, open and locked against being deleted."""
+
+
+@contextmanager
+def open_cache() -> Iterator[Cache]:
+    """A cache for the time of a session. The folder that is shared is made when something is
+    downloaded.
+    """
+    shared = (
+        os.environ.get("SCALING_CACHE")
+        or Path(tempfile.gettempdir()) / f"scaling-cache-{os.getuid()}"
+    )
+    with tempfile.TemporaryDirectory() as own:
+        cache = Cache(Path(own), Path(shared))
+        try:
+            yield cache
+        finally:
+            _let_go(cache, list(cache.held))
+
+
+def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Path:
+    """A local folder with these files (name → SHA-256), verified; the store's own folder if the
+    store is local.
+
+    There, weights of which a verified index has every hash are not hashed here: who loads them
+    checks each tensor. StoreError names the first file that is missing or whose SHA-256 is not the
+    recorded one, or that has a name which leads elsewhere.
+    """
+    for file in files:
+        safe_name(f"{name}/{file}")
+    local = store.local_path(name)
+    if local is not None:
+        return _in_place(store, name, files, local)
+    folder = cache.own / "store" / name
+    _make_private(cache.shared)
+    # First what no other process is at, so that those of one node share out the files; then what is
+    # left.
+    late = {
+        file: digest
+        for file, digest in files.items()
+        if not _take(store, name, file, digest, cache, wait=False)
+    }
+    for file, digest in late.items():
+        _take(store, name, file, digest, cache, wait=True)
+    return folder
+
+
+def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
+    """Let go of the fetched files of steps that are not needed; other processes and later ones may
+    still use them.
+    """
+    _let_go(
+        cache,
+        [
+            name
+            for name in cache.held
+            if name.startswith("steps/") and name.split("/")[1] not in needed
+        ],
+    )
+
+
+def _let_go(cache: Cache, names: Collection[str]) -> None:
+    for name in names:
+        for stream in cache.held.pop(name).values():
+            stream.close()
+        shutil.rmtree(cache.own / "store" / name, ignore_errors=True)
+    if names:
+        _make_room(cache.shared, 0)
+
+
+def _in_place(store: Store, name: str, files: Mapping[str, str], folder: Path) -> Path:
+    # The index first: only one that is verified says which weights need no hashing here.
+    small = [file for file in files if not file.endswith(".safetensors")]
+    for file in small:
+        _check(store, name, file, files[file], folder / file)
+    safe = hashed_files(folder) if INDEX in files else frozenset()
+    for file in files.keys() - set(small):
+        if file not in safe or not (folder / file).is_file():
+            _check(store, name, file, files[file], folder / file)
+    return folder
+
+
+def _check(store: Store, name: str, file: str, expected: str, path: Path) -> None:
+    found = sha256(path) if path.is_file() else "missing"
+    if found != expected:
+        raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is {found}, recorded was {expected}")
+
+
+def _take(store: Store, name: str, file: str, digest: str, cache: Cache, *, wait: bool) -> bool:
+    """Link and hold a file, downloaded unless it is there; False if another process is at it and we
+    do not wait.
+    """
+    target = cache.shared / digest
+    with _locked(target, wait=wait) as ours:
+        if not ours:
+            return False
+        if not _is_verified(target):
+            _download(store, name, file, digest, target)
+        stream = target.open("rb")
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        os.utime(_lock_of(target))
+    before = cache.held.setdefault(name, {}).pop(file, None)
+    if before is not None:
+        before.close()
+    cache.held[name][file] = stream
+    link = cache.own / "store" / name / file
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    return True
+
+
+def _download(store: Store, name: str, file: str, digest: str, target: Path) -> None:
+    """Bring a file here, hashed on its way. Who uses an old one that was damaged keeps that until
+    it closes it.
+    """
+    part, found = target.with_suffix(".part"), hashlib.sha256()
+    try:
+        with (
+            store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source,
+            part.open("wb") as stream,
+        ):
+            _make_room(target.parent, source.size())
+            while chunk := source.read(_CHUNK_BYTES):
+                found.update(chunk)
+                stream.write(chunk)
+        if found.hexdigest() != digest:
+            raise StoreError(
+                f"{store.uri}/{name}/{file}: SHA-256 is {found.hexdigest()}, recorded was {digest}"
+            )
+        os.replace(part, target)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{store.uri}/{name}/{file}: SHA-256 is missing, recorded was {digest}"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    _lock_of(target).write_text(_looks(target))
+
+
+def _is_verified(target: Path) -> bool:
+    """Whether the file is there and is what it was when it was verified; hashed again only if it
+    looks different.
+    """
+    if not target.is_file():
+        return False
+    if _lock_of(target).read_text() == _looks(target):
+        return True
+    if sha256(target) != target.name:
+        LOG.warning("%s was changed after it was verified; it is downloaded again", target)
+        return False
+    _lock_of(target).write_text(_looks(target))
+    return True
+
+
+def _looks(target: Path) -> str:
+    """What changes when a file is written to. Its hash is its name."""
+    found = target.stat()
+    boot = _BOOT.read_text().strip() if _BOOT.is_file() else ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {boot}"
+
+
+def _make_room(shared: Path, incoming: int) -> None:
+    """Delete what no process uses, the longest unused first, until the rest takes no more than its
+    share of the disk.
+
+    The share is of what would be free without it, after `incoming` bytes more.
+    """
+    if not shared.is_dir():
+        return
+    idle = []
+    for lock in shared.glob("*.lock"):
+        target = lock.with_suffix("")
+        with _locked(target, wait=False) as ours:
+            if ours:
+                target.with_suffix(".part").unlink(missing_ok=True)
+                if _is_idle(target):
+                    idle.append((lock.stat().st_mtime, target.stat().st_size, target))
+    total = sum(size for _, size, _ in idle)
+    free = shutil.disk_usage(shared).free - incoming
+    for _, size, target in sorted(idle):
+        if total <= IDLE_SHARE * (free + total):
+            return
+        with _locked(target, wait=False) as ours:
+            # Its lock stays, empty: deleting it would let two processes hold two files of one name.
+            if ours and _is_idle(target):
+                target.unlink()
+                free += size
+        total -= size
+
+
+def _is_idle(target: Path) -> bool:
+    """Whether a file is there and no process uses it."""
+    try:
+        with target.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError):
+        return False
+    return True
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_suffix(".lock")
+
+
+@contextmanager
+def _locked(target: Path, *, wait: bool) -> Iterator[bool]:
+    """Alone with a file of the shared folder, until the end or until this process dies; False if
+    somebody else is.
+    """
+    with _lock_of(target).open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _make_private(folder: Path) -> None:
+    """StoreError for a folder that others could write to: what is verified in it would not stay
+    so.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise StoreError(
+            f"{folder} can be written by others; SCALING_CACHE must name a folder of this user"
+            " alone"
+        )
+
+
+def hashed_files(folder: Path) -> frozenset[str]:
+    """Names of the files of which the folder's index holds a hash of every byte; none of folders
+    without an index.
+
+    Indexes of other programs have no hashes, and those of older versions none of the headers.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        return frozenset()
+    raw = json.loads(path.read_text())
+    metadata = raw.get("metadata", {})
+    files = set(metadata.get("headers", {}))
+    files -= {
+        file for name, file in raw["weight_map"].items() if name not in metadata.get("sha256", {})
+    }
+    return frozenset(files)

@@ -1,0 +1,392 @@
+"""Where a study lives: a folder, an S3 or GCS prefix. The store is the truth; nothing else has to
+survive.
+
+study.json  lock.json                  whose store this is; what staging resolved
+models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
+steps/ID/record.json                   written last: the step is done if and only if it exists
+steps/ID/attempts/OWNER/               files of one try; the record names the one that counts
+steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (leases.py)
+steps/ID/failures/OWNER.json           why a try ended
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from scaling.spec import UserError
+from scaling.store.records import StepRecord
+from scaling.study.identity import Lock
+from scaling.study.steps import Step
+
+# Says in a listing that the training above collapsed, so that a plan need not read every record.
+COLLAPSED = "collapsed.json"
+
+
+_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
+
+
+class StoreError(UserError):
+    """The store cannot be used as asked; the message says which file and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One listing of all steps: what exists, without a request per step."""
+
+    done: frozenset[str]
+    weights: frozenset[str]
+    """Steps with a complete weights folder in the attempt that counts, as far as the listing
+    tells.
+    """
+    collapsed: frozenset[str] = frozenset()
+    """Finished trainings that collapsed by the English-dev rule."""
+    leases: Mapping[str, tuple[str, ...]]
+    """Step → owners of leases, live or not."""
+    failures: Mapping[str, int]
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files below one root, by `/`-separated relative names. Local paths, S3 and GCS alike."""
+
+    uri: str
+    filesystem: fs.FileSystem = field(repr=False, compare=False)
+    root: str = field(repr=False, compare=False)
+
+    @staticmethod
+    def open(uri: str | Path) -> Store:
+        """The store at a path or `s3://`, `gs://` URI. Asks an object store for its bucket, so that
+        a wrong name, missing credentials or a dead endpoint is a StoreError here and not in the
+        middle of a study.
+
+        Throttling, 5xx answers and dropped connections are retried by the storage library itself,
+        for minutes.
+        """
+        text = str(uri)
+        if "://" not in text:
+            path = Path(text).expanduser().absolute()
+            return Store(str(path), fs.LocalFileSystem(), str(path))
+        scheme, rest = text.split("://", 1)
+        if "@" in rest.split("/", 1)[0]:
+            raise StoreError(
+                "a store's URI may hold no secret: put the credentials into the environment"
+            )
+        try:
+            filesystem, root = fs.FileSystem.from_uri(_one_request_per_file(text))
+            bucket = root.split("/", 1)[0]
+            missing = (
+                scheme in ("s3", "gs", "gcs")
+                and filesystem.get_file_info(bucket).type == fs.FileType.NotFound
+            )
+        except (OSError, ValueError) as error:
+            raise StoreError(f"store {text!r} cannot be used: {error}") from error
+        if missing:
+            raise StoreError(
+                f"store {text!r}: there is no bucket {bucket!r}. Make it first, or correct the URI."
+            )
+        return Store(text, filesystem, root.rstrip("/"))
+
+    @property
+    def local(self) -> Path | None:
+        """The root as a path if the store is a folder of this machine."""
+        return Path(self.root) if isinstance(self.filesystem, fs.LocalFileSystem) else None
+
+    def path(self, name: str) -> str:
+        """Where the file system has a file or folder of the store, which may not exist. StoreError
+        for a name that could lead out of the store: every other method comes here first.
+        """
+        return f"{self.root}/{safe_name(name)}"
+
+    def local_path(self, name: str) -> Path | None:
+        """The same as a path if the store is a folder of this machine. StoreError as of `path`."""
+        path = self.path(name)
+        return None if self.local is None else Path(path)
+
+    def name_of(self, info: fs.FileInfo) -> str:
+        """The name of what `listing` found."""
+        return str(info.path.removeprefix(f"{self.root}/"))
+
+    # files
+
+    def exists(self, name: str) -> bool:
+        return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
+
+    def read(self, name: str) -> bytes:
+        with self.filesystem.open_input_stream(self.path(name)) as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """All or nothing: a reader sees the old file, the new one, or none, never a part."""
+        raw = content.encode() if isinstance(content, str) else content
+        target = self.local_path(name)
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(target, raw) as temporary:
+                os.replace(temporary, target)
+            return
+        with self.filesystem.open_output_stream(self.path(name)) as stream:
+            stream.write(raw)
+
+    def create(self, name: str, content: bytes | str) -> bool:
+        """Write a file that does not exist yet; whether it is now ours.
+
+        Exact on a local or network file system (a hard link is made or refused). Object stores
+        offer no such operation through pyarrow 26: there it is a look, a write and a second look,
+        and whoever finds another's content has lost.
+        """
+        raw = content.encode() if isinstance(content, str) else content
+        target = self.local_path(name)
+        if target is None:
+            if self.exists(name):
+                return False
+            self.write(name, raw)
+            return self.read(name) == raw
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target, raw) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def delete(self, name: str) -> None:
+        """A file or a whole folder; nothing if it is not there."""
+        info = self.filesystem.get_file_info(self.path(name))
+        if info.type == fs.FileType.Directory:
+            self.filesystem.delete_dir(self.path(name))
+        elif info.type != fs.FileType.NotFound:
+            self.filesystem.delete_file(self.path(name))
+
+    def listing(self, name: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+        """What lies below a folder; [] if it does not exist."""
+        return list(
+            self.filesystem.get_file_info(
+                fs.FileSelector(self.path(name), allow_not_found=True, recursive=recursive)
+            )
+        )
+
+    def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
+        """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs
+        the folder. StoreError, before anything is copied, for a name that the store refuses.
+        """
+        self.path(name)
+        files = {
+            path.relative_to(folder).as_posix(): path
+            for path in sorted(item for item in folder.rglob("*") if item.is_file())
+        }
+        targets = {relative: self.path(f"{name}/{relative}") for relative in files}
+        hashes = {}
+        for relative, path in files.items():
+            hashes[relative] = sha256(path)
+            target = targets[relative]
+            if self.local is None:
+                fs.copy_files(str(path), target, destination_filesystem=self.filesystem)
+            elif Path(target) != path:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target) if move else shutil.copyfile(path, target)
+        if move:
+            shutil.rmtree(folder, ignore_errors=True)
+        return hashes
+
+    # the study
+
+    def check_study(self, name: str) -> None:
+        """StoreError if this is another study's store, or cannot be written to."""
+        try:
+            # As records are written: a mounted bucket without hard links is refused here, not after
+            # the first step.
+            if not self.exists("study.json") and self.create(
+                "study.json", json.dumps({"name": name})
+            ):
+                return
+            found = json.loads(self.read("study.json")).get("name")
+        except OSError as error:
+            raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
+        if found != name:
+            raise StoreError(
+                f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another"
+                " --store."
+            )
+
+    def check_writable(self) -> None:
+        """StoreError unless a file can be written and deleted: before anything is paid for."""
+        name = f"probe/{uuid.uuid4().hex[:12]}"
+        try:
+            self.write(name, "")
+            self.delete(name)
+        except OSError as error:
+            raise StoreError(f"{self.uri} cannot be written to: {error}") from error
+
+    def read_lock(self) -> Lock:
+        """What staging resolved; an empty lock before it."""
+        if not self.exists("lock.json"):
+            return Lock()
+        try:
+            raw = json.loads(self.read("lock.json"))
+            return Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
+        except (json.JSONDecodeError, KeyError) as error:
+            raise StoreError(
+                f"{self.uri}/lock.json is broken ({error}): restore it, or use a new --store; its"
+                " steps rest on it"
+            ) from error
+
+    def write_lock(self, lock: Lock) -> None:
+        content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        self.write("lock.json", json.dumps(content, indent=1, sort_keys=True))
+
+    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before
+        it.
+        """
+        if not self.exists("sizes.json"):
+            return {}
+        raw = json.loads(self.read("sizes.json"))
+        return {
+            task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
+            for task, keys in raw.items()
+        }
+
+    # steps
+
+    def scan(self) -> Scan:
+        """Everything about all steps that file names tell, in one recursive listing."""
+        done: set[str] = set()
+        weights: set[str] = set()
+        collapsed: set[str] = set()
+        failures: dict[str, int] = {}
+        num_bytes = 0
+        leases: dict[str, list[str]] = {}
+        start = len(self.path("steps")) + 1
+        for info in self.listing("steps", recursive=True):
+            if info.type != fs.FileType.File:
+                continue
+            num_bytes += info.size or 0
+            step, _, rest = info.path[start:].partition("/")
+            folder, _, name = rest.partition("/")
+            if rest == "record.json":
+                done.add(step)
+            elif rest == COLLAPSED:
+                collapsed.add(step)
+            elif folder == "attempts" and name.endswith("/weights/manifest.json"):
+                weights.add(step)
+            elif folder == "leases" and name.endswith(".json") and not name.startswith("."):
+                leases.setdefault(step, []).append(name.removesuffix(".json"))
+            elif folder == "failures":
+                failures[step] = failures.get(step, 0) + 1
+        return Scan(
+            done=frozenset(done),
+            weights=frozenset(weights),
+            failures=failures,
+            num_bytes=num_bytes,
+            collapsed=frozenset(collapsed & done),
+            leases={step: tuple(owners) for step, owners in leases.items()},
+        )
+
+    def record(self, step: str) -> StepRecord:
+        """The record of a finished step; CorruptRecord with the file's name if it cannot be
+        trusted.
+        """
+        name = f"steps/{step}/record.json"
+        return StepRecord.from_json(self.read(name).decode(errors="replace"), f"{self.uri}/{name}")
+
+    def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
+        """Records of finished steps, read side by side."""
+        steps = list(steps)
+        with ThreadPoolExecutor(16) as pool:
+            return dict(zip(steps, pool.map(self.record, steps), strict=True))
+
+    def commit(self, record: StepRecord, replacing: str | None = None) -> bool:
+        """Write a record: the last act of a step; whether it is the one that counts from now on.
+
+        A step that is already done keeps its record. Only the record of the attempt `replacing`,
+        whose weights were deleted and had to be made again, may be written over.
+        """
+        name = f"steps/{record.step}/record.json"
+        if replacing is None:
+            return self.create(name, record.to_json())
+        if self.record(record.step).provenance.attempt != replacing:
+            return False
+        self.write(name, record.to_json())
+        return self.record(record.step).provenance.attempt == record.provenance.attempt
+
+    def mark_collapse(self, record: StepRecord) -> None:
+        """Let a listing tell what a training's record says, before the record is there: whether it
+        collapsed.
+        """
+        name = f"steps/{record.step}/{COLLAPSED}"
+        if record.training is not None and record.training.collapsed:
+            self.write(name, json.dumps({"attempt": record.provenance.attempt}))
+        elif record.training is not None:
+            self.delete(name)
+
+    def fail(self, step: Step, owner: str, reason: Mapping[str, Any]) -> None:
+        """Note why a try ended."""
+        self.write(f"steps/{step.id}/failures/{owner}.json", json.dumps(dict(reason), indent=1))
+
+
+@contextmanager
+def _temporary(target: Path, raw: bytes) -> Iterator[str]:
+    """A file beside the target with this content on disk, gone afterwards whatever happens."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield temporary
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _one_request_per_file(uri: str) -> str:
+    """The URI with pyarrow told to send a small file as one request; it makes a multipart upload of
+    three otherwise.
+    """
+    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
+
+
+def safe_name(name: str) -> str:
+    """`name` if it names something below the folder that it is joined to; StoreError otherwise."""
+    if any(part in ("", ".", "..") for part in name.split("/")) or _UNSAFE.search(name):
+        raise StoreError(
+            f"{name!r} is no name of a file in a store: its parts, divided by /, may not be empty,"
+            " '.' or '..', nor hold a backslash or a control character"
+        )
+    return name
+
+
+def attempt_name(step: str, attempt: str) -> str:
+    """Store name of the files of one try."""
+    return f"steps/{step}/attempts/{attempt}"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def failure_of(store: Store, step: str) -> list[str]:
+    """Why tries of a step ended, oldest first."""
+    found = []
+    for info in sorted(store.listing(f"steps/{step}/failures"), key=lambda info: info.mtime):
+        raw = json.loads(store.read(f"steps/{step}/failures/{info.base_name}"))
+        found.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
+    return found

@@ -1,0 +1,15 @@
+"""What is asked: a study file, its arms and recipes, and the plan of steps that follows from them.
+
+    study.py     the study file, validated whole
+    arms.py      what happens in phase ii
+    mixture.py   trainings of several tasks, and how their updates are drawn
+    recipes.py   the numbers of a training, with their sources
+    lora.py      what an adapter is asked to be
+    question.py  choices of the analysis, fixed before the data
+    identity.py  identity to hash; the lock file
+    steps.py     steps, cells, plan: the types
+    plan.py      study and lock to plan
+    flops.py     model FLOPs of a step
+
+May import `spec` and `catalogue`. Pure: nothing here reads or writes a store.
+"""

@@ -1,0 +1,107 @@
+"""Model FLOPs of a step, from counted or published sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scaling.catalogue.models import ModelSpec
+from scaling.catalogue.task import Split, TaskSpec
+from scaling.study.mixture import Member, member_updates
+from scaling.study.steps import Plan, Step
+
+# `SPLIT.LANGUAGE` → (sequences, real tokens), by task; written by staging.
+Sizes = Mapping[str, Mapping[str, tuple[int, int]]]
+
+
+# Mean tokens of a sequence where nothing was staged yet; guesses from public samples, good to a
+# factor of two.
+ASSUMED_TOKENS = {
+    "classification": 45,
+    "multiple_choice": 50,
+    "tagging": 30,
+    "span_qa": 200,
+    "retrieval": 30,
+    "masked_lm": 250,
+}
+
+
+# Choices of a multiple-choice question: four in all intermediate tasks but CommonsenseQA, which has
+# five.
+ASSUMED_CHOICES = 4
+
+
+def split_size(
+    task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]
+) -> tuple[int, int]:
+    """(sequences, tokens) of a split: counted by staging, or published counts times an assumed
+    length.
+    """
+    staged = sizes.get(task.name, {}).get(key)
+    if staged is not None:
+        return staged
+    split = key.partition(".")[0]
+    examples = task.sizes.get(key, task.sizes.get(split, 1_000))
+    examples = min(examples, limits.get(split, examples))  # type: ignore[call-overload]
+    sequences = examples * (ASSUMED_CHOICES if task.kind == "multiple_choice" else 1)
+    return sequences, sequences * ASSUMED_TOKENS[task.kind]
+
+
+def member_sizes(plan: Plan, member: Member, sizes: Sizes) -> list[tuple[int, int]]:
+    """(sequences, tokens) of a member's training data, by language."""
+    task = plan.study.task(member.task)
+    return [
+        split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages
+    ]
+
+
+def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
+    """Model FLOPs of a step; scoring is a third of training per token."""
+    study = plan.study
+    task, model = study.task(step.task), study.model(step.model)
+    if step.action == "train":
+        return _training_flops(plan, step, model, sizes)
+    total = 0.0
+    for code in study.test_languages(task.name):
+        sequences, tokens = split_size(task, f"test.{code}", sizes, study.limits)
+        total += model.train_flops_per_token(tokens // max(1, sequences)) / 3 * tokens
+    return total
+
+
+def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
+    """Of all members: an epoch's tokens times the epochs, or the share of the updates that a
+    mixture gives a member.
+    """
+    found = []
+    for member in step.mixture.members:
+        parts = member_sizes(plan, member, sizes)
+        sequences, tokens = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        found.append((sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences))))
+    if step.updates_like:
+        # As many updates as the others take, of this task's examples: close enough by the number of
+        # sequences.
+        others = [plan.steps[name] for name in step.updates_like]
+        drawn = sum(_sequences(plan, other, sizes) for other in others)
+    else:
+        drawn = None
+    if len(found) == 1:
+        sequences, tokens, per_token = found[0]
+        epochs = step.recipe.epochs if drawn is None else drawn / max(1, sequences)
+        return per_token * tokens * epochs
+    mixture = step.mixture
+    updates = member_updates(
+        [one[0] for one in found], step.recipe, mixture.sampling, mixture.mlm_ratio
+    )
+    return sum(
+        per_token * tokens * own * step.recipe.batch / max(1, sequences)
+        for (sequences, tokens, per_token), own in zip(found, updates, strict=True)
+    )
+
+
+def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:
+    """Sequences that a training draws, over all of its epochs."""
+    counts = [
+        sum(count for count, _ in member_sizes(plan, member, sizes))
+        for member in step.mixture.members
+    ]
+    updates = member_updates(counts, step.recipe, step.mixture.sampling, step.mixture.mlm_ratio)
+    return float(sum(updates) * step.recipe.batch)

@@ -1,0 +1,186 @@
+"""Recipes: the numbers of a training, each with its source. Hardware never changes one.
+
+`recipe_for` is the whole rule: the kind's entry, then the task's, then the protocol's, then what
+the study file says. A recipe has no size in it. XTREME's scripts give XLM-R Large another learning
+rate than Base in two tasks, and for XL and XXL nothing is published: a rate that differs by size,
+or is tuned at some sizes only, would be in the curve. The rule is one rate for all;
+`learning_rates` in a study file checks it with equal budgets (scaling/planning/rates.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from scaling.catalogue.task import TaskSpec
+from scaling.spec import Spec, UserError
+
+
+class Recipe(Spec):
+    epochs: float = Field(default=3.0, gt=0)
+    batch: int = Field(default=32, gt=0)
+    """Examples per update over all workers and accumulation steps: the global batch."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the updates with a linearly rising rate; then it falls linearly to zero."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """On matrices only: biases and layer norms are never decayed."""
+    max_length: int = Field(default=128, gt=2)
+    """Tokens per sequence, special tokens included."""
+    grad_clip: float = Field(default=1.0, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """bf16 computes in bf16 with fp32 master weights. Equal at all sizes of a study, or it would be
+    the effect.
+    """
+    pooling: Literal["first", "mean"] = "first"
+    """Classification: what stands for the text. `first` is XLM-R's own <s>; `mean` suits encoders
+    tuned that way.
+    """
+    pool_depth: float = Field(default=0.6, gt=0, le=1)
+    """Retrieval: mean-pool the hidden states at this fraction of the layers. An index would not
+    follow scale.
+    """
+    prefix: str = ""
+    """Text put before every input, for encoders that were trained with one."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_fp16(cls, value: object) -> object:
+        if value in ("fp16", "float16", "half"):
+            raise UserError(
+                f"{value!r}: fp16 overflows above 65,504 and one precision serves all sizes; use"
+                " bf16"
+            )
+        return value
+
+
+Protocol = Literal["xtreme", "phang2020"]
+
+# What a recipe is made of, in the order in which later wins: (fields, source). Every number of a
+# study has one.
+_Entry = tuple[dict[str, Any], str]
+_SCRIPTS = "google-research/xtreme@838c13b, scripts/"
+_JIANT = "jiant's XTREME scripts (guides/projects/xstilts.md), by the authors of Phang et al. 2020"
+_APPENDIX = "Phang et al. 2020, appendix: epochs and batch by memory, not verified"
+_DEFAULTS = (
+    "global batch 32: XTREME's scripts everywhere; warm-up 10 %: jiant, throughout, so that no size"
+    " goes without; the rest: transformers' Trainer"
+)
+
+_BY_KIND: dict[str, _Entry] = {
+    "classification": (
+        {"epochs": 5.0, "learning_rate": 2e-5, "max_length": 128},
+        f"{_SCRIPTS}train_xnli.sh, whose 3e-5 for Large alone is not used: one rate for all sizes",
+    ),
+    "multiple_choice": (
+        {"epochs": 5.0, "learning_rate": 2e-5, "max_length": 128},
+        f"{_SCRIPTS}train_xcopa.sh, whose 3e-5 for Large alone is not used: one rate for all sizes",
+    ),
+    "tagging": (
+        {"epochs": 10.0, "learning_rate": 2e-5, "max_length": 128},
+        f"{_SCRIPTS}train_udpos.sh, train_panx.sh",
+    ),
+    "span_qa": (
+        {"epochs": 3.0, "learning_rate": 3e-5, "max_length": 384, "weight_decay": 1e-4},
+        f"{_SCRIPTS}train_qa.sh",
+    ),
+    "retrieval": (
+        {"epochs": 3.0, "learning_rate": 2e-5, "max_length": 352},
+        f"{_SCRIPTS}train_lareqa.sh",
+    ),
+    "masked_lm": (
+        {"epochs": 1.0, "learning_rate": 2e-5, "max_length": 256},
+        "this project's choice",
+    ),
+}
+
+_BY_TASK: dict[str, _Entry] = {
+    "mewslix": (
+        {"epochs": 2.0, "learning_rate": 1e-5, "max_length": 64},
+        f"{_SCRIPTS}train_mewslix.sh for Large; the batch is part of the task (in-batch negatives)",
+    ),
+    "squad1_pairs": (
+        {"batch": 16},
+        f"{_SCRIPTS}train_lareqa.sh (questions 96 and answers 256 tokens)",
+    ),
+    "tatoeba": (
+        {"max_length": 512, "pool_depth": 14 / 24},
+        f"{_SCRIPTS}run_tatoeba.sh: layer 14 of 24 for Large, as a fraction for every size",
+    ),
+}
+
+# A task has one recipe in both phases. For MNLI and SQuAD 1.1, which train in both, it is that of
+# phase iii: it can be read in public, that of phase ii (batch 24 and 8) cannot. An arm's own
+# `recipe` sets phase ii apart.
+_PHANG_COMMON: _Entry = ({"learning_rate": 1e-5, "max_length": 256, "weight_decay": 0.0}, _JIANT)
+_PHANG: dict[str, _Entry] = {
+    "mnli": ({"epochs": 2.0}, _JIANT),
+    "pawsx": ({"epochs": 5.0}, _JIANT),
+    "udpos": ({"epochs": 10.0}, _JIANT),
+    "udpos_v25": ({"epochs": 10.0}, _JIANT),
+    "panx": ({"epochs": 10.0}, _JIANT),
+    "panx_xtreme": ({"epochs": 10.0}, _JIANT),
+    "squad1": ({"epochs": 2.0, "batch": 16, "max_length": 384}, _JIANT),
+    "tydiqa": ({"epochs": 2.0, "batch": 16, "max_length": 384}, _JIANT),
+    "bucc2018": ({"max_length": 512, "pool_depth": 14 / 24}, f"{_JIANT}: hidden state 14 of 24"),
+    "tatoeba": ({"max_length": 512, "pool_depth": 14 / 24}, f"{_JIANT}: hidden state 14 of 24"),
+    "tatoeba_xtreme": (
+        {"max_length": 512, "pool_depth": 14 / 24},
+        f"{_JIANT}: hidden state 14 of 24",
+    ),
+    "anli_plus": ({"epochs": 2.0, "batch": 24}, _APPENDIX),
+    "ccg": ({"epochs": 15.0, "batch": 24}, _APPENDIX),
+    "commonsenseqa": ({"epochs": 10.0, "batch": 4}, _APPENDIX),
+    "cosmosqa": ({"epochs": 15.0, "batch": 4}, _APPENDIX),
+    "hellaswag": ({"epochs": 7.0, "batch": 24}, _APPENDIX),
+    "qqp": ({"epochs": 3.0, "batch": 24}, _APPENDIX),
+    "squad2": ({"epochs": 3.0, "batch": 8, "max_length": 384}, _APPENDIX),
+}
+
+
+def _entries(
+    task: TaskSpec, defaults: dict[str, Any], overrides: dict[str, Any], protocol: Protocol
+) -> list[_Entry]:
+    # A dual encoder trains all of its layers, so its vectors are the last one's.
+    trained = {"pool_depth": 1.0} if task.kind == "retrieval" and task.trains_on else {}
+    by_protocol = (
+        [_PHANG_COMMON, _PHANG.get(task.name, ({}, ""))] if protocol == "phang2020" else []
+    )
+    return [
+        _BY_KIND[task.kind],
+        (trained, "what is trained is the last layer"),
+        _BY_TASK.get(task.name, ({}, "")),
+        *by_protocol,
+        (defaults, "the study file, default"),
+        (overrides, "the study file"),
+    ]
+
+
+def recipe_for(
+    task: TaskSpec,
+    defaults: dict[str, Any],
+    overrides: dict[str, Any],
+    protocol: Protocol = "xtreme",
+) -> Recipe:
+    """The recipe of a task: kind, task, protocol, the study's defaults for all, its entry for this
+    task; later wins.
+    """
+    fields: dict[str, Any] = {}
+    for entry, _ in _entries(task, defaults, overrides, protocol):
+        fields |= entry
+    return Recipe(**fields)
+
+
+def recipe_sources(
+    task: TaskSpec,
+    defaults: dict[str, Any],
+    overrides: dict[str, Any],
+    protocol: Protocol = "xtreme",
+) -> dict[str, str]:
+    """Field → where its number comes from, for every field of `recipe_for`'s recipe."""
+    sources = dict.fromkeys(Recipe.model_fields, _DEFAULTS)
+    for entry, source in _entries(task, defaults, overrides, protocol):
+        sources |= dict.fromkeys(entry, source)
+    return sources

@@ -1,0 +1,14 @@
+"""One step: from pending to its record.
+
+    stage.py       data and weights of a study into the store, and the lock
+    inputs.py      what a training draws its batches from
+    loop.py        updates of one training
+    evaluation.py  predictions and scores of a checkpoint
+    resume.py      resume points in the middle of a training
+    actions.py     the two actions of a step: train and score
+    runner.py      skip, claim, act, commit
+    watchdog.py    a step that hangs ends its process
+    measure.py     a few real updates, timed in processes of their own
+
+May import every room below: `encoders`, `data`, `kinds`, `planning`, `store`, `study`, `catalogue`.
+"""

@@ -1,0 +1,189 @@
+"""What a training trains on: the data of its members, how many updates each gets, and what is drawn
+in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from torch import nn
+
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.task import TaskSpec
+from scaling.data.features import Features, as_features, joined
+from scaling.data.order import sampled_order, training_order
+from scaling.data.tokens import features
+from scaling.encoders.weights import model_files
+from scaling.encoders.world import World
+from scaling.kinds import KINDS
+from scaling.kinds.kind import Kind
+from scaling.spec import UserError
+from scaling.store.cache import Cache, fetch
+from scaling.store.store import Store
+from scaling.study.mixture import member_updates
+from scaling.study.plan import TEXT_FIELDS
+from scaling.study.recipes import Recipe
+from scaling.study.steps import Plan, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One task of a training, ready to be drawn from."""
+
+    features: Features
+    kind: Kind
+    recipe: Recipe
+    """Its own `pool_depth` counts; everything about updates is the step's recipe."""
+    order: Sequence[np.ndarray]
+    """Units of each of its updates."""
+    new_draws: bool = False
+    """Mask anew at every update, since units may repeat in an epoch; else once an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    plan: Plan
+    store: Store
+    world: World
+    placement: Placement
+    cache: Cache
+    owner: str
+    alive: Callable[[], None] = lambda: None
+    """Called on every rank whenever the step makes progress."""
+    notice: Callable[[], float | None] = lambda: None
+    """Seconds until a machine of this process group goes away, on all ranks; None while none
+    does.
+    """
+
+
+def tables_of(
+    step: Step, context: Context, task: TaskSpec, recipe: Recipe, keys: Sequence[str]
+) -> dict[str, tuple[pa.Table, pa.Table]]:
+    """(rows, token features) by `SPLIT.LANGUAGE`."""
+    study = context.plan.study
+    files = {"tokenizer.json": model_files(context.store, step.staged)["tokenizer.json"]}
+    tokenizer = (
+        fetch(context.store, f"models/{step.staged}", files, context.cache) / "tokenizer.json"
+    )
+    hashes = context.plan.lock.data[task.name]
+    tables = {code: study.table(name) for code, name in step.transliterate.items()}
+    return {
+        key: features(
+            context.store,
+            task,
+            key,
+            hashes[key],
+            recipe,
+            tokenizer,
+            tables.get(key.partition(".")[2]),
+        )
+        for key in keys
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """One member of a training: its task and data."""
+
+    task: TaskSpec
+    kind: Kind
+    recipe: Recipe
+    parts: Sequence[Features]
+    """Training features by language."""
+    dev: dict[str, tuple[pa.Table, pa.Table]]
+    """English dev rows and features; empty where there are none."""
+
+    @property
+    def units(self) -> int:
+        return sum(part.num_units for part in self.parts)
+
+
+def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> list[Material]:
+    """The members of a training, in order."""
+    study, found = context.plan.study, []
+    for member in step.mixture.members:
+        task = study.task(member.task)
+        # Of several tasks each keeps how its own text is read; the first one's is the step's.
+        text = study.recipe(member.task).model_dump(include=TEXT_FIELDS | {"pool_depth"})
+        recipe = step.recipe.model_copy(update=text if len(step.mixture.members) > 1 else {})
+        keys = [f"train.{code}" for code in member.languages]
+        tables = tables_of(
+            step, context, task, recipe, [*keys, *(["dev.en"] if task.has_dev else [])]
+        )
+        parts = [as_features(tables[key][1], lookup) for key in keys]
+        if member.shuffled_labels:
+            parts = [
+                _with_shuffled_labels(part, KINDS[task.kind], step.training_seed) for part in parts
+            ]
+        dev = {key: tables[key] for key in tables if key == "dev.en"}
+        found.append(
+            Material(task=task, kind=KINDS[task.kind], recipe=recipe, parts=parts, dev=dev)
+        )
+    return found
+
+
+def _with_shuffled_labels(features: Features, kind: Kind, seed: int) -> Features:
+    if kind.shuffled is None:
+        raise UserError("this kind of task has no labels to be shuffled")
+    return replace(
+        features,
+        targets=kind.shuffled(features.targets, np.random.default_rng([seed, 2_108_11696])),
+    )
+
+
+def updates_of(
+    step: Step, context: Context, lookup: np.ndarray | None, materials: Sequence[Material]
+) -> list[int]:
+    """Updates of each member; those of other trainings together where the step is matched to
+    them.
+    """
+    mixture = step.mixture
+    if not step.updates_like:
+        return member_updates(
+            [one.units for one in materials], step.recipe, mixture.sampling, mixture.mlm_ratio
+        )
+    others = [context.plan.steps[name] for name in step.updates_like]
+    return [
+        sum(
+            sum(updates_of(one, context, lookup, materials_of(one, context, lookup)))
+            for one in others
+        )
+    ]
+
+
+def streams_of(
+    step: Step, materials: Sequence[Material], updates: Sequence[int]
+) -> tuple[list[Stream], dict[str, int]]:
+    """What is drawn in which order, and how many examples that is of each `TASK.LANGUAGE`."""
+    streams, drawn = [], {}
+    for number, (member, one, own) in enumerate(
+        zip(step.mixture.members, materials, updates, strict=True)
+    ):
+        seed, batch = step.training_seed + 7_919 * number, step.recipe.batch
+        sizes = [part.num_units for part in one.parts]
+        if len(sizes) == 1:
+            whole = one.parts[0]
+            order = training_order(whole, step.recipe, seed, own)
+        else:
+            whole = joined(one.parts)
+            order = sampled_order(whole, sizes, member.exponent, own, batch, seed)
+        several = len(sizes) > 1 or len(materials) > 1
+        streams.append(
+            Stream(features=whole, kind=one.kind, recipe=one.recipe, order=order, new_draws=several)
+        )
+        edges = np.cumsum([0, *sizes])
+        units = np.concatenate(order) if order else np.zeros(0, np.int64)
+        for code, count in zip(
+            member.languages, np.histogram(units, bins=edges)[0].tolist(), strict=True
+        ):
+            drawn[f"{member.task}.{code}"] = count
+    return streams, drawn
+
+
+def head_of(materials: Sequence[Material], hidden: int) -> nn.Module:
+    """The head of the one task, or of each."""
+    heads = [one.kind.head(hidden, one.task, one.recipe) for one in materials]
+    return heads[0] if len(heads) == 1 else nn.ModuleList(heads)

@@ -1,0 +1,109 @@
+"""Resume points: where a training stands in the middle of a step. Disposable, tied to a layout,
+never half there.
+
+Each lies in a folder of its own below the step; a manifest with hashes, written last, names the one
+that counts. A torn, tampered or differently laid out one is not used: the step starts over, which
+costs time and no number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from scaling.catalogue.hardware import Placement
+from scaling.encoders.world import World
+from scaling.store.cache import Cache, fetch
+from scaling.store.store import Store, StoreError
+
+# Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
+# beside them.
+STATE_BYTES = 14.0
+# Of one rank, where nothing was measured yet: Ray and Arrow send a file in one stream, and one
+# stream of S3 carries 50 to 100 MB/s.
+UPLOAD_BYTES_PER_SECOND = 50e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumePoint:
+    """Where a training found itself, and how it saves itself."""
+
+    found: Path | None
+    """A whole resume point of this very layout, as a folder of this machine."""
+    save: Callable[[Callable[[Path], None], int], None]
+    """Called by all ranks with a function that fills a folder, and the updates that are done."""
+    save_seconds: Callable[[], float] = lambda: 0.0
+    """What saving takes, the same on every rank: the last time measured, or the size over an
+    assumed rate.
+    """
+
+
+def resume_point(
+    step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
+) -> ResumePoint:
+    """The resume point of a step on this process group."""
+    name = f"steps/{step}/resume"
+    took: list[float] = []
+
+    def save(fill: Callable[[Path], None], update: int) -> None:
+        started = time.monotonic()
+        target = f"{name}/{update}"
+        # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody
+        # else's: a rank of a try that was given up may live for some seconds more.
+        folder = (
+            store.local_path(name) or cache.own / "resume"
+        ) / f".rank-{world.rank}-{uuid4().hex[:8]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        fill(folder)
+        by_rank = world.gather(store.upload(folder, target, move=True))
+        if world.rank == 0:
+            keep = ("manifest.json", str(update))
+            old = [info.base_name for info in store.listing(name) if info.base_name not in keep]
+            manifest = {"at": update, "by_rank": by_rank, **_layout(world, placement)}
+            store.write(f"{name}/manifest.json", json.dumps(manifest))
+            for stale in old:
+                store.delete(f"{name}/{stale}")
+        world.barrier()
+        took.append(time.monotonic() - started)
+
+    def save_seconds() -> float:
+        assumed = total_params * STATE_BYTES / world.size / UPLOAD_BYTES_PER_SECOND
+        return float(world.from_first(took[-1] if took else assumed))
+
+    return ResumePoint(
+        found=_find(name, store, world, placement, cache), save=save, save_seconds=save_seconds
+    )
+
+
+def _layout(world: World, placement: Placement) -> dict[str, int]:
+    return {"workers": world.size, "zero_stage": placement.zero_stage}
+
+
+def _find(name: str, store: Store, world: World, placement: Placement, cache: Cache) -> Path | None:
+    manifest = None
+    if world.rank == 0 and store.exists(f"{name}/manifest.json"):
+        # Whatever is wrong with it: a resume point that cannot be read is none.
+        with suppress(json.JSONDecodeError):
+            manifest = json.loads(store.read(f"{name}/manifest.json"))
+    manifest = world.from_first(manifest)
+    layout = _layout(world, placement)
+    if (
+        manifest is None
+        or "by_rank" not in manifest
+        or {key: manifest[key] for key in layout} != layout
+    ):
+        return None
+    folder: Path | None
+    try:
+        # DeepSpeed reads what this rank wrote and what rank 0 wrote for all.
+        files = {**manifest["by_rank"][0], **manifest["by_rank"][world.rank]}
+        folder = fetch(store, f"{name}/{manifest['at']}", files, cache)
+    except (StoreError, OSError):
+        folder = None
+    # All or none: half a process group cannot resume.
+    return folder if all(world.gather(folder is not None)) else None

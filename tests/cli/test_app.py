@@ -1,0 +1,154 @@
+"""What a user gives wrong is exit code 2 and one message."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import Study
+from tests.helpers.command import ROOT, scaling
+from tests.helpers.tiny import write_study
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["plan", "demoo"], "no named study"),
+        (["plan", "xtreme_r", "--gpu", "h100"], "Unknown GPU 'h100'. Did you mean 'h100-80'"),
+        (["report", "demo"], "no scored cell"),
+        (["gc", "demo"], "is not staged"),
+        (["explain", "demo", "ii.nope"], "Unknown step 'ii.nope'"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_one_message(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = scaling(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bad_study_file_starts_nothing(tmp_path: Path) -> None:
+    path = write_study(
+        tmp_path,
+        {
+            "name": "x",
+            "models": ["xlm-r-base"],
+            "arms": ["none"],
+            "targets": ["xnil"],
+            "seeds": [0],
+        },
+    )
+    done = scaling("run", str(path), "--store", str(tmp_path / "store"))
+    assert done.returncode == 2
+    assert "Did you mean 'xnli'" in " ".join(done.stderr.split())
+    assert not (tmp_path / "store").exists()
+
+
+SMALL = {
+    "name": "small",
+    "models": ["xlm-r-base"],
+    "arms": ["none"],
+    "targets": ["panx"],
+    "seeds": [0],
+}
+
+
+def test_a_corrupt_record_is_exit_code_2_and_names_its_file(tmp_path: Path) -> None:
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    store.check_study("small")
+    step = next(iter(make_plan(Study(**SMALL)).steps))
+    store.write(f"steps/{step}/record.json", "{")
+    for command in ("status", "run", "report"):
+        done = scaling(command, str(path), "--store", store.uri)
+        assert done.returncode == 2, done.stderr
+        assert f"{step}/record.json is not a record" in " ".join(done.stderr.split())
+
+
+def test_another_studys_store_is_exit_code_2(tmp_path: Path) -> None:
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    store.check_study("other")
+    for command in ("plan", "run"):
+        done = scaling(command, str(path), "--store", store.uri)
+        assert done.returncode == 2, done.stderr
+        assert "is the store of the study 'other', not of 'small'" in " ".join(done.stderr.split())
+
+
+@pytest.mark.torch
+def test_a_model_directory_without_weights_is_refused(
+    tmp_path: Path, tiny_study: dict[str, Any]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "tokenizer.json").write_bytes(
+        (
+            Path(tiny_study["define"]["models"][0]["source"].removeprefix("dir:"))
+            / "tokenizer.json"
+        ).read_bytes()
+    )
+    models = [{**model, "source": f"dir:{empty}"} for model in tiny_study["define"]["models"]]
+    path = write_study(tmp_path, {**tiny_study, "define": {"models": models}})
+    done = scaling("run", str(path), "--store", str(tmp_path / "store"))
+    assert done.returncode == 2, done.stderr
+    assert "has no *.safetensors" in " ".join(done.stderr.split())
+
+
+@pytest.mark.torch
+def test_a_missing_language_file_names_those_that_exist(
+    tmp_path: Path, tiny_study: dict[str, Any]
+) -> None:
+    task = {
+        "name": "mine",
+        "kind": "classification",
+        "labels": ["a", "b"],
+        "languages": ["sw", "yo"],
+        "metric": "accuracy",
+        "data": [{"reader": "django_messages", "source": "package:django"}],
+    }
+    content = {**tiny_study, "targets": ["mine"], "languages": None}
+    content["define"] = {**tiny_study["define"], "tasks": [task]}
+    path = write_study(tmp_path, content)
+    done = scaling("stage", str(path), "--store", str(tmp_path / "store"))
+    assert done.returncode == 2, done.stderr
+    assert "no such catalogue" in " ".join(done.stderr.split()) or "label" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "traceback"),
+    [
+        ("int('seven')", 1, True),
+        ("raise ValueError('a library says so')", 1, True),
+        ("raise UserError('seven is no number')", 2, False),
+        ("raise StoreError('no such store')", 2, False),
+    ],
+)
+def test_a_bug_keeps_its_traceback_and_what_was_given_wrong_is_one_line(
+    what: str, code: int, traceback: bool
+) -> None:
+    script = f"""
+import sys
+from scaling.cli import app, main
+from scaling.spec import UserError
+from scaling.store.store import StoreError
+
+@app.command()
+def planted() -> None:
+    {what}
+
+sys.argv = ["scaling", "planted"]
+main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == code
+    assert ("Traceback" in ended.stderr) == traceback
+    assert len(ended.stderr.splitlines()) == 1 or traceback

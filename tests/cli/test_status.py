@@ -1,0 +1,65 @@
+"""What a user sees of a study from its store alone: status, explain, logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling.store.leases import claim, new_owner
+from scaling.store.logs import kept_log
+from scaling.store.store import Store
+from scaling.study.steps import Plan
+from tests.helpers.begun_study import LOG
+from tests.helpers.command import scaling
+from tests.helpers.step_records import record_of
+
+
+def test_explain_says_why_who_and_what_went_wrong(small: tuple[Path, Plan, Store]) -> None:
+    path, plan, store = small
+    training, scoring = plan.steps
+    lease = claim(store, training, new_owner())
+    assert lease is not None
+    lease.progress = {"done": 3, "total": 9}
+    lease._write()
+    said = scaling("explain", str(path), training, "--store", store.uri).stdout
+    assert "ready to run" in said
+    assert "attempt host.1.aa  left behind, 1.0 MB" in said
+    assert "is at work, 3 of 9" in said
+    assert "failed  2026-11-23  MemoryError: CUDA out of memory" in said
+    assert "rank 1" in said
+    assert "Traceback (most recent call last):" in said
+    assert (
+        f"waits for its parent {training}"
+        in scaling("explain", str(path), scoring, "--store", store.uri).stdout
+    )
+    lease.release()
+
+
+def test_logs_outlive_the_worker_and_can_be_asked_by_step(small: tuple[Path, Plan, Store]) -> None:
+    path, plan, store = small
+    training, scoring = plan.steps
+    with kept_log(store, "session-2", 0):
+        LOG.info("starts on 2 workers", extra={"step": scoring})
+    assert "CUDA out of memory" in scaling("logs", str(path), "--store", store.uri).stdout
+    said = scaling("logs", str(path), scoring, "--store", store.uri).stdout
+    assert "rank 0" in said
+    assert "CUDA" not in said
+    assert (
+        len(
+            scaling(
+                "logs", str(path), training, "--store", store.uri, "-n", "2"
+            ).stdout.splitlines()
+        )
+        == 2
+    )
+    refused = scaling("logs", str(path), "iii.nope", "--store", store.uri)
+    assert refused.returncode == 2
+    assert "Unknown step 'iii.nope'" in " ".join(refused.stderr.split())
+
+
+def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store]) -> None:
+    path, plan, store = small
+    step = next(iter(plan.steps))
+    store.write(f"steps/{step}/record.json", record_of(plan, step).to_json())
+    said = scaling("status", str(path), "--store", store.uri).stdout
+    # Two hours of two devices at the listed price.
+    assert "spent $7.60 of $40.00" in said

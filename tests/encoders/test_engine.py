@@ -1,0 +1,145 @@
+"""ZeRO stage, workers and accumulation change no loss; weights survive export and resume points are
+exact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.task import TaskSpec
+from scaling.encoders.checkpoint import read_index
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import join_world, start_training
+from scaling.kinds import KINDS
+from scaling.study.lora import Lora
+from scaling.study.recipes import Recipe
+from tests.helpers.tiny import make_model
+
+pytestmark = pytest.mark.torch
+
+# By number of workers: ZeRO stage, micro-batch, what else the placement has.
+LAYOUTS = {
+    1: [
+        (0, 8, []),
+        (1, 8, []),
+        (2, 4, ["offload_optimizer"]),
+        (3, 8, []),
+        (1, 2, ["checkpoint_activations"]),
+        (0, 8, ["packed"]),
+        (1, 2, ["packed", "checkpoint_activations"]),
+    ],
+    2: [
+        (0, 4, []),
+        (1, 2, []),
+        (2, 4, ["offload_optimizer"]),
+        (3, 2, ["checkpoint_activations"]),
+        (3, 2, ["packed"]),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Losses and exports of every layout for both architectures, each world size in processes of
+    its own.
+    """
+    folder = tmp_path_factory.mktemp("engine")
+    for architecture in ("xlm-roberta", "xlm-roberta-xl"):
+        make_model(folder / architecture, architecture, 2)
+    for size in (1, 2):
+        store = folder / f"rendezvous-{size}"
+        command = [
+            sys.executable,
+            "-m",
+            "tests.helpers.layout_worker",
+            str(folder),
+            json.dumps(LAYOUTS[size]),
+        ]
+        processes = [
+            subprocess.Popen(
+                [*command, str(store), str(rank), str(size)],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                cwd=Path(__file__).parents[2],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(size)
+        ]
+        for process in processes:
+            output, _ = process.communicate(timeout=480)
+            assert process.returncode == 0, output[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def losses(folder: Path) -> dict[str, dict[str, list[float]]]:
+    """By architecture, then by layout."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for path in sorted(folder.glob("losses-*.json")):
+        for name, values in json.loads(path.read_text()).items():
+            found.setdefault(name.split("/")[0], {})[name] = values
+    return found
+
+
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "xlm-roberta-xl"])
+def test_every_stage_and_layout_gives_the_same_losses(
+    losses: dict[str, dict[str, list[float]]], architecture: str
+) -> None:
+    runs = losses[architecture]
+    assert len(runs) == sum(map(len, LAYOUTS.values()))
+    reference = runs[f"{architecture}/1/0/8"]
+    # Updates happen and matter; the rest of the test would hold for a model that never moves.
+    assert max(reference) - min(reference) > 0.02
+    for name, values in runs.items():
+        assert values == pytest.approx(reference, abs=1e-5), name
+
+
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "xlm-roberta-xl"])
+def test_every_rank_exports_its_share_of_the_same_weights(folder: Path, architecture: str) -> None:
+    first = read_index(folder / f"out-{architecture}-1-0")
+    for layout, files in (("1-3", 1), ("2-0", 2), ("2-3", 2)):
+        other = read_index(folder / f"out-{architecture}-{layout}")
+        assert len({stored.path for stored in other.values()}) == files
+        assert other.keys() == first.keys() and "head.out.weight" in first
+        for name, stored in other.items():
+            stored.check()
+            assert torch.allclose(stored.read(), first[name].read(), atol=1e-4), name
+
+
+@pytest.mark.parametrize("lora", [None, Lora()])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_training_in_bf16_starts_with_what_the_folder_has(
+    tmp_path: Path, stage: int, lora: Lora | None
+) -> None:
+    make_model(tmp_path / "m", "xlm-roberta", 1)
+    weights = Weights(folder=tmp_path / "m", architecture="xlm-roberta", kept_rows=None)
+    task = TaskSpec(name="made-up", kind="classification", labels=("a", "b"), metric="accuracy")
+    recipe = Recipe(batch=2, precision="bf16")
+    placement = Placement(workers=1, zero_stage=stage, micro_batch=2)
+    # Compares what DeepSpeed holds with what was read.
+    engine = start_training(
+        weights,
+        lambda hidden: KINDS["classification"].head(hidden, task, recipe),
+        recipe,
+        placement,
+        join_world(),
+        seed=0,
+        lora=lora,
+    )
+    assert {parameter.dtype for parameter in engine.model.parameters()} == {torch.bfloat16}
+    ids = torch.tensor([[0, 10, 11, 2], [0, 12, 2, 1]])
+    engine.backward(engine.hidden(ids, (ids != 1).long()).float().square().mean())
+    engine.step(1e-3)
+    engine.close()

@@ -1,0 +1,307 @@
+"""A whole study in this process: every cell scored, nothing done twice, resumable in the middle of
+a step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from scaling.encoders.engine import join_world
+from scaling.encoders.world import World
+from scaling.planning.calibration import Calibration, measured_on, read_calibrations
+from scaling.planning.forecast import forecast
+from scaling.planning.placement import placements
+from scaling.planning.progress import study_status
+from scaling.planning.rates import choose, rate_scores
+from scaling.store.leases import claim, new_owner
+from scaling.store.pending import pending_steps
+from scaling.store.records import CorruptRecord
+from scaling.store.store import Store, StoreError
+from scaling.store.tidy import tidy_rows
+from scaling.study.plan import make_plan
+from scaling.study.study import Study
+from scaling.training.measure import calibrate
+from scaling.training.resume import ResumePoint
+from scaling.training.runner import run_steps
+from scaling.training.stage import stage
+from tests.helpers.whole_study import run_all, science, staged
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    yield join_world()
+
+
+def test_a_study_runs_once_and_its_rows_are_complete(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    assert set(run_all(plan, store, world).values()) == {"done"}
+    assert run_all(plan, store, world) == {}
+    rows = list(tidy_rows(plan, store))
+    expected = {
+        (cell.model, cell.arm, cell.target, language)
+        for cell in plan.cells
+        for language in plan.study.test_languages(cell.target)
+    }
+    assert {(row.model, row.arm, row.target, row.language) for row in rows} == expected
+    assert {row.language for row in rows if row.target == "applications"} == {
+        "en",
+        "de",
+        "sw",
+        "uk",
+    }
+    assert all(0 <= row.value <= 1 and row.n == 12 for row in rows)
+    # keep_weights is none: every trained weight is gone once all scorings below it are there.
+    assert not store.scan().weights
+    status = study_status(plan, store)
+    assert sum(status.done.values()) == len(plan.steps)
+    assert not status.pending
+
+
+def test_a_check_of_learning_rates_runs_to_its_table(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    content = {**tiny_study, "targets": ["applications"], "learning_rates": [1e-4, 3e-3]}
+    plan, store = staged(content, tmp_path)
+    assert set(run_all(plan, store, world).values()) == {"done"}
+    assert pending_steps(plan, store.scan()) == []
+    scores = rate_scores(plan, store)
+    assert len(scores) == len(plan.steps) == 2 * 2 * 2
+    assert {choice.task for choice in choose(scores)} == {"applications", "word_order"}
+    # Nothing but English was read, and no language was scored.
+    assert {key for keys in plan.lock.data.values() for key in keys} == {"train.en", "dev.en"}
+    assert list(tidy_rows(plan, store)) == []
+
+
+def test_two_runs_agree_to_the_bit(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    first = staged(tiny_study, tmp_path / "a")
+    second = staged(tiny_study, tmp_path / "b")
+    run_all(*first, world)
+    run_all(*second, world)
+    assert science(*first) == science(*second)
+
+
+def test_weights_that_are_made_again_stay_until_all_who_need_them_had_them(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    run_all(plan, store, world)
+    (parent,) = [step.id for step in plan.steps.values() if step.phase == "ii"]
+    trained, scoring = sorted(
+        plan.children_of(parent), key=lambda step: plan.steps[step].action, reverse=True
+    )
+    (below,) = plan.children_of(trained)
+    assert not store.scan().weights
+    for step in (scoring, below):
+        store.delete(f"steps/{step}")
+    # By its record the training is done when the first scoring ends; it has yet to start from the
+    # parent again.
+    order = [parent, scoring, trained, below]
+    assert set(pending_steps(plan, store.scan())) == set(order)
+    assert set(run_steps(plan, store, order, world, placements(plan, None)).values()) == {"done"}
+    assert not store.scan().weights
+
+
+class Killed(Exception):
+    pass
+
+
+def dies_at_30(context: Any, lease: Any) -> Any:
+    """In the place of a training's progress: ends it after 30 updates."""
+
+    def note(done: int, total: int) -> None:
+        if done == 30:
+            raise Killed
+
+    return note
+
+
+def test_a_step_resumes_in_the_middle_with_the_same_numbers(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {
+        **tiny_study,
+        "recipes": {"default": {**tiny_study["recipes"]["default"], "dropout": 0.1}},
+        "placement": {
+            "default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 7}
+        },
+    }
+    undisturbed = staged(content, tmp_path / "a")
+    run_all(*undisturbed, world)
+
+    plan, store = staged(content, tmp_path / "b")
+    import scaling.training.actions as work
+
+    with monkeypatch.context() as patched:
+        patched.setattr(work, "_progress", dies_at_30)
+        with pytest.raises(Killed):
+            run_all(plan, store, world)
+    interrupted = pending_steps(plan, store.scan())[0]
+    assert store.exists(f"steps/{interrupted}/resume/manifest.json")
+    resumed: list[int] = []
+    original = work.run_updates
+
+    def spy(*args: Any) -> Any:
+        (resume,) = (item for item in args if isinstance(item, ResumePoint))
+        resumed.append(0 if resume.found is None else 1)
+        return original(*args)
+
+    monkeypatch.setattr(work, "run_updates", spy)
+    run_all(plan, store, world)
+    assert resumed[0] == 1
+    assert sum(resumed) == 1
+    assert science(plan, store) == science(*undisturbed)
+
+
+@pytest.mark.parametrize("harm", ["truncated", "manifest"])
+def test_a_harmed_resume_point_is_not_used(
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
+) -> None:
+    import scaling.training.actions as work
+
+    content = {**tiny_study, "models": ["tiny-1"]}
+    content["placement"] = {
+        "default": {"workers": 1, "zero_stage": 1, "micro_batch": 8, "resume_every": 7}
+    }
+    calm = staged(content, tmp_path / "calm")
+    plan, store = staged(content, tmp_path / "harmed")
+    step = next(iter(plan.steps))
+    run_steps(*calm, [step], world, placements(plan, None))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(work, "_progress", dies_at_30)
+        with pytest.raises(Killed):
+            run_steps(plan, store, [step], world, placements(plan, None))
+    if harm == "manifest":
+        store.write(f"steps/{step}/resume/manifest.json", '{"at": 28, "by_r')
+    else:
+        shards = list((tmp_path / "harmed").glob(f"steps/{step}/resume/28/**/*.pt"))
+        assert shards
+        os.truncate(shards[0], shards[0].stat().st_size // 2)
+    assert run_steps(plan, store, [step], world, placements(plan, None)) == {step: "done"}
+    assert store.record(step).science() == calm[1].record(step).science()
+    assert not store.listing(f"steps/{step}/resume")
+
+
+def test_a_step_with_a_live_lease_is_left_alone(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    step = next(iter(plan.steps))
+    lease = claim(store, step, new_owner())
+    assert lease is not None
+    child = plan.children_of(step)[0]
+    try:
+        assert run_steps(plan, store, [step, child], world, placements(plan, None)) == {
+            step: "taken",
+            child: "blocked",
+        }
+    finally:
+        lease.release()
+
+
+def test_adding_a_seed_keeps_what_is_done(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    run_all(plan, store, world)
+    more = make_plan(
+        Study(**{**tiny_study, "models": ["tiny-1"], "seeds": [0, 1]}), store.read_lock()
+    )
+    todo = pending_steps(more, store.scan())
+    assert todo
+    assert all(".s1." in step for step in todo)
+
+
+def test_adding_a_target_makes_deleted_weights_again(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    small = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"]}
+    plan, store = staged(small, tmp_path)
+    run_all(plan, store, world)
+    before = {step: store.record(step) for step in plan.steps}
+    wider, store = staged({**small, "targets": ["applications", "messages"]}, tmp_path)
+    todo = pending_steps(wider, store.scan())
+    assert [wider.steps[step].phase for step in todo].count("ii") == 1
+    run_all(wider, store, world)
+    for step, record in before.items():
+        assert store.record(step).science() == record.science()
+
+
+def test_another_studys_store_is_refused(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.check_study("other")
+    with pytest.raises(StoreError, match="the store of the study 'other', not of 'tiny'"):
+        stage(Study(**tiny_study), store, None, lambda what: None)
+
+
+def test_changed_data_under_a_store_are_refused(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    _, store = staged(tiny_study, tmp_path)
+    changed = Study(**{**tiny_study, "limits": {"train": 40, "dev": 30, "test": 12}})
+    with pytest.raises(StoreError, match=r"train\.en differ from those in the store's lock file"):
+        stage(changed, store, None, lambda what: None)
+
+
+def test_a_corrupt_record_names_itself(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    plan, store = staged(tiny_study, tmp_path)
+    step = next(iter(plan.steps))
+    store.write(f"steps/{step}/record.json", '{"schema_version": 1, "step": ')
+    with pytest.raises(CorruptRecord, match=rf"{step}/record.json is not a record"):
+        study_status(plan, store)
+
+
+def test_a_sharded_step_leaves_nothing_behind(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    """ZeRO-3 shards what is loaded, and puts another matrix product into torch: not for the next
+    step of a session.
+    """
+    content = {
+        **tiny_study,
+        "arms": ["none"],
+        "targets": ["applications"],
+        "languages": ["de"],
+        "placement": {
+            "tiny-1": {"zero_stage": 3, "micro_batch": 8},
+            "tiny-2": {"zero_stage": 1, "micro_batch": 8},
+        },
+    }
+    import torch
+
+    own = {"tiny-2": content["placement"]["tiny-2"]}
+    alone = staged({**content, "models": ["tiny-2"], "placement": own}, tmp_path / "alone")
+    torch.nn.functional.linear = torch._C._nn.linear
+    assert set(run_all(*alone, world).values()) == {"done"}
+    plan, store = staged(content, tmp_path / "after")
+    assert [plan.steps[step].model for step in pending_steps(plan, store.scan())] == [
+        "tiny-1"
+    ] * 2 + ["tiny-2"] * 2
+    assert set(run_all(plan, store, world).values()) == {"done"}
+    assert {step: store.record(step).science() for step in alone[0].steps} == science(*alone)
+
+
+def test_calibration_measures_what_later_plans_use(
+    tiny_study: dict[str, Any], tmp_path: Path
+) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    ((name, measured),) = calibrate(plan, store, None, 1)
+    assert name == "tiny-1" and isinstance(measured, Calibration)
+    assert measured.device == "cpu" and measured.tokens_per_second > 0 and measured.peak_bytes > 1e8
+    found = forecast(plan, store.read_sizes(), None, measured_on(read_calibrations(store), None))
+    assert "measured on cpu" in found.sizes[0].basis

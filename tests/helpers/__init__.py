@@ -1,0 +1,13 @@
+"""What tests and benchmarks share. Nothing here is a test; no test imports another one.
+
+tiny, one_stream, making    encoders, trainings and texts that are made in a moment
+features, squad_files       features and raw files likewise
+studies, every_arm          studies to plan; one with every arm
+measured                    a measurement of speed that nobody made
+step_records, begun_study   records that nobody ran; a store in the middle of a study
+whole_study, command        a study run in this process; the command line in one of its own
+reading, shared_files       raw files read, the real ones among them
+answer_rules, adversarial   scorers' rules written a second time; inputs that hit their corners
+s3_server, ray_head         an object store and a Ray cluster of one's own
+layout_worker, gang_worker  processes that tests start
+"""

@@ -1,0 +1,52 @@
+"""Records of steps that nobody ran."""
+
+from __future__ import annotations
+
+from scaling.store.records import Cost, Provenance, StepRecord
+from scaling.study.steps import Plan
+
+STEP = "ii.m.t.s0.abc"
+
+
+def record(step: str = STEP) -> StepRecord:
+    """A record of a step of no plan, by the attempt `o`."""
+    return StepRecord(
+        step=step,
+        fingerprint="abc",
+        identity={"a": [1, 2.5, "x"]},
+        training=None,
+        rows=[],
+        files={},
+        cost=Cost(
+            wall_seconds=1.0,
+            load_seconds=0.1,
+            work_seconds=0.8,
+            save_seconds=0.1,
+            num_devices=1,
+            device="cpu",
+        ),
+        provenance=Provenance(attempt="o", finished_at="now", versions={}, commit="", execution={}),
+    )
+
+
+def record_of(plan: Plan, step: str) -> StepRecord:
+    """A record of a step of a plan: two hours on two devices."""
+    return StepRecord(
+        step=step,
+        fingerprint=plan.steps[step].fingerprint,
+        identity=dict(plan.steps[step].identity),
+        training=None,
+        rows=[],
+        files={},
+        cost=Cost(
+            wall_seconds=7200,
+            load_seconds=1,
+            work_seconds=7000,
+            save_seconds=1,
+            num_devices=2,
+            device="A100",
+        ),
+        provenance=Provenance(
+            attempt="other.1.aa", finished_at="", versions={}, commit="", execution={}
+        ),
+    )

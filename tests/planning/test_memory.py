@@ -1,0 +1,30 @@
+"""Memory of a training: what makes it less, what makes it more."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaling.catalogue.hardware import GIB, Placement
+from scaling.catalogue.models import MODELS
+from scaling.planning.memory import demand_of, memory
+from scaling.study.recipes import Recipe
+
+
+def test_more_workers_higher_stages_and_recomputation_need_less() -> None:
+    demand, xxl = demand_of(Recipe()), MODELS["xlm-r-xxl"]
+
+    def total(**fields: object) -> float:
+        return memory(xxl, demand, Placement(**{"workers": 8, "micro_batch": 4, **fields})).total  # type: ignore[arg-type]
+
+    assert total(zero_stage=1) > total(zero_stage=2) > total(zero_stage=3)
+    assert total(zero_stage=3) > total(zero_stage=3, checkpoint_activations=True)
+    assert total(zero_stage=2) > total(zero_stage=2, offload_optimizer=True)
+    assert total(zero_stage=3, workers=4) > total(zero_stage=3)
+
+
+def test_logits_of_a_quarter_million_pieces_count() -> None:
+    recipe, base = Recipe(max_length=256), MODELS["xlm-r-base"]
+    masked, plain = demand_of(recipe, {"masked_lm"}), demand_of(recipe)
+    extra = memory(base, masked, Placement()).total - memory(base, plain, Placement()).total
+    # 32 x 256 tokens, 15 % masked, 250,002 logits of 16 bytes with their gradients.
+    assert extra / GIB == pytest.approx(0.15 * 32 * 256 * 250_002 * 16 / GIB)

@@ -1,0 +1,31 @@
+"""Requests to stop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scaling.store.stop import LOOK_SECONDS, StopRequest, ask_to_stop
+from scaling.store.store import Store
+from tests.helpers.begun_study import SMALL
+from tests.helpers.command import scaling
+from tests.helpers.tiny import write_study
+
+
+def test_a_driver_obeys_requests_that_are_newer_than_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaling.store.stop.LOOK_SECONDS", 0.0)
+    assert LOOK_SECONDS > 0
+    path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
+    before = StopRequest(store)
+    assert before.how == ""
+    assert "a driver looks" in scaling("cancel", str(path), "--store", store.uri).stdout
+    assert before.how == "finish"
+    later = StopRequest(store)
+    assert later.how == ""
+    ask_to_stop(store, now=True)
+    assert (before.how, later.how) == ("now", "now")
+    assert json.loads(store.read("stop.json"))["how"] == "now"

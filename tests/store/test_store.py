@@ -1,0 +1,196 @@
+"""All-or-nothing files, and folders that are no store."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from scaling.data.rows import data_name, manifest_name
+from scaling.store.cache import fetch, open_cache
+from scaling.store.leases import claim
+from scaling.store.records import StepRecord
+from scaling.store.store import Store, StoreError, attempt_name
+from scaling.study.identity import Lock
+from tests.helpers.step_records import STEP, record
+
+
+def test_first_record_stays(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.commit(record())
+    other = record()
+    store.commit(StepRecord(**{**other.__dict__, "fingerprint": "other"}))
+    assert store.record(STEP).fingerprint == "abc"
+    assert store.scan().done == {STEP}
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    sizes = (10, 3_000_000)
+    store.write("f", b"0" * sizes[0])
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        for index in range(40):
+            store.write("f", bytes([48 + index % 2]) * sizes[index % 2])
+        stop.set()
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    while not stop.is_set():
+        content = store.read("f")
+        assert len(content) in sizes
+        assert len(set(content)) == 1
+    writer.join()
+
+
+def test_lock_round_trip(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    lock = Lock(models={"m": {"weights": "a"}}, data={"t": {"test.en": "b"}})
+    store.write_lock(lock)
+    assert store.read_lock() == lock
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises((StoreError, OSError)):
+        Store.open(tmp_path / "file" / "store").check_study("s")
+
+
+def test_a_store_that_became_read_only_is_refused() -> None:
+    # Nobody, root included, can make a folder there.
+    with pytest.raises(StoreError, match="/proc/store cannot be written to"):
+        Store.open("/proc/store").check_writable()
+
+
+def test_unknown_scheme_is_refused() -> None:
+    with pytest.raises(StoreError, match="ftp://x"):
+        Store.open("ftp://x/y")
+
+
+BAD_NAMES = [
+    "",
+    ".",
+    "..",
+    "/",
+    "/etc/x",
+    "../../x",
+    "models/../../x",
+    "models/..",
+    "models/./x",
+    "models//x",
+    "models/",
+    "models\\..\\x",
+    "models/a\nb",
+    "models/a\x00b",
+    "models/a\x7fb",
+]
+GOOD_NAMES = [
+    "study.json",
+    "models/xlm-r-base+swahili/config.json",
+    "steps/iii.m.t.s0.abc/attempts/host-4026531836.123.0a1b2c3d/weights/manifest.json",
+    "steps/a/attempts/o/.rank-0/x..y",
+    "data/t/test.zh-Hant.parquet",
+    "models/m/größe é.json",
+]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(params=["local", "remote"])
+def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store inside a folder where other files lie: its own one, and one that a file system other
+    than this machine's has.
+    """
+    for name in ("x/theirs", "store/models/m/ours", "models/x/theirs"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("keep")
+    if request.param == "local":
+        return Store.open(tmp_path / "store")
+    return Store("remote", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "store")
+
+
+def test_names_of_a_store_lie_below_it(inner: Store) -> None:
+    for name in GOOD_NAMES:
+        assert inner.path(name) == f"{inner.root}/{name}"
+        assert not inner.exists(name)
+        if inner.local is None:
+            inner.filesystem.create_dir(inner.path(name).rpartition("/")[0])
+        inner.write(name, "content")
+        assert inner.read(name) == b"content"
+    found = {inner.name_of(info) for info in inner.listing("models", recursive=True)}
+    assert {name for name in GOOD_NAMES if name.startswith("models/")} < found
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_could_lead_out_is_refused_and_nothing_is_touched(
+    inner: Store, tmp_path: Path, name: str
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "file").write_text("new")
+    before = files_below(tmp_path)
+    for act in (
+        lambda: inner.path(name),
+        lambda: inner.local_path(name),
+        lambda: inner.exists(name),
+        lambda: inner.read(name),
+        lambda: inner.write(name, "bad"),
+        lambda: inner.create(name, "bad"),
+        lambda: inner.delete(name),
+        lambda: inner.listing(name),
+        lambda: inner.upload(made, name),
+        lambda: inner.upload(made, name, move=True),
+    ):
+        with pytest.raises(StoreError, match=re.escape(repr(name))):
+            act()
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", ["../../../x", "..", "", "a\\b", "a\nb"])
+def test_steps_attempts_owners_and_files_are_names_too(
+    inner: Store, tmp_path: Path, part: str
+) -> None:
+    before = files_below(tmp_path)
+    with open_cache() as cache:
+        for act in (
+            lambda: inner.commit(record(part)),
+            lambda: inner.record(part),
+            lambda: inner.delete(attempt_name(STEP, part)),
+            lambda: inner.delete(attempt_name(part, "o")),
+            lambda: claim(inner, part, "o"),
+            lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
+            lambda: inner.exists(manifest_name(part)),
+            lambda: inner.exists(data_name(part, "test.en")),
+            lambda: inner.exists(f"models/{part}/manifest.json"),
+            lambda: fetch(inner, "models/m", {"config.json": "0", part: "0" * 64}, cache),
+            lambda: fetch(inner, f"models/{part}", {"config.json": "0" * 64}, cache),
+        ):
+            with pytest.raises(StoreError, match="is no name of a file in a store"):
+                act()
+        assert not (cache.own / "store").exists()
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("move", [False, True])
+@pytest.mark.parametrize("file", ["b\\c", "b\nc"])
+def test_a_folder_with_a_bad_file_name_is_not_uploaded_in_part(
+    inner: Store, tmp_path: Path, file: str, move: bool
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("a", file):
+        (made / name).write_text("new")
+    before = files_below(tmp_path)
+    with pytest.raises(StoreError, match="is no name"):
+        inner.upload(made, "models/m", move=move)
+    assert files_below(tmp_path) == before

@@ -1,0 +1,250 @@
+"""What staging reads, at which commit, and what it refuses. The hub's cache is a local folder in
+its own layout.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.data.manifest import defect_notes, staged_tasks
+from scaling.data.schema import BadData
+from scaling.store.store import Store, StoreError
+from scaling.study.study import load_study
+from tests.helpers.tiny import make_model, write_study
+
+pytest.importorskip("torch")
+
+from scaling.training.stage import stage
+
+OLD, NEW = "0" * 39 + "1", "0" * 39 + "2"
+HUB = "hub:org/mine"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An offline cache with two commits of org/mine; the second has another row."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
+    for commit, words in ((OLD, "one two"), (NEW, "one three")):
+        put(folder / "datasets--org--mine" / "snapshots" / commit, words)
+    return folder
+
+
+def put(folder: Path, words: str = "one two", test: int = 4) -> None:
+    folder.mkdir(parents=True)
+    for split, count in (("train", 8), ("dev", 4), ("test", test)):
+        rows = [{"text": f"{words} {at}", "label": "ab"[at % 2]} for at in range(count)]
+        (folder / f"{split}.jsonl").write_text(
+            "\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8"
+        )
+
+
+def study_file(folder: Path, models: list[dict[str, Any]], **fields: Any) -> Path:
+    """A study of one task; `fields` change the task, those of its data as `data_…`."""
+    task = {
+        "name": "mine",
+        "kind": "classification",
+        "labels": ["a", "b"],
+        "metric": "accuracy",
+        "languages": ["en"],
+        **{name: value for name, value in fields.items() if not name.startswith("data_")},
+        "data": [
+            {
+                "reader": "jsonl",
+                "source": HUB,
+                "options": {"text_a": "text", "label": "label"},
+                "files": {split: [f"{split}.jsonl"] for split in ("train", "dev", "test")},
+                **{
+                    name.removeprefix("data_"): value
+                    for name, value in fields.items()
+                    if name.startswith("data_")
+                },
+            }
+        ],
+    }
+    content = {
+        "name": "own",
+        "models": [models[0]["name"]],
+        "arms": ["none"],
+        "targets": ["mine"],
+        "seeds": [0],
+        "define": {"models": models[:1], "tasks": [task]},
+    }
+    return write_study(folder, content)
+
+
+def staged(
+    path: Path, store: Path, folder: Path | None = None, accept: tuple[str, ...] = ()
+) -> Any:
+    return stage(load_study(path), Store.open(store), folder, lambda what: None, accept)
+
+
+def test_a_stated_commit_is_read_and_locked(
+    cache: Path, tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    for commit in (OLD, NEW):
+        path = study_file(tmp_path, tiny_models, data_revision=commit)
+        lock = staged(path, tmp_path / commit)
+        assert lock.revisions == {HUB: commit}
+        assert Store.open(tmp_path / commit).read_lock() == lock
+    assert (
+        lock.data
+        != staged(study_file(tmp_path, tiny_models, data_revision=OLD), tmp_path / OLD).data
+    )
+
+
+def test_a_locked_commit_is_obeyed_where_the_spec_has_none(
+    cache: Path, tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    first = staged(study_file(tmp_path, tiny_models, data_revision=OLD), tmp_path / "store")
+    # Another request of the same source, without a revision: nobody is asked, the lock file knows.
+    again = staged(study_file(tmp_path, tiny_models, note="x"), tmp_path / "store")
+    assert again == first
+
+
+def test_a_lock_file_that_disagrees(cache: Path, tmp_path: Path, tiny_models: list[Any]) -> None:
+    path = study_file(tmp_path, tiny_models, data_revision=OLD)
+    staged(path, tmp_path / "store")
+    with pytest.raises(
+        BadData, match=rf"'org/mine': the spec says revision {NEW}, the store's lock file {OLD}"
+    ):
+        staged(study_file(tmp_path, tiny_models, data_revision=NEW), tmp_path / "store")
+    lock = tmp_path / "store" / "lock.json"
+    before = lock.read_text()
+    path = study_file(tmp_path, tiny_models, data_revision=OLD)
+    lock.write_text(before.replace(OLD, NEW))
+    with pytest.raises(
+        StoreError, match=rf"hub:org/mine was staged at {OLD}, but the store's lock file says {NEW}"
+    ):
+        staged(path, tmp_path / "store")
+    lock.write_text(before.replace(OLD, "main"))
+    with pytest.raises(BadData, match="lock file says 'main', which is no commit"):
+        staged(study_file(tmp_path, tiny_models, note="y"), tmp_path / "store")
+    lock.write_text(before[:-5])
+    with pytest.raises(StoreError, match=r"lock.json is broken"):
+        staged(path, tmp_path / "store")
+
+
+def test_offline_without_a_commit_or_without_its_files(
+    cache: Path, tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    with pytest.raises(
+        BadData,
+        match=r"mine: hub dataset 'org/mine': nobody states its revision.*of 'main'.*--from",
+    ):
+        staged(study_file(tmp_path, tiny_models), tmp_path / "store")
+    missing = "f" * 40
+    with pytest.raises(
+        BadData,
+        match=rf"'org/mine' at revision {missing} is neither in the cache \({cache}\).*--from",
+    ):
+        staged(study_file(tmp_path, tiny_models, data_revision=missing), tmp_path / "store")
+    # Part of a snapshot: the missing file is named.
+    (cache / "datasets--org--mine" / "snapshots" / OLD / "test.jsonl").unlink()
+    with pytest.raises(BadData, match=r"test.jsonl: no such file for test of 'en'. .*train.jsonl"):
+        staged(study_file(tmp_path, tiny_models, data_revision=OLD), tmp_path / "store")
+
+
+def test_a_copy_in_the_data_folder_goes_before_the_hub(
+    tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    put(tmp_path / "data" / "org" / "mine")
+    lock = staged(study_file(tmp_path, tiny_models), tmp_path / "store", tmp_path / "data")
+    assert lock.revisions == {}
+
+
+def test_a_published_size_is_checked_and_can_be_accepted(
+    tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    put(tmp_path / "data" / "org" / "mine", test=3)
+    path = study_file(tmp_path, tiny_models, sizes={"train": 8, "test.en": 4})
+    with pytest.raises(
+        BadData, match=r"mine, test.en: 3 examples where 4 are published.*--accept size"
+    ):
+        staged(path, tmp_path / "store", tmp_path / "data")
+    with pytest.raises(ValueError, match=r"Unknown defect 'sizes'. Did you mean 'size'"):
+        staged(path, tmp_path / "store", tmp_path / "data", ("sizes",))
+    staged(path, tmp_path / "store", tmp_path / "data", ("size",))
+    (found,) = staged_tasks(load_study(path), Store.open(tmp_path / "store"))
+    assert (found.rows, found.defects) == ({"train": 8, "dev": 4, "test": 3}, {"size": 1})
+    # Once accepted it stays so: the rows are in the lock file.
+    staged(path, tmp_path / "store", tmp_path / "data")
+
+
+def test_a_defect_accepted_by_the_flag_is_counted_and_shown(
+    tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    folder = tmp_path / "data" / "org" / "mine"
+    put(folder)
+    with (folder / "test.jsonl").open("a") as file:
+        file.write('{"text": " ", "label": "a"}\n')
+    path = study_file(tmp_path, tiny_models)
+    with pytest.raises(
+        BadData, match=r"test.jsonl:5: 'text' is empty. To count .*`--accept empty_text`"
+    ):
+        staged(path, tmp_path / "store", tmp_path / "data")
+    staged(path, tmp_path / "store", tmp_path / "data", ("empty_text",))
+    tasks = staged_tasks(load_study(path), Store.open(tmp_path / "store"))
+    assert defect_notes(tasks) == [
+        "mine: defects of the data, accepted and counted: 1 × empty_text (data/mine/manifest.json"
+        " lists them)."
+    ]
+
+
+def test_a_branch_name_is_no_revision(tmp_path: Path, tiny_models: list[Any]) -> None:
+    path = study_file(tmp_path, tiny_models, data_revision="main")
+    with pytest.raises(
+        ValueError,
+        match=r"study.yaml:\d+: .*revision: not a commit of 40 hex digits.*\(got 'main'\)",
+    ):
+        load_study(path)
+
+
+def test_a_hub_model_without_network(
+    tmp_path: Path, tiny_models: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    put(tmp_path / "data" / "org" / "mine")
+    model = {**tiny_models[0], "source": "hub:org/model"}
+    path = study_file(tmp_path, [model])
+    with pytest.raises(
+        BadData, match=r"model 'tiny-1': hub model 'org/model': nobody states its revision"
+    ):
+        staged(path, tmp_path / "store", tmp_path / "data")
+    path = study_file(tmp_path, [{**model, "revision": OLD}])
+    with pytest.raises(BadData, match=rf"'org/model' at revision {OLD} is neither in the cache"):
+        staged(path, tmp_path / "store", tmp_path / "data")
+    snapshot = tmp_path / "cache" / "models--org--model" / "snapshots" / OLD
+    make_model(snapshot, "xlm-roberta", 1)
+    assert staged(path, tmp_path / "store", tmp_path / "data").models["tiny-1"]["revision"] == OLD
+    with pytest.raises(
+        BadData, match=rf"the spec says revision {NEW}, the store's lock file {OLD}"
+    ):
+        staged(
+            study_file(tmp_path, [{**model, "revision": NEW}]),
+            tmp_path / "store",
+            tmp_path / "data",
+        )
+
+
+def test_the_architecture_is_named_never_guessed(tmp_path: Path) -> None:
+    """The stored config.json of XLM-R XXL has named the wrong model type."""
+    put(tmp_path / "data" / "org" / "mine")
+    spec = {"name": "xl", **make_model(tmp_path / "xl", "xlm-roberta-xl", 1)}
+    config = json.loads((tmp_path / "xl" / "config.json").read_text())
+    (tmp_path / "xl" / "config.json").write_text(
+        json.dumps({**config, "model_type": "xlm-roberta"})
+    )
+    staged(study_file(tmp_path, [spec]), tmp_path / "store", tmp_path / "data")
+    written = json.loads((tmp_path / "store" / "models" / "xl" / "config.json").read_text())
+    assert written["model_type"] == "xlm-roberta-xl"
+    wrong = {**spec, "architecture": "xlm-roberta"}
+    with pytest.raises(
+        BadData,
+        match="names the architecture 'xlm-roberta', but the weights end with the last layer",
+    ):
+        staged(study_file(tmp_path, [wrong]), tmp_path / "other", tmp_path / "data")
