@@ -17,10 +17,9 @@ from analysis.panel import (
     TooFewScales,
     balance,
     covariate_weights,
-    mean_weights,
     replicas,
 )
-from analysis.slope import Contrast, contrast, moments, slope_weights
+from analysis.slope import Contrast, contrast, moments, slope_weights, t_quantile
 
 PRIMARY = (
     pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed") & (pl.col("language") != ENGLISH)
@@ -60,6 +59,12 @@ class Estimate:
     sizes: str
     seeds: str
     """Replicas per size."""
+
+    def silent(self) -> Estimate:
+        """The number without anything that a test needs: for studies that can only be described."""
+        nan = float("nan")
+        gone = ("se", "df", "low", "high", "low90", "high90", "p", "other_low", "other_high")
+        return Estimate(**{**self.__dict__, **dict.fromkeys(gone, nan), "method": "none"})
 
     @property
     def sign(self) -> int:
@@ -128,7 +133,7 @@ def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> li
     `condition`.
     """
     chosen = balanced(panel, condition)
-    return quantities(chosen, mean_weights(chosen.series), name, scale)
+    return quantities(chosen, chosen.weights, name, scale)
 
 
 def groups(panel: Panel) -> dict[str, pl.Expr]:
@@ -176,6 +181,48 @@ def interaction(panel: Panel, scale: str) -> Estimate | None:
     )
 
 
+def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
+    """γ if the languages are a sample of languages: the run-level γ with the spread of true slopes
+    around the line added to its error.
+
+    Var = Var(γ of these languages) + τ²/Σ(z − z̄)², τ² = max(residual mean square of the languages'
+    slopes on z − their mean own noise, 0) on L − 2 degrees of freedom; the two half-widths are
+    added in quadrature. None where γ is, or below four languages.
+    """
+    conditional = interaction(panel, scale)
+    if conditional is None:
+        return None
+    chosen = balanced(panel, pl.col("cc100_gib") > 0)
+    z = standardised_resources(chosen.series)
+    codes = chosen.series["language"].to_numpy()
+    names = np.unique(codes[np.isfinite(z)])
+    if len(names) < 4:
+        return None
+    own, at = [], []
+    for code in names:
+        part = chosen.only(codes == code)
+        own.append(contrast(replicas(part.y, part.weights), slope_weights(chosen.x), chosen.x))
+        at.append(z[codes == code][0])
+    b, place = np.array([float(c.estimate) for c in own]), np.array(at)
+    d = place - place.mean()
+    fit = d @ (b - b.mean()) / (d @ d)
+    mean_square = float(((b - b.mean() - fit * d) ** 2).sum() / (len(b) - 2))
+    # Noise that languages share moves all slopes alike and is no scatter around the line: what is
+    # subtracted is too much, so only the share that is their own is.
+    shared = contrast(replicas(chosen.y, chosen.weights), slope_weights(chosen.x), chosen.x)
+    noise = np.mean([float(c.se_pooled) ** 2 for c in own]) - float(shared.se_pooled) ** 2
+    tau2 = max(mean_square - max(float(noise), 0.0), 0.0)
+    extra = np.sqrt(tau2 / (d @ d))
+    changed: dict[str, float] = {}
+    for level, low, high in ((0.95, "low", "high"), (0.9, "low90", "high90")):
+        half = (getattr(conditional, high) - getattr(conditional, low)) / 2
+        more = float(t_quantile(0.5 + level / 2, np.asarray(len(b) - 2))) * extra
+        wide = float(np.hypot(half, more))
+        changed |= {low: conditional.estimate - wide, high: conditional.estimate + wide}
+    name = "resource interaction, languages as a sample"
+    return Estimate(**{**conditional.__dict__, **changed, "name": name, "p": float("nan")})
+
+
 def standardised_resources(series: pl.DataFrame) -> Array:
     """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen; NaN for
     the others.
@@ -202,7 +249,7 @@ def retention(panel: Panel, condition: pl.Expr | None) -> tuple[float, float, fl
     zero.
     """
     chosen = balanced(panel, condition)
-    r = replicas(chosen.y, mean_weights(chosen.series))
+    r = replicas(chosen.y, chosen.weights)
     first, last = (contrast(r, np.eye(chosen.num_sizes)[i], chosen.x) for i in (0, -1))
     a, b = float(last.estimate), float(first.estimate)
     ratio = a / b if b else float("nan")

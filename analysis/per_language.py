@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from analysis.panel import Array, Panel, balance, mean_weights, replicas
+from analysis.panel import Array, Panel, balance, replicas
 from analysis.shrink import Languages, benjamini_hochberg, languages
 from analysis.slope import moments, t_quantile
 
@@ -26,7 +26,7 @@ def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
         own = balance(panel.where(pl.col("language") == code))
         if own.num_sizes and len(own.series):
             at = [panel.models.index(name) for name in own.models]
-            r[row, at] = replicas(own.y, mean_weights(own.series))
+            r[row, at] = replicas(own.y, own.weights)
     return table, r
 
 

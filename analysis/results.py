@@ -5,14 +5,14 @@ once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from analysis.claims import Checked, check_claims, load_claims
-from analysis.collapse import collapse_table, trend_p
+from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
 from analysis.curves import (
     EXPONENTS,
@@ -26,22 +26,39 @@ from analysis.estimands import (
     Estimate,
     balanced,
     interaction,
+    interaction_of_a_sample,
+    pooled,
     pooled_table,
     retention,
 )
-from analysis.gains import NONE, POOLED_ROLES, first_runs, pair_gains, with_languages
+from analysis.gains import (
+    ENGLISH,
+    JUDGED,
+    NONE,
+    POOLED_ROLES,
+    SCALES,
+    first_runs,
+    pair_gains,
+    room_gain,
+    with_languages,
+)
+from analysis.influence import Variation, influence, is_robust
 from analysis.pairs import pair_table, size_means
-from analysis.panel import Panel, TooFewScales, make_panel, mean_weights, replicas, size_table
+from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
 from analysis.power import Advice, Ledger, detectable, next_seeds, seeds_needed, seeds_to_affirm
-from analysis.sensitivity import specifications, treatments
+from analysis.sensitivity import INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
 from analysis.shapes import ShapeTest, shape_test
 from analysis.shrink import Languages
-from analysis.slope import moments
+from analysis.silence import silenced
+from analysis.slope import contrast, moments, slope_weights
 from analysis.variance import estimate_ledger
-from analysis.verdict import Verdict, decide
+from analysis.verdict import Verdict, decide, why_descriptive
 from scaling.study.question import Question
+
+CEILINGS = (0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.9, 0.85, 0.8)
+"""Ceilings that are tried where none is declared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +66,8 @@ class Power:
     """What this study could see, and what more it would need."""
 
     replica_sd: float
+    sds: tuple[float, ...]
+    """Between the replicas of each size, points."""
     detectable: float
     """Points per tenfold scale, power .8."""
     seeds_to_detect_margin: int | None
@@ -79,6 +98,8 @@ class Results:
     coverage: pl.DataFrame
     missing: pl.DataFrame
     shared: pl.DataFrame
+    labels: pl.DataFrame
+    """Columns label, runs: of trained runs in pooled arms and baselines (analysis/collapse.py)."""
     collapse: pl.DataFrame
     collapse_trend: dict[str, float]
     panel: Panel
@@ -95,17 +116,34 @@ class Results:
     """By scale."""
     primary: Estimate
     logit: Estimate
+    room: Estimate
+    """On the scale of log odds between chance and ceiling."""
+    margins: dict[str, float]
+    """By scale: the slope that is the margin from end to end."""
+    worst: tuple[float, float] | None
+    """Bounds of the slope in points over what collapsed runs could have said; None without any."""
+    influence: list[Variation]
+    """What the slope is without one of its parts, the most influential first."""
+    flips: float | None
+    """The ceiling from which on the claim would not hold on the third scale; None where ceilings
+    are declared, nothing is claimed, or no ceiling above the scores does it.
+    """
     largest: Estimate
     end: Estimate
     """Largest minus smallest size."""
     retention: tuple[float, float, float]
-    gamma: Estimate | None
+    gammas: dict[str, Estimate]
+    """The resource interaction by scale, and `sample`: points, languages as a sample; those that
+    exist.
+    """
     shapes: ShapeTest | None
     languages: pl.DataFrame
     fit: Languages
     pairs: pl.DataFrame
     means: pl.DataFrame
     specifications: pl.DataFrame
+    path_correlation: float
+    """Mean correlation between the errors of two specifications."""
     treatments: list[Estimate]
     ledger: Ledger
     icc: float
@@ -114,6 +152,11 @@ class Results:
     series: pl.DataFrame
     verdict: Verdict
     claims: list[Checked]
+
+    @property
+    def gamma(self) -> Estimate | None:
+        """The resource interaction in points, of these languages."""
+        return self.gammas.get("points")
 
 
 def analyse(
@@ -126,6 +169,7 @@ def analyse(
 ) -> Results:
     """All results of one family and method. TooFewScales where no slope exists at all."""
     progress("pairing gains")
+    frame = label_runs(frame)
     gains = with_languages(pair_gains(frame), question)
     first = with_languages(pair_gains(first_runs(frame)), question)
     sizes = size_table(frame, question.x_axis)
@@ -141,10 +185,7 @@ def analyse(
             f"All {len(gains)} gains are of English, of collapsed runs, of controls, or of pairs"
             " that train twice on the same data: none can be pooled."
         )
-    panels = {
-        scale: make_panel(primary_gains, sizes, scale)
-        for scale in ("points", "logit", "error", "chance")
-    }
+    panels = {scale: make_panel(primary_gains, sizes, scale) for scale in SCALES}
     panel = panels["points"]
     progress("estimating slopes")
     estimates = {scale: pooled_table(one, scale) for scale, one in panels.items()}
@@ -152,9 +193,7 @@ def analyse(
         raise TooFewScales(
             "No series has gains at two sizes yet, so there is no slope; see the coverage table."
         )
-    population = (
-        "low-resource" if estimates["points"][0].name == "low-resource" else "all zero-shot"
-    )
+    population = "low-resource" if gains["low"].any() else "all zero-shot"
     of = {
         (e.scale, e.quantity): e
         for group in estimates.values()
@@ -162,26 +201,47 @@ def analyse(
         if e.name == population
     }
     condition = pl.col("low") if population == "low-resource" else pl.lit(True)
+    if ("points", "slope") not in of:
+        raise TooFewScales(
+            "The low-resource languages, which the question is about, have no series at two sizes"
+            " yet; see the coverage table."
+        )
     chosen = balanced(panel, condition)
-    r = replicas(chosen.y, mean_weights(chosen.series))
+    r = replicas(chosen.y, chosen.weights)
+    span = float(np.ptp(chosen.x))
     languages, fit = language_table(panel)
-    specs = specifications(frame, gains, question, population)
+    specs, correlation = specifications(frame, gains, question, population)
+    found = {scale: interaction(panels[scale], scale) for scale in JUDGED}
+    found["sample"] = interaction_of_a_sample(panel, "points")
+    gammas = {name: e for name, e in found.items() if e is not None}
     shared = shared_checkpoints(frame)
     counted = frame.filter(pl.col("role").is_in([NONE, *POOLED_ROLES]))
     in_verdict = shared.join(
         counted.select("model", "arm").unique(), on=["model", "arm"], how="semi"
     )
     seeds = moments(r)[0]
+    treated = treatments(gains, first, sizes, condition, question)
+    bounds = worst_case(gains, sizes, condition)
+    others = [(e.estimate, e.estimate) for e in treated if e.name == INTENDED]
+    margins = scale_margins(gains.filter(PRIMARY & condition), question.margin, span)
     verdict = decide(
-        of["points", "slope"],
-        of["logit", "slope"],
+        {scale: of[scale, "slope"] for scale in JUDGED},
         of["points", "largest"],
-        margin=question.margin,
+        margins=margins,
         margin_at_largest=question.margin_at_largest,
-        min_seeds=int(seeds.min()),
-        shared_checkpoint=not in_verdict.is_empty(),
-        signs=specs["sign"].drop_nulls().to_list(),
+        others=others if bounds is None else [*others, bounds],
+        reasons=why_descriptive(int(seeds.min()), not in_verdict.is_empty()),
     )
+    varied: list[Variation] = []
+    if verdict.call is not None:
+        other = {"gains as shares of the room above chance": ("weights", _in_points(panels))}
+        runs = _points(first, sizes)
+        if runs is not None and gains["collapsed"].any():
+            other["first runs, collapsed ones in"] = ("runs", runs)
+        varied = influence(panel, condition, other)
+    if verdict.call in ("DIMINISHES", "GROWS"):
+        whole = contrast(r, slope_weights(chosen.x), chosen.x)
+        verdict = replace(verdict, robust=is_robust(whole, varied))
     progress("fitting curves and resampling")
     collapse = collapse_table(frame, sizes)
     shapes = shape_test(r, chosen.x) if chosen.num_sizes > 2 and int(seeds.min()) > 1 else None
@@ -189,13 +249,14 @@ def analyse(
     checked = (
         check_claims(load_claims(claims), gains, sizes, expected) if claims is not None else []
     )
-    return Results(
+    results = Results(
         question=question,
         sizes=sizes,
         gains=gains,
         coverage=coverage,
         missing=missing_cells(frame, expected),
         shared=shared,
+        labels=label_counts(frame),
         collapse=collapse,
         collapse_trend=_trends(collapse),
         panel=panel,
@@ -205,17 +266,23 @@ def analyse(
         estimates=estimates,
         primary=of["points", "slope"],
         logit=of["logit", "slope"],
+        room=of["room", "slope"],
+        margins=margins,
+        worst=bounds,
+        influence=varied,
+        flips=_flips(gains.filter(PRIMARY & condition), sizes, verdict),
         largest=of["points", "largest"],
         end=of["points", "end"],
         retention=retention(panel, condition),
-        gamma=interaction(panel, "points"),
+        gammas=gammas,
         shapes=shapes,
         languages=languages,
         fit=fit,
         pairs=pair_table(gains, sizes),
         means=size_means(gains, sizes),
         specifications=specs,
-        treatments=treatments(gains, first, sizes, condition, question),
+        path_correlation=correlation,
+        treatments=treated,
         ledger=ledger,
         icc=icc,
         power=_power(frame, chosen, r, question),
@@ -228,6 +295,60 @@ def analyse(
         verdict=verdict,
         claims=checked,
     )
+    return silenced(results)
+
+
+def scale_margins(gains: pl.DataFrame, margin: float, span: float) -> dict[str, float]:
+    """By scale: the slope per tenfold that moves a gain by `margin` points over `span` decades.
+
+    On the scales of log odds, points are converted by the derivative at the mean score without
+    phase ii: dλ = dp/(p(1 − p)), and dλ = dp/((m − c)·q(1 − q)) between chance c and ceiling m.
+    """
+    p = gains["baseline"].to_numpy()
+    c = gains["chance_level"].to_numpy()
+    m = gains["ceiling"].fill_null(1.0).to_numpy()
+    q = np.clip((p - c) / (m - c), 0.02, 0.98).mean()
+    p_mean = float(np.clip(p, 0.02, 0.98).mean())
+    share = margin / 100
+    by_scale = {
+        "points": margin,
+        "logit": share / (p_mean * (1 - p_mean)),
+        "room": share / (float((m - c).mean()) * q * (1 - q)),
+    }
+    return {scale: float(value) / span for scale, value in by_scale.items()}
+
+
+def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:
+    """The panel in points of pooled gains with collapsed runs in; None where there is none."""
+    rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != ENGLISH)
+    kept = gains.filter(rule)
+    return make_panel(kept, sizes, "points") if len(kept) else None
+
+
+def _in_points(panels: dict[str, Panel]) -> Panel:
+    """Gains as shares of the room above chance, scaled to the mean size of gains in points."""
+    points, room = panels["points"], panels["chance"]
+    factor = np.nanmean(np.abs(points.y)) / max(float(np.nanmean(np.abs(room.y))), 1e-12)
+    return replace(room, y=room.y * factor)
+
+
+def _flips(gains: pl.DataFrame, sizes: pl.DataFrame, verdict: Verdict) -> float | None:
+    """The largest ceiling below 1 (steps of .01) at which the third scale does not carry the claim
+    any more, where no ceiling is declared.
+    """
+    if verdict.call not in ("DIMINISHES", "GROWS") or gains["ceiling"].is_not_null().any():
+        return None
+    claimed = -1 if verdict.call == "DIMINISHES" else 1
+    best = pl.max_horizontal("value", "baseline").max().over("target")
+    for ceiling in CEILINGS:
+        top = pl.max_horizontal(pl.lit(ceiling), best + 0.002)
+        panel = make_panel(
+            gains.with_columns(room_gain(top, "chance_level").alias("room")), sizes, "room"
+        )
+        found = pooled(panel, None, "ceiling", "room")[0]
+        if found.sign != claimed:
+            return float(ceiling)
+    return None
 
 
 def _trends(collapse: pl.DataFrame) -> dict[str, float]:
@@ -253,9 +374,11 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
     df = free.sum()
     sd = float(np.sqrt(np.where(count > 1, variance * free, 0).sum() / df)) if df else float("nan")
     seeds = [int(c) for c in count]
+    span = float(np.ptp(panel.x))
     if not np.isfinite(sd):
         return Power(
             replica_sd=sd,
+            sds=(),
             detectable=sd,
             seeds_to_detect_margin=None,
             seeds_to_affirm=None,
@@ -265,9 +388,10 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
     costs, unit = replica_costs(frame, panel)
     return Power(
         replica_sd=sd,
+        sds=tuple(np.sqrt(variance).tolist()),
         detectable=detectable(sd, panel.x, seeds),
-        seeds_to_detect_margin=seeds_needed(question.margin, sd, panel.x),
-        seeds_to_affirm=seeds_to_affirm(question.margin, sd, panel.x),
+        seeds_to_detect_margin=seeds_needed(question.margin / span, sd, panel.x),
+        seeds_to_affirm=seeds_to_affirm(question.margin / span, sd, panel.x),
         x=tuple(panel.x),
         advice=tuple(next_seeds([sd] * len(seeds), panel.x, seeds, costs, panel.labels, unit)),
     )

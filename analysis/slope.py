@@ -136,7 +136,7 @@ def contrast(r: Array, weights: Array, x: Array) -> Contrast:
     free = np.maximum(count - 1, 0)
     df_pooled = free.sum(axis=-1)
     sum_squares = np.where(count > 1, variance * free, 0.0).sum(axis=-1)
-    replicated = np.where(used, count >= 2, True).all(axis=-1)
+    replicated = np.asarray(np.where(used, count >= 2, True).all(axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = np.where((df_pooled > 0) & replicated, sum_squares / df_pooled, np.nan)
         share = np.where(used, weights**2 / np.maximum(count, 1), 0.0)

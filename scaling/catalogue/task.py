@@ -83,10 +83,18 @@ class TaskSpec(Spec):
     citation: str = ""
     sizes: dict[str, int] = Field(default_factory=dict)
     """Published example counts by `split` or `split.lang`, checked when staged without a limit."""
+    ceiling: float | None = Field(default=None, gt=0, le=1)
+    """The best score that is attainable, 0..1, by human or label-noise bounds: an analysis on the
+    scale of what is left to reach uses it, no training does.
+    """
+    ceiling_source: str = ""
+    """Where `ceiling` is stated."""
     note: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
+        if self.ceiling is not None and not self.ceiling_source:
+            raise UserError(f"task {self.name!r} declares a ceiling without ceiling_source")
         for code in (*self.languages, *self.train_languages):
             get_language(code)
         if len(set(self.languages)) != len(self.languages):
