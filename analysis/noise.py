@@ -139,4 +139,5 @@ def tail(estimate: Array, weight: Array, spread: Array, df: Array) -> Array:
         ratio = np.where(spread > 0, size / spread, np.where(size == 0, 0.0, np.inf))
     each = 2 * stdtr(np.where(df > 0, df, 1.0)[..., None], -ratio)
     p = np.minimum((weight * each).sum(axis=-1) / TAIL, 1.0)
+    p = np.where(estimate == 0, 1.0, p)
     return np.where((df > 0) & np.isfinite(spread).all(axis=-1), p, np.nan)

@@ -202,7 +202,10 @@ def mean_weights(series: pl.DataFrame, whole: pl.DataFrame | None = None) -> Arr
     plain = 1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float))
     if whole is None or len(whole) == len(series):
         return np.asarray(plain)
-    kept = whole.filter(pl.col("target").is_in(series["target"].unique().to_list()))
+    # What is left of neither an arm nor a target cannot be weighed for it.
+    kept = whole.filter(
+        *(pl.col(what).is_in(series[what].unique().to_list()) for what in ("arm", "target"))
+    )
     margin = kept.with_columns(pl.Series("w", mean_weights(kept))).group_by("arm").agg(pl.sum("w"))
     shares = dict(margin.iter_rows())
     arms, targets = series["arm"].to_numpy(), series["target"].to_numpy()

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analysis.estimands import Estimate, is_equivalent
 from analysis.gains import SCALES
 
@@ -58,6 +61,11 @@ def why_descriptive(min_seeds: int, shared_checkpoint: bool) -> tuple[str, ...]:
             "seeds share a run, so they are not replicates: conditional on this checkpoint"
         )
     return tuple(reasons)
+
+
+def agreed(signs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """signs[..., scale] of −1, 0, 1 → the sign that all scales show, [...]; 0 where they differ."""
+    return np.where((signs == signs[..., :1]).all(axis=-1), signs[..., 0], 0)
 
 
 def decide(
@@ -111,10 +119,9 @@ def _call(
     margins: Mapping[str, float],
     others: Sequence[tuple[float, float]],
 ) -> tuple[Call, str]:
-    signs = {e.sign for e in slopes.values()}
+    sign = int(agreed(np.array([e.sign for e in slopes.values()])))
     equal = {is_equivalent(e, margins[scale]) for scale, e in slopes.items()}
-    if signs in ({-1}, {1}):
-        (sign,) = signs
+    if sign:
         if any(sign * low <= 0 or sign * high <= 0 for low, high in others):
             return "INCONCLUSIVE", TREATMENT_BOUND
         claim: Call = "DIMINISHES" if sign < 0 else "GROWS"
@@ -122,6 +129,6 @@ def _call(
     if equal == {True}:
         return "EQUIVALENT", "EQUIVALENT"
     # A test that passes on one scale and not on another says something about the scale.
-    if signs != {0} or True in equal:
+    if any(e.sign for e in slopes.values()) or True in equal:
         return "INCONCLUSIVE", SCALE_BOUND
     return "INCONCLUSIVE", "INCONCLUSIVE"
