@@ -211,13 +211,15 @@ def mean_weights(series: pl.DataFrame, whole: pl.DataFrame | None = None) -> Arr
     arms, targets = series["arm"].to_numpy(), series["target"].to_numpy()
     weights = plain
     total = sum(shares[arm] for arm in np.unique(arms))
+    num = len(np.unique(targets))
     for _ in range(_RAKES):
+        for target in np.unique(targets):
+            at = targets == target
+            weights = np.where(at, weights / weights[at].sum() / num, weights)
+        # Arms last: where an arm is left in one target only, both cannot hold, and its share must.
         for arm in np.unique(arms):
             at = arms == arm
             weights = np.where(at, weights * shares[arm] / total / weights[at].sum(), weights)
-        for target in np.unique(targets):
-            at = targets == target
-            weights = np.where(at, weights / weights[at].sum() / len(np.unique(targets)), weights)
     return np.asarray(weights)
 
 

@@ -19,7 +19,7 @@ from analysis.collapse import far_below, trend_p
 from analysis.gains import room_gain
 from analysis.influence import influence, is_robust
 from analysis.load import check_tidy
-from analysis.panel import Array, Panel, mean_weights, replicas
+from analysis.panel import Array, Panel, balance, mean_weights, replicas
 from analysis.results import analyse
 from analysis.sensitivity import permutation_p, within_series
 from analysis.shapes import shape_test
@@ -256,7 +256,8 @@ def scale_rows() -> list[Row]:
                 wrong = float((agreed(signs) != 0).mean())
                 rows.append(
                     rate(
-                        f"claims, gain constant in {scale}, chance {chance:.2f}, ceiling {ceiling:g}",
+                        f"claims, gain constant in {scale}, chance {chance:.2f}, ceiling"
+                        f" {ceiling:g}",
                         "≤ 6 %",
                         wrong,
                         0,
@@ -296,7 +297,7 @@ def scale_rows() -> list[Row]:
                     break
             rows.append(
                 {
-                    "figure": f"{word}: smallest change in points seen on all three scales with 80 %,"
+                    "figure": f"{word}: smallest change in points seen on all scales with 80 %,"
                     f" {name} baselines, run SD 0.4, 3 seeds",
                     "target": "reported",
                     "value": f"{smallest:g} points" if smallest else "more than 4 points",
@@ -321,8 +322,6 @@ def _panel(y: Array, targets: int, arms: int, langs: tuple[str, ...]) -> Panel:
 
 def collapse() -> list[Row]:
     """What the collapse rule catches, and what is left of the slope."""
-    from analysis.panel import balance
-
     rows, langs = [], ("sw", "te", "ta", "de")
     n, targets, arms, seeds = 1000, 3, 2, 3
     uneven = np.array([0.5, 0.75, 1.0, 1.75])[:, None] * np.ones(1 + arms)
@@ -474,8 +473,6 @@ def robust() -> list[Row]:
 
 def panels() -> list[Row]:
     """The largest size run only where gains are large (true slope 0): the mix must not slope."""
-    from analysis.panel import balance
-
     targets, langs, seeds, studies = 6, ("sw", "te", "ta", "de", "ru"), 3, 1000
     rng = np.random.default_rng(10)
     level = np.repeat([0.5, 1.0, 1.5, 4.0, 5.0, 6.0], len(langs))

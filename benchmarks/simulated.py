@@ -128,8 +128,8 @@ def collapsing(
     """Scores in points [study, size, seed, target, 1 + arms, language], English dev (0..1) without
     the last axis, and which runs collapsed and how: 0, 1 (partly) or 2 (to guessing).
 
-    `rates` [size, 1 + arms]: chance of a collapse; of these `full` fall to guessing, the others lose
-    `drop` points. `slopes` [arm]: true slopes of the gains.
+    `rates` [size, 1 + arms]: chance of a collapse; of these `full` fall to guessing, the others
+    lose `drop` points. `slopes` [arm]: true slopes of the gains.
     """
     shape = (studies, len(X), seeds, targets, 1 + arms)
     hit = rng.random(shape) < rates[:, None, None, :]
