@@ -19,6 +19,7 @@ import polars as pl
 from markupsafe import Markup
 
 from analysis import sentences
+from analysis.analyse import analyse
 from analysis.claims import load_claims
 from analysis.coverage import check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
@@ -31,7 +32,7 @@ from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
 from analysis.panel import TooFewScales
 from analysis.published import overlay
-from analysis.results import Results, analyse
+from analysis.results import Results
 from analysis.sensitivity import INTENDED
 from analysis.tables import write_tables
 from scaling.study.question import Question

@@ -10,15 +10,12 @@ families of tests behind the pooled question (languages, claims, the interaction
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from analysis.results import Results
 from analysis.shrink import Languages
-
-if TYPE_CHECKING:
-    from analysis.results import Results
 
 _LANGUAGES = (
     "se",

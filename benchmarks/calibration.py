@@ -15,12 +15,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import polars as pl
 
+from analysis.analyse import analyse
 from analysis.collapse import far_below, trend_p
 from analysis.gains import room_gain
 from analysis.influence import influence, is_robust
 from analysis.load import check_tidy
 from analysis.panel import Array, Panel, balance, mean_weights, replicas
-from analysis.results import analyse
 from analysis.sensitivity import permutation_p, within_series
 from analysis.shapes import shape_test
 from analysis.shrink import benjamini_hochberg, languages

@@ -31,9 +31,9 @@ def power(
     """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more
     pays most.
     """
+    from analysis.analyse import analyse
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
-    from analysis.results import analyse
     from scaling.catalogue.languages import get_language
     from scaling.planning.forecast import forecast
 

@@ -28,6 +28,7 @@ def report(
     """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables
     beside it.
     """
+    from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
     spec, place, whole = load_all(study, store)
@@ -44,7 +45,9 @@ def report(
     folder = out or (place.local / "report" if place.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)
-    local.write_bytes(place.read(ROWS))
+    rows = place.read(ROWS)
+    local.write_bytes(rows)
+    asked = sentences(spec, registrations(place), look(place, rows))
     grid = [
         {"model": c.model, "arm": c.arm, "target": c.target, "seed": c.seed, "language": code}
         for c in whole.cells
@@ -57,7 +60,7 @@ def report(
             title=spec.title or spec.name,
             out=folder,
             expected=pl.DataFrame(grid),
-            notes=spec.notes,
+            notes=[*spec.notes, *asked],
             claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )

@@ -23,6 +23,7 @@ from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
 from scaling.store.pending import pending_steps
+from scaling.store.registration import register
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
@@ -93,6 +94,7 @@ def run_plan(
     study's GPU.
     """
     scan = store.scan()
+    register(plan.study, store, len(scan.done))
     pending = pending_steps(plan, scan)
     if not pending:
         return Run(plan=plan, done=0, failed={})

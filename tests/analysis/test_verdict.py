@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from analysis.analyse import analyse
 from analysis.load import SCHEMA, check_tidy
 from analysis.published import overlay, published
-from analysis.results import Results, analyse
+from analysis.results import Results
 from analysis.synthetic import XLMR, study
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, SMALL
 from scaling.catalogue.models import MODELS
