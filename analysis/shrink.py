@@ -59,7 +59,9 @@ def languages(r: Array, x: Array) -> Languages:
     Degrees of freedom by Satterthwaite; the shared part carries those of the replicas. What is
     noise of runs (not the spread of true slopes) is widened as the intervals are.
     """
-    found = contrast_of_slopes(r, x)
+    # Welch's p-values are too small far out in the tails, which is where many tests look: with SDs
+    # that rise fivefold and five seeds some language is named in 9 % of studies without any change.
+    found = contrast_of_slopes(r, x, welch_seeds=np.inf)
     slope, df = found.estimate, found.df
     variance = typical_variance(found)
     moderated, moderated_df = squeeze(variance, df)

@@ -122,13 +122,19 @@ def moments(r: Array) -> tuple[Array, Array, Array]:
     return count, mean, variance
 
 
-def contrast(r: Array, weights: Array, x: Array) -> Contrast:
+def contrast(r: Array, weights: Array, x: Array, *, welch_seeds: float = WELCH_SEEDS) -> Contrast:
     """Σ w_n · mean_n over sizes, with the error that its replicas allow to state.
 
     Five replicas or more at every size: Welch–Satterthwaite, se² = Σ w² s²/S. Fewer: the mixture of
     t distributions of analysis/noise.py, which holds its coverage when large sizes are noisier and
     have fewer seeds. A size with one replica gives no interval: nothing says how far another run
-    of it would land. `x` [size]: log10 scale of the sizes.
+    of it would land.
+
+    Args:
+        r: Replica values [..., size, seed], NaN for missing.
+        weights: [size] or [..., size].
+        x: log10 scale of the sizes, [size].
+        welch_seeds: Replicas at every size from which on Welch's variance is used.
     """
     weights = np.broadcast_to(weights, r.shape[:-1])
     used = weights != 0
@@ -149,7 +155,7 @@ def contrast(r: Array, weights: Array, x: Array) -> Contrast:
         weight, level, df, v = posterior(count, variance, np.asarray(x))
         spread = np.sqrt(level * (share @ v.T))
     se_welch = np.sqrt(total)
-    welch = replicated & (np.where(used, count, np.inf).min(axis=-1) >= WELCH_SEEDS)
+    welch = replicated & (np.where(used, count, np.inf).min(axis=-1) >= welch_seeds)
     spread = np.where(welch[..., None], se_welch[..., None], spread)
     return Contrast(
         estimate=estimate,
@@ -164,9 +170,10 @@ def contrast(r: Array, weights: Array, x: Array) -> Contrast:
     )
 
 
-def slope(r: Array, x: Array) -> Contrast:
+def slope(r: Array, x: Array, *, welch_seeds: float = WELCH_SEEDS) -> Contrast:
     """The slope of size means per tenfold scale, over the sizes that each row of r has."""
-    return contrast(r, slope_weights(x, np.asarray(np.isfinite(r).any(axis=-1))), x)
+    present = np.asarray(np.isfinite(r).any(axis=-1))
+    return contrast(r, slope_weights(x, present), x, welch_seeds=welch_seeds)
 
 
 def equivalent(result: Contrast, margin: float) -> Mask:
