@@ -10,14 +10,12 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from analysis.gains import ENGLISH
-from analysis.load import BadInput
 from analysis.panel import Array, Panel, make_panel, replicas
 from analysis.slope import Contrast, contrast, moments
-from scaling.spec import Spec, did_you_mean
+from scaling.spec import BadFile, Spec, load
 
 Status = Literal["supported", "contradicted", "undecided", "not run", "not tested", "not opened"]
 """`not tested`: a size has one seed, or the study is descriptive only. `not opened`: the pooled
@@ -107,33 +105,13 @@ class Checked:
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
-    """The claims of a YAML file; BadInput names the file, the place and the valid keys."""
-    if not path.is_file():
-        raise BadInput(f"There is no claims file {path}.")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is not YAML: {error}") from error
-    try:
-        claims = ClaimsFile.model_validate(raw).claims
-    except ValidationError as error:
-        raise BadInput(f"{path}: {_first_problem(error)}") from error
+    """The claims of a YAML file; BadFile names the file, the line, the place and the valid keys."""
+    claims = load(ClaimsFile, path)[0].claims
     names = [claim.name for claim in claims]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadInput(f"{path}: claim names must differ, but {twice} occur twice.")
+        raise BadFile(f"{path}: claim names must differ, but {twice} occur twice.")
     return claims
-
-
-def _first_problem(error: ValidationError) -> str:
-    # A misspelt key explains the key that then is missing: it goes first.
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        models = (ClaimsFile, Claim, Selection, Expectation)
-        valid = {name for model in models for name in model.model_fields}
-        return f"{place} is not a known key. {did_you_mean(str(first['loc'][-1]), valid)}"
-    return f"{place}: {first['msg']}."
 
 
 def check_claims(

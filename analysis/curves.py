@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.optimize import isotonic_regression
 from scipy.stats import f
 
 from analysis.panel import Array, Panel, TooFewScales
@@ -114,20 +115,6 @@ def exponent_interval(
     return float(low), float(high), bool(not inside[0] and not inside[-1])
 
 
-def isotonic(y: Array, weight: Array | None = None, falling: bool = True) -> Array:
-    """The monotone sequence nearest to y[size] (pool adjacent violators); for display and
-    order-restricted checks.
-    """
-    sign = -1.0 if falling else 1.0
-    blocks: list[tuple[float, float, int]] = []
-    for value, w in zip(sign * y, np.ones_like(y) if weight is None else weight, strict=True):
-        blocks.append((float(value), float(w), 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (v1, w1, n1), (v2, w2, n2) = blocks[-2:]
-            blocks[-2:] = [((v1 * w1 + v2 * w2) / (w1 + w2), w1 + w2, n1 + n2)]
-    return sign * np.concatenate([np.full(num, value) for value, _, num in blocks])
-
-
 def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
     """Mean absolute error at the largest size of curves fitted to the others, per family; y[series,
     size].
@@ -167,7 +154,7 @@ def fitted_curves(panel: Panel) -> pl.DataFrame:
     columns = {
         "observed": observed,
         "linear": observed.mean() + beta * (panel.x - panel.x.mean()),
-        "isotonic": isotonic(observed, falling=bool(beta < 0)),
+        "isotonic": isotonic_regression(observed, increasing=bool(beta >= 0)).x,
     }
     if panel.num_sizes >= 4:
         columns["saturating"] = weights @ predict_saturating(series.T, panel.x, panel.x)

@@ -5,7 +5,6 @@ of here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +12,7 @@ import polars as pl
 from analysis.gains import NONE, NOT_POOLED, POOLED_ROLES
 from scaling.catalogue.languages import get_language
 from scaling.spec import UserError
-from scaling.store.records import TIDY_COLUMNS, TidyRow
+from scaling.store.records import TIDY_COLUMNS
 
 KEY = ("family", "method", "model", "arm", "target", "language", "seed", "rerun", "split", "metric")
 """What one row is about. Two rows with equal keys must be the same record."""
@@ -25,11 +24,11 @@ _DTYPES: dict[str, pl.DataType] = {
     "bool": pl.Boolean(),
 }
 SCHEMA: dict[str, pl.DataType] = {
-    item.name: _DTYPES[str(item.type).removesuffix(" | None")] for item in fields(TidyRow)
+    name: _DTYPES[column.type] for name, column in TIDY_COLUMNS.items()
 }
 LATER = ("ceiling", "english_dev_n")
 """Columns that rows of older stores lack; they are read as unknown."""
-NULLABLE = frozenset(item.name for item in fields(TidyRow) if str(item.type).endswith("| None"))
+NULLABLE = frozenset(name for name, column in TIDY_COLUMNS.items() if column.nullable)
 
 
 class BadInput(UserError):

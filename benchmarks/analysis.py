@@ -20,11 +20,11 @@ from analysis.load import load_tidy
 from analysis.panel import make_panel, size_table
 from analysis.report import write_report
 from analysis.slope import slope_weights
-from analysis.synthetic import study
 from analysis.tables import write_tables
 from benchmarks.results_table import write_results
 from scaling.catalogue.languages import LANGUAGES
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 ARMS = (
     "mnli",
@@ -81,7 +81,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def naive_bands(y: np.ndarray, x: np.ndarray, draws: int, seed: int) -> None:  # type: ignore[type-arg]
+def naive_bands(y: np.ndarray, x: np.ndarray, draws: int, seed: int) -> None:
     """The usual bootstrap: for every series and draw, index seeds, average, fit."""
     rng = np.random.default_rng(seed)
     sizes, seeds, num = y.shape
@@ -94,7 +94,7 @@ def naive_bands(y: np.ndarray, x: np.ndarray, draws: int, seed: int) -> None:  #
         np.quantile(slopes, [0.025, 0.975])
 
 
-def naive_bands_at_once(y: np.ndarray, x: np.ndarray, draws: int, seed: int) -> None:  # type: ignore[type-arg]
+def naive_bands_at_once(y: np.ndarray, x: np.ndarray, draws: int, seed: int) -> None:
     """A kinder loop: the same seeds are indexed for all series of a draw together."""
     rng = np.random.default_rng(seed)
     sizes, seeds, num = y.shape

@@ -44,7 +44,7 @@ def main() -> None:
         store = Store.open(uri)
         plan = make_plan(load_study("arms"), store.read_lock())
         records = store.records(plan.steps)
-        status = study_status(plan, store, records=records)
+        status = study_status(plan, store)
         sizes = json.loads(store.read("sizes.json"))
         claims = json.loads((out / "verdict.json").read_text())["claims"]
     ends = [

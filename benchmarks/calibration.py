@@ -25,13 +25,13 @@ from analysis.sensitivity import permutation_p, within_series
 from analysis.shapes import shape_test
 from analysis.shrink import benjamini_hochberg, languages
 from analysis.slope import Contrast, contrast, equivalent, slope, slope_weights, t_quantile
-from analysis.synthetic import study
 from analysis.verdict import agreed
 from benchmarks import simulated
 from benchmarks.results_table import write_results
 from benchmarks.simulated import SPAN, X, rising
 from scaling.study.collapse import has_collapsed
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 STUDIES = 2000
 DESIGNS = ((3, 3, 3, 3), (3, 3, 2, 2), (5, 5, 3, 2), (5, 5, 5, 5))

@@ -24,6 +24,7 @@ import yaml
 
 from benchmarks.faults import ROOT, Commits, Driver, Injector, Nodes, signed
 from benchmarks.results_table import write_results
+from scaling.store.sessions import read_sessions
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
@@ -67,8 +68,8 @@ def per_cell_seconds(plan: Plan, store: Store) -> list[float]:
     """
     found = []
     records = store.records(plan.steps)
-    for info in store.listing("sessions"):
-        steps = json.loads(store.read(f"sessions/{info.base_name}"))["steps"]
+    for session in read_sessions(store).values():
+        steps = session.steps
         found += [
             records[step].cost.wall_seconds - records[step].cost.work_seconds for step in steps[1:]
         ]

@@ -15,7 +15,7 @@ import torch
 import transformers
 from torch import nn
 
-from scaling.catalogue.hardware import Placement
+from scaling.catalogue.hardware import PASS_TOKENS, Placement
 from scaling.catalogue.task import TaskSpec
 from scaling.data.batching import collate, micro_batches, sequences_of
 from scaling.data.features import Features
@@ -132,7 +132,7 @@ def ours(
     engine = start_training(
         weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0
     )
-    order, at = training_order(features, recipe, 0), [0]
+    order, at = training_order(features.num_units, recipe, 0), [0]
 
     def run(updates: int) -> tuple[int, float]:
         part = order[at[0] : at[0] + updates]
@@ -167,14 +167,22 @@ def bare(case: Case, weights: Weights, features: Features, world: World) -> Side
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True
     )
-    order, at = training_order(features, recipe, 0), [0]
+    order, at = training_order(features.num_units, recipe, 0), [0]
 
     def run(updates: int) -> tuple[int, float]:
         part = order[at[0] : at[0] + updates]
         at[0] += updates
         start = clock()
         for number, update in enumerate(part):
-            passes = micro_batches(update, features, case.batch * case.longest, case.longest, 0, 1)
+            passes = micro_batches(
+                update,
+                features,
+                case.batch * case.longest,
+                case.longest,
+                0,
+                1,
+                pass_tokens=PASS_TOKENS[world.device.type],
+            )
             batches = [collate(features, kind, one, draw=number) for one in passes]
             for batch in batches:
                 mask, targets = batch.mask.to(world.device), batch.targets.to(world.device)

@@ -12,7 +12,7 @@ import torch
 from scaling.catalogue.models import ModelSpec
 from scaling.encoders.checkpoint import (
     SHARD_BYTES,
-    Spec,
+    TensorSpec,
     shard_names,
     share_out,
     write_index,
@@ -55,7 +55,7 @@ def write_model(model: ModelSpec, folder: Path, dtype: torch.dtype = torch.float
     }
     (folder / "config.json").write_text(json.dumps(fields))
     shapes = wanted_shapes(model.architecture, make_config(model.architecture, fields, 0.0))
-    specs = [Spec(name, dtype, size) for name, size in shapes.items()]
+    specs = [TensorSpec(name, dtype, size) for name, size in shapes.items()]
     shares = share_out(
         specs, max(1, -(-sum(spec.num_bytes for spec in specs) // (SHARD_BYTES // 4)))
     )
@@ -68,7 +68,7 @@ def write_model(model: ModelSpec, folder: Path, dtype: torch.dtype = torch.float
     return Weights(folder=folder, architecture=model.architecture, kept_rows=None)
 
 
-def _values(spec: Spec) -> torch.Tensor:
+def _values(spec: TensorSpec) -> torch.Tensor:
     if "LayerNorm" in spec.name or "layer_norm" in spec.name:
         return torch.full(spec.shape, float(spec.name.endswith("weight")), dtype=spec.dtype)
     if spec.name.endswith("bias"):

@@ -37,7 +37,7 @@ def main() -> None:
         store = Store.open(uri)
         plan = make_plan(load_study("real"), store.read_lock())
         records = store.records(plan.steps)
-        status = study_status(plan, store, records=records)
+        status = study_status(plan, store)
         rows = [row for row in tidy_rows(plan, store) if row.split == "test" and row.main]
     ends = [
         datetime.fromisoformat(record.provenance.finished_at).timestamp()

@@ -13,9 +13,11 @@ from typing import Any
 FOLDER = Path(__file__).parent / "results"
 
 
-def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+def write_results(name: str, rows: Sequence[Mapping[str, Any]], *, keep: bool = False) -> Path:
     """Adds command, machine and commit to rows of {figure, target, value, met}; prints them;
     returns the file.
+
+    `keep`: figures in the file that are not among the rows stay, with their own commit.
     """
     shared = {"command": f"make bench-{name}", "machine": machine(), "commit": commit()}
     full = [
@@ -24,6 +26,10 @@ def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     ]
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
+    if keep and path.exists():
+        now = {row["figure"] for row in full}
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        full += [row for row in earlier if row["figure"] not in now]
     path.write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     widths = [
         max(len(str(row[key])) for row in [dict(zip(_HEAD, _HEAD, strict=True)), *full])

@@ -1,32 +1,28 @@
-"""Tells Ray which nodes its autoscaler may add, so that a study can be planned for nodes that are
-not there yet.
+"""Tells Ray which nodes its autoscaler may add, for a study that needs nodes not there yet.
 
     python jobs/node_types.py FILE --address HEAD:6379
 
 FILE is a cluster launcher's YAML or JSON (`available_node_types`) or a KubeRay manifest
-(`workerGroupSpecs`). Ray 2.60 has a place for this in its head (GcsClient.report_cluster_config,
-read by ray.train too) and nobody who fills it.
+(`workerGroupSpecs`). Ray 2.60 has a place for this in its head, which ray.train reads too, and
+nobody who fills it. Needs ray, yaml and scaling/cluster/ray_private.py beside jobs/, nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-@dataclass(frozen=True)
-class Group:
-    name: str
-    resources: Mapping[str, int]
-    most: int
+from scaling.cluster.ray_private import NodeGroup, report_node_groups
 
 
-def node_groups(raw: Mapping[str, Any]) -> list[Group]:
+def groups_in(raw: Mapping[str, Any]) -> list[NodeGroup]:
     """The node types of a cluster file. KeyError if it has none."""
     if "available_node_types" in raw:
         return list(_launcher_groups(raw))
@@ -35,46 +31,34 @@ def node_groups(raw: Mapping[str, Any]) -> list[Group]:
     return [_kuberay_group(group) for group in spec["workerGroupSpecs"]]
 
 
-def _launcher_groups(raw: Mapping[str, Any]) -> Iterator[Group]:
+def _launcher_groups(raw: Mapping[str, Any]) -> Iterator[NodeGroup]:
     for name, kind in raw["available_node_types"].items():
         most = (
             1
             if name == raw.get("head_node_type")
             else kind.get("max_workers", raw.get("max_workers", 0))
         )
-        yield Group(
+        yield NodeGroup(
             name, {key: int(value) for key, value in kind.get("resources", {}).items()}, int(most)
         )
 
 
-def _kuberay_group(group: Mapping[str, Any]) -> Group:
+def _kuberay_group(group: Mapping[str, Any]) -> NodeGroup:
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     resources = {"CPU": int(limits["cpu"])}
     if "nvidia.com/gpu" in limits:
         resources["GPU"] = int(limits["nvidia.com/gpu"])
-    return Group(group["groupName"], resources, int(group["maxReplicas"]))
-
-
-def report(groups: list[Group], address: str) -> None:
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.core.generated import autoscaler_pb2
-
-    config = autoscaler_pb2.ClusterConfig()  # type: ignore[attr-defined]
-    for group in groups:
-        entry = config.node_group_configs.add()
-        entry.name, entry.max_count = group.name, group.most
-        for name, amount in group.resources.items():
-            entry.resources[name] = amount
-    GcsClient(address=address).report_cluster_config(config.SerializeToString())
+    return NodeGroup(group["groupName"], resources, int(group["maxReplicas"]))
 
 
 def main() -> None:
+    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("file", type=Path)
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")
     given = parser.parse_args()
-    groups = node_groups(yaml.safe_load(given.file.read_text()))
-    report(groups, given.address)
+    groups = groups_in(yaml.safe_load(given.file.read_text()))
+    report_node_groups(groups, given.address)
     print(
         "; ".join(f"up to {group.most} × {group.name} {dict(group.resources)}" for group in groups)
     )

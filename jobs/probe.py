@@ -1,11 +1,10 @@
-"""What this cluster is: `scaling submit` runs it as a short job. Prints one line of JSON, read by
-scaling.cluster.check.
+"""What this cluster is, as one line of JSON; `scaling submit` runs it as a short job.
 
     python jobs/probe.py STORE MARK
 
 Every living node says its Python, its versions, and whether it can read the mark that the submitter
-left in the store and leave one of its own. Needs ray; everything else may be missing, which is one
-of the findings.
+left in the store and leave one of its own. scaling.cluster.check reads the line. Needs ray;
+everything else may be missing, which is one of the findings.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-LINE = "SCALING-PROBE "
+from scaling.cluster.ray_private import PROBE_LINE, node_groups
+
 ANSWER_SECONDS = 120
 
 
@@ -52,18 +52,15 @@ def _try_store(uri: str, mark: str, node: str) -> str:
 
 
 def _types() -> list[dict[str, Any]]:
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    groups = config.node_group_configs if config is not None else ()
     return [
-        {"name": group.name, "resources": dict(group.resources), "count": group.max_count}
-        for group in groups
-        if group.max_count
+        {"name": group.name, "resources": dict(group.resources), "count": group.most}
+        for group in node_groups()
+        if group.most
     ]
 
 
 def main() -> None:
+    """Ask every living node, print what they say."""
     store, mark = sys.argv[1:3]
     ray.init(log_to_driver=False)
     alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
@@ -83,10 +80,10 @@ def main() -> None:
     nodes = []
     for key, reference in asked.items():
         node = alive[key]
-        found = ray.get(reference) if reference in ready else silent
+        answer = ray.get(reference) if reference in ready else silent
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        nodes.append({"name": name, "resources": node["Resources"], **found})
-    print(LINE + json.dumps({"nodes": nodes, "types": _types()}), flush=True)
+        nodes.append({"name": name, "resources": node["Resources"], **answer})
+    print(PROBE_LINE + json.dumps({"nodes": nodes, "types": _types()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Watches a spot machine for its provider's notice, and drains its Ray node with the deadline. One
-per node.
+"""Watches a spot machine for its provider's notice, and drains its Ray node. One per node.
 
     python sentinel.py aws --address HEAD:6379 &
     python sentinel.py now --seconds 110 --address HEAD:6379     (a pod that is about to be ended)
@@ -10,8 +9,8 @@ save a resume point.
 
 AWS: IMDSv2 (docs.aws.amazon.com: "Spot Instance interruption notices", 120 s). GCP:
 `instance/preempted` (30 s) and `instance/maintenance-event`, on which GPU machines are stopped
-(cloud.google.com: "Handle GPU host maintenance"). Standard library and ray only: the file is copied
-alone to every node.
+(cloud.google.com: "Handle GPU host maintenance"). Needs ray and scaling/cluster/ray_private.py
+beside jobs/, nothing else.
 """
 
 from __future__ import annotations
@@ -28,6 +27,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scaling.cluster.ray_private import living_nodes
 
 AWS = "http://169.254.169.254"
 GCP = "http://metadata.google.internal"
@@ -42,14 +46,17 @@ _TOKEN_SECONDS = 21600
 
 @dataclass(frozen=True)
 class Notice:
+    """What a provider announced: why the machine will go away, and when."""
+
     why: str
     seconds: int
     """Until the machine is gone."""
 
 
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
-    """The answer's text; None for 404, which means that there is no notice. OSError where nobody
-    answers.
+    """The answer's text; None for 404, which means that there is no notice.
+
+    OSError where nobody answers.
     """
     try:
         with urllib.request.urlopen(
@@ -63,8 +70,9 @@ def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
 
 
 class Aws:
-    """IMDSv2: a session token first, then the notice; rebalance recommendations are notices only if
-    wanted.
+    """AWS's metadata server, IMDSv2: a session token first, then the notice.
+
+    Rebalance recommendations are notices only if that is asked for.
     """
 
     def __init__(self, base: str = AWS, *, rebalance: bool = False) -> None:
@@ -85,6 +93,7 @@ class Aws:
             raise
 
     def notice(self) -> Notice | None:
+        """An interruption notice, or a wanted recommendation; None while there is none."""
         found = self._get("spot/instance-action")
         if found is not None:
             action = json.loads(found)
@@ -99,6 +108,8 @@ class Aws:
 
 
 class Gcp:
+    """The metadata server of Compute Engine."""
+
     def __init__(self, base: str = GCP) -> None:
         self.base = base
 
@@ -107,6 +118,7 @@ class Gcp:
         return (_ask(url, {"Metadata-Flavor": "Google"}) or "").strip()
 
     def notice(self) -> Notice | None:
+        """A preemption or a maintenance event; None while there is none."""
         if self._get("preempted") == "TRUE":
             return Notice("GCP preempts this machine", GCP_PREEMPTED_SECONDS)
         if self._get("maintenance-event") == "TERMINATE_ON_HOST_MAINTENANCE":
@@ -115,9 +127,7 @@ class Gcp:
 
 
 def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
-    """The first notice. A metadata server that does not answer is asked again: it is not a
-    notice.
-    """
+    """The first notice. A metadata server that does not answer is asked again."""
     quiet = False
     while True:
         try:
@@ -134,25 +144,19 @@ def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
 
 
 def own_node(address: str) -> str:
-    """Hex id of the living Ray node on this machine. LookupError if there is none, or more than
-    one.
-    """
+    """Hex id of the living Ray node on this machine; LookupError unless there is exactly one."""
     import ray
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-    here, client = ray.util.get_node_ip_address(), GcsClient(address=address)
+    here, ask = ray.util.get_node_ip_address(), living_nodes(address)
     until = time.monotonic() + REGISTER_SECONDS
     while True:
-        nodes = client.get_all_node_info()
-        alive = {
-            key.hex(): node.node_manager_address for key, node in nodes.items() if node.state == 0
-        }
-        found = [key for key, place in alive.items() if place == here]
-        if len(found) == 1:
-            return str(found[0])
-        if found or time.monotonic() > until:
+        alive = ask()
+        ours = [node for node, place in alive.items() if place == here]
+        if len(ours) == 1:
+            return ours[0]
+        if ours or time.monotonic() > until:
             raise LookupError(
-                f"{len(found)} living Ray nodes on {here}, all are {alive}; give --node-id"
+                f"{len(ours)} living Ray nodes on {here}, all are {alive}; give --node-id"
             )
         time.sleep(1)
 
@@ -179,6 +183,7 @@ def drain(address: str, node: str, notice: Notice) -> None:
 
 
 def main() -> None:
+    """Watch, then drain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("provider", choices=["aws", "gcp", "now"])
     parser.add_argument("--address", required=True, help="HOST:PORT of the Ray head.")

@@ -4,6 +4,9 @@
     models.py        one ModelSpec a size
     hardware.py      one row a GPU; prices; how a step is laid out on devices
     task.py          what a task is: data, kind, labels, metric
+    definition.py    where readers, metrics and tasks are checked against each other
+    readers.py       readers by name: the kinds they read, their options
+    metrics.py       metrics by name: the kinds they score
     sources.py       columns of hub data sets that many tasks share
     demo.py          tasks of Django's messages and pycountry's names
     intermediate.py  the intermediate tasks of Phang et al. 2020, Social IQa and COPA

@@ -1,109 +1,29 @@
-"""Tasks: data + kind + metric. Whether a task is an intermediate or a target is the study's
-business.
+"""Tasks of Django's messages and pycountry's names: real, multilingual, in pip packages.
 
-Adding a task is one TaskSpec: in the catalogue, or under `define: tasks:` in a study file.
+Whether a task is an intermediate or a target is the study's business. Adding a task is one
+TaskSpec: in the catalogue, or under `define: tasks:` in a study file.
 """
 
 from __future__ import annotations
 
+from scaling.catalogue.sets import codes
 from scaling.catalogue.task import DataRef, TaskSpec
 
 # The messages of Django and the names of pycountry: small, real, multilingual text that pip
 # installs.
-_MESSAGE_LANGUAGES = (
-    "ar",
-    "az",
-    "be",
-    "bg",
-    "bn",
-    "cy",
-    "de",
-    "el",
-    "es",
-    "eu",
-    "fi",
-    "fr",
-    "hi",
-    "id",
-    "ja",
-    "ka",
-    "kk",
-    "ko",
-    "ky",
-    "mr",
-    "ru",
-    "sw",
-    "ta",
-    "te",
-    "tr",
-    "ug",
-    "uk",
-    "ur",
-    "vi",
-    "zh",
-)
+_MESSAGE_LANGUAGES = codes("""
+    ar az be bg bn cy de el es eu fi fr hi id ja ka kk ko ky mr ru sw ta te tr ug uk ur vi zh
+""")
 
 
-_NAME_LANGUAGES = (
-    "ar",
-    "be",
-    "bn",
-    "cy",
-    "de",
-    "el",
-    "es",
-    "eu",
-    "fi",
-    "fr",
-    "hi",
-    "hu",
-    "id",
-    "ja",
-    "ka",
-    "ko",
-    "lt",
-    "ru",
-    "ta",
-    "tr",
-    "ug",
-    "uk",
-    "vi",
-    "zh",
-)
+_NAME_LANGUAGES = codes("""
+    ar be bn cy de el es eu fi fr hi hu id ja ka ko lt ru ta tr ug uk vi zh
+""")
 
 
-_COUNTRY_LANGUAGES = (
-    "ar",
-    "be",
-    "bg",
-    "bn",
-    "cy",
-    "de",
-    "el",
-    "es",
-    "eu",
-    "fi",
-    "fr",
-    "hi",
-    "id",
-    "ja",
-    "ka",
-    "kk",
-    "ko",
-    "ky",
-    "mr",
-    "ru",
-    "ta",
-    "te",
-    "tr",
-    "ug",
-    "uk",
-    "ur",
-    "vi",
-    "wo",
-    "yo",
-    "zh",
-)
+_COUNTRY_LANGUAGES = codes("""
+    ar be bg bn cy de el es eu fi fr hi id ja ka kk ko ky mr ru ta te tr ug uk ur vi wo yo zh
+""")
 
 
 def _django(**options: str) -> DataRef:

@@ -1,5 +1,4 @@
-"""Tasks read from a folder: data sets for low-resource languages, and real files of other tasks as
-published.
+"""Tasks read from a folder: data sets for low-resource languages, real files of other tasks.
 
 Folders are named as in the project's shared data, MANIFEST.tsv there gives repository and commit of
 every file. Tasks that end in `_files` are the upstream files of a hub task; `_small` marks a
@@ -9,153 +8,43 @@ for a published number.
 
 from __future__ import annotations
 
-from scaling.catalogue.sets import NLI, UPOS, XTREME_R, codes
+from scaling.catalogue.sets import NLI, UPOS, XTREME_R, codes, pairs
 from scaling.catalogue.sources import COPA, COSMOS, NLI_NAMED, folder
 from scaling.catalogue.task import TaskSpec
 from scaling.catalogue.xtreme import TATOEBA_CODES
 
-_MASAKHA = {
-    "bbj": "bbj",
-    "bm": "bam",
-    "ee": "ewe",
-    "fon": "fon",
-    "ha": "hau",
-    "ig": "ibo",
-    "lg": "lug",
-    "luo": "luo",
-    "mos": "mos",
-    "ny": "nya",
-    "pcm": "pcm",
-    "rw": "kin",
-    "sn": "sna",
-    "sw": "swa",
-    "tn": "tsn",
-    "tw": "twi",
-    "wo": "wol",
-    "xh": "xho",
-    "yo": "yor",
-    "zu": "zul",
-}
-_AMERICAS = {
-    "ay": "aym",
-    "bzd": "bzd",
-    "cni": "cni",
-    "gn": "gn",
-    "hch": "hch",
-    "nah": "nah",
-    "oto": "oto",
-    "qu": "quy",
-    "shp": "shp",
-    "tar": "tar",
-}
-_TREEBANKS = {
-    "af": "Afrikaans-AfriBooms/af_afribooms",
-    "am": "Amharic-ATT/am_att",
-    "ar": "Arabic-PUD/ar_pud",
-    "hy": "Armenian-ArmTDP/hy_armtdp",
-    "bm": "Bambara-CRB/bm_crb",
-    "eu": "Basque-BDT/eu_bdt",
-    "bn": "Bengali-BRU/bn_bru",
-    "bho": "Bhojpuri-BHTB/bho_bhtb",
-    "br": "Breton-KEB/br_keb",
-    "bxr": "Buryat-BDT/bxr_bdt",
-    "zh": "Chinese-PUD/zh_pud",
-    "en": "English-EWT/en_ewt",
-    "fo": "Faroese-OFT/fo_oft",
-    "fi": "Finnish-PUD/fi_pud",
-    "ka": "Georgian-GLC/ka_glc",
-    "de": "German-PUD/de_pud",
-    "hi": "Hindi-PUD/hi_pud",
-    "id": "Indonesian-PUD/id_pud",
-    "kk": "Kazakh-KTB/kk_ktb",
-    "quc": "Kiche-IU/quc_iu",
-    "ko": "Korean-PUD/ko_pud",
-    "kmr": "Kurmanji-MG/kmr_mg",
-    "ky": "Kyrgyz-KTMU/ky_ktmu",
-    "mt": "Maltese-MUDT/mt_mudt",
-    "mr": "Marathi-UFAL/mr_ufal",
-    "pcm": "Naija-NSC/pcm_nsc",
-    "ru": "Russian-PUD/ru_pud",
-    "si": "Sinhala-STB/si_stb",
-    "es": "Spanish-PUD/es_pud",
-    "tl": "Tagalog-TRG/tl_trg",
-    "ta": "Tamil-TTB/ta_ttb",
-    "te": "Telugu-MTG/te_mtg",
-    "th": "Thai-PUD/th_pud",
-    "tr": "Turkish-PUD/tr_pud",
-    "hsb": "Upper_Sorbian-UFAL/hsb_ufal",
-    "ur": "Urdu-UDTB/ur_udtb",
-    "ug": "Uyghur-UDT/ug_udt",
-    "vi": "Vietnamese-VTB/vi_vtb",
-    "cy": "Welsh-CCG/cy_ccg",
-    "wo": "Wolof-WTB/wo_wtb",
-    "yo": "Yoruba-YTB/yo_ytb",
-}
-_LASER = TATOEBA_CODES | {
-    "am": "amh",
-    "be": "bel",
-    "br": "bre",
-    "bs": "bos",
-    "ca": "cat",
-    "ceb": "ceb",
-    "cs": "ces",
-    "cy": "cym",
-    "da": "dan",
-    "eo": "epo",
-    "fo": "fao",
-    "fy": "fry",
-    "ga": "gle",
-    "gd": "gla",
-    "gl": "glg",
-    "hr": "hrv",
-    "hsb": "hsb",
-    "hy": "hye",
-    "is": "isl",
-    "km": "khm",
-    "kmr": "kur",
-    "lv": "lvs",
-    "mk": "mkd",
-    "mn": "mon",
-    "ms": "zsm",
-    "nn": "nno",
-    "no": "nob",
-    "sk": "slk",
-    "sl": "slv",
-    "sq": "sqi",
-    "sr": "srp",
-    "sv": "swe",
-    "tk": "tuk",
-    "tt": "tat",
-    "ug": "uig",
-    "uz": "uzb",
-    "xh": "xho",
-    "yi": "yid",
-    "yue": "yue",
-}
-_NEWS = {
-    "am": "en-amh",
-    "ha": "en-hau",
-    "ig": "en-ibo",
-    "rw": "en-kin",
-    "lg": "en-lug",
-    "ny": "en-nya",
-    "pcm": "en-pcm",
-    "sn": "en-sna",
-    "sw": "en-swa",
-    "tn": "en-tsn",
-    "tw": "en-twi",
-    "xh": "en-xho",
-    "yo": "en-yor",
-    "zu": "en-zul",
-}
-_SPANISH_PAIRS = {
-    "ay": "aymara",
-    "gn": "guarani",
-    "hch": "wixarika",
-    "nah": "nahuatl",
-    "qu": "quechua",
-    "shp": "shipibo_konibo",
-}
+_MASAKHA = pairs("""
+    bbj=bbj bm=bam ee=ewe fon=fon ha=hau ig=ibo lg=lug luo=luo mos=mos ny=nya pcm=pcm rw=kin
+    sn=sna sw=swa tn=tsn tw=twi wo=wol xh=xho yo=yor zu=zul
+""")
+_AMERICAS = pairs("""
+    ay=aym bzd=bzd cni=cni gn=gn hch=hch nah=nah oto=oto qu=quy shp=shp tar=tar
+""")
+_TREEBANKS = pairs("""
+    af=Afrikaans-AfriBooms/af_afribooms am=Amharic-ATT/am_att ar=Arabic-PUD/ar_pud
+    hy=Armenian-ArmTDP/hy_armtdp bm=Bambara-CRB/bm_crb eu=Basque-BDT/eu_bdt
+    bn=Bengali-BRU/bn_bru bho=Bhojpuri-BHTB/bho_bhtb br=Breton-KEB/br_keb bxr=Buryat-BDT/bxr_bdt
+    zh=Chinese-PUD/zh_pud en=English-EWT/en_ewt fo=Faroese-OFT/fo_oft fi=Finnish-PUD/fi_pud
+    ka=Georgian-GLC/ka_glc de=German-PUD/de_pud hi=Hindi-PUD/hi_pud id=Indonesian-PUD/id_pud
+    kk=Kazakh-KTB/kk_ktb quc=Kiche-IU/quc_iu ko=Korean-PUD/ko_pud kmr=Kurmanji-MG/kmr_mg
+    ky=Kyrgyz-KTMU/ky_ktmu mt=Maltese-MUDT/mt_mudt mr=Marathi-UFAL/mr_ufal pcm=Naija-NSC/pcm_nsc
+    ru=Russian-PUD/ru_pud si=Sinhala-STB/si_stb es=Spanish-PUD/es_pud tl=Tagalog-TRG/tl_trg
+    ta=Tamil-TTB/ta_ttb te=Telugu-MTG/te_mtg th=Thai-PUD/th_pud tr=Turkish-PUD/tr_pud
+    hsb=Upper_Sorbian-UFAL/hsb_ufal ur=Urdu-UDTB/ur_udtb ug=Uyghur-UDT/ug_udt
+    vi=Vietnamese-VTB/vi_vtb cy=Welsh-CCG/cy_ccg wo=Wolof-WTB/wo_wtb yo=Yoruba-YTB/yo_ytb
+""")
+_LASER = TATOEBA_CODES | pairs("""
+    am=amh be=bel br=bre bs=bos ca=cat ceb=ceb cs=ces cy=cym da=dan eo=epo fo=fao fy=fry ga=gle
+    gd=gla gl=glg hr=hrv hsb=hsb hy=hye is=isl km=khm kmr=kur lv=lvs mk=mkd mn=mon ms=zsm nn=nno
+    no=nob sk=slk sl=slv sq=sqi sr=srp sv=swe tk=tuk tt=tat ug=uig uz=uzb xh=xho yi=yid yue=yue
+""")
+_NEWS = pairs("""
+    am=en-amh ha=en-hau ig=en-ibo rw=en-kin lg=en-lug ny=en-nya pcm=en-pcm sn=en-sna sw=en-swa
+    tn=en-tsn tw=en-twi xh=en-xho yo=en-yor zu=en-zul
+""")
+_SPANISH_PAIRS = pairs("""
+    ay=aymara gn=guarani hch=wixarika nah=nahuatl qu=quechua shp=shipibo_konibo
+""")
 _NER = codes("O B-PER I-PER B-ORG I-ORG B-LOC I-LOC")
 # WNUT's companies and groups are organisations; its works and products have no counterpart.
 _WNUT_TO_NER = {"O": "O"} | {
@@ -373,7 +262,6 @@ _LISTED = (
         name="copa_files",
         kind="multiple_choice",
         metric="accuracy",
-        languages=("en",),
         data=(folder("copa", "copa_xml", {"train": ("copa-dev.xml",), "dev": ("copa-test.xml",)}),),
         sizes={"train": 500, "dev": 500},
         licence="BSD-2-Clause",
@@ -479,10 +367,10 @@ _LISTED = (
                     "test": ("restaurants_test.csv*",),
                 },
                 unanswerable=True,
-                accept=["answer_missing"],
             ),
         ),
         sizes={"train": 2_561, "dev": 285, "test": 533},
+        defects={"answer_missing": {"train": 65, "dev": 10, "test": 9}},
         citation="Bjerva et al. 2020",
         note=(
             "Questions on restaurant reviews, unanswerable ones among them. 84 answers differ from"
@@ -599,6 +487,7 @@ _LISTED = (
         name="tatoeba_files",
         kind="retrieval",
         metric="accuracy",
+        identical="apart",
         train_on=(),
         languages=tuple(sorted(_LASER)),
         data=(
@@ -667,6 +556,7 @@ _LISTED = (
         name="lareqa_files",
         kind="retrieval",
         metric="map_at_20",
+        identical="apart",
         train_on=("squad1_pairs_small",),
         data=(folder("lareqa", "xquad_r", {"test": ("xquad-r/{lang}.json*", "xquad-r/*.json*")}),),
         languages=XTREME_R["lareqa"],

@@ -1,8 +1,7 @@
-"""The nine intermediate tasks of Phang et al. 2020 (arXiv 2005.13013), and the two that XCOPA
-trains on.
+"""The nine intermediate tasks of Phang et al. 2020, and the two that XCOPA trains on.
 
-Sizes: the hub's dataset_infos where not noted. Phang et al. trained Cosmos QA on 25,588 examples,
-the hub has 25,262.
+The paper is arXiv 2005.13013. Sizes: the hub's dataset_infos where not noted. Phang et al. trained
+Cosmos QA on 25,588 examples, the hub has 25,262.
 """
 
 from __future__ import annotations
@@ -41,17 +40,13 @@ def _squad(name: str, config: str, **options: str | bool) -> DataRef:
 
 # The commonest lexical categories of English; a licence holder's own list of 425 replaces them in a
 # study file.
-_CCG = codes(
-    r"N N/N NP[nb]/N NP (NP\NP)/NP (S\NP)\(S\NP) ((S\NP)\(S\NP))/NP (S[dcl]\NP)/NP (S[b]\NP)/NP "
-    r"PP/NP "
-    r"(S[to]\NP)/(S[b]\NP) S[adj]\NP S[pss]\NP S[dcl]\NP S[b]\NP (S\NP)/(S\NP) "
-    r"(S[dcl]\NP)/(S[b]\NP) "
-    r"(S[dcl]\NP)/(S[pss]\NP) (S[dcl]\NP)/S[em] S[em]/S[dcl] (NP\NP)/(S[dcl]\NP) "
-    r"(NP\NP)/(S[dcl]/NP) (S[ng]\NP)/NP "
-    r"(S[pt]\NP)/NP (S[dcl]\NP)/(S[pt]\NP) (S[dcl]\NP)/(S[adj]\NP) (N/N)/(N/N) (NP[nb]/N)\NP "
-    r"(S/S)/NP S/S conj "
-    ". , : ; LRB RRB OTHER"
-)
+_CCG = codes(r"""
+    N N/N NP[nb]/N NP (NP\NP)/NP (S\NP)\(S\NP) ((S\NP)\(S\NP))/NP (S[dcl]\NP)/NP (S[b]\NP)/NP
+    PP/NP (S[to]\NP)/(S[b]\NP) S[adj]\NP S[pss]\NP S[dcl]\NP S[b]\NP (S\NP)/(S\NP)
+    (S[dcl]\NP)/(S[b]\NP) (S[dcl]\NP)/(S[pss]\NP) (S[dcl]\NP)/S[em] S[em]/S[dcl]
+    (NP\NP)/(S[dcl]\NP) (NP\NP)/(S[dcl]/NP) (S[ng]\NP)/NP (S[pt]\NP)/NP (S[dcl]\NP)/(S[pt]\NP)
+    (S[dcl]\NP)/(S[adj]\NP) (N/N)/(N/N) (NP[nb]/N)\NP (S/S)/NP S/S conj . , : ; LRB RRB OTHER
+""")
 
 INTERMEDIATE = (
     TaskSpec(
@@ -63,9 +58,11 @@ INTERMEDIATE = (
         sizes={"train": 1_104_934, "dev": 22_857},
         licence="CC-BY-NC 4.0 (ANLI)",
         citation="Nie et al. 2020; Williams et al. 2018; Bowman et al. 2015",
-        note="ANLI's three rounds, MNLI and SNLI through one head, in proportion to their sizes. "
-        "SNLI's pairs without "
-        "a gold label (785 of train) are left out. Dev: all parts; Phang et al. used 500 examples.",
+        note=(
+            "ANLI's three rounds, MNLI and SNLI through one head, in proportion to their sizes."
+            " SNLI's pairs without a gold label (785 of train) are left out. Dev: all parts; Phang"
+            " et al. used 500 examples."
+        ),
     ),
     TaskSpec(
         name="mnli",
@@ -76,8 +73,10 @@ INTERMEDIATE = (
         sizes={"train": 392_702, "dev": 9_815},
         licence="OANC and others",
         citation="Williams et al. 2018",
-        note="Dev is the matched half. Trains XNLI too: as its intermediate task it is the same "
-        "data twice.",
+        note=(
+            "Dev is the matched half. Trains XNLI too: as its intermediate task it is the same"
+            " data twice."
+        ),
     ),
     TaskSpec(
         name="qqp",
@@ -108,9 +107,10 @@ INTERMEDIATE = (
         sizes={"train": 87_599, "dev": 10_570},
         licence="CC-BY-SA 4.0",
         citation="Rajpurkar et al. 2016",
-        note="Trains XQuAD and MLQA too, and XTREME-R's Tatoeba: as their intermediate task it "
-        "is the same data "
-        "twice.",
+        note=(
+            "Trains XQuAD and MLQA too, and XTREME-R's Tatoeba: as their intermediate task it is"
+            " the same data twice."
+        ),
     ),
     TaskSpec(
         name="squad2",
@@ -158,13 +158,12 @@ INTERMEDIATE = (
             ),
         ),
         citation="Hockenmaier & Steedman 2007",
-        note="CCGbank cannot be downloaded: put your licensed copy's data/AUTO into the data "
-        "folder as ccgbank/AUTO. "
-        "Sections 02 to 21 train, 00 is dev. Published numbers use 425 categories; the list here "
-        "is short and "
-        "the rest is OTHER: for comparable numbers define the task in your study with the "
-        "categories of your "
-        "copy. Word accuracy.",
+        note=(
+            "CCGbank cannot be downloaded: put your licensed copy's data/AUTO into the data folder"
+            " as ccgbank/AUTO. Sections 02 to 21 train, 00 is dev. Published numbers use 425"
+            " categories; the list here is short and the rest is OTHER: for comparable numbers"
+            " define the task in your study with the categories of your copy. Word accuracy."
+        ),
     ),
     TaskSpec(
         name="cosmosqa",

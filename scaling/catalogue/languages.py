@@ -149,6 +149,8 @@ HIGH_CC100_GIB = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
+    """One row of the table above."""
+
     code: str
     """XTREME's two-letter code where it has one, ISO 639-3 otherwise."""
     iso639_3: str
@@ -199,15 +201,13 @@ _BY_ISO = {language.iso639_3: language for language in LANGUAGES.values()}
 
 
 def get_language(code: str) -> Language:
-    """The language with this code (two-letter or ISO 639-3); ValueError with the nearest codes
-    otherwise.
-    """
-    found = LANGUAGES.get(code) or _BY_ISO.get(code)
-    if found is None:
+    """The language with this code (two-letter or ISO 639-3); UserError with the nearest codes."""
+    language = LANGUAGES.get(code) or _BY_ISO.get(code)
+    if language is None:
         near = difflib.get_close_matches(code, [*LANGUAGES, *_BY_ISO], n=4, cutoff=0.3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise UserError(
             f"Unknown language {code!r}.{hint} A new one is a row in"
             " scaling/catalogue/languages.py."
         )
-    return found
+    return language

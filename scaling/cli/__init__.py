@@ -1,4 +1,12 @@
-"""The command line, one file per command. Exit code 2: what you gave is wrong."""
+"""The command line, one file per command. Exit code 2: what you gave is wrong.
+
+    app.py         the application, and what its commands share
+    live.py        tables of how far a study is, again and again
+    plan_notes.py  what `scaling plan` says below its table
+
+Every other file is the command of its name. May import every room below, and `analysis` for the
+report; heavy libraries are imported inside the commands that need them.
+"""
 
 from __future__ import annotations
 

@@ -40,17 +40,20 @@ StoreOption = Annotated[
 
 
 def open_store(study: Study, uri: str) -> Store:
+    """The store at a URI; the study's own folder below `runs/` if it is empty."""
     return Store.open(uri or f"runs/{study.name}")
 
 
 def gpu_of(study: Study, name: str | None) -> GpuSpec | None:
+    """The GPU of this name, else the study's; None for a CPU."""
     name = name or study.gpu
     return get_gpu(name) if name else None
 
 
-def load_all(name: str, uri: str) -> tuple[Study, Store, Plan]:
-    """Study, store and the plan with whatever the store has resolved; refuses another study's
-    store.
+def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
+    """A study, its store, and the plan with whatever the store has resolved.
+
+    UserError for another study's store.
     """
     study = load_study(name)
     store = open_store(study, uri)

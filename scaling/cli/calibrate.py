@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, open_study
 
 
 @app.command()
 def calibrate(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     gpu: Annotated[
         str | None, typer.Option(help="The GPU of this machine; the study's own if absent.")
     ] = None,
@@ -23,14 +23,14 @@ def calibrate(
     """A few real updates per size on this machine: speed and memory, for `plan` and its hours."""
     from scaling.training.measure import calibrate as measure
 
-    spec, place, whole = load_all(study, store)
-    for name, found in measure(whole, place, gpu_of(spec, gpu), updates):
-        if isinstance(found, str):
-            console.print(f"{name}: not measured: {found}", soft_wrap=True)
+    study, store, plan = open_study(name, uri)
+    for model, speed in measure(plan, store, gpu_of(study, gpu), updates):
+        if isinstance(speed, str):
+            console.print(f"{model}: not measured: {speed}", soft_wrap=True)
             continue
         console.print(
-            f"{name}: {found.flops_per_second / 1e9:,.1f} GFLOP/s a worker,"
-            f" {found.tokens_per_second:,.0f} tokens/s, {found.peak_bytes / 2**30:.2f} GiB"
-            f" (predicted {found.predicted_bytes / 2**30:.2f}) on {found.device}",
+            f"{model}: {speed.flops_per_second / 1e9:,.1f} GFLOP/s a worker,"
+            f" {speed.tokens_per_second:,.0f} tokens/s, {speed.peak_bytes / 2**30:.2f} GiB"
+            f" (predicted {speed.predicted_bytes / 2**30:.2f}) on {speed.device}",
             soft_wrap=True,
         )

@@ -12,8 +12,8 @@ from scaling.study.study import load_study
 
 @app.command()
 def cancel(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     address: Annotated[
         str, typer.Option("--address", help="URL of the Ray dashboard: stop the job there.")
     ] = "",
@@ -21,23 +21,21 @@ def cancel(
         bool, typer.Option("--now", help="End running steps too; they resume from resume points.")
     ] = False,
 ) -> None:
-    """Stop a study. Without an address: its driver reads the request in the store, and starts
-    nothing more.
-    """
-    spec = load_study(study)
+    """Stop a study: by a request in its store that its driver reads, or as a job (--address)."""
+    study = load_study(name)
     if address:
         from scaling.cluster.submit import cancel as cancel_jobs
 
-        stopped = cancel_jobs(address, spec.name)
+        stopped = cancel_jobs(address, study.name)
         console.print(
             f"stopped {', '.join(stopped)}"
             if stopped
-            else f"no job of {spec.name!r} is running there"
+            else f"no job of {study.name!r} is running there"
         )
         return
     from scaling.store.stop import ask_to_stop
 
-    place = open_store(spec, store)
-    place.check_study(spec.name)
-    ask_to_stop(place, now=now)
-    console.print(f"asked in {place.uri}; a driver looks every few seconds", soft_wrap=True)
+    store = open_store(study, uri)
+    store.check_study(study.name)
+    ask_to_stop(store, now=now)
+    console.print(f"asked in {store.uri}; a driver looks every few seconds", soft_wrap=True)

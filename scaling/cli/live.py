@@ -14,23 +14,23 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.cli.app import duration
-from scaling.planning.progress import PHASES, Status, study_status
+from scaling.planning.progress import PHASES, Status, StatusReader
 from scaling.planning.queue import ReadyQueue
-from scaling.store.records import StepRecord
-from scaling.store.store import Store
+from scaling.store.store import Store, pause_after
 from scaling.study.steps import Plan
+
+# Seconds between looks at the store, for bars on a terminal and for lines elsewhere.
+BARS_SECONDS = 1.0
+LINE_SECONDS = 15.0
 
 
 class Watcher(threading.Thread):
-    """Shows a run while it goes on: a bar per model on a terminal, a line now and then
-    elsewhere.
-    """
+    """Shows a run while it goes on: bars on a terminal, a line now and then elsewhere."""
 
     def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
         super().__init__(name="watcher", daemon=True)
-        self.queue, self.store, self.console = queue, store, console
+        self.queue, self.reader, self.console = queue, StatusReader(store), console
         self.done = threading.Event()
-        self.records: dict[str, StepRecord] = {}
 
     @property
     def plan(self) -> Plan:
@@ -38,19 +38,24 @@ class Watcher(threading.Thread):
         return self.queue.plan
 
     def stop(self) -> None:
+        """Ends the thread, after the look that it is at."""
         self.done.set()
         self.join()
 
     def run(self) -> None:
+        """The thread: looks and shows until it is stopped."""
         if self.console.is_terminal:
             with Live(console=self.console, refresh_per_second=4, transient=True) as live:
-                self._repeat(1.0, lambda status: live.update(self._bars(status)))
+                self._repeat(BARS_SECONDS, lambda status: live.update(self._bars(status)))
         else:
-            self._repeat(15.0, self._line)
+            self._repeat(LINE_SECONDS, self._line)
 
     def _repeat(self, every: float, show: Callable[[Status], None]) -> None:
-        while not self.done.wait(every):
-            show(fresh_status(self.plan, self.store, self.records))
+        pause = every
+        while not self.done.wait(pause):
+            before = time.monotonic()
+            show(self.reader.status(self.plan))
+            pause = pause_after(time.monotonic() - before, every)
 
     def _line(self, status: Status) -> None:
         eta = (
@@ -80,9 +85,7 @@ class Watcher(threading.Thread):
 
 
 def status_table(plan: Plan, status: Status) -> Table:
-    """Model × phase: done / all; steps at work, collapsed runs, failed tries of steps that are not
-    done.
-    """
+    """Model × phase: done / all; steps at work, collapsed runs, failed tries of open steps."""
     table = Table(
         title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
     )
@@ -121,31 +124,32 @@ def status_group(plan: Plan, status: Status) -> Group:
     return Group(status_table(plan, status), *(Text(f"· {line}") for line in lines))
 
 
-def show_live(plan: Plan, store: Store, console: Console, every_seconds: float = 2.0) -> None:
-    """The status until nothing is pending, or until Ctrl-C."""
-    records: dict[str, StepRecord] = {}
+def show_live(plan: Plan, store: Store, console: Console, every: float = BARS_SECONDS) -> None:
+    """The status until nothing is pending, or until Ctrl-C.
+
+    Args:
+        plan: What is shown.
+        store: What is looked at.
+        console: Where it is shown.
+        every: Seconds between looks, more where a look takes long.
+    """
+    reader = StatusReader(store)
     with (
         suppress(KeyboardInterrupt),
         Live(console=console, refresh_per_second=2, transient=True) as live,
     ):
         while True:
-            status = fresh_status(plan, store, records)
+            before = time.monotonic()
+            status = reader.status(plan)
+            took = time.monotonic() - before
             live.update(status_group(plan, status))
             if not status.pending:
                 return
-            time.sleep(every_seconds)
-
-
-def fresh_status(plan: Plan, store: Store, records: dict[str, StepRecord]) -> Status:
-    """The status now; `records` keeps what was read, since a record never changes but for its
-    attempt.
-    """
-    new = [step for step in store.scan().done - records.keys() if step in plan.steps]
-    records.update(store.records(new))
-    return study_status(plan, store, records=records)
+            time.sleep(pause_after(took, every))
 
 
 def status_lines(status: Status, budget: float | None = None) -> list[str]:
+    """What is at work, the time left, where time went, dollars, and the store's size."""
     seconds = status.seconds
     lines = []
     for item in status.working:

@@ -6,27 +6,27 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 from scaling.spec import known
 
 
 @app.command()
 def logs(
-    study: StudyArgument,
+    name: StudyArgument,
     step: Annotated[str, typer.Argument(help="Only lines about this step.")] = "",
-    store: StoreOption = "",
+    uri: StoreOption = "",
     lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="The last so many.")] = 100,
 ) -> None:
     """What the workers said, as far as the store has it: the tail of every worker group's log."""
     from scaling.store.logs import log_lines
 
-    _, place, whole = load_all(study, store)
+    _, store, plan = open_study(name, uri)
     if step:
-        known("step", step, whole.steps)
-    found = log_lines(place, step or None)[-lines:]
-    for line in found:
+        known("step", step, plan.steps)
+    shown = log_lines(store, step or None)[-lines:]
+    for line in shown:
         console.print(line, soft_wrap=True, markup=False)
-    if not found:
+    if not shown:
         console.print(
-            f"{place.uri} has no log lines{f' of {step}' if step else ''}", soft_wrap=True
+            f"{store.uri} has no log lines{f' of {step}' if step else ''}", soft_wrap=True
         )

@@ -1,4 +1,4 @@
-"""scaling plan · calibrate · power · schema: before paying."""
+"""scaling plan: before paying."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from scaling.catalogue.hardware import GIB, GpuSpec
-from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, open_study
 from scaling.planning.forecast import Forecast, SizeForecast
 from scaling.planning.memory import USABLE
 from scaling.spec import load
@@ -18,8 +18,8 @@ from scaling.study.steps import Plan
 
 @app.command()
 def plan(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     gpu: Annotated[
         str | None, typer.Option(help="Plan for this GPU; the study's own if absent.")
     ] = None,
@@ -30,66 +30,62 @@ def plan(
     prices: Annotated[
         Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")
     ] = None,
-    steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
+    list_steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
 ) -> None:
-    """The grid: cells, unique steps, fit, hours, dollars, makespan, and what is done. Starts
-    nothing.
-    """
+    """The grid: cells, unique steps, fit, hours, dollars, makespan, what is done. Runs nothing."""
     from scaling.cli.plan_notes import plan_notes
     from scaling.data.manifest import defect_notes, staged_tasks
     from scaling.planning.calibration import measured_on, read_calibrations
     from scaling.planning.forecast import Prices, forecast
     from scaling.store.pending import pending_steps
 
-    spec, place, whole = load_all(study, store)
-    device, sizes = gpu_of(spec, gpu), place.read_sizes()
+    study, store, plan = open_study(name, uri)
+    device, sizes = gpu_of(study, gpu), store.read_sizes()
     table = load(Prices, prices)[0] if prices is not None else None
-    measured = measured_on(read_calibrations(place), device)
-    found = forecast(whole, sizes, device, measured, gpus or spec.max_devices, table)
-    console.print(plan_table(whole, found))
-    for note in [*plan_notes(whole, sizes, found), *defect_notes(staged_tasks(spec, place))]:
+    measured = measured_on(read_calibrations(store), device)
+    outlook = forecast(plan, sizes, device, measured, gpus or study.max_devices, table)
+    console.print(plan_table(plan, outlook))
+    for note in [*plan_notes(plan, sizes, outlook), *defect_notes(staged_tasks(study, store))]:
         console.print(f"· {note}", soft_wrap=True)
-    scan = place.scan()
-    done = sum(step in scan.done for step in whole.steps)
+    scan = store.scan()
+    done = sum(step in scan.done for step in plan.steps)
     console.print(
-        f"· Store {place.uri}: {done:,} steps done, {len(pending_steps(whole, scan)):,} to run.",
+        f"· Store {store.uri}: {done:,} steps done, {len(pending_steps(plan, scan)):,} to run.",
         soft_wrap=True,
     )
-    if steps:
-        for step in whole.steps.values():
+    if list_steps:
+        for step in plan.steps.values():
             mark = "done " if step.id in scan.done else "     "
             console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
 
 
-def plan_table(plan: Plan, found: Forecast) -> Table:
-    """One line per model: parameters, placement, memory against capacity, steps, FLOPs, hours,
-    dollars, files.
-    """
+def plan_table(plan: Plan, outlook: Forecast) -> Table:
+    """One line per model: parameters, placement, memory, FLOPs, device hours, dollars."""
     table = Table(
         title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
     )
     for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
         table.add_column(name, justify="left" if name in ("model", "placement") else "right")
-    for line in found.sizes:
-        fits, dollars = not line.problem, found.dollars(line.device_hours)
+    for line in outlook.sizes:
+        fits, dollars = not line.problem, outlook.dollars(line.device_hours)
         table.add_row(
             line.model,
             f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
             next(iter(line.layouts), "[red]does not fit[/red]"),
-            _peak(line, found.gpu),
+            _peak(line, outlook.gpu),
             f"{line.flops / 1e15:,.0f}",
             f"{line.device_hours:,.1f}" if fits else "-",
             f"{dollars:,.0f}" if fits and dollars is not None else "-",
         )
     table.add_section()
-    hours = sum(line.device_hours for line in found.sizes if not line.problem)
-    dollars = found.dollars(hours)
+    hours = sum(line.device_hours for line in outlook.sizes if not line.problem)
+    dollars = outlook.dollars(hours)
     table.add_row(
         "all",
         "",
         "",
         "",
-        f"{sum(line.flops for line in found.sizes) / 1e15:,.0f}",
+        f"{sum(line.flops for line in outlook.sizes) / 1e15:,.0f}",
         f"{hours:,.1f}",
         f"{dollars:,.0f}" if dollars is not None else "-",
     )

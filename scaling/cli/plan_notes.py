@@ -10,16 +10,14 @@ from scaling.study.mixture import member_updates
 from scaling.study.steps import Plan, Step
 
 
-def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
-    """What does not fit, the makespan, what sharing saves, and the assumptions behind every number
-    of the table.
-    """
+def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
+    """What does not fit, the makespan, what sharing saves, and the assumptions of the table."""
     notes = [
         f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}"
-        for line in found.sizes
+        for line in outlook.sizes
         if line.problem
     ]
-    for line in found.sizes:
+    for line in outlook.sizes:
         others = [
             f"{layout} for {', '.join(tasks)}" for layout, tasks in list(line.layouts.items())[1:]
         ]
@@ -28,18 +26,18 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
             if others
             else []
         )
-    if found.devices:
-        longer = found.makespan_seconds / max(1.0, found.bound_seconds) - 1
+    if outlook.devices:
+        longer = outlook.makespan_seconds / max(1.0, outlook.bound_seconds) - 1
         notes.append(
-            f"On {found.devices} devices: {duration(found.makespan_seconds)} from start to end, by"
-            f" the queue itself on a simulated clock; {longer:.0%} over the lower bound of"
-            f" {duration(found.bound_seconds)}."
+            f"On {outlook.devices} devices: {duration(outlook.makespan_seconds)} from start to end,"
+            f" by the queue itself on a simulated clock; {longer:.0%} over the lower bound of"
+            f" {duration(outlook.bound_seconds)}."
         )
     trainings = sum(len(cell.intermediate) + len(cell.trained) for cell in plan.cells)
     unique = sum(step.action == "train" for step in plan.steps.values())
-    hours = sum(line.device_hours for line in found.sizes)
-    alone = sum(line.alone_device_hours for line in found.sizes)
-    price = found.dollars(alone - hours)
+    hours = sum(line.device_hours for line in outlook.sizes)
+    alone = sum(line.alone_device_hours for line in outlook.sizes)
+    price = outlook.dollars(alone - hours)
     if plan.cells:
         notes.append(
             f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone;"
@@ -77,13 +75,10 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
         notes.append(
             "Not staged yet: example counts are published ones, token lengths are assumed."
         )
-    notes.append("Speed: " + "; ".join(line.basis for line in found.sizes) + ".")
-    if found.gpu:
-        notes.append(
-            f"Prices dated {found.prices_dated}: {found.gpu.name}"
-            f" ${found.gpu.dollars_per_hour:g}/h."
-        )
-    peaks = ", ".join(f"{line.model} {line.peak_task}" for line in found.sizes if line.peak_task)
+    notes.append("Speed: " + "; ".join(line.basis for line in outlook.sizes) + ".")
+    if outlook.dollars_per_hour is not None:
+        notes.append(f"{outlook.price_source} ${outlook.dollars_per_hour:g}/h.")
+    peaks = ", ".join(f"{line.model} {line.peak_task}" for line in outlook.sizes if line.peak_task)
     notes.append(
         f"GiB: predicted peak of one device in the training that needs most ({peaks}), of what may"
         " be used."
@@ -92,8 +87,8 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
     notes.append(
         "Files of one training, weights and resume point, GB: "
         + ", ".join(
-            f"{x.model} {x.checkpoint_bytes / 1e9:.3g} and {x.resume_bytes / 1e9:.3g}"
-            for x in found.sizes
+            f"{line.model} {line.checkpoint_bytes / 1e9:.3g} and {line.resume_bytes / 1e9:.3g}"
+            for line in outlook.sizes
         )
         + "."
     )
@@ -107,9 +102,7 @@ def plan_notes(plan: Plan, sizes: Sizes, found: Forecast) -> list[str]:
 
 
 def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
-    """What the arms are that are no single task: their role, what is trained in which share and
-    languages.
-    """
+    """Every arm that is no single task: its role, what is trained in which share and languages."""
     study, notes = plan.study, []
     for arm in study.arms:
         role = arm_role(arm, study.all_tasks)
@@ -139,9 +132,9 @@ def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
 def _shares(plan: Plan, step: Step, sizes: Sizes) -> str:
     """`TASK` or `TASK 40% + TASK 60%` of the updates, with the languages and their sequences."""
     members = step.mixture.members
-    counts = [[count for count, _ in member_sizes(plan, one, sizes)] for one in members]
+    counts = [[count for count, _ in member_sizes(plan, member, sizes)] for member in members]
     updates = member_updates(
-        [sum(one) for one in counts], step.recipe, step.mixture.sampling, step.mixture.mlm_ratio
+        [sum(count) for count in counts], step.recipe, step.mixture.sampling, step.mixture.mlm_ratio
     )
     shown = []
     for member, own, count in zip(members, updates, counts, strict=True):

@@ -18,7 +18,7 @@ from scaling.study.study import load_study
 
 @app.command()
 def power(
-    study: StudyArgument,
+    name: StudyArgument,
     effect: Annotated[
         float, typer.Option(help="Slope to be detected, points per tenfold scale.")
     ] = 1.0,
@@ -28,52 +28,50 @@ def power(
     ] = None,
     gpu: Annotated[str | None, typer.Option(help="GPU whose prices the advice uses.")] = None,
 ) -> None:
-    """Before paying: what so many seeds can detect, the seeds for a wanted power, where one more
-    pays most.
-    """
+    """Before paying: what so many seeds can detect, and where one more seed pays most."""
     from analysis.analyse import analyse
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
     from scaling.catalogue.languages import get_language
     from scaling.planning.forecast import forecast
 
-    spec = load_study(study)
-    whole = make_plan(spec)
-    ledger = analyse(load_tidy([pilot]), spec.question).ledger if pilot is not None else Ledger()
-    found = forecast(whole, {}, gpu_of(spec, gpu), {})
-    lines = found.sizes
+    study = load_study(name)
+    plan = make_plan(study)
+    ledger = analyse(load_tidy([pilot]), study.question).ledger if pilot is not None else Ledger()
+    outlook = forecast(plan, {}, gpu_of(study, gpu), {})
+    lines = outlook.sizes
     for line in lines:
         if line.problem:
             raise UserError(line.problem)
     scale = {
-        "total_params": lambda name: spec.model(name).total_params,
-        "backbone_params": lambda name: spec.model(name).backbone_params,
-        "train_flops": lambda name: next(line.flops for line in lines if line.model == name),
-    }[spec.question.x_axis]
-    x = np.log10([float(scale(name)) for name in spec.models])
+        "total_params": lambda model: study.model(model).total_params,
+        "backbone_params": lambda model: study.model(model).backbone_params,
+        "train_flops": lambda model: next(line.flops for line in lines if line.model == model),
+    }[study.question.x_axis]
+    x = np.log10([float(scale(model)) for model in study.models])
     if len(x) < 2:
-        raise BadFile(f"{study}: {spec.models[0]} alone has no slope; power needs two sizes")
+        raise BadFile(f"{name}: {study.models[0]} alone has no slope; power needs two sizes")
     # A target without low-resource languages adds nothing to their pooled slope.
     counts = [
-        sum(get_language(code).tier in ("unseen", "low") for code in spec.test_languages(t))
-        for t in spec.targets
+        sum(get_language(code).tier in ("unseen", "low") for code in study.test_languages(t))
+        for t in study.targets
     ]
-    arms, targets = max(1, len(spec.arms) - 1), max(1, sum(count > 0 for count in counts))
+    arms, targets = max(1, len(study.arms) - 1), max(1, sum(count > 0 for count in counts))
     languages = max(1, round(sum(counts) / targets))
     shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
     grid = planned_grid(ledger, x, arms=arms, targets=targets, languages=languages)
-    console.print(power_table(grid, spec.name, shape, "a pilot" if pilot else "assumed variances"))
+    console.print(power_table(grid, study.name, shape, "a pilot" if pilot else "assumed variances"))
     sd = grid[0]["replica_sd"]
     needed = seeds_needed(effect, sd, x, wanted)
     console.print(
         f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
         f" power {wanted:g}."
     )
-    hour = 1.0 if found.gpu is None else found.gpu.dollars_per_hour
-    per_seed = [line.device_hours * hour / len(spec.seeds) for line in lines]
-    unit = "device hours" if found.gpu is None else "$"
-    start = [len(spec.seeds)] * len(x)
-    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(spec.models), unit):
+    hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
+    per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
+    unit = "device hours" if outlook.dollars_per_hour is None else "$"
+    start = [len(study.seeds)] * len(x)
+    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(study.models), unit):
         console.print(
             f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's"
             f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
@@ -84,8 +82,15 @@ def power(
 def power_table(
     grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str
 ) -> Table:
-    """Seeds → detectable slope and the chance to affirm that nothing changes; low-resource
-    languages, pooled.
+    """Seeds → detectable slope and the chance to affirm that nothing changes.
+
+    Low-resource languages, pooled.
+
+    Args:
+        grid: one row for each number of seeds, from `planned_grid`.
+        name: of the study.
+        shape: what is pooled → how many of it.
+        source: where the variances come from.
     """
     over = ", ".join(f"{count} {what}" for what, count in shape.items())
     table = Table(title=f"{name}: what seeds can see ({over}; {source})")

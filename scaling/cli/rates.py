@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 from scaling.spec import BadFile
 
 
 @app.command()
-def rates(study: StudyArgument, store: StoreOption = "") -> None:
-    """A check of learning rates (`learning_rates` in a study file): English dev by size and rate,
-    what to paste.
-    """
+def rates(name: StudyArgument, uri: StoreOption = "") -> None:
+    """A check of `learning_rates`: English dev by size and rate, and what to paste."""
     from scaling.planning.rates import choose, rate_lines, rate_scores, recipe_lines
 
-    spec, place, whole = load_all(study, store)
-    if not spec.learning_rates:
+    study, store, plan = open_study(name, uri)
+    if not study.learning_rates:
         raise BadFile(
-            f"{study}: no `learning_rates`: a check is a study file of its own, see docs/recipes.md"
+            f"{name}: no `learning_rates`: a check is a study file of its own, see docs/recipes.md"
         )
-    scores = rate_scores(whole, place)
+    scores = rate_scores(plan, store)
     table = Table(
-        title=f"{spec.name}: English dev score by learning rate, {len(spec.seeds)} trial(s) each"
+        title=f"{study.name}: English dev score by learning rate, {len(study.seeds)} trial(s) each"
     )
-    for name in ("task", "size", *(f"{rate:g}" for rate in spec.learning_rates)):
-        table.add_column(name, justify="left" if name in ("task", "size") else "right")
-    for task in spec.trained_tasks:
-        for model in spec.models:
-            cells = {one.rate: one for one in scores if one.task == task and one.model == model}
+    for column in ("task", "size", *(f"{rate:g}" for rate in study.learning_rates)):
+        table.add_column(column, justify="left" if column in ("task", "size") else "right")
+    for task in study.trained_tasks:
+        for model in study.models:
+            by_rate = {
+                score.rate: score for score in scores if score.task == task and score.model == model
+            }
             shown = []
-            for rate in spec.learning_rates:
-                one = cells[rate]
-                text = f"{100 * one.score:.1f}" if one.scores else "-"
-                text += f" ({one.collapsed} collapsed)" if one.collapsed else ""
+            for rate in study.learning_rates:
+                score = by_rate[rate]
+                text = f"{100 * score.score:.1f}" if score.scores else "-"
+                text += f" ({score.collapsed} collapsed)" if score.collapsed else ""
                 shown.append(
                     text
-                    if len(one.scores) == one.planned
-                    else f"{text} [{len(one.scores)}/{one.planned}]"
+                    if len(score.scores) == score.planned
+                    else f"{text} [{len(score.scores)}/{score.planned}]"
                 )
-            table.add_row(task, spec.model(model).label or model, *shown)
+            table.add_row(task, study.model(model).label or model, *shown)
     console.print(table)
     choices = choose(scores)
     for line in rate_lines(choices):
         console.print(f"· {line}", soft_wrap=True)
-    left = [task for task in spec.trained_tasks if task not in {one.task for one in choices}]
+    left = [task for task in study.trained_tasks if task not in {choice.task for choice in choices}]
     if left:
         console.print(f"· not chosen yet, trials are missing: {', '.join(left)}", soft_wrap=True)
     for line in recipe_lines(choices):

@@ -1,4 +1,4 @@
-"""scaling report."""
+"""scaling report: from rows to one HTML file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, load_all
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 from scaling.store.store import StoreError
 
 
 @app.command()
 def report(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")
     ] = None,
@@ -25,16 +25,14 @@ def report(
         Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")
     ] = None,
 ) -> None:
-    """Gains, curves, intervals, verdict: one HTML file that works offline, with figures and tables
-    beside it.
-    """
+    """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
-    spec, place, whole = load_all(study, store)
-    if not place.scan().done or not write_rows(whole, place):
+    study, store, plan = open_study(name, uri)
+    if not store.scan().done or not write_rows(plan, store):
         raise StoreError(
-            f"{place.uri} has no scored cell of {spec.name!r} yet; `scaling run` makes them"
+            f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
     import polars as pl
 
@@ -42,25 +40,26 @@ def report(
     from analysis.load import load_tidy
     from analysis.report import write_report
 
-    folder = out or (place.local / "report" if place.local is not None else Path("report"))
+    folder = out or (store.local / "report" if store.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)
-    rows = place.read(ROWS)
+    rows = store.read(ROWS)
     local.write_bytes(rows)
-    asked = sentences(spec, registrations(place), look(place, rows))
+    asked = sentences(study, registrations(store), look(store, rows))
     grid = [
-        {"model": c.model, "arm": c.arm, "target": c.target, "seed": c.seed, "language": code}
-        for c in whole.cells
-        for code in spec.test_languages(c.target)
+        {"model": cell.model, "arm": cell.arm, "target": cell.target, "seed": cell.seed}
+        | {"language": code}
+        for cell in plan.cells
+        for code in study.test_languages(cell.target)
     ]
     with console.status("report") as shown:
         index = write_report(
             load_tidy([local, *(also or [])]),
-            question=spec.question,
-            title=spec.title or spec.name,
+            question=study.question,
+            title=study.title or study.name,
             out=folder,
             expected=pl.DataFrame(grid),
-            notes=[*spec.notes, *asked],
+            notes=[*study.notes, *asked],
             claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )

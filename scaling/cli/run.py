@@ -1,4 +1,4 @@
-"""scaling stage · run: what computes."""
+"""scaling run: everything that is missing."""
 
 from __future__ import annotations
 
@@ -9,40 +9,38 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
-from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
 
 @app.command()
 def run(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     source: FromOption = None,
     accept: AcceptOption = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
     ] = None,
 ) -> None:
-    """Do everything that is missing. Run it again after anything: what is done is never done
-    twice.
-    """
-    spec = load_study(study)
-    place = open_store(spec, store)
-    place.check_study(spec.name)
-    scan = place.scan()
-    whole = make_plan(spec, place.read_lock(), scan.collapsed)
+    """Do everything that is missing. Run it again after anything: nothing is done twice."""
+    study = load_study(name)
+    store = open_store(study, uri)
+    store.check_study(study.name)
+    scan = store.scan()
+    plan = current_plan(study, store, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
-    place.records(step for step in scan.done if step in whole.steps)
-    place.check_writable()
-    if whole.provisional or pending_steps(whole, scan):
-        _run(stage_and_plan(spec, place, source, accept or []), place, address)
+    store.records(step for step in scan.done if step in plan.steps)
+    store.check_writable()
+    if plan.provisional or pending_steps(plan, scan):
+        _run(stage_and_plan(study, store, source, accept or []), store, address)
     else:
         console.print(
-            f"nothing to run: all {len(whole.steps):,} steps are done in {place.uri}",
+            f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
             soft_wrap=True,
         )
 

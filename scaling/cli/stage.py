@@ -32,27 +32,33 @@ AcceptOption = Annotated[
 
 @app.command()
 def stage(
-    study: StudyArgument,
-    store: StoreOption = "",
+    name: StudyArgument,
+    uri: StoreOption = "",
     source: FromOption = None,
     accept: AcceptOption = None,
 ) -> None:
-    """Read, check and hash all data and weights of a study, once, into the store and its lock
-    file.
-    """
+    """Read, check and hash all data and weights of a study, once, into its store and lock file."""
     from scaling.data.manifest import defect_notes, staged_tasks
 
-    spec = load_study(study)
-    place = open_store(spec, store)
-    stage_and_plan(spec, place, source, accept or [])
-    tasks = staged_tasks(spec, place)
+    study = load_study(name)
+    store = open_store(study, uri)
+    stage_and_plan(study, store, source, accept or [])
+    tasks = staged_tasks(study, store)
     console.print(staged_table(tasks))
     for note in defect_notes(tasks):
         console.print(f"· {note}", soft_wrap=True)
-    console.print(f"staged in {place.uri}", soft_wrap=True)
+    console.print(f"staged in {store.uri}", soft_wrap=True)
 
 
 def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan:
+    """Stage whatever is not there yet, and plan with it.
+
+    Args:
+        study: whose data and weights are staged.
+        store: where they go.
+        source: folder with raw data and model directories.
+        accept: defects that are counted instead of refused.
+    """
     from scaling.training.stage import stage as stage_study
 
     with console.status("staging") as shown:
@@ -63,9 +69,7 @@ def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list
 
 
 def staged_table(tasks: Sequence[StagedTask]) -> Table:
-    """One line per task and source: rows, where they come from at which commit, on what terms, with
-    what defects.
-    """
+    """One line per task and source: rows, origin, commit, terms, defects."""
     table = Table(title="staged data")
     for name in (
         "task",

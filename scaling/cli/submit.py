@@ -17,9 +17,9 @@ AddressOption = Annotated[
 
 @app.command()
 def submit(
-    study: StudyArgument,
+    name: StudyArgument,
     address: AddressOption,
-    store: StoreOption,
+    uri: StoreOption,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -31,19 +31,17 @@ def submit(
         bool, typer.Option("--allow-open", help="Also to a dashboard without a token.")
     ] = False,
 ) -> None:
-    """Check a cluster, then give it the study as a job: authentication, upload, versions, store,
-    room, driver slots.
-    """
+    """Check a cluster (access, versions, store, room, slots), then give it the study as a job."""
     from scaling.cluster.submit import EXCLUDES
     from scaling.cluster.submit import submit as submit_study
 
-    spec = load_study(study)
-    place = open_store(spec, store)
+    study = load_study(name)
+    store = open_store(study, uri)
     with console.status("checking") as shown:
         done = submit_study(
+            name,
             study,
-            spec,
-            place,
+            store,
             address=address,
             folder=folder,
             source=source,
@@ -62,11 +60,11 @@ def submit(
             f"versions and store not looked at from {names}: no such node is alive", soft_wrap=True
         )
     console.print(f"submitted {done.job}")
-    where = f"{study} --store {place.uri}"
+    where = f"{name} --store {store.uri}"
     for line in (
         f"scaling status {where} --live",
         f"scaling logs {where}",
         f"ray job logs --address {address} --follow {done.job}",
-        f"scaling cancel {study} --address {address}",
+        f"scaling cancel {name} --address {address}",
     ):
         console.print(f"    {line}", soft_wrap=True, markup=False)

@@ -1,5 +1,6 @@
-"""What a cluster is and whether it can run a study: from the findings of `jobs/probe.py`, without
-ray.
+"""What a cluster is and whether it can run a study, by the findings of `jobs/probe.py`.
+
+Needs no ray.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.catalogue.hardware import get_gpu
-from scaling.planning.placement import check_fit, fewer, largest_gangs, placements
+from scaling.planning.placement import check_fit, gangs_too_large, placements
 from scaling.spec import UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
@@ -24,9 +25,7 @@ OLDEST_PYTHON = (3, 11)
 
 
 class ClusterError(UserError):
-    """The cluster cannot run the study as asked; the message says what is missing and what to
-    do.
-    """
+    """The cluster cannot run the study as asked; says what is missing and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +58,18 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
+    """What `jobs/probe.py` found."""
+
     nodes: tuple[Node, ...]
     types: tuple[NodeType, ...]
-    """What the autoscaler may start; () without an autoscaler, or where it does not say (see
-    jobs/node_types.py).
-    """
+    """What the autoscaler may start; () without one, or if it does not say (jobs/node_types.py)."""
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Findings:
+        """The findings in the probe's line."""
         return Findings(
             nodes=tuple(Node(**node) for node in raw["nodes"]),
-            types=tuple(NodeType(**kind) for kind in raw["types"]),
+            types=tuple(NodeType(**node_type) for node_type in raw["types"]),
         )
 
     @property
@@ -82,17 +82,18 @@ class Findings:
 
     @property
     def unseen(self) -> tuple[NodeType, ...]:
-        """Types of which no node is alive, so that nobody could look at its versions and its
-        store.
-        """
+        """Types of which no node is alive: nobody could look at their versions and store."""
 
-        def like(node: Node, kind: NodeType) -> bool:
+        def like(node: Node, node_type: NodeType) -> bool:
             return all(
-                node.resources.get(name, 0) >= amount for name, amount in kind.resources.items()
+                node.resources.get(name, 0) >= amount
+                for name, amount in node_type.resources.items()
             )
 
         return tuple(
-            kind for kind in self.types if not any(like(node, kind) for node in self.nodes)
+            node_type
+            for node_type in self.types
+            if not any(like(node, node_type) for node in self.nodes)
         )
 
 
@@ -107,7 +108,14 @@ def wanted_versions(pyproject: Path) -> dict[str, str]:
 def complaints(
     findings: Findings, study: Study, wanted: Mapping[str, str], store: str
 ) -> list[str]:
-    """Everything that speaks against running the study there; [] if nothing does."""
+    """Everything that speaks against running the study there; [] if nothing does.
+
+    Args:
+        findings: What the probe found.
+        study: What is to run.
+        wanted: Distribution → version.
+        store: URI of the study's store.
+    """
     return [
         *_version_complaints(findings.nodes, wanted),
         *_store_complaints(findings.nodes, store),
@@ -117,7 +125,7 @@ def complaints(
 
 
 def _version_complaints(nodes: Sequence[Node], wanted: Mapping[str, str]) -> list[str]:
-    found = []
+    lines = []
     for name, version in wanted.items():
         # A build for CUDA or CPU carries a local label, `2.13.0+cu130`: the same code.
         other = {node.versions.get(name, "none").partition("+")[0] for node in nodes} - {version}
@@ -127,21 +135,21 @@ def _version_complaints(nodes: Sequence[Node], wanted: Mapping[str, str]) -> lis
                 for node in nodes
                 if node.versions.get(name, "none").partition("+")[0] != version
             ]
-            found.append(
+            lines.append(
                 f"{name} is {', '.join(sorted(other))} on {_some(where)}; this study runs with"
                 f" {version}"
             )
     pythons = {node.python for node in nodes}
     if len(pythons) > 1:
-        found.append(f"the nodes have different Pythons: {', '.join(sorted(pythons))}")
+        lines.append(f"the nodes have different Pythons: {', '.join(sorted(pythons))}")
     for node in nodes:
         if tuple(int(part) for part in node.python.split(".")[:2]) < OLDEST_PYTHON:
-            found.append(
+            lines.append(
                 f"{node.name} has Python {node.python}; this study needs"
                 f" {'.'.join(map(str, OLDEST_PYTHON))}"
             )
             break
-    return found
+    return lines
 
 
 def _store_complaints(nodes: Sequence[Node], store: str) -> list[str]:
@@ -171,8 +179,13 @@ def _driver_complaints(findings: Findings) -> list[str]:
 
 
 def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
-    has_gpus = any(kind.resources.get("GPU", 0) >= 1 for kind in room)
-    have = ", ".join(f"{kind.count} × {kind.name} {_devices(kind)}" for kind in room) or "nothing"
+    has_gpus = any(node_type.resources.get("GPU", 0) >= 1 for node_type in room)
+    have = (
+        ", ".join(
+            f"{node_type.count} × {node_type.name} {_devices(node_type)}" for node_type in room
+        )
+        or "nothing"
+    )
     if study.gpu and not has_gpus:
         return [f"the study is planned for {study.gpu} and no node type has a GPU; there is {have}"]
     plan, gpu = make_plan(study), get_gpu(study.gpu) if study.gpu else None
@@ -182,24 +195,14 @@ def _gang_complaints(room: Sequence[NodeType], study: Study) -> list[str]:
     except UserError as error:
         return [str(error)]
     bundle = {"GPU": 1.0, "CPU": 1.0} if has_gpus else {"CPU": 1.0}
-    what = "GPUs" if has_gpus else "CPUs"
-    places = sum(kind.holds(bundle) for kind in room)
-    most = min(places, study.max_devices) if study.max_devices else places
-    return [
-        f"{model} needs {gang} {what} at once and the cluster can hold {most}"
-        + (
-            f" (max_devices is {study.max_devices})"
-            if study.max_devices and study.max_devices < places
-            else ""
-        )
-        + f"; there is {have}; {fewer(most)}"
-        for model, gang in largest_gangs(plan, chosen).items()
-        if gang > most
-    ]
+    devices = sum(node_type.holds(bundle) for node_type in room)
+    return gangs_too_large(plan, chosen, devices, "GPU" if has_gpus else "CPU", have)
 
 
-def _devices(kind: NodeType) -> str:
-    shown = {name: kind.resources[name] for name in ("CPU", "GPU") if kind.resources.get(name)}
+def _devices(node_type: NodeType) -> str:
+    shown = {
+        name: node_type.resources[name] for name in ("CPU", "GPU") if node_type.resources.get(name)
+    }
     return "(" + ", ".join(f"{amount:g} {name}" for name, amount in shown.items()) + ")"
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling.catalogue.hardware import get_gpu
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.nodes import capacity_of, check_gangs
-from scaling.cluster.search import Expected, make_search, make_stopper
-from scaling.cluster.session import Session, quiet, run_session
+from scaling.cluster.ray_private import ensure_token
+from scaling.cluster.session import SessionOrder, quiet, run_session
 from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
@@ -31,9 +30,12 @@ from scaling.study.steps import Plan
 from scaling.study.study import price_of
 from scaling.training.watchdog import Watchdog, limit_of
 
+if TYPE_CHECKING:
+    from scaling.cluster.search import Expected
+
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunResult:
     """What became of a run."""
 
     plan: Plan
@@ -47,7 +49,7 @@ class Run:
     """Whether somebody asked it to stop (scaling.store.stop)."""
 
 
-def connect(address: str | None) -> dict[str, float]:
+def join_cluster(address: str | None) -> dict[str, float]:
     """Join a cluster, or start one on this machine; what it has."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -80,28 +82,34 @@ def _ensure_token() -> None:
     """A token of this user, made once: nothing that we start may answer a stranger."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
-    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
-
-    ensure_token_if_auth_enabled(create_token_if_missing=True)
+    ensure_token()
 
 
 def run_plan(
     plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]
-) -> Run:
-    """Run everything that is missing. `watch` gets the queue once, to show it while it works.
+) -> RunResult:
+    """Run everything that is missing.
 
-    ValueError if the cluster can never hold a gang of the plan, or a step does not fit on the
+    UserError if the cluster can never hold a gang of the plan, or a step does not fit on the
     study's GPU.
+
+    Args:
+        plan: What is to run, with what the store had resolved.
+        store: Its store.
+        address: Ray cluster to join; None starts one on this machine.
+        watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
     scan = store.scan()
     register(plan.study, store, len(scan.done))
     pending = pending_steps(plan, scan)
     if not pending:
-        return Run(plan=plan, done=0, failed={})
+        return RunResult(plan=plan, done=0, failed={})
     quiet()
-    resources = connect(address)
+    resources = join_cluster(address)
     import ray
     from ray import tune
+
+    from scaling.cluster.search import QueueSearch, StopNow
 
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
@@ -114,14 +122,14 @@ def run_plan(
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 
-    def expected(whole: Plan, steps: Iterable[str]) -> Expected:
-        placed = placements(whole, gpu)
+    def expected(grown: Plan, steps: Iterable[str]) -> Expected:
+        placed = placements(grown, gpu)
         took = {
-            step: step_seconds(whole, whole.steps[step], sizes, placed[step], gpu, measured)
+            step: step_seconds(grown, grown.steps[step], sizes, placed[step], gpu, measured)
             for step in steps
         }
         return {
-            step: pace[whole.steps[step].model] * seconds for step, seconds in took.items()
+            step: pace[grown.steps[step].model] * seconds for step, seconds in took.items()
         }, placed
 
     price = price_of(plan.study)
@@ -135,7 +143,7 @@ def run_plan(
         placements=chosen,
         price=price or 0.0,
         budget=plan.study.budget_dollars,
-        spent=(price or 0.0) * spent_device_seconds(read_sessions(store), records),
+        spent=(price or 0.0) * spent_device_seconds(read_sessions(store).values(), records),
     )
     asked = StopRequest(store)
     stop = watch(queue)
@@ -145,9 +153,9 @@ def run_plan(
     )
     study = plan.study.model_dump_json(exclude_unset=True)
 
-    def make_session(name: str, steps: tuple[str, ...]) -> Session:
+    def make_order(name: str, steps: tuple[str, ...]) -> SessionOrder:
         gang = queue.running[name].gang
-        return Session(
+        return SessionOrder(
             id=f"{name}-{os.getpid()}-{int(time.time())}",
             study=study,
             store=store.uri,
@@ -173,8 +181,14 @@ def run_plan(
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
-                    search_alg=make_search(
-                        queue, store, make_session, expected, capacity, scratch, asked
+                    search_alg=QueueSearch(
+                        queue,
+                        store,
+                        make_order=make_order,
+                        expected=expected,
+                        capacity=capacity,
+                        asked=asked,
+                        scratch=scratch,
                     ),
                     num_samples=-1,
                     reuse_actors=True,
@@ -184,7 +198,7 @@ def run_plan(
                     name="tune",
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=0),
-                    stop=make_stopper(asked),
+                    stop=StopNow(asked),
                 ),
             ).fit()
     finally:
@@ -192,7 +206,7 @@ def run_plan(
             stop()
         ray.shutdown()
     left = len(queue.failed) + len(queue.unfunded)
-    return Run(
+    return RunResult(
         plan=queue.plan,
         done=len(queue.pending) - left,
         failed=dict(queue.failed),
@@ -203,12 +217,10 @@ def run_plan(
 
 def _trial(config: dict[str, Any]) -> None:
     """One session. Its results are in the store; Tune only needs to know that it ended."""
-    session = Session.from_json(config["session"])
+    session = SessionOrder.from_json(config["session"])
 
     def note(reason: Mapping[str, Any]) -> None:
-        Store.open(session.store).write(
-            f"steps/{session.steps[0]}/failures/{session.id}.json", json.dumps(dict(reason))
-        )
+        Store.open(session.store).fail(session.steps[0], session.id, reason)
 
     with Watchdog().watch(session.limit, note):
         run_session(session, config["scratch"])

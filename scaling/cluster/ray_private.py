@@ -1,16 +1,100 @@
-"""Devices that nobody uses and nobody gives back: Ray keeps a placement group while its job lives,
-not its creator.
+"""Everything that we ask of Ray by private names: the file to read when Ray is upgraded.
 
-Ray Train has a cleaner for that, which asks the dashboard's state API. A Ray without a dashboard,
-or several on one machine, give it no answer, and every later gang would wait for devices that a
-dead controller holds.
+Imports nothing but Ray and the standard library, since `jobs/` runs parts of it on machines that
+have no more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What jobs/probe.py prints before its findings, and `scaling submit` looks for in the job's log.
+PROBE_LINE = "SCALING-PROBE "
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """Nodes that are alike, as an autoscaler may start them."""
+
+    name: str
+    resources: Mapping[str, float]
+    """Of one node."""
+    most: int
+    """Nodes at once; below 0 for no limit."""
+
+
+def node_groups() -> list[NodeGroup]:
+    """What the joined cluster's autoscaler may start; [] without one, or if it does not say."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    groups = config.node_group_configs if config is not None else ()
+    return [NodeGroup(group.name, dict(group.resources), group.max_count) for group in groups]
+
+
+def report_node_groups(groups: Iterable[NodeGroup], address: str) -> None:
+    """Tell a Ray head (HOST:PORT) what its autoscaler may start, in whole resources."""
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated import autoscaler_pb2
+
+    config = autoscaler_pb2.ClusterConfig()  # type: ignore[attr-defined]
+    for group in groups:
+        entry = config.node_group_configs.add()
+        entry.name, entry.max_count = group.name, group.most
+        for name, amount in group.resources.items():
+            entry.resources[name] = int(amount)
+    GcsClient(address=address).report_cluster_config(config.SerializeToString())
+
+
+def living_nodes(address: str) -> Callable[[], dict[str, str]]:
+    """Asks a Ray head (HOST:PORT) for its living nodes: hex id → IP address."""
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    client = GcsClient(address=address)
+
+    def ask() -> dict[str, str]:
+        # State 0 is ALIVE in Ray's GcsNodeInfo.
+        return {
+            key.hex(): str(node.node_manager_address)
+            for key, node in client.get_all_node_info().items()
+            if node.state == 0
+        }
+
+    return ask
+
+
+def ensure_token() -> None:
+    """Make a token of this user, once, if authentication is on and there is none."""
+    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+
+    ensure_token_if_auth_enabled(create_token_if_missing=True)
+
+
+def uploaded_files(folder: Path, excludes: Sequence[str]) -> list[Path]:
+    """The files that Ray would upload of a working directory: without `excludes` and .gitignore."""
+    from ray._private.runtime_env import packaging
+
+    files: list[Path] = []
+
+    def note(path: Path) -> None:
+        if path.is_file():
+            files.append(path)
+
+    patterns = [packaging._get_excludes(folder, list(excludes))]
+    packaging._dir_travel(folder, patterns, note, include_gitignore=True)
+    return files
+
 
 def free_orphans() -> int:
-    """Remove the placement groups of this job whose creating actor died; how many."""
+    """Remove the placement groups of this job whose creating actor died; how many.
+
+    Ray keeps a placement group as long as its job lives, not its creator. Ray Train has a cleaner
+    for that, which asks the dashboard's state API. A Ray without a dashboard, or several on one
+    machine, give it no answer, and every later gang would wait for devices that a dead controller
+    holds.
+    """
     import ray
     from ray._private.state import state
     from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]

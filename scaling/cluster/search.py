@@ -1,4 +1,7 @@
-"""The ready queue as a Ray Tune search algorithm, and the stopper that ends a run."""
+"""The ready queue as a Ray Tune search algorithm, and the stopper that ends a run.
+
+Importing Tune takes seconds, so the driver imports this file when it begins to run.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,26 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ray import tune
+from ray.tune.search import Searcher
+
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
-from scaling.cluster.session import Session
+from scaling.cluster.session import SessionOrder
 from scaling.planning.queue import ReadyQueue
-from scaling.store.pending import pending_steps
-from scaling.store.sessions import settle
+from scaling.store.pending import pending_steps, weights_needed
+from scaling.store.sessions import note_end
 from scaling.store.stop import StopRequest
-from scaling.store.store import Scan, Store, attempt_name, failure_of
+from scaling.store.store import Scan, Store, failure_of, pause_after
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 
 # Of steps of a plan: estimated seconds, and placements.
 Expected = tuple[Mapping[str, float], Mapping[str, Placement]]
 
-
 # Seconds between looks at the store for steps that were committed in the middle of a session.
-LOOK_SECONDS = 5.0
-
-
+STORE_SECONDS = 5.0
 # Seconds between looks at the cluster for nodes that were lost or came.
 NODES_SECONDS = 15.0
 
@@ -33,9 +36,7 @@ NODES_SECONDS = 15.0
 def grow(
     queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]
 ) -> None:
-    """Add a re-run, and what starts from it, for every training that was seen to collapse since the
-    last look.
-    """
+    """Add re-runs, and what starts from them, of trainings that collapsed since the last look."""
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
     if not fresh or not plan.study.reruns:
@@ -46,109 +47,120 @@ def grow(
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
-    """Delete the weights of collapsed trainings that nothing planned still starts from, as the
-    study says.
+    """Delete the weights of collapsed trainings that are not needed any more.
 
-    A worker deletes weights by the plan that its session began with, in which the collapsed one had
-    more children.
+    A worker deletes weights by the plan that its session began with. In that plan a training that
+    collapsed later still has the children that now start from its re-run.
     """
-    if plan.study.reruns and plan.study.keep_weights == "none":
-        pending = set(pending_steps(plan, scan))
+    if plan.study.reruns:
+        pending = frozenset(pending_steps(plan, scan))
         for step in plan.collapsed & scan.weights & plan.steps.keys():
-            # Also a child that is done starts from them, if its own weights are gone and needed
-            # again.
-            if pending.isdisjoint(plan.children_of(step)):
-                store.delete(f"{attempt_name(step, store.record(step).provenance.attempt)}/weights")
+            if not weights_needed(plan, step, pending.__contains__):
+                store.delete_weights(store.record(step))
 
 
-def make_stopper(asked: StopRequest) -> Any:
-    """Ends running sessions as well, where that was asked for: their worker groups go with the
-    driver.
-    """
-    from ray import tune
+class StopNow(tune.Stopper):
+    """Ends running sessions as well, where that is asked for: their workers go with the driver."""
 
-    class NowStopper(tune.Stopper):
-        def __call__(self, trial_id: str, result: Any) -> bool:
-            return False
+    def __init__(self, asked: StopRequest) -> None:
+        self._asked = asked
 
-        def stop_all(self) -> bool:
-            return asked.how == "now"
+    def __call__(self, trial_id: str, result: Any) -> bool:
+        """Never a single trial: whether this one should end."""
+        return False
 
-    return NowStopper()
+    def stop_all(self) -> bool:
+        """Whether every trial should end now."""
+        return self._asked.how == "now"
 
 
-def make_search(
-    queue: ReadyQueue,
-    store: Store,
-    make_session: Callable[[str, tuple[str, ...]], Session],
-    expected: Callable[[Plan, Iterable[str]], Expected],
-    capacity: Capacity,
-    scratch: str,
-    asked: StopRequest,
-) -> Any:
-    """A Tune Searcher that asks the queue. Built here, since importing Tune takes seconds."""
-    from ray.tune.search import Searcher
+class QueueSearch(Searcher):
+    """Gives Tune one trial per session that the queue hands out, and the queue what came of it."""
 
-    class QueueSearch(Searcher):
-        def __init__(self) -> None:
-            super().__init__(metric=None, mode=None)
-            self.sessions: dict[str, tuple[str, Session]] = {}
-            self.look_at = time.monotonic() + LOOK_SECONDS
-            self.nodes_at = time.monotonic() + NODES_SECONDS
+    def __init__(
+        self,
+        queue: ReadyQueue,
+        store: Store,
+        *,
+        make_order: Callable[[str, tuple[str, ...]], SessionOrder],
+        expected: Callable[[Plan, Iterable[str]], Expected],
+        capacity: Capacity,
+        asked: StopRequest,
+        scratch: str,
+    ) -> None:
+        """A search that has handed out nothing.
 
-        def suggest(self, trial_id: str) -> Any:
-            if asked.how:
-                return None if queue.running else Searcher.FINISHED
-            self.look_around()
-            taken = queue.take(time.monotonic())
-            if taken is None:
-                return Searcher.FINISHED if queue.finished else None
-            session = make_session(*taken)
-            self.sessions[trial_id] = taken[0], session
-            return {"session": session.to_json(), "scratch": scratch}
+        Args:
+            queue: The steps to run.
+            store: Says what is done.
+            make_order: The order for a session's name and steps.
+            expected: Estimated seconds and placements of steps of a plan.
+            capacity: Says which nodes the cluster has.
+            asked: Says whether somebody asked to stop.
+            scratch: Folder of this machine for what Ray Train writes.
+        """
+        super().__init__(metric=None, mode=None)
+        self._queue, self._store, self._capacity, self._asked = queue, store, capacity, asked
+        self._make_order, self._expected, self._scratch = make_order, expected, scratch
+        self._orders: dict[str, tuple[str, SessionOrder]] = {}
+        """Trial → name of its session in the queue, and the session's order."""
+        self._look_at = time.monotonic() + STORE_SECONDS
+        self._resize_at = time.monotonic() + NODES_SECONDS
 
-        def look_around(self) -> None:
-            """See steps that were committed in the middle of a session, and nodes that were lost or
-            came.
-            """
-            now = time.monotonic()
-            if queue.running and now >= self.look_at:
-                scan = store.scan()
-                grow(queue, scan, expected)
-                drop_replaced(queue.plan, store, scan)
-                queue.look(queue.done_in(scan))
-                # A listing of a large store takes a while; it must not be what the driver does.
-                self.look_at = time.monotonic() + max(LOOK_SECONDS, 20 * (time.monotonic() - now))
-            if now >= self.nodes_at:
-                free_orphans()
-                queue.resize(capacity.nodes())
-                self.nodes_at = now + NODES_SECONDS
+    def suggest(self, trial_id: str) -> Any:
+        """Config of the next trial; None if nothing can start now, FINISHED after the last."""
+        queue = self._queue
+        if self._asked.how:
+            return None if queue.running else Searcher.FINISHED
+        self._look_around()
+        taken = queue.take(time.monotonic())
+        if taken is None:
+            return Searcher.FINISHED if queue.finished else None
+        name, steps = taken
+        order = self._make_order(name, steps)
+        self._orders[trial_id] = name, order
+        return {"session": order.to_json(), "scratch": self._scratch}
 
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            if trial_id not in self.sessions:
-                return
-            name, session = self.sessions.pop(trial_id)
-            scan = store.scan()
-            grow(queue, scan, expected)
-            drop_replaced(queue.plan, store, scan)
-            done = queue.done_in(scan)
-            left = [step for step in queue.running[name].steps if not done(step)]
-            reason = None
-            if error and left:
-                noted = failure_of(store, left[0])
-                reason = noted[-1] if noted else "its worker group died without a word"
-            queue.close(
-                name,
-                done,
-                time.monotonic(),
-                reason,
-                device_seconds=settle(store, session.id, session.workers),
-            )
+    def _look_around(self) -> None:
+        """See steps that were committed in the middle of a session, and nodes lost or come."""
+        now = time.monotonic()
+        if self._queue.running and now >= self._look_at:
+            self._queue.look(self._look())
+            after = time.monotonic()
+            self._look_at = after + pause_after(after - now, STORE_SECONDS)
+        if now >= self._resize_at:
+            free_orphans()
+            self._queue.resize(self._capacity.nodes())
+            self._resize_at = now + NODES_SECONDS
 
-        def save(self, checkpoint_path: str) -> None:
-            """Nothing: the store is the truth."""
+    def _look(self) -> Callable[[str], bool]:
+        """Follow what one listing of the store shows; says of a step whether it is done."""
+        scan = self._store.scan()
+        grow(self._queue, scan, self._expected)
+        drop_replaced(self._queue.plan, self._store, scan)
+        return self._queue.done_in(scan)
 
-        def restore(self, checkpoint_path: str) -> None:
-            """Nothing: the store is the truth."""
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Take back the session of a trial that ended, well or with an error."""
+        if trial_id not in self._orders:
+            return
+        name, order = self._orders.pop(trial_id)
+        done = self._look()
+        left = [step for step in self._queue.running[name].steps if not done(step)]
+        reason = None
+        if error and left:
+            reasons = failure_of(self._store, left[0])
+            reason = reasons[-1] if reasons else "its worker group died without a word"
+        self._queue.close(
+            name,
+            done,
+            time.monotonic(),
+            reason,
+            device_seconds=note_end(self._store, order.id, order.workers),
+        )
 
-    return QueueSearch()
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the store is the truth."""

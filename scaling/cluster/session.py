@@ -1,10 +1,7 @@
-"""Steps on a Ray Train worker group (Train V2): one fixed gang that runs many steps, one after
-another.
-"""
+"""Steps on a Ray Train worker group (Train V2): one gang runs many, one after another."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -28,8 +25,8 @@ MAX_PREEMPTIONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
-    """What one worker group is asked to do. Plain data: it travels to the workers as JSON."""
+class SessionOrder:
+    """What one worker group is asked to do. It travels to the workers as JSON."""
 
     id: str
     study: str
@@ -41,15 +38,14 @@ class Session:
     workers: int
     use_gpu: bool
     one_node: bool
-    """Whether the gang must sit on one node: its collectives would not be worth the network between
-    two.
-    """
+    """Whether the gang must sit on one node: a network between two would be too slow for it."""
     collapsed: frozenset[str]
     """Trainings that re-runs of the plan are for."""
     limits: Mapping[str, Limit]
     """What each step may take."""
 
     def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back exactly."""
         return {
             "id": self.id,
             "study": self.study,
@@ -66,17 +62,16 @@ class Session:
         }
 
     @staticmethod
-    def from_json(raw: Mapping[str, Any]) -> Session:
+    def from_json(raw: Mapping[str, Any]) -> SessionOrder:
+        """The order in `to_json`'s data."""
         placements = {step: Placement(**fields) for step, fields in raw["placements"].items()}
         limits = {step: Limit(**fields) for step, fields in raw["limits"].items()}
         plain = {"steps": tuple(raw["steps"]), "collapsed": frozenset(raw["collapsed"])}
-        return Session(**{**raw, **plain, "placements": placements, "limits": limits})
+        return SessionOrder(**{**raw, **plain, "placements": placements, "limits": limits})
 
     @property
     def limit(self) -> Limit:
-        """Of the whole session, start included: the last resort where a controller hangs rather
-        than a worker.
-        """
+        """Of the whole session, start included: the last resort where Ray's controller hangs."""
         total = START_LIMIT_SECONDS + sum(limit.total_seconds for limit in self.limits.values())
         return Limit(total_seconds=total, silent_seconds=total)
 
@@ -88,12 +83,13 @@ def worker(config: dict[str, Any]) -> None:
 
     from scaling.encoders.engine import join_world
     from scaling.store.logs import kept_log
+    from scaling.store.sessions import note_start
     from scaling.store.store import Store
     from scaling.study.plan import make_plan
     from scaling.study.study import Study
     from scaling.training.runner import run_steps
 
-    session = Session.from_json(config["session"])
+    session = SessionOrder.from_json(config["session"])
     if not session.use_gpu:
         # One thread a worker: sums come out in the same order whatever the machine, so records can
         # be compared.
@@ -102,13 +98,13 @@ def worker(config: dict[str, Any]) -> None:
     plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
     world = join_world()
     if world.rank == 0:
-        started = {
-            "asked_at": config["asked_at"],
-            "start_seconds": time.time() - config["asked_at"],
-            "workers": world.size,
-            "steps": session.steps,
-        }
-        store.write(f"sessions/{session.id}.json", json.dumps(started))
+        note_start(
+            store,
+            session.id,
+            asked_at=config["asked_at"],
+            workers=world.size,
+            steps=session.steps,
+        )
     with kept_log(store, session.id, world.rank):
         run_steps(
             plan, store, session.steps, world, session.placements, session.limits, seconds_left
@@ -116,10 +112,10 @@ def worker(config: dict[str, Any]) -> None:
 
 
 def seconds_left() -> float | None:
-    """Until a node of this worker group goes away, None while none does. A barrier: every rank
-    calls it alike.
+    """Seconds until a node of this worker group goes away; None while none does.
 
-    Ray knows of it for a drained node only (see jobs/sentinel.py).
+    Every rank must call it: it is a barrier. Ray knows of it for a drained node only (see
+    jobs/sentinel.py).
     """
     import ray.train
 
@@ -129,7 +125,7 @@ def seconds_left() -> float | None:
     return info.deadline_ms / 1000 - time.time() if info.deadline_ms else UNKNOWN_NOTICE_SECONDS
 
 
-def run_session(session: Session, scratch: str) -> None:
+def run_session(session: SessionOrder, scratch: str) -> None:
     """Start a worker group, run the session, end the group. Whatever fails there is raised here."""
     # Before ray.train is imported: the controller looks at its workers this often, which bounds how
     # fast a group ends. The default of two seconds would be a third of a small study.
@@ -152,8 +148,8 @@ def run_session(session: Session, scratch: str) -> None:
         run_config=ray.train.RunConfig(
             name=session.id,
             storage_path=scratch,
-            # Ray would try to start a group for ever.
-            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # Ray types the first version
+            # Ray would try to start a group for ever. Its types are those of the first version.
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 controller_failure_limit=int(START_LIMIT_SECONDS / _START_TRY_SECONDS),
                 max_failures=0,
                 max_preemption_failures=MAX_PREEMPTIONS,

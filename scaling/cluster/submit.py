@@ -1,6 +1,4 @@
-"""`scaling submit`: look at a cluster first, refuse with a reason, then hand the study to Ray's job
-server.
-"""
+"""`scaling submit`: look at a cluster, then refuse with reasons or give it the study."""
 
 from __future__ import annotations
 
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.cluster.check import ClusterError, Findings, complaints, wanted_versions
+from scaling.cluster.ray_private import PROBE_LINE, uploaded_files
 from scaling.store.store import Store
 from scaling.study.study import STUDIES, Study
 
@@ -37,13 +36,13 @@ EXCLUDES = (
 )
 UPLOAD_LIMIT_BYTES = 100 * 2**20
 PROBE_SECONDS = 300
-# The line that jobs/probe.py prints.
-PROBE_LINE = "SCALING-PROBE "
 ENTRY = "jobs/run_study.py"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
+    """A study that was given to a cluster."""
+
     job: str
     address: str
     num_bytes: int
@@ -61,8 +60,19 @@ def submit(
     allow_open: bool,
     say: Callable[[str], None],
 ) -> Submission:
-    """Check everything, then submit. ClusterError lists what speaks against it; nothing was started
-    then.
+    """Check everything, then submit.
+
+    ClusterError lists what speaks against it; nothing was started then.
+
+    Args:
+        study_file: What the user gave: a path, or the name of a shipped study.
+        study: The study in it.
+        store: Its store, as this machine and the cluster see it.
+        address: URL of the Ray dashboard.
+        folder: Checkout to upload.
+        source: Folder with raw data and models, as the cluster's head sees it.
+        allow_open: Accept a dashboard that asks for no token.
+        say: Told what is checked.
     """
     import ray
 
@@ -75,7 +85,7 @@ def submit(
     entry = shlex.join(words if source is None else [*words, "--from", str(source)])
     say("authentication")
     check_authentication(address, allow_open=allow_open)
-    client = connect(address)
+    client = job_client(address)
     runtime_env: dict[str, Any] = {"working_dir": str(folder), "excludes": list(EXCLUDES)}
     job = _next_id(client, study.name)
     store.check_study(study.name)
@@ -96,20 +106,14 @@ def submit(
 
 
 def upload_of(folder: Path) -> dict[str, int]:
-    """Relative name → bytes of everything that Ray would upload. ClusterError with the largest
-    folders if too much.
+    """Relative name → bytes of all that Ray would upload.
+
+    ClusterError with the largest folders if that is too much.
     """
-    from ray._private.runtime_env import packaging
-
-    files: dict[str, int] = {}
-
-    def count(path: Path) -> None:
-        if path.is_file():
-            files[path.relative_to(folder).as_posix()] = path.stat().st_size
-
-    packaging._dir_travel(
-        folder, [packaging._get_excludes(folder, list(EXCLUDES))], count, include_gitignore=True
-    )
+    files = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in uploaded_files(folder, EXCLUDES)
+    }
     total = sum(files.values())
     if total > UPLOAD_LIMIT_BYTES:
         by_top: Counter[str] = Counter()
@@ -149,8 +153,9 @@ def _seen_there(study_file: str, folder: Path, upload: Mapping[str, int]) -> str
 
 
 def check_authentication(address: str, *, allow_open: bool) -> None:
-    """ClusterError if nobody answers, or if a stranger without a token is let in: a job is
-    arbitrary code.
+    """ClusterError if nobody answers, or if a stranger without a token is let in.
+
+    A job is arbitrary code.
     """
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/api/jobs/", timeout=15) as answer:
@@ -174,10 +179,8 @@ def check_authentication(address: str, *, allow_open: bool) -> None:
         )
 
 
-def connect(address: str) -> Any:
-    """A client of the job server. ClusterError if the token of this machine is not the
-    cluster's.
-    """
+def job_client(address: str) -> Any:
+    """A client of the job server; ClusterError if this machine's token is not the cluster's."""
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -217,7 +220,14 @@ def _next_id(client: Any, study: str) -> str:
 
 
 def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> Findings:
-    """Run jobs/probe.py there. ClusterError with the end of its log if it cannot say anything."""
+    """Run jobs/probe.py there. ClusterError with the end of its log if it cannot say anything.
+
+    Args:
+        client: Of the job server.
+        job: Id of the job that is to follow.
+        store: Where this machine leaves a mark that the nodes must see.
+        runtime_env: What the job is uploaded with.
+    """
     mark = f"probe/{uuid.uuid4().hex[:12]}"
     name = f"{job}-{mark.replace('/', '-')}"
     store.write(f"{mark}/submitter", "")
@@ -244,7 +254,7 @@ def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> F
 def cancel(address: str, study: str) -> list[str]:
     """Stop the running jobs of a study; their ids."""
     check_authentication(address, allow_open=True)
-    client = connect(address)
+    client = job_client(address)
     running = [job.submission_id for job in jobs_of(client, study) if not _is_over(job)]
     for job in running:
         client.stop_job(job)

@@ -3,6 +3,8 @@
     schema.py         the rows of each kind; BadData
     hub.py            files of a hub repository at a commit
     readers/          one file a raw format
+    checks.py         what must hold together in the rows of a task
+    holdout.py        dev and train from the same files
     rows.py           rows of a study's tasks into the store, checked and hashed
     manifest.py       what staging counted
     transliterate.py  text to text by a table

@@ -1,9 +1,8 @@
-"""Batches: the same examples in the same updates whatever the hardware; similar lengths
-together.
-"""
+"""Batches: the same examples in the same updates on any hardware, cut into passes by length."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,24 +21,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
+    """Sequences of one pass, padded to the longest of them."""
+
     input_ids: Tensor
     """B x L, padded at the end."""
     mask: Tensor
+    """B x L: 1 at real tokens."""
     targets: Tensor
+    """B x …, as the kind makes them."""
     units: Tensor
+    """B: the training unit of each sequence."""
     weight: float
     """Terms of the loss in this pass."""
     tokens: int
+    """Real tokens."""
 
     def pinned(self) -> Batch:
-        """In page-locked memory, which a GPU copies from while it computes; the same where there is
-        none.
+        """The batch in page-locked memory, which a GPU copies from while it computes.
+
+        Without a GPU it is the batch as it is.
         """
         if not torch.cuda.is_available():
             return self
         return replace(self, **{name: getattr(self, name).pin_memory() for name in _TENSORS})
 
     def to(self, device: torch.device) -> Batch:
+        """The batch on a device; pinned memory is copied while the caller goes on."""
         return replace(
             self, **{name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
         )
@@ -49,9 +56,7 @@ _TENSORS = ("input_ids", "mask", "targets", "units")
 
 
 def ahead(make: Callable[[int], T], count: int, start: int = 0) -> Iterator[T]:
-    """`make` of every number from `start` to `count`, each made while the caller works on the one
-    before.
-    """
+    """`make` of `start` … `count - 1`, each made while the caller works on the one before."""
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(make, start) if start < count else None
         for number in range(start, count):
@@ -62,8 +67,13 @@ def ahead(make: Callable[[int], T], count: int, start: int = 0) -> Iterator[T]:
 
 
 def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0) -> Batch:
-    """The sequences `chosen`, padded to the longest of them. `draw` numbers what is random about
-    them (masking).
+    """The sequences `chosen`, padded to the longest of them.
+
+    Args:
+        features: The split.
+        kind: How its targets become tensors, and what is masked.
+        chosen: Indices of sequences.
+        draw: Numbers what is random about the batch (masking).
     """
     targets = [features.targets[index] for index in chosen]
     weight = kind.loss_weight(targets)
@@ -75,16 +85,17 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
         sequences, targets = [one for one, _ in both], [target for _, target in both]
     longest = max(map(len, sequences))
     ids = np.full((len(chosen), longest), PAD, dtype=np.int64)
+    mask = np.zeros((len(chosen), longest), dtype=np.int64)
     for row, one in enumerate(sequences):
         ids[row, : len(one)] = one
-    input_ids = torch.from_numpy(ids)
+        mask[row, : len(one)] = 1
     return Batch(
-        input_ids=input_ids,
-        mask=(input_ids != PAD).long(),
+        input_ids=torch.from_numpy(ids),
+        mask=torch.from_numpy(mask),
         targets=kind.targets(targets, longest),
         units=torch.from_numpy(features.units[list(chosen)].astype(np.int64)),
         weight=weight,
-        tokens=int((ids != PAD).sum()),
+        tokens=int(mask.sum()),
     )
 
 
@@ -96,14 +107,23 @@ def micro_batches(
     rank: int,
     workers: int,
     together: int = 1,
+    pass_tokens: float = math.inf,
 ) -> list[list[int]]:
-    """Sequences of one rank's passes for one update: as few passes as the budget allows, the same
-    number on all ranks.
+    """Sequences of one rank's passes for one update, the same number of passes on all ranks.
 
-    A pass takes whole units, shortest first, up to so many padded tokens (`longest` is the most
-    that a sequence counts for), and at least one block of `together` units, which stay in the order
-    of the update. What is summed over an update does not depend on how it is cut. ValueError if
-    there are fewer blocks than ranks.
+    A pass takes whole units, shortest first. What is summed over an update does not depend on how
+    it is cut. ValueError if there are fewer blocks than ranks.
+
+    Args:
+        update: Units of the update, shape (n,).
+        features: What they are units of.
+        tokens: Padded tokens that a pass may have, unless it is a single block.
+        longest: The most tokens that a sequence counts for.
+        rank: Whose passes.
+        workers: How many ranks there are.
+        together: Units of a block, which share a pass and stay in the order of the update.
+        pass_tokens: What a pass costs besides its tokens, in tokens. The update is cut further
+            where that leaves out more padding; never for inf.
     """
     blocks = [update[start : start + together] for start in range(0, len(update), together)]
     if len(blocks) < workers:
@@ -116,7 +136,8 @@ def micro_batches(
         [min(longest, max(len(features.input_ids[index]) for index in one)) for one in sequences]
     )
     order = np.argsort(lengths, kind="stable")
-    cut = _cut(lengths[order], np.array([len(sequences[at]) for at in order]), tokens, workers)
+    counts = np.array([len(sequences[at]) for at in order])
+    cut = _cut(lengths[order], counts, tokens, workers, pass_tokens)
     passes = [
         [index for at in order[start:stop] for index in sequences[at]]
         for start, stop in pairwise(cut)
@@ -125,7 +146,7 @@ def micro_batches(
 
 
 def sequences_of(units: np.ndarray, features: Features) -> list[int]:
-    """The sequences of some units, in their order."""
+    """The sequences of some units, shape (n,), in the order of the units."""
     first = np.searchsorted(features.units, units, side="left")
     last = np.searchsorted(features.units, units, side="right")
     return [
@@ -133,14 +154,37 @@ def sequences_of(units: np.ndarray, features: Features) -> list[int]:
     ]
 
 
-def _cut(longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int) -> list[int]:
-    """Edges that cut ascending blocks into passes of at most `tokens` (or one block), a multiple of
-    `workers`.
+# More passes of a rank than this are not tried: each saves less padding than the one before.
+_MOST_ROUNDS = 8
+
+
+def _cut(
+    longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int, pass_tokens: float
+) -> list[int]:
+    """Edges that cut ascending blocks into passes, whose number is a multiple of `workers`: of all
+    such numbers the one that takes least time.
+
+    longest, sequences: shape (n,), by block. A pass has at most `tokens` padded tokens, or one
+    block.
     """
-    edges = _greedy(longest, sequences, tokens)
-    number = min(-(-(len(edges) - 1) // workers) * workers, len(longest) // workers * workers)
-    # The same number of passes with the least in the fullest of them: all ranks wait for the
-    # slowest.
+    needed = -(-(len(_greedy(longest, sequences, tokens)) - 1) // workers)
+    most = len(longest) // workers
+    least = min(needed, most)
+    rounds = range(least, max(least, min(most, _MOST_ROUNDS)) + 1)
+    if pass_tokens == math.inf:
+        return _even(longest, sequences, least * workers)
+
+    def time(edges: list[int]) -> float:
+        padded = np.add.reduceat(sequences, edges[:-1]) * longest[np.array(edges[1:]) - 1]
+        # All ranks wait for the slowest of a round.
+        slowest = padded.reshape(-1, workers).max(1)
+        return float(slowest.sum() + pass_tokens * len(slowest))
+
+    return min((_even(longest, sequences, one * workers) for one in rounds), key=time)
+
+
+def _even(longest: np.ndarray, sequences: np.ndarray, number: int) -> list[int]:
+    """Edges of so many passes with the least in the fullest of them."""
     low, high = int((longest * sequences).max()), int(longest[-1] * sequences.sum())
     while low < high:
         middle = (low + high) // 2
@@ -157,6 +201,7 @@ def _cut(longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int) 
 
 
 def _greedy(longest: np.ndarray, sequences: np.ndarray, tokens: int) -> list[int]:
+    """Edges of passes of at most `tokens`, or one block. longest, sequences: shape (n,)."""
     edges, held = [0], 0
     for at, (length, count) in enumerate(zip(longest.tolist(), sequences.tolist(), strict=True)):
         if held and (held + count) * length > tokens:
@@ -167,8 +212,9 @@ def _greedy(longest: np.ndarray, sequences: np.ndarray, tokens: int) -> list[int
 
 
 def scoring_batches(features: Features, tokens: int) -> Iterator[list[int]]:
-    """Sequences longest first, so many padded tokens at a time: the first batch is the one that
-    could not fit.
+    """Sequences longest first, at most `tokens` padded tokens at a time.
+
+    The first batch needs most memory, so that it is the one that fails if any does.
     """
     lengths = features.lengths
     order = np.argsort(-lengths, kind="stable")

@@ -1,5 +1,4 @@
-"""Hugging Face's hub: which commit is read, once and for all, and its files in the local cache. For
-staging alone.
+"""Hugging Face's hub, for staging alone: which commit is read, and its files in the local cache.
 
 A commit is, in this order: the one in the spec (a public source states it), the one in the store's
 lock file, or today's newest, asked for once and then locked. HF_HUB_OFFLINE=1 asks nothing: what is
@@ -24,20 +23,25 @@ Sort = Literal["dataset", "model"]
 
 
 def local_copy(name: str, folder: Path | None) -> Path | None:
-    """`FOLDER/ORG/NAME` of the folder given to `scaling stage --from`, which goes before the hub,
-    where it exists.
-    """
+    """`FOLDER/ORG/NAME` where it exists: `scaling stage --from` goes before the hub."""
     if folder is not None and (folder / name).is_dir():
         return folder / name
     return None
 
 
 def commit_of(sort: Sort, name: str, ref: str, stated: str | None, locked: str, place: str) -> str:
-    """40-hex commit to read. `ref`: the branch whose newest commit is asked for where nothing is
-    stated or locked.
+    """The 40-hex commit to read of a repository.
 
     BadData if the spec and the lock file name two commits, if the lock names none, or if the hub
     cannot be asked.
+
+    Args:
+        sort: Of repository.
+        name: ORG/NAME.
+        ref: The branch whose newest commit is asked for where no commit is stated or locked.
+        stated: The commit that the spec states.
+        locked: The commit in the store's lock file; '' without one.
+        place: What reads it, for messages.
     """
     what = f"{place}: hub {sort} {name!r}"
     if locked and not is_commit(locked):
@@ -72,11 +76,17 @@ def commit_of(sort: Sort, name: str, ref: str, stated: str | None, locked: str, 
 
 
 def files_of(sort: Sort, name: str, revision: str, patterns: Sequence[str], place: str) -> Path:
-    """Folder with the files of a commit that match the patterns, fetched into the hub's cache if
-    they are not there.
+    """Folder with the files of a commit, fetched into the hub's cache if they are not there.
 
     BadData, naming repository and revision, for an offline cache that lacks them and for what the
     hub refuses.
+
+    Args:
+        sort: Of repository.
+        name: ORG/NAME.
+        revision: The commit, 40 hex digits.
+        patterns: Which files.
+        place: What reads them, for messages.
     """
     try:
         return Path(

@@ -1,6 +1,4 @@
-"""What staging left in a store: rows, sources with their commits, and the defects of the data that
-were accepted.
-"""
+"""What staging left in a store: rows, sources with their commits, accepted defects of the data."""
 
 from __future__ import annotations
 
@@ -15,6 +13,8 @@ from scaling.study.study import Study
 
 @dataclass(frozen=True, kw_only=True)
 class StagedTask:
+    """What a store has of a task."""
+
     task: str
     rows: Mapping[str, int]
     """By split, over all languages."""

@@ -1,5 +1,6 @@
-"""Raw data → normalised Parquet in the store, once; its hashes → the lock file. Everything after
-reads only that.
+"""Raw data → normalised Parquet in the store, once; its hashes → the lock file.
+
+Everything after staging reads only that.
 """
 
 from __future__ import annotations
@@ -16,40 +17,26 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.task import DataRef, Split, TaskSpec
+from scaling.catalogue.task import DataRef, Split, TaskSpec, refs_of
+from scaling.data.checks import (
+    check_defects,
+    check_distinct,
+    check_words,
+    content_digest,
+    settle_retrieval,
+)
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.readers import READERS, find_files
-from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row
+from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
 from scaling.spec import known
 from scaling.store.store import Store
 from scaling.study.identity import canonical_json, fingerprint
-from scaling.study.mixture import train_languages
 from scaling.study.study import Study
 
 
 def data_name(task: str, key: str) -> str:
     """Store name of the normalised rows of `SPLIT.LANGUAGE`."""
     return f"data/{task}/{key}.parquet"
-
-
-def splits_of(study: Study, task: TaskSpec) -> list[tuple[Split, str]]:
-    """Every (split, language) that the study reads of a task."""
-    if study.learning_rates:
-        return [("train", "en"), ("dev", "en")]
-    wanted: list[tuple[Split, str]] = []
-    languages = {
-        code for arm in study.arms for code in train_languages(arm, task.name, study.all_tasks)
-    }
-    if task.name in {name for target in study.targets for name in study.task(target).trains_on}:
-        languages.add("en")
-    # English first: translations are checked against it, so it is read even where nothing trains on
-    # it.
-    if languages and task.has_dev:
-        wanted += [("train", "en"), ("dev", "en")]
-    wanted += [("train", code) for code in sorted(languages - {"en"})]
-    if task.name in study.targets:
-        wanted += [("test", code) for code in study.test_languages(task.name)]
-    return wanted
 
 
 def _root(
@@ -77,9 +64,7 @@ def _root(
 
 
 def _revision(ref: DataRef, locked: Mapping[str, str], folder: Path | None, place: str) -> str:
-    """The commit that a hub source is read at; '' for everything else and for a copy in
-    `folder`.
-    """
+    """The commit that a hub source is read at; '' for other sources and for a local copy."""
     scheme, _, name = ref.source.partition(":")
     if scheme != "hub" or local_copy(name, folder) is not None:
         return ""
@@ -96,21 +81,30 @@ def read_rows(
     roots: Mapping[str, Path],
     accept: Collection[str],
     defects: list[str],
+    counts: Counter[str],
 ) -> Iterator[Row]:
-    """Rows of all DataRefs of a task, in order; accepted faults of the upstream data are added to
-    `defects`.
+    """Rows of all DataRefs of a task, in order, each of them what the kind's schema says.
 
-    `roots`: folder by `DataRef.origin`. `accept`: names of defects that this run accepts beside the
-    task's own.
+    Args:
+        task: whose rows.
+        split: train, dev or test.
+        language: our code.
+        roots: folder by `DataRef.origin`.
+        accept: names of defects that this run accepts beside the task's own.
+        defects: grows by the accepted faults of the upstream data.
+        counts: grows by what is no fault and worth a line.
     """
     refs = refs_of(task, split, language)
     for index, ref in enumerate(refs):
         root = roots[ref.origin]
         code = ref.codes.get(language, language)
         files = [root] if ref.source.startswith("package:") else find_files(ref, split, code, root)
-        options = (
-            {**ref.options, "accept": sorted({*_accepted(ref), *accept})} if accept else ref.options
-        )
+        options = {**ref.options}
+        if accepted := {*_accepted(ref), *accept, *task.defects} - {"size"}:
+            options["accept"] = tuple(sorted(accepted))
+        if is_translation(task, split, language):
+            # Its English twin was held out or not.
+            options.pop("hold_out", None)
         request = ReadRequest(
             language=language,
             split=split,
@@ -119,24 +113,37 @@ def read_rows(
             options=options,
             labels=task.labels,
             defects=defects,
+            counts=counts,
         )
         for row in READERS[known("reader", ref.reader, READERS)](request):
+            if fault := fault_of(row, SCHEMAS[task.kind]):
+                place = ", ".join(map(str, files))
+                raise BadData(f"{place}: row {row.get('id')!r} {fault}")
             # Several data sets in one task may use the same ids.
-            yield row if len(refs) == 1 else {**row, "id": f"{index}/{row['id']}"}
+            yield row if len(refs) == 1 else _numbered(row, index)
 
 
-def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
-    """Where a split of a language lies."""
-    return (
-        task.translations
-        if task.translations and split == "train" and language != "en"
-        else task.data
-    )
+def _numbered(row: Row, index: int) -> Row:
+    """The row with its ids, and those that it refers to, under the number of its source."""
+    own = {"relevant": [f"{index}/{name}" for name in row["relevant"]]} if "side" in row else {}
+    return {**row, **own, "id": f"{index}/{row['id']}"}
+
+
+def is_translation(task: TaskSpec, split: Split, language: str) -> bool:
+    """Whether a split holds translations of the English training rows, under their ids."""
+    return split == "train" and language != "en" and task.kind != "masked_lm"
 
 
 def aligned(rows: Iterable[Row], english: set[str], whole: set[str], place: str) -> list[Row]:
-    """The translations of the English rows in `english`; BadData for a row that translates none of
-    `whole`.
+    """The translations of some English rows.
+
+    BadData for a row that is no translation of any English row.
+
+    Args:
+        rows: Translated rows, which have the ids of English ones.
+        english: Ids of the English rows whose translations are wanted.
+        whole: Ids of all English rows.
+        place: What is read, for messages.
     """
     rows = list(rows)
     alone = [row["id"] for row in rows if row["id"] not in whole]
@@ -149,15 +156,23 @@ def aligned(rows: Iterable[Row], english: set[str], whole: set[str], place: str)
 
 
 def _accepted(ref: DataRef) -> list[str]:
-    found = ref.options.get("accept", [])
-    return list(found) if isinstance(found, list) else []
+    found = ref.options.get("accept", ())
+    return list(found) if isinstance(found, list | tuple) else []
 
 
 def check_size(
     task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]
 ) -> None:
-    """BadData where a split has not as many examples as published (of retrieval: queries), or a
-    counted defect.
+    """BadData where a split has not as many examples as were published.
+
+    Of retrieval queries are counted. Where the defect is accepted it is noted in `defects`.
+
+    Args:
+        task: The task.
+        key: The `SPLIT.LANGUAGE`.
+        rows: Its rows.
+        accept: Names of defects that this run accepts beside the task's own.
+        defects: Grows by the defect.
     """
     published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
     found = sum(row.get("side", "query") == "query" for row in rows)
@@ -221,6 +236,7 @@ def content_hash(table: pa.Table) -> str:
 
 
 def manifest_name(task: str) -> str:
+    """Store name of what staging counted of a task."""
     return f"data/{task}/manifest.json"
 
 
@@ -233,13 +249,19 @@ def stage_task(
     locked: Mapping[str, str] | None = None,
     accept: Collection[str] = (),
 ) -> dict[str, str]:
-    """Write all splits of a task; `SPLIT.LANGUAGE` → hash. Does nothing if the same request was
-    staged before.
+    """Write all splits of a task; `SPLIT.LANGUAGE` → hash.
 
-    `locked`: commit by `DataRef.origin`, from the lock file. `accept`: defects of the data to
-    count, not refuse.
+    Does nothing if the same request was staged before.
+
+    Args:
+        study: The study: its languages and limits.
+        task: The task.
+        store: Where the rows go.
+        folder: Where local sources lie; None without one.
+        locked: Commit by `DataRef.origin`, from the lock file.
+        accept: Names of defects of the data to count and not refuse.
     """
-    splits = splits_of(study, task)
+    splits = study.splits_of(task)
     request = fingerprint(
         {
             "task": task.model_dump(mode="json", exclude_defaults=True),
@@ -263,20 +285,40 @@ def stage_task(
         for ref in (*task.data, *task.translations)
     }
     entries: dict[str, dict[str, Any]] = {}
+    defects: dict[str, list[str]] = {f"{split}.{code}": [] for split, code in splits}
+    counts: dict[str, Counter[str]] = {key: Counter() for key in defects}
+    accepted = {*accept, *task.defects, *(name for ref in task.data for name in _accepted(ref))}
+
+    def read() -> Iterator[tuple[str, list[Row]]]:
+        for split, code in splits:
+            key = f"{split}.{code}"
+            yield (
+                key,
+                list(read_rows(task, split, code, roots, accept, defects[key], counts[key])),
+            )
+
+    read_splits: Iterable[tuple[str, list[Row]]] = read()
+    if task.kind == "retrieval":
+        # A language may look among the candidates of another.
+        read_splits = settle_retrieval(task, dict(read_splits), accepted, defects, counts).items()
     chosen: set[str] = set()
     whole: set[str] = set()
-    for split, code in splits:
-        key = f"{split}.{code}"
-        defects: list[str] = []
-        available = list(read_rows(task, split, code, roots, accept, defects))
-        translated = split == "train" and code != "en" and task.kind != "masked_lm"
+    digests: dict[str, str] = {}
+    for (split, code), (key, available) in zip(splits, read_splits, strict=True):
+        check_defects(task, key, available, defects[key], accepted)
+        check_words(task, key, available)
+        digests[key] = content_digest(task, available)
+        check_distinct(task, digests)
+        translated = is_translation(task, split, code)
         if translated:
             rows = aligned(available, chosen, whole, f"{place}, {key}")
         else:
-            check_size(task, key, available, accept, defects)
+            check_size(task, key, available, accept, defects[key])
             rows = sample(available, study.limits.get(split), task)
-        if split == "train" and code == "en":
-            chosen, whole = {row["id"] for row in rows}, {row["id"] for row in available}
+        if code == "en" and split == "train":
+            chosen = {row["id"] for row in rows}
+        if code == "en" and (split == "train" or _holds_out(task)):
+            whole |= {row["id"] for row in available}
         table = to_table(rows, task, f"{place}, {key}")
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
@@ -285,7 +327,8 @@ def stage_task(
             "rows": table.num_rows,
             "available": len(available),
             "sha256": content_hash(table),
-            "defects": defects,
+            "defects": defects[key],
+            "counts": dict(sorted(counts[key].items())),
             **({"of_english": len(chosen)} if translated else {}),
         }
     store.write(
@@ -302,6 +345,18 @@ def stage_task(
         ),
     )
     return {key: entry["sha256"] for key, entry in entries.items()}
+
+
+def add_counts(store: Store, task: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Write into a staged task's manifest what its texts lose as tokens, by SPLIT.LANGUAGE."""
+    manifest = json.loads(store.read(manifest_name(task)))
+    for key, found in counts.items():
+        manifest["splits"][key]["tokens"] = dict(found)
+    store.write(manifest_name(task), json.dumps(manifest, indent=1))
+
+
+def _holds_out(task: TaskSpec) -> bool:
+    return any("hold_out" in ref.options for ref in task.data)
 
 
 def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) -> set[str]:

@@ -15,6 +15,7 @@ from scaling.catalogue.task import TaskSpec
 from scaling.data.rows import read_table
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
+from scaling.kinds.text import literal
 from scaling.store.store import Store, sha256
 from scaling.study.identity import token_cache_name
 from scaling.study.recipes import Recipe
@@ -22,8 +23,11 @@ from scaling.study.recipes import Recipe
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a `tokenizer.json`, without truncation or padding of its own."""
-    tokenizer = Tokenizer.from_file(str(path))
+    """The tokenizer in a `tokenizer.json`, without truncation or padding of its own.
+
+    It takes text as text: no special token is made from it.
+    """
+    tokenizer = literal(Tokenizer.from_file(str(path)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -38,10 +42,16 @@ def features(
     tokenizer: Path,
     table: Mapping[str, str] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache if anybody made them
-    before.
+    """(rows, features) of `SPLIT.LANGUAGE`; the features come from the cache where they are in it.
 
-    `table` transliterates the text of the split's language first.
+    Args:
+        store: Where rows and cached features lie.
+        task: The task.
+        key: The `SPLIT.LANGUAGE`.
+        data_hash: SHA-256 of its rows.
+        recipe: How text is read.
+        tokenizer: A `tokenizer.json`.
+        table: Transliterates the text of the split's language before.
     """
     rows = read_table(store, task.name, key)
     if table:

@@ -1,6 +1,4 @@
-"""Transliteration of normalised rows: text of one language into another script, by a table (Chau &
-Smith 2021).
-"""
+"""Transliteration of normalised rows: text into another script, by a table (Chau & Smith 2021)."""
 
 from __future__ import annotations
 
@@ -22,10 +20,15 @@ _TEXT_COLUMNS = {
 
 
 def transliterated(rows: pa.Table, kind: str, language: str, table: Mapping[str, str]) -> pa.Table:
-    """Rows with their text replaced, longest match first; of retrieval, only the rows that are in
-    `language`.
+    """Rows with their text replaced, longest match first. What the table does not name stays.
 
-    What the table does not name stays. ValueError for a kind whose answers lie at characters.
+    ValueError for a kind whose answers lie at characters.
+
+    Args:
+        rows: Normalised rows.
+        kind: Of their task.
+        language: Of retrieval, which has rows of several languages, only those of this one change.
+        table: Text → its replacement.
     """
     if kind not in _TEXT_COLUMNS:
         raise UserError(

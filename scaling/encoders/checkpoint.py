@@ -1,5 +1,4 @@
-"""Folders of safetensors files with an index of tensors and hashes: read in slices, written tensor
-by tensor.
+"""Folders of safetensors files with an index of tensors and hashes, read and written in slices.
 
 The format is Hugging Face's (`model.safetensors`, or `model-00001-of-00004.safetensors` with
 `model.safetensors.index.json`); the index also holds the SHA-256 of every tensor's bytes and of
@@ -49,24 +48,26 @@ class BadWeights(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """Where a tensor lies."""
+    """Where a tensor lies: its file, its place there, dtype and shape."""
 
     name: str
     path: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
     at: int
-    """Of its first byte in the file."""
+    """Offset of its first byte in the file."""
     sha256: str | None
-    """Of its bytes, where the folder's index has it."""
+    """SHA-256 of its bytes; None where the folder's index does not have it."""
 
     @property
     def numel(self) -> int:
+        """Number of elements."""
         return int(torch.Size(self.shape).numel())
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
-        """Elements start … stop of the flattened tensor, 16 MiB at a time; BadWeights if the file
-        ends early.
+        """Elements start … stop of the flattened tensor in chunks (N, 16 MiB at most).
+
+        BadWeights if the file ends early.
         """
         size = self.dtype.itemsize
         stop = self.numel if stop is None else stop
@@ -80,8 +81,9 @@ class Stored:
                 yield torch.frombuffer(raw, dtype=self.dtype)
 
     def checked(self) -> Iterator[Tensor]:
-        """All elements, 16 MiB at a time; BadWeights after the last if the bytes are not those of
-        the index.
+        """All elements in flat chunks (N, 16 MiB at most), their hash compared at the end.
+
+        BadWeights after the last chunk if the bytes are not those of the index.
         """
         digest = hashlib.sha256()
         for chunk in self.chunks():
@@ -95,7 +97,7 @@ class Stored:
             )
 
     def read(self) -> Tensor:
-        """The whole tensor; BadWeights if its bytes are not those of the index."""
+        """The whole tensor in its shape; BadWeights if its bytes are not those of the index."""
         whole = torch.empty(self.numel, dtype=self.dtype)
         at = 0
         for chunk in self.checked():
@@ -110,13 +112,14 @@ class Stored:
 
 
 def as_bytes(tensor: Tensor) -> memoryview:
-    """What a tensor of this machine's memory holds."""
+    """The bytes of a tensor of any shape in this machine's memory."""
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def read_index(folder: Path) -> dict[str, Stored]:
-    """Every tensor of a folder by name; BadWeights if a file is damaged, lacks a tensor or has one
-    too many.
+    """Every tensor of a folder by name.
+
+    BadWeights if a file is damaged, lacks a tensor or has one too many.
     """
     path = folder / INDEX
     listed: dict[str, str] | None = None
@@ -144,6 +147,7 @@ def read_index(folder: Path) -> dict[str, Stored]:
 
 
 def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:
+    """The tensors of one file by name; BadWeights if it is damaged or not the expected one."""
     if not path.is_file():
         raise BadWeights(f"{path}: missing, although the index names it")
     size = path.stat().st_size
@@ -189,8 +193,8 @@ def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict
 
 
 @dataclass(frozen=True)
-class Spec:
-    """A tensor that is to be written."""
+class TensorSpec:
+    """A tensor that is to be written: name, dtype and shape."""
 
     name: str
     dtype: torch.dtype
@@ -198,10 +202,11 @@ class Spec:
 
     @property
     def num_bytes(self) -> int:
+        """Bytes that it takes in a file."""
         return int(torch.Size(self.shape).numel()) * self.dtype.itemsize
 
 
-def _header_of(specs: Sequence[Spec]) -> bytes:
+def _header_of(specs: Sequence[TensorSpec]) -> bytes:
     """The header of a file that has these tensors, one after another."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     at = 0
@@ -225,9 +230,13 @@ def _with_length(raw: bytes) -> bytes:
     return len(raw).to_bytes(8, "little") + raw
 
 
-def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) -> dict[str, str]:
-    """A safetensors file from tensors that come one at a time, in the order of `specs`; their
-    SHA-256 by name.
+def write_shard(
+    path: Path, specs: Sequence[TensorSpec], tensors: Iterable[Tensor]
+) -> dict[str, str]:
+    """Write a safetensors file tensor by tensor, each of its spec's shape; SHA-256 by name.
+
+    `tensors` come in the order of `specs`, one in memory at a time. BadWeights if one is not what
+    its spec declares.
     """
     raw = _header_of(specs)
     hashes: dict[str, str] = {}
@@ -244,7 +253,7 @@ def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) ->
     return hashes
 
 
-def share_out(specs: Sequence[Spec], num: int) -> list[list[Spec]]:
+def share_out(specs: Sequence[TensorSpec], num: int) -> list[list[TensorSpec]]:
     """Whole tensors in `num` shares of about equal bytes; each keeps the order of `specs`."""
     loads, owner = [0] * num, {}
     for spec in sorted(specs, key=lambda spec: -spec.num_bytes):
@@ -262,7 +271,7 @@ def shard_names(num: int) -> list[str]:
 
 
 def write_index(
-    folder: Path, files: Mapping[str, Sequence[Spec]], hashes: Mapping[str, str]
+    folder: Path, files: Mapping[str, Sequence[TensorSpec]], hashes: Mapping[str, str]
 ) -> None:
     """The index of shards that are already written, each with its tensors in this order."""
     content = {

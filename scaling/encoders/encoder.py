@@ -1,11 +1,8 @@
-"""An encoder with a task head: what is trained and scored. Architecture by name, never by
-guessing.
-"""
+"""An encoder with a task head: what is trained and scored. Architectures are looked up by name."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from transformers.initialization import no_init_weights
 
 from scaling.encoders.packing import PACKED, Packing, packing_of
 from scaling.kinds.heads import TiedHead
+from scaling.kinds.kind import PAD
 
 CLASSES: dict[str, tuple[Any, Any]] = {
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
@@ -29,35 +27,53 @@ CLASSES: dict[str, tuple[Any, Any]] = {
 def make_config(
     architecture: str, fields: Mapping[str, Any], dropout: float, attention: str = "sdpa"
 ) -> Any:
-    """The Hugging Face configuration of a `config.json`, for the named architecture."""
+    """The Hugging Face configuration of a `config.json`, for the named architecture.
+
+    Args:
+        architecture: A key of `CLASSES`.
+        fields: The fields of the `config.json`; those that name a class or a dtype are left out.
+        dropout: Rate after hidden layers and on attention weights.
+        attention: Name of the attention function among those of transformers.
+    """
     config_class, _ = CLASSES[architecture]
     raw = {
         key: value
         for key, value in fields.items()
         if key not in ("model_type", "architectures", "dtype")
     }
-    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    return config_class(**{**raw, **rates, "attn_implementation": attention})
+    # The state of the last layer that is computed stays what every other state is: before the last
+    # norm of a pre-LayerNorm encoder, which belongs behind all layers.
+    own = {
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "attn_implementation": attention,
+        "tie_last_hidden_states": False,
+    }
+    return config_class(**{**raw, **own})
 
 
 def empty_encoder(architecture: str, config: Any) -> nn.Module:
-    """The encoder, its parameters allocated and not set: nothing is drawn only to be
-    overwritten.
-    """
+    """The encoder with parameters that are allocated and not set: no random draw is wasted."""
     _, model_class = CLASSES[architecture]
     with no_init_weights():
-        return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+        empty: nn.Module = model_class._from_config(
+            config, dtype=torch.float32, add_pooling_layer=False
+        )
+    return empty
 
 
 def random_encoder(architecture: str, config: Any, seed: int) -> nn.Module:
     """The encoder with weights drawn from a seed, as before any pretraining."""
     _, model_class = CLASSES[architecture]
     torch.manual_seed(seed)
-    return model_class._from_config(config, dtype=torch.float32, add_pooling_layer=False)  # type: ignore[no-any-return]
+    drawn: nn.Module = model_class._from_config(
+        config, dtype=torch.float32, add_pooling_layer=False
+    )
+    return drawn
 
 
 def wanted_shapes(architecture: str, config: Any) -> dict[str, tuple[int, ...]]:
-    """Shape of every parameter, without allocating any."""
+    """Shape of every parameter by name, without allocating any."""
     with torch.device("meta"):
         model = empty_encoder(architecture, config)
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
@@ -75,44 +91,20 @@ class Weights:
     """Seed of random weights: only the configuration is read then."""
 
     def beside(self) -> dict[str, bytes]:
-        """What belongs to the tensors, by file name: an export goes into a directory of the same
-        form.
-        """
+        """Files that belong to the tensors, by name: an export writes them beside its shards."""
         files = [self.folder / "config.json", *([] if self.kept_rows is None else [self.kept_rows])]
         return {file.name: file.read_bytes() for file in files}
 
 
-_OTHER_HEAD = re.compile(r"head\.[1-9]")
-
-
 class Encoder(nn.Module):
-    """Pretrained encoder + head. `forward` gives hidden states, of the last layer or at a fraction
-    of the depth.
-    """
+    """A pretrained encoder and its head; `forward` gives hidden states, not the head's output."""
 
     def __init__(self, encoder: nn.Module, head: nn.Module, architecture: str) -> None:
         super().__init__()
         self.encoder, self.head, self.architecture = encoder, head, architecture
-        for one in self.heads:
-            if isinstance(one, TiedHead):
-                one.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
-
-    def stored_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """What an export holds, under the names of a plain encoder: of several heads the first,
-        adapters merged.
-
-        The heads of other tasks end with their training.
-        """
-        several = len(self.heads) > 1
-        named = [
-            (name, p)
-            for name, p in self.named_parameters()
-            if not several or not _OTHER_HEAD.match(name)
-        ]
-        plain = [
-            (name.replace(".base_layer.", "."), p) for name, p in named if ".lora_" not in name
-        ]
-        return [(name.replace("head.0.", "head.", 1) if several else name, p) for name, p in plain]
+        for layers in self.heads:
+            if isinstance(layers, TiedHead):
+                layers.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -120,13 +112,14 @@ class Encoder(nn.Module):
         return list(self.head) if isinstance(self.head, nn.ModuleList) else [self.head]
 
     def head_of(self, member: int) -> nn.Module:
+        """The head of a member of the training, by its number."""
         return self.heads[member]
 
     def idle(self, member: int, hidden: Tensor) -> Tensor:
-        """Zero, with a gradient of zero for the heads of the other members.
+        """Zero (a scalar) that gives the heads of all other members a gradient of zero.
 
-        DeepSpeed's stages differ in what they do to a parameter without a gradient: stage 3 keeps
-        its last one.
+        hidden: B x L x H. DeepSpeed's stages differ in what they do to a parameter without a
+        gradient: stage 3 keeps its last one.
         """
         zero = hidden.new_zeros(1, hidden.shape[-1])
         others = [head for at, head in enumerate(self.heads) if at != member]
@@ -143,10 +136,9 @@ class Encoder(nn.Module):
     def forward(
         self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None
     ) -> Tensor:
-        """input_ids, mask: B x L → hidden states B x L x H, of the last layer or at a fraction of
-        the depth.
+        """Hidden states B x L x H of a batch, of the last layer or at a fraction of the depth.
 
-        Several depths give D x B x L x H, from one pass.
+        input_ids, mask: B x L. Several depths give D x B x L x H, from one pass.
         """
         if self.encoder.config._attn_implementation == PACKED:  # type: ignore[union-attr]
             pack = packing_of(mask)
@@ -160,11 +152,18 @@ class Encoder(nn.Module):
         depth: float | Sequence[float] | None,
         pack: Packing | None,
     ) -> Tensor:
-        given = {"input_ids": input_ids, "attention_mask": mask, **(pack.arguments if pack else {})}
+        """As `forward`; packed, the shapes are 1 x T and 1 x T x H of the T real tokens."""
+        if pack is not None:
+            where = pack.arguments
+        else:
+            assert mask is not None
+            # By length, as in a pack: transformers would count ids that are not the padding's.
+            where = {"position_ids": mask.cumsum(1) * mask + PAD}
+        given = {"input_ids": input_ids, "attention_mask": mask, **where}
         layers = self.encoder.encoder.layer  # type: ignore[union-attr]
         count = len(layers)  # type: ignore[arg-type]
         if isinstance(depth, Sequence):
-            wanted = [max(1, round(one * count)) for one in depth]
+            wanted = [max(1, round(fraction * count)) for fraction in depth]
             output = self.encoder(**given, output_hidden_states=True)
             states = {
                 index: self._normalised(output.hidden_states[index])
@@ -184,8 +183,9 @@ class Encoder(nn.Module):
         return self._normalised(output.hidden_states[index])
 
     def _normalised(self, hidden: Tensor) -> Tensor:
-        # Pre-LN: an inner state is the raw residual stream; the post-LN sizes are normalised in
-        # every layer.
+        """B x L x H → the same, on the scale of a layer norm's output."""
+        # XL's layers normalise their input, so that its inner states are raw sums. The layers of
+        # the other sizes normalise their output.
         if self.architecture == "xlm-roberta-xl":
             return nn.functional.layer_norm(hidden, hidden.shape[-1:])
         return hidden
@@ -198,7 +198,7 @@ def config_of(weights: Weights, dropout: float, *, packed: bool = False) -> Any:
 
 
 def row_lookup(weights: Weights) -> np.ndarray | None:
-    """Token id → row of a trimmed matrix (-1: dropped); None where the matrix is whole."""
+    """Token id → row of a trimmed matrix, -1 for dropped ids, shape (V,); None if it is whole."""
     if weights.kept_rows is None:
         return None
     kept = np.load(weights.kept_rows, allow_pickle=False)

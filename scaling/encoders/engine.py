@@ -12,14 +12,18 @@ from typing import Any
 import deepspeed.ops
 import torch
 import torch.distributed as dist
-from deepspeed.runtime.zero.partition_parameters import InsertPostInitMethodToModuleSubClasses
+from deepspeed.runtime.zero.partition_parameters import (
+    InsertPostInitMethodToModuleSubClasses,
+    ZeroParamStatus,
+)
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.encoders.checkpoint import (
     BadWeights,
-    Spec,
+    TensorSpec,
     shard_names,
     share_out,
     write_index,
@@ -58,8 +62,8 @@ def join_world() -> World:
     os.environ.setdefault("RANK", str(dist.get_rank()))
     os.environ.setdefault("WORLD_SIZE", str(dist.get_world_size()))
     os.environ.setdefault("LOCAL_RANK", "0")
-    # Before any ZeRO-3 loading: without it DeepSpeed takes the world for one process while it
-    # shards.
+    # This must come before any ZeRO-3 loading, where DeepSpeed would otherwise shard for a world of
+    # one process.
     deepspeed.init_distributed(
         dist_backend="nccl" if gpu else "gloo", dist_init_required=False, verbose=False
     )
@@ -71,7 +75,7 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
     """DeepSpeed's configuration of a recipe on a placement.
 
     Passes are cut by tokens, so their number differs between updates (`Engine.last_pass`).
-    DeepSpeed is told of one example a pass: the most that there can be.
+    DeepSpeed is told one example a pass, which makes the number of passes the largest possible.
     """
     share = placement.share(recipe.batch)
     zero: dict[str, Any] = {
@@ -92,11 +96,11 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         "gradient_clipping": recipe.grad_clip,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
-        # torch's AdamW also for states in host memory: DeepSpeed's own is compiled at first use,
-        # for minutes.
+        # torch's AdamW also where the optimizer is offloaded: DeepSpeed's own is compiled at first
+        # use, for minutes.
         "zero_force_ds_cpu_optimizer": False,
-        # Under bf16 a stage of at least 1 is needed: stage 0 takes an extra zero-gradient Adam step
-        # (see docs).
+        # bf16 needs stage 1 at least: under stage 0 DeepSpeed begins with an Adam step of zero
+        # gradients.
         "bf16": {"enabled": recipe.precision == "bf16"},
         "steps_per_print": 10**9,
     }
@@ -107,16 +111,18 @@ class Engine:
     """A model being trained. `forward` and `backward` per micro-batch, `step` once per update."""
 
     core: Any
-    """deepspeed.DeepSpeedEngine"""
+    """The `deepspeed.DeepSpeedEngine`."""
     model: Encoder
     stage: int
     world: World
     carried: Mapping[str, Tensor]
-    """What the weights came with and this training leaves as it is: the masked-LM head, under any
-    other kind.
-    """
+    """Tensors that pass through unchanged: the masked-LM head, under any other kind of task."""
+
+    kept: list[Tensor] | None = None
+    """Trained weights of an earlier moment, in host memory: this rank's share of them."""
 
     def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
+        """Hidden states B x L x H, as `Encoder.forward` gives them. input_ids, mask: B x L."""
         return self.core(input_ids, mask, depth)
 
     def last_pass(self, last: bool) -> None:
@@ -124,37 +130,69 @@ class Engine:
         self.core.set_gradient_accumulation_boundary(last)
 
     def backward(self, loss: Tensor) -> None:
+        """Add the gradients of one pass's loss, a scalar."""
         # Not scaled by the number of passes, which DeepSpeed does not know.
         self.core.backward(loss, scale_wrt_gas=False)
 
     def step(self, learning_rate: float) -> None:
-        """One call per pass, as DeepSpeed counts them; it updates on the last."""
+        """Once per pass, as DeepSpeed counts; it makes the update after the last pass of it."""
         for group in self.core.optimizer.param_groups:
             group["lr"] = learning_rate
         self.core.step()
 
     def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
-        """All ranks write their shards and the state; tied to this world size and stage,
-        disposable.
-        """
+        """Every rank writes its shard and the state, for this world size and stage only."""
         self.core.save_checkpoint(str(folder), tag="resume", client_state=state)
+        if self.kept is not None and (self.stage == 3 or self.world.rank == 0):
+            named = {str(at): one for at, one in enumerate(self.kept)}
+            save_file(named, folder / self._kept_file())
         self.world.barrier()
+
+    def _kept_file(self) -> str:
+        # Below ZeRO-3 every rank has the same.
+        return f"kept-{self.world.rank if self.stage == 3 else 0}.safetensors"
 
     def load_resume(self, folder: Path) -> dict[str, Any]:
         """The state given to `save_resume`."""
         path, state = self.core.load_checkpoint(str(folder), tag="resume")
         if path is None:
             raise RuntimeError(f"{folder}: no resume point that DeepSpeed can read")
+        kept = folder / self._kept_file()
+        if kept.exists():
+            named = load_file(kept)
+            self.kept = [named[str(at)] for at in range(len(named))]
         return dict(state)
 
+    def keep_weights(self) -> None:
+        """Remember the trained weights of this moment, instead of those kept before."""
+        self.kept = [one.detach().to("cpu", copy=True) for one in self._shares()]
+
+    def restore_weights(self) -> None:
+        """Put the kept weights in the place of the present ones, for scoring and export.
+
+        Nothing can be trained behind that.
+        """
+        if self.kept is None:
+            raise RuntimeError("no weights were kept")
+        with torch.no_grad():
+            for share, kept in zip(self._shares(), self.kept, strict=True):
+                share.copy_(kept)
+        self.kept = None
+
+    def _shares(self) -> Iterator[Tensor]:
+        """What this rank holds of the trained parameters, in the precision of the computation."""
+        trained: list[Any] = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in trained:
+            # Small ones stay gathered: a copy that would hide what is put into the share.
+            if self.stage == 3 and parameter.ds_status == ZeroParamStatus.AVAILABLE:
+                parameter.partition()
+            yield parameter.ds_tensor if self.stage == 3 else parameter.data
+
     def export(self, folder: Path, beside: Mapping[str, bytes]) -> None:
-        """The weights as a Hugging Face directory, in the precision of the computation: every rank
-        writes its shard.
+        """Write the weights as a Hugging Face directory, in the precision of the computation.
 
-        `beside`: the other files of the directory.
-
-        A shard holds whole tensors; which ones depends on their sizes and the number of ranks
-        alone.
+        Every rank writes its shard, which holds whole tensors; which ones depends on their sizes
+        and the number of ranks alone. `beside`: the other files of the directory, by name.
         """
         folder.mkdir(parents=True, exist_ok=True)
         sharded = self.stage == 3
@@ -162,12 +200,9 @@ class Engine:
             self.model.encoder,
             lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded),
         )
-        parameters = {
-            **parameters_in_file(self.model, self.model.stored_parameters()),
-            **self.carried,
-        }
+        parameters = {**parameters_in_file(self.model), **self.carried}
         specs = [
-            Spec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape)))
+            TensorSpec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape)))
             for name, p in parameters.items()
         ]
         size = min(self.world.size, len(specs))
@@ -180,9 +215,9 @@ class Engine:
             hashes = write_shard(
                 folder / shard_names(size)[self.world.rank], shares[self.world.rank], values
             )
-        # Gathering is a collective: also those who have written everything of theirs take part to
-        # the end.
-        for _ in values:
+        # Gathering is a collective: a rank that has written all of its tensors still takes part in
+        # the rest.
+        if next(values, None) is not None:
             raise AssertionError("a tensor was not written")
         merged: dict[str, str] = {}
         for part in self.world.gather(hashes):
@@ -194,8 +229,10 @@ class Engine:
         self.world.barrier()
 
     def _values(self, parameters: Mapping[str, Tensor], mine: set[str]) -> Iterator[Tensor]:
-        """The tensors called `mine`, in order; under ZeRO-3 every tensor is gathered, one at a
-        time.
+        """The tensors called `mine`, in order, each whole and of its parameter's shape.
+
+        Under ZeRO-3 every tensor is gathered on all ranks, one at a time: all must iterate to the
+        end.
         """
         for name, parameter in parameters.items():
             if self.stage == 3 and isinstance(parameter, nn.Parameter):
@@ -221,8 +258,17 @@ def build_model(
     *,
     packed: bool = False,
 ) -> Encoder:
-    """Encoder and head, without weights and with them, from the seed. Under ZeRO-3 no rank ever has
-    a whole encoder.
+    """Encoder and head before their weights are loaded; new parameters are drawn from the seed.
+
+    Under ZeRO-3 no rank ever has a whole encoder.
+
+    Args:
+        weights: What the encoder will be loaded from: its configuration is read.
+        make_head: Hidden size → a new head.
+        dropout: Rate in the encoder.
+        seed: Of the new head's parameters.
+        config: DeepSpeed's configuration, of `ds_config`.
+        packed: Whether batches are computed without padding.
     """
     sharded = config["zero_optimization"]["stage"] == 3
     if not sharded:
@@ -230,9 +276,9 @@ def build_model(
     with ExitStack() as contexts:
         # Random weights are drawn whole on every rank: they are for small sizes.
         if sharded and weights.random_init is None:
-            # Position ids would become floating point numbers; before Init, which wraps what it
-            # finds.
             contexts.enter_context(freed_at_once())
+            # Init makes every new tensor floating point, position ids too. This keeps them whole
+            # numbers; it must come before Init, which wraps the functions that it finds.
             contexts.enter_context(prevent_arange_dtype_change())
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
         wanted = config_of(weights, dropout, packed=packed)
@@ -267,8 +313,9 @@ def _round_whole(model: Encoder, dtype: torch.dtype) -> None:
 
 
 def _plain_linear() -> None:
-    """Undo what an earlier step under ZeRO-3 left in torch: another product, whose sums come out in
-    another order.
+    """Give torch its own `linear` back, which DeepSpeed's ZeRO-3 replaces for the whole process.
+
+    DeepSpeed's sums in another order, so losses of later steps would differ in the last bits.
     """
     plain = getattr(InsertPostInitMethodToModuleSubClasses, "linear_bk", None)
     if plain is not None:
@@ -276,18 +323,25 @@ def _plain_linear() -> None:
 
 
 def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head: bool) -> Loaded:
-    """Fill the encoder, and the head where it is stored. BadWeights on every rank.
+    """Fill the encoder, and the head where it is stored; BadWeights on every rank.
 
     Nothing is filled where the weights are random.
+
+    Args:
+        model: Of `build_model`; filled in place.
+        weights: The folder to load from.
+        world: The ranks that load together.
+        recipe: Its precision is that in which the parameters will compute.
+        head: Whether to load the task head too, where the folder has one.
     """
     dtype = torch.bfloat16 if recipe.precision == "bf16" else None
     if weights.random_init is not None:
         return Loaded(parameters={}, filled={}, dtype=dtype)
-    named = parameters_in_file(model, list(model.named_parameters()))
+    named = parameters_in_file(model)
     stored_head = head and any(name.startswith("head.") for name in named)
     wanted = {name: p for name, p in named.items() if stored_head or not name.startswith("head.")}
-    # Task heads of an earlier phase are expected and dropped, the masked-LM head is carried along;
-    # nothing else is.
+    # The folder may have two things more: the task head of an earlier phase, which is dropped, and
+    # the masked-LM head, which is carried along.
     ignored = (LM_HEAD,) if stored_head else (LM_HEAD, "head.")
     filled: dict[str, Filled] = {}
     problem = ""
@@ -300,7 +354,7 @@ def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head
 
 
 def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
-    """BadWeights if what is about to compute is not what the folder has."""
+    """BadWeights on all ranks if what is about to compute is not what the folder has."""
     wrong = differing(loaded.parameters, loaded.filled, weights.folder, world.rank, loaded.dtype)
     _agree(
         world,
@@ -309,8 +363,8 @@ def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
 
 
 def _agree(world: World, problem: str) -> None:
-    """One rank's problem stops all of them, before they wait for each other."""
-    problems = [one for one in world.gather(problem) if one]
+    """Raise BadWeights on all ranks if one has a problem, before they wait for each other."""
+    problems = [text for text in world.gather(problem) if text]
     if problems:
         raise BadWeights(problems[0])
 
@@ -324,8 +378,16 @@ def start_training(
     seed: int,
     lora: Lora | None = None,
 ) -> Engine:
-    """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the
-    head.
+    """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the head.
+
+    Args:
+        weights: What the training starts from.
+        make_head: Hidden size → a new head.
+        recipe: Precision, dropout, learning rate and weight decay.
+        placement: Number of workers, ZeRO stage, packing and activation checkpointing.
+        world: The ranks, as many as the placement has workers.
+        seed: Of the new head and the adapters.
+        lora: Adapters beside frozen weights; None trains all weights.
     """
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
@@ -336,9 +398,9 @@ def start_training(
         add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decay = [p for name, p in trained if not _no_decay(name)]
-    plain = [p for name, p in trained if _no_decay(name)]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decay = [p for p in trained if _is_matrix(p)]
+    plain = [p for p in trained if not _is_matrix(p)]
     groups = [
         {"params": decay, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -356,8 +418,8 @@ def start_training(
     _check_loaded(loaded, weights, world)
     core.train()
     if world.size == 1 and placement.zero_stage == 0:
-        # There is nobody to add gradients up with; DeepSpeed would copy all of them into a buffer
-        # and back.
+        # One worker has no gradients to add up; DeepSpeed would copy all of them into a buffer and
+        # back.
         core.enable_backward_allreduce = False
     lm_head = {} if tied_heads(model) else stored_lm_head(weights)
     return Engine(
@@ -369,8 +431,9 @@ def start_training(
     )
 
 
-def _no_decay(name: str) -> bool:
-    return name.endswith("bias") or "layer_norm" in name.lower() or "layernorm" in name.lower()
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    # By its dimensions: norms have many names. Under ZeRO-3 the shape is that of the whole.
+    return len(getattr(parameter, "ds_shape", parameter.shape)) > 1
 
 
 def start_scoring(
@@ -380,7 +443,15 @@ def start_scoring(
     placement: Placement,
     world: World,
 ) -> Encoder:
-    """A model for scoring, its head filled from the weights where they have one."""
+    """A model for scoring, its head filled from the weights where they have one.
+
+    Args:
+        weights: The model that is scored.
+        make_head: Hidden size → the head to fill.
+        recipe: Its precision is that of the computation.
+        placement: ZeRO stage and packing.
+        world: The ranks, as many as the placement has workers.
+    """
     config = ds_config(recipe, placement)
     model = build_model(weights, make_head, 0.0, 0, config, packed=placement.packed)
     loaded = load(model, weights, world, recipe, head=True)

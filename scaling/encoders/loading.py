@@ -1,12 +1,10 @@
-"""Parameters from a folder of safetensors: each rank reads the bytes that it keeps, and no
-others.
-"""
+"""Parameters from a folder of safetensors: each rank reads only the bytes that it keeps."""
 
 from __future__ import annotations
 
 import ctypes
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,32 +13,37 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scaling.encoders.checkpoint import BadWeights, Spec, Stored, as_bytes, read_index, share_out
+from scaling.encoders.checkpoint import (
+    BadWeights,
+    Stored,
+    TensorSpec,
+    as_bytes,
+    read_index,
+    share_out,
+)
 from scaling.encoders.encoder import Encoder, Weights
 from scaling.kinds.heads import TiedHead
 
 LM_HEAD = "lm_head."
 
 
-# Elements that are rounded and added to a checksum at once: no second chunk is ever in memory.
+# Elements that are rounded and added to a checksum at a time, so that no second copy of a chunk is
+# ever in memory.
 _PIECE = 1 << 20
 
 
 class Filled(NamedTuple):
-    """What a parameter was filled with."""
+    """What a parameter was filled with: elements start … stop of the flattened tensor."""
 
     start: int
-    """First element of the flattened tensor."""
     stop: int
     checksum: int
-    """Of the elements, in the precision in which they will compute."""
+    """CRC-32 of the elements, in the precision in which they will compute."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What was filled from a folder, and how to see that it is still there once DeepSpeed holds
-    it.
-    """
+    """What was filled from a folder, to check again once DeepSpeed holds the parameters."""
 
     parameters: Mapping[str, nn.Parameter]
     filled: Mapping[str, Filled]
@@ -50,11 +53,10 @@ class Loaded:
 
 @contextmanager
 def freed_at_once() -> Iterator[None]:
-    """What is freed here goes back to the system at once (glibc): layers that are cut into slices
-    leave no holes.
+    """Within the block, glibc returns freed memory to the system at once.
 
-    glibc learns from large blocks that are freed to keep such blocks, up to 32 MiB, and then fills
-    memory twice.
+    glibc learns from large blocks that are freed to keep such blocks, up to 32 MiB. While layers
+    are made and cut into slices, the blocks that it keeps would take as much memory again.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
@@ -77,14 +79,21 @@ def load_tensors(
     ignored: tuple[str, ...] = (),
     dtype: torch.dtype | None = None,
 ) -> dict[str, Filled]:
-    """Fill parameters by name, on every rank; whole ones, or under ZeRO-3 this rank's slice of
-    each.
+    """Fill parameters by name: whole ones, or under ZeRO-3 this rank's slice of each.
 
-    Gives what each was filled with, its checksum rounded to `dtype`, in which it will compute
-    (None: its own). Memory beyond the parameters: 16 MiB. The ranks share out the checking of the
-    tensors' SHA-256 by bytes, and check while they read where they read whole tensors. BadWeights
-    names every tensor that is missing, of another shape, or unexpected: there and not wanted,
-    without an `ignored` prefix.
+    All ranks call it. Gives what each was filled with. Memory beyond the parameters: 16 MiB. The
+    ranks share out the checking of the tensors' SHA-256 by bytes, and check while they read where
+    they read whole tensors. BadWeights names every tensor that is missing, of another shape, or
+    unexpected: there, not wanted, and without an `ignored` prefix.
+
+    Args:
+        wanted: The parameters to fill, by their names in the folder.
+        folder: A folder of safetensors files.
+        rank: Of this process.
+        size: Number of ranks.
+        ignored: Prefixes of tensors that the folder may have beside the wanted ones.
+        dtype: The precision of the checksums, in which the parameters will compute; None: their
+            own.
     """
     stored = read_index(folder)
     unexpected = sorted(
@@ -104,7 +113,7 @@ def load_tensors(
             f"{folder}: "
             + "; ".join(f"{what}: {', '.join(names)}" for what, names in wrong.items() if names)
         )
-    specs = [Spec(name, stored[name].dtype, stored[name].shape) for name in wanted]
+    specs = [TensorSpec(name, stored[name].dtype, stored[name].shape) for name in wanted]
     mine = {spec.name for spec in share_out(specs, size)[rank]}
     with torch.no_grad():
         return {
@@ -134,11 +143,17 @@ def differing(
     rank: int,
     dtype: torch.dtype | None = None,
 ) -> list[str]:
-    """Names of parameters that no longer hold what `load_tensors` filled them with, rounded to the
-    same `dtype`.
+    """Names of parameters that no longer hold what `load_tensors` filled them with.
 
-    The files are read again only for parameters that were filled whole and cut into slices since:
-    heads.
+    The files are read again only for parameters that were filled whole and cut into slices since,
+    which are heads.
+
+    Args:
+        wanted: The parameters, by their names in the folder.
+        filled: What `load_tensors` gave.
+        folder: The folder that they were filled from.
+        rank: Of this process.
+        dtype: The precision of the checksums, as given to `load_tensors`.
     """
     stored = read_index(folder)
     return [
@@ -149,6 +164,7 @@ def differing(
 
 
 def _holds(parameter: Any, filled: Filled, stored: Stored, rank: int, dtype: torch.dtype) -> bool:
+    """Whether a parameter holds what it was filled with."""
     target, start, stop = _part(parameter, stored.numel, rank)
     checksum = 0
     for piece in target[: stop - start].split(_PIECE):
@@ -162,8 +178,9 @@ def _holds(parameter: Any, filled: Filled, stored: Stored, rank: int, dtype: tor
 
 
 def _add(checksum: int, values: Tensor, dtype: torch.dtype) -> int:
-    """CRC-32 of what came before and these values. It tells a mistake; tampering is what the
-    index's SHA-256 tells.
+    """CRC-32 of what came before and these values (of any shape).
+
+    It finds mistakes of ours. Tampering is found by the index's SHA-256.
     """
     for piece in values.split(_PIECE):
         checksum = zlib.crc32(as_bytes(piece.to(dtype)), checksum)
@@ -176,10 +193,10 @@ def _shape(parameter: Any) -> tuple[int, ...]:
 
 
 def _part(parameter: Any, numel: int, rank: int) -> tuple[Tensor, int, int]:
-    """(where it is held, start, stop): the whole flattened tensor, or the elements of this rank's
-    slice.
+    """(where it is held, start, stop): a flat tensor, shape (N,), and the range of its elements.
 
-    ZeRO-3 cuts the flattened tensor into equal slices in the order of ranks, the last one padded.
+    That is the whole tensor, or under ZeRO-3 this rank's slice: ZeRO-3 cuts the flattened tensor
+    into equal slices in the order of ranks, the last one padded.
     """
     sliced = getattr(parameter, "ds_tensor", None)
     if sliced is None:
@@ -188,14 +205,10 @@ def _part(parameter: Any, numel: int, rank: int) -> tuple[Tensor, int, int]:
     return sliced.detach(), start, min(start + sliced.numel(), numel)
 
 
-def names_in_file(parameters: Sequence[tuple[str, nn.Parameter]]) -> dict[str, nn.Parameter]:
-    """The encoder's tensors under their own names, the head's under `head.`."""
-    return {name.removeprefix("encoder."): p for name, p in parameters}
-
-
 def stored_lm_head(weights: Weights) -> dict[str, Stored]:
-    """The masked-LM head of a checkpoint; {} where it has none, and where nothing is loaded from
-    it.
+    """The tensors of a checkpoint's masked-LM head by name.
+
+    {} where it has none, and where the weights are random.
     """
     if weights.random_init is not None:
         return {}
@@ -207,21 +220,45 @@ def stored_lm_head(weights: Weights) -> dict[str, Stored]:
 
 
 def tied_heads(model: Encoder) -> list[TiedHead]:
+    """The heads of a model that decode with the word embeddings (masked LM), in order."""
     return [head for head in model.heads if isinstance(head, TiedHead)]
 
 
-def parameters_in_file(
-    model: Encoder, parameters: Sequence[tuple[str, nn.Parameter]]
-) -> dict[str, nn.Parameter]:
-    """Parameters by their names in a file. A pretrained masked-LM head keeps transformers' names
-    and is no new head.
+def parameters_in_file(model: Encoder) -> dict[str, nn.Parameter]:
+    """The parameters that a folder of weights has of a model, by their names there.
+
+    The encoder has the names of a plain Hugging Face encoder, whether or not adapters lie beside
+    its weights, and the head stands under `head.`. Of several heads only the first is stored. A
+    pretrained masked-LM head keeps transformers' names instead, whichever head it is.
     """
-    pretrained = {
-        f"{LM_HEAD}{'layer_' if name.startswith('norm') else ''}{name}": parameter
-        for tied in tied_heads(model)[:1]
-        for name, parameter in tied.named_parameters()
-        if tied.bias is not None
-    }
-    taken = {id(parameter) for parameter in pretrained.values()}
-    others = {name: p for name, p in names_in_file(parameters).items() if id(p) not in taken}
-    return {**others, **pretrained}
+    heads = model.heads
+    pretrained = [
+        number
+        for number, head in enumerate(heads)
+        if isinstance(head, TiedHead) and head.bias is not None
+    ]
+    named = (
+        (_name_in_file(name, len(heads), pretrained[0] if pretrained else None), parameter)
+        for name, parameter in model.named_parameters()
+    )
+    return {name: parameter for name, parameter in named if name is not None}
+
+
+def _name_in_file(name: str, num_heads: int, lm_head: int | None) -> str | None:
+    """Name of a parameter in a folder of weights; None if the folder does not have it.
+
+    `lm_head`: number of the head that is a pretrained masked-LM head.
+    """
+    if name.startswith("encoder."):
+        # An adapter is merged into its weight before the weight is stored.
+        plain = name.removeprefix("encoder.").replace(".base_layer.", ".")
+        return None if ".lora_" in plain else plain
+    own = name.removeprefix("head.")
+    number = 0
+    if num_heads > 1:
+        prefix, _, own = own.partition(".")
+        number = int(prefix)
+    if number == lm_head:
+        # transformers calls the norm `layer_norm`.
+        return f"{LM_HEAD}{'layer_' if own.startswith('norm') else ''}{own}"
+    return f"head.{own}" if number == 0 else None

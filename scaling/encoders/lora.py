@@ -43,10 +43,9 @@ def add_adapters(encoder: nn.Module, lora: Lora, seed: int) -> None:
 def merge_adapters(
     encoder: nn.Module, whole: Callable[[list[nn.Parameter]], AbstractContextManager[Any]]
 ) -> None:
-    """W + alpha/rank · B·A in the place of W, in fp32 and back to W's precision. The adapters are
-    spent then.
+    """Set W to W + alpha/rank · B·A, computed in fp32; the adapters are of no use afterwards.
 
-    `whole`: makes sharded parameters whole for a while, and shards what became of them.
+    `whole`: makes sharded parameters whole inside its block, and shards their new values after it.
     """
     for weight, a, b, scale in _adapted(encoder):
         with torch.no_grad(), whole([weight, a, b]):

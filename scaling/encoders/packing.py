@@ -1,5 +1,4 @@
-"""Sequences behind each other instead of padded beside each other: the same numbers, no padding in
-any layer.
+"""Batches without padding: sequences lie one after another in a row. The numbers are the same.
 
 The encoder sees one row of all real tokens, with positions that start anew in every sequence, and
 attention stays inside a sequence. Hidden states come back as a padded batch (zero at padding), so
@@ -39,7 +38,7 @@ class Packing:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the encoder has to be told."""
+        """What the encoder has to be told beside the ids."""
         # XLM-R's positions start after the padding id.
         return {
             "position_ids": self.positions + PAD + 1,
@@ -56,7 +55,7 @@ class Packing:
 
 
 def packing_of(mask: Tensor) -> Packing:
-    """mask: B x L, 1 at real tokens, which come first."""
+    """The packing of a batch. mask: B x L, 1 at real tokens, which come first."""
     lengths = tuple(mask.sum(1).tolist())
     positions = torch.cat([torch.arange(length) for length in lengths])
     starts = torch.arange(len(lengths)) * mask.shape[1]
@@ -72,8 +71,16 @@ def packing_of(mask: Tensor) -> Packing:
 def by_length(
     query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any
 ) -> Tensor:
-    """1 x heads x T x D → the same: one call for neighbours of one length, which sorted batches
-    have many of.
+    """1 x heads x T x D → the same: one call for each run of neighbours of one length.
+
+    Sorted batches have long runs.
+
+    Args:
+        query: 1 x heads x T x D.
+        key: 1 x heads x T x D.
+        value: 1 x heads x T x D.
+        lengths: Tokens of each sequence; T together.
+        how: Arguments of `scaled_dot_product_attention`.
     """
     found, start = [], 0
     for length, alike in groupby(lengths):
@@ -92,8 +99,16 @@ def by_length(
 def jagged(
     query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any
 ) -> Tensor:
-    """1 x heads x T x D → the same: one call for all sequences; on a GPU in half precision flash
-    attention.
+    """1 x heads x T x D → the same: one call for all sequences.
+
+    On a GPU in half precision it is flash attention.
+
+    Args:
+        query: 1 x heads x T x D.
+        key: 1 x heads x T x D.
+        value: 1 x heads x T x D.
+        lengths: Tokens of each sequence; T together.
+        how: Arguments of `scaled_dot_product_attention`.
     """
     offsets = torch.tensor([0, *lengths]).cumsum(0).to(query.device, non_blocking=True)
     q, k, v = (

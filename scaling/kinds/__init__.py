@@ -1,5 +1,17 @@
-"""One file per kind of task: rows → token features, features → loss, hidden states → outcomes →
-scores.
+"""Kinds of task: rows → token features, features → loss, hidden states → outcomes → scores.
+
+    kind.py             what a kind provides; forms that all kinds share
+    heads.py            heads and what they are made of
+    text.py             token sequences of one text or two
+    classification.py   a label for a text or a pair
+    multiple_choice.py  one of several choices
+    tagging.py          a tag for every word
+    span_qa.py          an answer inside a document
+    retrieval.py        the nearest of many candidates
+    masked_lm.py        hidden words of a text
+    metrics/            scores, equal to the official scorers
+
+May import `spec`, `catalogue` and `study`.
 """
 
 from __future__ import annotations

@@ -8,19 +8,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.study.recipes import Recipe
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """A sequence for each text or pair. Target: the number of its label."""
     firsts = [recipe.prefix + text for text in rows["text_a"].to_pylist()]
     seconds = rows["text_b"].to_pylist()
     a = tokenizer.encode_batch(firsts, add_special_tokens=False)
@@ -43,6 +50,7 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy, summed. hidden: B x L x H; mask: B x L; targets, units: shape (B,)."""
     return nn.functional.cross_entropy(head(hidden, mask).float(), targets, reduction="sum")
 
 
@@ -53,25 +61,24 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 
 
 def _chance(part: Part, task: TaskSpec) -> float:
+    """Of the commonest label everywhere."""
     return max(Counter(part.rows["label"].to_pylist()).values()) / part.rows.num_rows
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
-
-
-def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+    """The labels of all sequences change places."""
     return [targets[at] for at in rng.permutation(len(targets))]
 
 
 CLASSIFICATION = Kind(
-    encode=encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe),
-    targets=_targets,
+    encode=_encode,
+    head=lambda hidden, task, recipe: TextHead(hidden, len(task.labels), recipe, drop_input=True),
+    targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
-    shuffled=shuffled,
+    counts=cut_texts,
+    shuffled=_shuffled,
 )

@@ -1,6 +1,4 @@
-"""Heads and what they are made of. A new layer is initialised as BERT's: normal with SD 0.02, zero
-bias.
-"""
+"""Heads and what they are made of; new layers are initialised as in BERT."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ from scaling.study.recipes import Recipe
 
 
 def init_linear(layer: nn.Linear) -> nn.Linear:
+    """The layer with BERT's initial values: weights normal with SD 0.02, bias zero."""
     nn.init.normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
     return layer
@@ -23,44 +22,46 @@ def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 class TextHead(nn.Module):
-    """B x L x H, B x L → B x outputs: a dense layer on <s>, XLM-R's own head, or on the mean of all
-    tokens.
+    """A dense layer on <s>, as in XLM-R, or on the mean of all tokens; then the outputs.
+
+    `drop_input`: whether dropout stands before the dense layer too, as in transformers' class for
+    classification; in that for multiple choice it does not.
     """
 
-    def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
+    def __init__(self, hidden: int, outputs: int, recipe: Recipe, *, drop_input: bool) -> None:
         super().__init__()
         self.pooling = recipe.pooling
         self.dropout = nn.Dropout(recipe.dropout)
+        self.drop_input = nn.Dropout(recipe.dropout if drop_input else 0.0)
         self.dense = init_linear(nn.Linear(hidden, hidden))
         self.out = init_linear(nn.Linear(hidden, outputs))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """hidden B x L x H, mask B x L → B x outputs."""
         text = hidden[:, 0] if self.pooling == "first" else mean_pool(hidden, mask)
-        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(text)))))
+        return self.out(self.dropout(torch.tanh(self.dense(self.drop_input(text)))))
 
 
 class TokenHead(nn.Module):
-    """B x L x H → B x L x outputs: one linear layer on every token, as XLM-R's for tags and for
-    answer spans.
-    """
+    """One linear layer on every token, as in XLM-R: behind dropout for tags, without for spans."""
 
-    def __init__(self, hidden: int, outputs: int, recipe: Recipe) -> None:
+    def __init__(self, hidden: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.out = init_linear(nn.Linear(hidden, outputs))
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """B x L x H → B x L x outputs."""
         return self.out(self.dropout(hidden))
 
 
 class TiedHead(nn.Module):
-    """N x H → N x vocabulary rows: dense, GELU, layer norm, then the word embeddings themselves as
-    decoder.
+    """Dense, GELU, layer norm, then the word embeddings themselves as decoder.
 
     The embeddings are the encoder's and are neither saved nor counted here; `encoders.encoder` ties
     them. A checkpoint's own masked-LM head is the start where it has one, with a bias by vocabulary
-    row. Where it has none, the dense layer starts as the identity, so that a new head is not in the
-    way, and there is no bias.
+    row. Where it has none, the dense layer starts as the identity, so that a new head changes
+    nothing at first, and there is no bias.
     """
 
     def __init__(self, hidden: int) -> None:
@@ -73,6 +74,7 @@ class TiedHead(nn.Module):
         self._embeddings: tuple[nn.Embedding, ...] = ()
 
     def tie(self, embeddings: nn.Embedding) -> None:
+        """Decode with these embeddings."""
         # In a tuple, so that torch does not take it for a part of this module.
         self._embeddings = (embeddings,)
 
@@ -83,8 +85,10 @@ class TiedHead(nn.Module):
 
     @property
     def embeddings(self) -> nn.Embedding:
+        """The word embeddings that it was tied to."""
         return self._embeddings[0]
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """N x H → N x vocabulary rows."""
         text = self.norm(nn.functional.gelu(self.dense(hidden)))
         return nn.functional.linear(text, self.embeddings.weight, self.bias)

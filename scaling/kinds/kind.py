@@ -1,14 +1,14 @@
-"""What every kind of task provides. Features, batches and predictions have one form for all of
-them.
+"""What every kind of task provides, in one form for all of them.
 
 Features are an Arrow table with one row per token sequence:
+
     row        int32         index of the normalised row it comes from
     unit       int32         training unit, ascending: what must stay in one batch shares it (a
-    question's choices).
-                             -1, which comes first: scored, never trained on
+                             question's choices). -1, which comes first: scored, never trained on
     input_ids  list<int32>   special tokens included
     cut        bool          whether max_length cut the text
     target     anything      what the loss needs; the kind's own
+
 and the columns that `outcomes` reads back. A prediction is one numpy array per sequence.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -55,76 +56,127 @@ class Part:
 
     @property
     def language(self) -> str:
+        """Our code of the language."""
         return self.key.partition(".")[2]
 
 
 class Encode(Protocol):
+    """Tokenises: normalised rows → features."""
+
     def __call__(
         self, rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
     ) -> pa.Table:
-        """Features of the rows: a `feature_table`."""
+        """Features of the rows: a `feature_table`.
+
+        Args:
+            rows: In the schema of the kind.
+            task: Their task.
+            tokenizer: Without truncation and padding of its own.
+            recipe: Its max_length and prefix count.
+        """
 
 
 class Head(Protocol):
+    """Makes the layers on top of the encoder."""
+
     def __call__(self, hidden: int, task: TaskSpec, recipe: Recipe) -> nn.Module:
-        """New layers on top of the encoder, freshly initialised; may have no parameters."""
+        """New layers on hidden states of this size, freshly initialised; may have no parameters."""
 
 
 class Targets(Protocol):
+    """Makes a tensor of targets."""
+
     def __call__(self, targets: Sequence[Any], length: int) -> Tensor:
-        """Values of the `target` column as a tensor, for sequences padded to `length`."""
+        """Values of the `target` column, B x …, for sequences that are padded to `length`."""
 
 
 class Loss(Protocol):
+    """Sums the losses of a micro-batch."""
+
     def __call__(
         self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor
     ) -> Tensor:
-        """Sum of the losses in a micro-batch of whole units, in order. hidden: B x L x H; mask: B x
-        L; units: B.
+        """The sum, a scalar, over a micro-batch of whole units, in order.
+
+        Args:
+            head: The kind's head.
+            hidden: Hidden states, B x L x H.
+            mask: 1 at real tokens, B x L.
+            targets: As `targets` makes them, B x ….
+            units: Training unit of each sequence, shape (B,).
         """
 
 
 class LossWeight(Protocol):
+    """Counts the terms of a loss."""
+
     def __call__(self, targets: Sequence[Any]) -> float:
         """How many terms the loss of these targets sums: what the global batch divides by."""
 
 
 class Predict(Protocol):
+    """Computes what is kept of a scored sequence."""
+
     def __call__(self, head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        """B x …, left where it was computed. hidden: B x L x H, or D x B x L x H for a kind with
-        depths.
+        """Predictions, B x …, on the device where they were computed.
+
+        Args:
+            head: The kind's head.
+            hidden: B x L x H, or D x B x L x H for a kind that is scored at several depths.
+            mask: 1 at real tokens, B x L.
+            targets: As `targets` makes them, B x ….
         """
 
 
 class Outcomes(Protocol):
+    """Decides what was right."""
+
     def __call__(self, part: Part, task: TaskSpec) -> pa.Table:
         """One row per scored example: an `outcome_table`. Scores come from it alone."""
 
 
 class Chance(Protocol):
+    """Says what guessing scores."""
+
     def __call__(self, part: Part, task: TaskSpec) -> float:
         """What guessing scores by the main metric, 0..1."""
 
 
 class Corrupt(Protocol):
+    """Hides part of a sequence, to be predicted."""
+
     def __call__(self, input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
-        """The sequence and the target of one draw; the same arguments give the same result."""
+        """The sequence, shape (L,), and the target of one draw.
 
-
-class Shuffled(Protocol):
-    def __call__(self, targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
-        """The targets of all training sequences with their labels permuted: as many of each label
-        as before.
+        `input_ids`: shape (L,) or longer. The same arguments give the same result.
         """
 
 
+class Counts(Protocol):
+    """What is lost between rows and predictions."""
+
+    def __call__(self, rows: pa.Table, features: pa.Table) -> Mapping[str, int]:
+        """What is cut or cannot be predicted, in words → how many rows; nothing that is 0."""
+
+
+class Shuffled(Protocol):
+    """Permutes the labels of a training."""
+
+    def __call__(self, targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+        """The targets of all training sequences, permuted: as many of each label as before."""
+
+
 class Share(Protocol):
+    """Completes the splits of a task."""
+
     def __call__(self, parts: Sequence[Part]) -> Sequence[Part]:
         """The parts, completed with what they share (one pool of candidates)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
+    """A kind of task: functions from rows to scores, and what else must be known of it."""
+
     encode: Encode
     head: Head
     targets: Targets
@@ -133,6 +185,7 @@ class Kind:
     predict: Predict
     outcomes: Outcomes
     chance: Chance
+    counts: Counts
     per_token: bool = False
     """Whether a prediction is B x L x …: padding is cut off."""
     together: int = 1
@@ -144,6 +197,30 @@ class Kind:
     corrupt: Corrupt | None = None
     share: Share | None = None
     shuffled: Shuffled | None = None
+
+
+def rows_that(features: pa.Table, mask: np.ndarray) -> int:
+    """Rows with a sequence for which `mask`, one truth value a sequence (shape (n,)), holds."""
+    return len(np.unique(features["row"].to_numpy()[mask]))
+
+
+def cut_texts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """`counts` of kinds whose texts are cut by max_length, and nothing else is."""
+    num = rows_that(features, features["cut"].to_numpy())
+    return {"texts cut by max_length": num} if num else {}
+
+
+def targets_in_order(targets: Sequence[Any], length: int) -> Tensor:
+    """Whole numbers as they are, B x … (`length` does not matter)."""
+    return torch.tensor(targets, dtype=torch.long)
+
+
+def padded_targets(targets: Sequence[Any], length: int) -> Tensor:
+    """B x L: one target per token, IGNORED at padding."""
+    padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
+    for row, target in enumerate(targets):
+        padded[row, : len(target)] = target
+    return torch.from_numpy(padded)
 
 
 def feature_table(
@@ -167,9 +244,7 @@ def feature_table(
 def outcome_table(
     ids: Sequence[str], predictions: Sequence[str], outcomes: Sequence[Outcome]
 ) -> pa.Table:
-    """`id`, `prediction` and the metric's columns; a score that does not apply to an example is
-    null.
-    """
+    """`id`, `prediction` and the metric's columns; null where a score does not apply."""
     columns = {
         name: pa.array([outcome[name] for outcome in outcomes], pa.float64())
         for name in outcomes[0]
@@ -184,8 +259,9 @@ def outcome_table(
 
 
 def scores(outcomes: pa.Table, chance: float) -> list[Score]:
-    """The metrics of one language, the main one first. `chance` is its own, at every depth; of
-    others it is 0.
+    """The metrics of one language, the main one first.
+
+    `chance` is the main metric's, at every depth; that of others is 0.
     """
     values = aggregate(outcomes.drop_columns(["id", "prediction"]).to_pylist())
     main = next(iter(values))

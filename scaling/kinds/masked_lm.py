@@ -1,15 +1,14 @@
-"""Masked language modelling: 15 % of the tokens, of which 80 % become <mask>, 10 % another token,
-10 % stay.
+"""Masked language modelling (Devlin et al. 2019): 15 % of the tokens are to be predicted.
 
-(Devlin et al. 2019.) What is masked depends on the text's id and the draw (seed and epoch) alone. A
-sequence is stored with <mask> and a few spare tokens behind it: so both are among the rows that a
-trimmed vocabulary keeps. Spare tokens are drawn from those that the split uses, each as likely.
+Of them 80 % become <mask>, 10 % another token, and 10 % stay. What is masked depends on the text's
+id and the draw (seed and epoch) alone. A sequence is stored with <mask> and a few spare tokens
+behind it, so that both are among the rows that a trimmed vocabulary keeps. Spare tokens are drawn
+from those that the split uses, each as likely.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,24 +19,37 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TiedHead
-from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    BOS,
+    EOS,
+    IGNORED,
+    UNK,
+    Kind,
+    Part,
+    feature_table,
+    outcome_table,
+    padded_targets,
+    rows_that,
+)
 from scaling.kinds.metrics import METRICS
+from scaling.kinds.text import special_id
 from scaling.study.recipes import Recipe
 
 RATE = 0.15
 _SPARE = 16
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """Long texts become several sequences; nothing is cut. Target: the real length and a key for
-    the draws.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """Long texts become several sequences; nothing is cut.
+
+    Target: the real length, and a key for the draws.
     """
     room = recipe.max_length - 2
     encoded = tokenizer.encode_batch(rows["text"].to_pylist(), add_special_tokens=False)
     types = np.unique(
         np.concatenate([np.zeros(0, np.int64), *(np.asarray(one.ids, np.int64) for one in encoded)])
     )
-    found = tokenizer.token_to_id("<mask>")
+    found = special_id(tokenizer, "<mask>")
     mask = UNK if found is None else found
     features: list[dict[str, Any]] = []
     for index, (name, encoding) in enumerate(zip(rows["id"].to_pylist(), encoded, strict=True)):
@@ -62,8 +74,11 @@ def _num_masked(length: int) -> int:
     return max(1, round(RATE * (length - 2)))
 
 
-def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
-    """The masked sequence, and its labels: the token at masked positions, IGNORED elsewhere."""
+def _corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, Any]:
+    """The masked sequence and its labels: the token where it was masked, IGNORED elsewhere.
+
+    input_ids: shape (length + 1 + spare tokens,); both results: shape (length,).
+    """
     length = target["length"]
     ids, mask, spare = input_ids[:length].copy(), input_ids[length], input_ids[length + 1 :]
     rng = np.random.default_rng([target["key"], draw])
@@ -78,6 +93,7 @@ def corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray, 
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy at masked tokens, summed. hidden: B x L x H; mask, targets: B x L."""
     # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of
     # a step's.
     masked = targets != IGNORED
@@ -87,7 +103,10 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-    """Of each masked token, whether it was found: 1 or 0; IGNORED elsewhere."""
+    """Of each masked token whether it was found, 1 or 0, IGNORED elsewhere: B x L.
+
+    hidden: B x L x H; mask, targets: B x L.
+    """
     masked = targets != IGNORED
     found = torch.full_like(targets, IGNORED, dtype=torch.int16)
     found[masked] = (head(hidden[masked]).argmax(-1) == targets[masked]).to(torch.int16)
@@ -104,22 +123,21 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     )
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
-    for row, target in enumerate(targets):
-        padded[row, : len(target)] = target
-    return torch.from_numpy(padded)
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    num = rows.num_rows - rows_that(features, np.ones(features.num_rows, dtype=bool))
+    return {"texts without a token": num} if num else {}
 
 
 MASKED_LM = Kind(
-    encode=encode,
+    encode=_encode,
     head=lambda hidden, task, recipe: TiedHead(hidden),
-    targets=_targets,
+    targets=padded_targets,
     loss=_loss,
     loss_weight=lambda targets: float(sum(_num_masked(target["length"]) for target in targets)),
     predict=_predict,
     per_token=True,
     outcomes=_outcomes,
     chance=lambda part, task: 0.0,
-    corrupt=corrupt,
+    counts=_counts,
+    corrupt=_corrupt,
 )

@@ -1,6 +1,4 @@
-"""Multiple choice: one sequence per choice, a score for each, softmax over the choices of a
-question.
-"""
+"""Multiple choice: a score for each choice of a question, softmax over them."""
 
 from __future__ import annotations
 
@@ -16,16 +14,22 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> context question </s></s> choice </s> for each choice, in order; the choices of a row are
-    one unit.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """<s> context question </s></s> choice </s> for each choice; those of a row are one unit.
 
     Target: twice the number of the choice, plus one for the right one.
     """
@@ -56,6 +60,10 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy over the choices of each question, summed.
+
+    hidden: B x L x H; mask: B x L; targets, units: shape (B,).
+    """
     scores = head(hidden, mask).float()[:, 0]
     # Not by `units`: an update that spans two epochs may hold one question twice, side by side.
     choice = targets // 2
@@ -76,14 +84,11 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 
 
 def _chance(part: Part, task: TaskSpec) -> float:
+    """The mean over the questions of one in so many choices."""
     return float(np.mean([1 / len(row) for row in part.rows["choices"].to_pylist()]))
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
-
-
-def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     """The place of the right choice moves between questions that have equally many choices."""
     starts = [at for at, target in enumerate(targets) if target // 2 == 0]
     questions = [targets[a:b] for a, b in pairwise([*starts, len(targets)])]
@@ -101,13 +106,14 @@ def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 
 
 MULTIPLE_CHOICE = Kind(
-    encode=encode,
-    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe),
-    targets=_targets,
+    encode=_encode,
+    head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
+    targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(sum(target % 2 for target in targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,
-    shuffled=shuffled,
+    counts=cut_texts,
+    shuffled=_shuffled,
 )

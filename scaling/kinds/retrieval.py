@@ -1,10 +1,9 @@
-"""Retrieval: mean-pooled vectors, cosine, nearest candidate (Artetxe & Schwenk 2019, Tatoeba),
-trained or not.
+"""Retrieval: mean-pooled vectors, cosine, nearest candidate, with or without training.
 
-The layer is a fraction of the depth, since an index does not carry over between sizes. A
-pre-LayerNorm encoder's inner states are raw residuals; `encoders.encoder` normalises them, so that
-no dimension dominates the mean. Below the last layer other depths are scored as well (accuracy@0.33
-…), shown beside the main score and never chosen by it.
+As in Artetxe & Schwenk 2019 (Tatoeba). The layer is a fraction of the depth, since an index does
+not carry over between sizes. A pre-LayerNorm encoder's inner states are raw residuals;
+`encoders.encoder` normalises them, so that no dimension dominates the mean. Below the last layer
+other depths are scored as well, shown beside the main score and never chosen by it.
 
 Training is a dual encoder: a question and its passage are one unit, and a question's softmax is
 over the passages of its group of GROUP pairs. Groups follow the order of the update and stay in one
@@ -25,7 +24,14 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import PAIRS_TOGETHER, TaskSpec
 from scaling.kinds.heads import mean_pool
-from scaling.kinds.kind import Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    Kind,
+    Part,
+    cut_texts,
+    feature_table,
+    outcome_table,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS, Outcome
 from scaling.kinds.metrics.mining import best_threshold, mine
 from scaling.kinds.metrics.neighbours import top_k, unit_rows
@@ -42,6 +48,7 @@ class Side:
     """Vectors, ids and relevant ids of one side of one file."""
 
     def __init__(self, part: Part, vectors: np.ndarray, side: str, unique: bool = False) -> None:
+        """The rows of `side`; with `unique` one of each text. vectors: N x H, one of every row."""
         rows = part.rows.select(["id", "side", "text", "relevant"]).to_pylist()
         chosen = [at for at, row in enumerate(rows) if row["side"] == side]
         if unique:
@@ -51,7 +58,7 @@ class Side:
         self.vectors = vectors[chosen]
 
 
-def outcomes(part: Part, task: TaskSpec) -> pa.Table:
+def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     """One row per query: what was found at the recipe's depth, and the metric at every depth."""
     first: dict[int, int] = {}
     for at, row in enumerate(part.features["row"].to_pylist()):
@@ -77,6 +84,7 @@ def outcomes(part: Part, task: TaskSpec) -> pa.Table:
 def _ranked(
     part: Part, vectors: np.ndarray, task: TaskSpec
 ) -> tuple[list[str], list[list[str]], list[Any]]:
+    """Query ids, ranked candidate ids and relevant ids of each query. vectors: N x H."""
     queries, candidates = Side(part, vectors, "query"), Side(part, vectors, "candidate")
     if not candidates.ids:
         raise UserError(
@@ -91,9 +99,10 @@ def _ranked(
 def _mined(
     part: Part, vectors: np.ndarray, task: TaskSpec
 ) -> tuple[list[str], list[list[str]], list[Any]]:
-    """Pairs above the threshold that is best on the language's own dev sentences.
+    """As `_ranked`, with the candidates whose margin is above a threshold. vectors: N x H.
 
-    The documented exception to "no target language in a selection": BUCC's metric is defined by it.
+    The threshold is the best on the language's own dev sentences: the documented exception to "no
+    target language in a selection", since BUCC's metric is defined by it.
     """
     tuned = [Side(part, vectors, f"dev_{side}", unique=True) for side in ("query", "candidate")]
     if not tuned[0].ids:
@@ -126,21 +135,35 @@ def _at_depth(outcome: Outcome, depth: float) -> dict[str, float | None]:
     return named
 
 
-def chance(part: Part, task: TaskSpec) -> float:
-    """Of a random order of the candidates with one that is right; of mining 0."""
+def _chance(part: Part, task: TaskSpec) -> float:
+    """Of a random order of the candidates, mean over the queries; of mining 0.
+
+    With R right ones of N: accuracy R/N; the average precision that a random order has on average,
+    sum over k of (1 + (k - 1)(R - 1)/(N - 1)) / k / N, k up to the cut.
+    """
     if task.metric == "mining_f1":
         return 0.0
-    total = part.rows["side"].to_pylist().count("candidate")
-    return (
-        1 / total
-        if task.metric == "accuracy"
-        else min(1.0, sum(1 / rank for rank in range(1, DEPTH + 1)) / total)
-    )
+    sides = part.rows["side"].to_pylist()
+    total = sides.count("candidate")
+    right = [
+        len(names)
+        for names, side in zip(part.rows["relevant"].to_pylist(), sides, strict=True)
+        if side == "query"
+    ]
+    if task.metric == "accuracy":
+        return float(np.mean(right)) / total
+    ranks = np.arange(1, min(DEPTH, total) + 1)
+    values = {
+        count: float(np.sum((1 + (ranks - 1) * (count - 1) / max(1, total - 1)) / ranks)) / total
+        for count in set(right)
+    }
+    return min(1.0, float(np.mean([values[count] for count in right])))
 
 
-def share(parts: Sequence[Part]) -> Sequence[Part]:
-    """Languages without candidates of their own search those of all others (Mewsli-X: one pool,
-    staged once).
+def _share(parts: Sequence[Part]) -> Sequence[Part]:
+    """Languages without candidates of their own search those of all others.
+
+    Mewsli-X has one pool, which is staged once.
     """
     has_own = ["candidate" in set(part.rows["side"].to_pylist()) for part in parts]
     if all(has_own):
@@ -159,6 +182,7 @@ def share(parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def _with(part: Part, shared: pa.Table, vectors: list[np.ndarray]) -> Part:
+    """A part with more rows behind its own. vectors: D x H, one of each row that is added."""
     before = part.rows.num_rows
     added = pa.table({"row": pa.array(range(before, before + shared.num_rows), pa.int32())})
     return replace(
@@ -170,8 +194,9 @@ def _with(part: Part, shared: pa.Table, vectors: list[np.ndarray]) -> Part:
 
 
 GROUP = PAIRS_TOGETHER
-"""Pairs that are each other's negatives: 7 a question, as in XTREME-R's Mewsli-X with XLM-R Large;
-its LAReQA has 3.
+"""Pairs that are each other's negatives, 7 for each question.
+
+XTREME-R's Mewsli-X with XLM-R Large has as many; its LAReQA has 3.
 """
 
 
@@ -180,21 +205,21 @@ SCALE = 20.0
 
 
 class DualEncoder(nn.Module):
-    """… x B x L x H, B x L → … x B x H. Nothing is learnt here, so that any checkpoint can be
-    scored.
-    """
+    """The mean of the hidden states. It learns nothing, so that any checkpoint can be scored."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.group = min(GROUP, recipe.batch)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """hidden … x B x L x H, mask B x L → … x B x H."""
         return mean_pool(hidden, mask)
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """Each query beside its first right candidate, as one unit; then the others, which only scoring
-    looks at.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """Each query beside its first right candidate, as one unit; then the others.
+
+    The others are scored and not trained on.
     """
     texts, contexts = rows["text"].to_pylist(), rows["context"].to_pylist()
     first = tokenizer.encode_batch(
@@ -205,20 +230,12 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
         join_pair(a.ids, b.ids if context else [], recipe.max_length)
         for a, b, context in zip(first, second, contexts, strict=True)
     ]
-    sides, relevant = rows["side"].to_pylist(), rows["relevant"].to_pylist()
-    candidates = {
-        name: at
-        for at, name in enumerate(rows["id"].to_pylist())
-        if sides[at].endswith("candidate")
-    }
+    passages = _passages(rows)
     order: list[tuple[int, int, int]] = []
-    for query, names in enumerate(relevant):
-        known = next((candidates[name] for name in names if name in candidates), None)
-        if known is not None:
-            unit = len(order) // 2
-            # The target of a query is its candidate's row as a negative number, that of a candidate
-            # its own row.
-            order += [(query, unit, -known - 1), (known, unit, known)]
+    for query, at in _pairs_of(rows):
+        unit, passage = len(order) // 2, passages[at]
+        # The target of a query is its passage as a negative number, that of a candidate its own.
+        order += [(query, unit, -passage - 1), (at, unit, passage)]
     paired = {row for row, _, _ in order}
     order += [(row, -1, row) for row in range(rows.num_rows) if row not in paired]
     return feature_table(
@@ -236,7 +253,58 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
     )
 
 
+def _pairs_of(rows: pa.Table) -> list[tuple[int, int]]:
+    """(query, its first right candidate), by row, of every query that has one."""
+    candidates = {
+        name: at
+        for at, (name, side) in enumerate(
+            zip(rows["id"].to_pylist(), rows["side"].to_pylist(), strict=True)
+        )
+        if side.endswith("candidate")
+    }
+    found = []
+    for query, names in enumerate(rows["relevant"].to_pylist()):
+        known = next((candidates[name] for name in names if name in candidates), None)
+        if known is not None:
+            found.append((query, known))
+    return found
+
+
+def _passages(rows: pa.Table) -> list[int]:
+    """Of each row a number that is equal for candidates none of which is a negative beside another.
+
+    Those of one text and context, those that are right for one query, and those of queries of one
+    text: the lowest row among them.
+    """
+    parent = list(range(rows.num_rows))
+
+    def root(at: int) -> int:
+        while parent[at] != at:
+            parent[at] = parent[parent[at]]
+            at = parent[at]
+        return at
+
+    first: dict[tuple[str, ...], int] = {}
+    columns = [rows[name].to_pylist() for name in ("id", "side", "text", "context", "relevant")]
+    listed = list(zip(*columns, strict=True))
+    candidates = {one[0]: at for at, one in enumerate(listed) if one[1].endswith("candidate")}
+    for at, (_, side, text, context, relevant) in enumerate(listed):
+        is_query = side.endswith("query")
+        members = (
+            [candidates[name] for name in relevant if name in candidates] if is_query else [at]
+        )
+        key = ("asked", side, text) if is_query else ("found", side, text, context)
+        for member in members:
+            a, b = root(first.setdefault(key, member)), root(member)
+            parent[max(a, b)] = min(a, b)
+    return [root(at) for at in range(rows.num_rows)]
+
+
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy of each question over its group's passages, summed.
+
+    hidden: B x L x H; mask: B x L; targets: shape (B,).
+    """
     vectors = nn.functional.normalize(head(hidden, mask).float(), dim=-1)
     asked = targets < 0
     group, pairs = int(head.group), int(asked.sum())  # type: ignore[arg-type]
@@ -249,7 +317,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
         vectors[side].view(-1, group, vectors.shape[-1]) for side in (asked, ~asked)
     )
     scores = SCALE * queries @ candidates.transpose(1, 2)
-    # A passage that answers two questions of a group is no negative for either.
+    # A passage that answers two questions of a group is no negative for either (_passages).
     passage = targets[~asked].view(-1, group)
     same = (passage.unsqueeze(1) == passage.unsqueeze(2)) & ~torch.eye(
         group, dtype=torch.bool, device=scores.device
@@ -260,27 +328,35 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     )
 
 
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """Texts that are cut, and candidates that only their own query finds though another has the
+    same text.
+    """
+    sides, texts, contexts = (rows[name].to_pylist() for name in ("side", "text", "context"))
+    found = [one for one in zip(sides, texts, contexts, strict=True) if one[0] == "candidate"]
+    twins = len(found) - len(set(found))
+    kept = {"candidates with the text of another, kept apart": twins} if twins else {}
+    return {**cut_texts(rows, features), **kept}
+
+
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-    """B x D x H: one vector for every depth."""
-    vectors = head(hidden, mask)
-    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)  # type: ignore[no-any-return]
-
-
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
+    """One vector for every depth: B x D x H. hidden: D x B x L x H or B x L x H; mask: B x L."""
+    vectors: Tensor = head(hidden, mask)
+    return vectors.transpose(0, 1) if vectors.dim() == 3 else vectors.unsqueeze(1)
 
 
 RETRIEVAL = Kind(
-    encode=encode,
+    encode=_encode,
     head=lambda hidden, task, recipe: DualEncoder(recipe),
-    targets=_targets,
+    targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(sum(target < 0 for target in targets)),
     predict=_predict,
-    outcomes=outcomes,
-    chance=chance,
+    outcomes=_outcomes,
+    chance=_chance,
+    counts=_counts,
     mid_depth=True,
     together=GROUP,
     sweep=SWEEP,
-    share=share,
+    share=_share,
 )

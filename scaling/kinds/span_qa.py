@@ -1,5 +1,4 @@
-"""Extractive question answering: a start and an end for each window of the document; <s> stands for
-no answer.
+"""Extractive question answering: a start and an end for each window; <s> stands for no answer.
 
 As run_squad (Devlin et al. 2019) and XTREME's scripts: questions of at most 64 tokens, windows 128
 tokens apart. The document is never cut, and the best span of all windows is the answer. Offsets
@@ -9,8 +8,11 @@ count code points, as SQuAD's do.
 from __future__ import annotations
 
 import string
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,38 +23,48 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
-from scaling.kinds.kind import BOS, EOS, Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    BOS,
+    EOS,
+    Kind,
+    Part,
+    feature_table,
+    outcome_table,
+    rows_that,
+    targets_in_order,
+)
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.study.recipes import Recipe
 
-MAX_ANSWER = 64
-"""Tokens of an answer. run_squad allows 30, for English word pieces; Thai and Greek take more
-tokens for the same.
+MAX_ANSWER = 30
+"""Tokens of an answer, as in every published script (docs/recipes.md).
+
+Of gold answers at most 0.8 % in a language are longer.
 """
 
 
 @dataclass(frozen=True)
 class Spans:
-    """The best answer so far: characters start..end of the document, its score, and the score of no
-    answer.
-    """
+    """The best answer so far: characters start..end of the document, and scores."""
 
     start: int = 0
     end: int = 0
     score: float = -np.inf
+    """Of the answer."""
     null: float = np.inf
+    """Of no answer."""
 
     def better(self, other: Spans) -> Spans:
-        """Over windows: the best span; no answer counts for as much as in the window that likes it
-        least.
+        """The best over two sets of windows.
+
+        No answer counts for as much as in the window that likes it least.
         """
         winner = self if self.score >= other.score else other
         return Spans(winner.start, winner.end, winner.score, min(self.null, other.null))
 
 
 def token_offsets(encoding: Encoding, text: str) -> tuple[list[int], list[int]]:
-    """Code-point starts and ends of the tokens, without the white space that a word's first token
-    takes with it.
+    """Code-point starts and ends of the tokens, without the white space that tokens begin with.
 
     A token of white space alone is empty. Several tokens may cover one character (a ligature),
     which all of them get.
@@ -68,9 +80,21 @@ def token_offsets(encoding: Encoding, text: str) -> tuple[list[int], list[int]]:
     return starts, ends
 
 
+# At the ends of an answer nothing to the scorers.
+_IGNORED = string.punctuation + string.whitespace
+# Format characters that are read: signs in front of Arabic, Syriac and Kaithi numbers.
+_READ = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+
+
+@cache
 def _is_blank(character: str) -> bool:
-    # A byte order mark in the middle of upstream files, and the zero-width space of Thai and Khmer.
-    return character.isspace() or character in "\ufeff\u200b"
+    """White space, and what has no width: direction marks, joiners, control characters.
+
+    Tokenizers make white space of them, or leave them with a token's first character. No scorer
+    takes them from an answer.
+    """
+    unseen = unicodedata.category(character) in ("Cc", "Cf") and character not in _READ
+    return character.isspace() or unseen
 
 
 def tokens_of(
@@ -78,8 +102,14 @@ def tokens_of(
 ) -> tuple[int, int] | None:
     """First and last token that share a character with begin..end; None if none does.
 
-    The word mark may claim the character that the next token has too ('▁' and '北京' both from 0):
-    it is left out.
+    The word mark may claim the character that the next token has too (▁ and 北京 both from 0): it
+    is left out then.
+
+    Args:
+        begin: First character.
+        end: One past the last character.
+        starts: First character of each token.
+        ends: One past the last character of each token.
     """
     # Token ends never fall, but for such marks; a plain scan is quick enough, once per question.
     found = [
@@ -96,8 +126,7 @@ def tokens_of(
 
 
 def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
-    """Whether the first answer begins and ends where tokens do, so that a reader of tokens can give
-    exactly it.
+    """Whether the first answer begins and ends where tokens do, so that tokens can give it.
 
     Thai and Chinese have pieces across the ends of about one answer in a hundred; upstream data
     have half words.
@@ -110,14 +139,19 @@ def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
     found = tokens_of(begin, end, starts, ends)
     if found is None:
         return False
-    # Punctuation at the ends is nothing to the scorers.
-    ignored = string.punctuation + string.whitespace
     given = row["context"][starts[found[0]] : ends[found[1]]]
-    return given.strip(ignored) == row["context"][begin:end].strip(ignored)
+    return given.strip(_IGNORED) == row["context"][begin:end].strip(_IGNORED)
 
 
 def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Sequence[int]) -> Spans:
-    """The best span of a window. logits: L x 2, of which the document's tokens begin at `first`."""
+    """The best span of a window.
+
+    Args:
+        logits: Scores of being a start and an end, L x 2.
+        first: Where in the window the document's tokens begin.
+        starts: First character of each of the document's tokens.
+        ends: One past the last character of each.
+    """
     null = float(logits[0].sum())
     count = len(starts)
     if count == 0:
@@ -146,7 +180,7 @@ MAX_QUESTION = 64
 STRIDE = 128
 
 
-def windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
+def document_windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
     """(start, end) of overlapping windows that cover all tokens, at most STRIDE apart."""
     start = 0
     while True:
@@ -158,9 +192,8 @@ def windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
         start += min(STRIDE, max(1, room // 2))
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> question </s></s> window </s>; the first answer trains. A question that has none trains
-    <s>.
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """<s> question </s></s> window </s>; the first answer trains, of unanswerable questions <s>.
 
     An answer that is not in its document (start -1) is scored but not trained on.
     """
@@ -214,7 +247,7 @@ def _windowed(
     question: Encoding, document: Encoding, most: int, max_length: int
 ) -> Iterator[dict[str, Any]]:
     asked = [BOS, *question.ids[:most], EOS, EOS]
-    for begin, end in windows(len(document.ids), max_length - len(asked) - 1):
+    for begin, end in document_windows(len(document.ids), max_length - len(asked) - 1):
         yield {
             "input_ids": [*asked, *document.ids[begin:end], EOS],
             "cut": len(question.ids) > most,
@@ -223,6 +256,10 @@ def _windowed(
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy of start and end, their mean, summed over the windows.
+
+    hidden: B x L x H; mask: B x L; targets: B x 2; units: shape (B,).
+    """
     logits = head(hidden).float().masked_fill(mask.unsqueeze(-1) == 0, -torch.inf)
     ends = [
         nn.functional.cross_entropy(logits[..., at], targets[:, at], reduction="sum")
@@ -232,10 +269,11 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+    """Logits of start and end, B x L x 2. hidden: B x L x H."""
     return head(hidden)  # type: ignore[no-any-return]
 
 
-def decode(part: Part, may_be_empty: bool) -> list[str]:
+def _decode(part: Part, may_be_empty: bool) -> list[str]:
     """The text of each row's best span over all its windows; '' if <s> beats it in every window."""
     best = [Spans()] * part.rows.num_rows
     columns = [part.features[name].to_pylist() for name in ("row", "first", "starts", "ends")]
@@ -253,7 +291,7 @@ def _answers(part: Part) -> list[list[str]]:
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
-    guessed = decode(part, may_be_empty=task.metric == "squad2")
+    guessed = _decode(part, may_be_empty=task.metric == "squad2")
     outcomes = METRICS[task.metric](guessed, _answers(part), part.language)
     return outcome_table(part.rows["id"].to_pylist(), guessed, outcomes)
 
@@ -266,18 +304,60 @@ def _chance(part: Part, task: TaskSpec) -> float:
     )
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long)
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    """Questions that are cut, and questions none of whose answers any window can give."""
+    columns = [features[name].combine_chunks() for name in ("starts", "ends")]
+    bounds = columns[0].offsets.to_numpy()
+    starts, ends = (column.values.to_numpy() for column in columns)
+    windows_of: list[list[int]] = [[] for _ in range(rows.num_rows)]
+    for at, row in enumerate(features["row"].to_pylist()):
+        windows_of[row].append(at)
+    found = Counter({"questions cut": rows_that(features, features["cut"].to_numpy())})
+    contexts = rows["context"].to_pylist()
+    for row, answers in enumerate(rows["answers"].to_pylist()):
+        spans = [slice(bounds[at], bounds[at + 1]) for at in windows_of[row]]
+        tokens = [(starts[span], ends[span]) for span in spans]
+        reasons = [_lost(contexts[row], answer, tokens) for answer in answers]
+        if all(reasons) and reasons:
+            found[reasons[0]] += 1
+    return {reason: number for reason, number in found.items() if number}
+
+
+def _lost(context: str, answer: Mapping[str, Any], windows: Sequence[Any]) -> str:
+    """Why no window can give an answer; '' if one can.
+
+    windows: starts and ends of the tokens of each.
+    """
+    begin = answer["start"]
+    end = begin + len(answer["text"])
+    if begin < 0:
+        return "answers that are not in their context"
+    wanted = context[begin:end].strip(_IGNORED)
+    most, whole = np.inf, False
+    for starts, ends in windows:
+        inside = np.flatnonzero((starts < end) & (ends > begin) & (starts < ends))
+        if len(inside) == 0:
+            continue
+        first, last = int(inside[0]), int(inside[-1])
+        whole |= bool(starts[first] <= begin and ends[last] >= end)
+        if context[starts[first] : ends[last]].strip(_IGNORED) == wanted:
+            most = min(most, last - first + 1)
+    if most <= MAX_ANSWER:
+        return ""
+    if most < np.inf:
+        return f"answers of more than {MAX_ANSWER} tokens"
+    return "answers that end inside a token" if whole else "answers that no window holds whole"
 
 
 SPAN_QA = Kind(
-    encode=encode,
-    head=lambda hidden, task, recipe: TokenHead(hidden, 2, recipe),
-    targets=_targets,
+    encode=_encode,
+    head=lambda hidden, task, recipe: TokenHead(hidden, 2, 0.0),
+    targets=targets_in_order,
     loss=_loss,
     loss_weight=lambda targets: float(len(targets)),
     predict=_predict,
     per_token=True,
     outcomes=_outcomes,
     chance=_chance,
+    counts=_counts,
 )

@@ -1,5 +1,6 @@
-"""Tagging of words: the label of a word stands on its first subword. Nothing is cut: long sentences
-are windowed.
+"""Tagging of words: the label of a word stands on its first subword.
+
+Nothing is cut: long sentences are windowed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
-from scaling.kinds.kind import BOS, EOS, IGNORED, UNK, Kind, Part, feature_table, outcome_table
+from scaling.kinds.kind import (
+    BOS,
+    EOS,
+    IGNORED,
+    UNK,
+    Kind,
+    Part,
+    feature_table,
+    outcome_table,
+    padded_targets,
+    rows_that,
+)
 from scaling.kinds.metrics import METRICS, aggregate
 from scaling.spec import known
 from scaling.study.recipes import Recipe
@@ -26,9 +38,10 @@ from scaling.study.recipes import Recipe
 _CONTEXT = 0.25
 
 
-def windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
-    """(first word of context, first word, end): every word is in one window, behind as much context
-    as fits.
+def word_windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]:
+    """(first word of context, first word, end): every word is in one window.
+
+    It stands behind as much context as fits. `lengths`: tokens of each word.
     """
     start = 0
     while start < len(lengths):
@@ -47,7 +60,8 @@ def windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, int]]
         start = end
 
 
-def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+    """Windows of each sentence. Target: the number of the tag at first subwords, else IGNORED."""
     numbers = {label: number for number, label in enumerate(task.labels)}
     room = recipe.max_length - 2
     sentences = rows["words"].to_pylist()
@@ -60,7 +74,7 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
                 pieces[word].append(token)
         # A word of characters that the tokenizer drops still has a label to predict.
         pieces = [piece or [UNK] for piece in pieces]
-        for begin, start, end in windows([len(piece) for piece in pieces], room):
+        for begin, start, end in word_windows([len(piece) for piece in pieces], room):
             ids, target = [BOS], [IGNORED]
             for word in range(begin, end):
                 ids += pieces[word][:room]
@@ -81,6 +95,7 @@ def encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe)
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
+    """Cross-entropy at first subwords, summed. hidden: B x L x H; targets: B x L."""
     logits = head(hidden).float()
     return nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
@@ -88,6 +103,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+    """The likeliest tag of every token, B x L. hidden: B x L x H."""
     return head(hidden).argmax(-1).to(torch.int16)  # type: ignore[no-any-return]
 
 
@@ -112,23 +128,21 @@ def _chance(part: Part, task: TaskSpec) -> float:
     return next(iter(aggregate(outcomes).values()))
 
 
-def _targets(targets: Sequence[Any], length: int) -> Tensor:
-    padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
-    for row, target in enumerate(targets):
-        padded[row, : len(target)] = target
-    return torch.from_numpy(padded)
+def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
+    num = rows_that(features, features["cut"].to_numpy())
+    return {"sentences with a word longer than a window, which is cut": num} if num else {}
 
 
-def shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
+def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     """The tags of all words change places."""
     tags = rng.permutation([tag for target in targets for tag in target if tag != IGNORED]).tolist()
     return [[tags.pop() if tag != IGNORED else IGNORED for tag in target] for target in targets]
 
 
 TAGGING = Kind(
-    encode=encode,
-    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe),
-    targets=_targets,
+    encode=_encode,
+    head=lambda hidden, task, recipe: TokenHead(hidden, len(task.labels), recipe.dropout),
+    targets=padded_targets,
     loss=_loss,
     loss_weight=lambda targets: float(
         sum(label != IGNORED for target in targets for label in target)
@@ -137,5 +151,6 @@ TAGGING = Kind(
     per_token=True,
     outcomes=_outcomes,
     chance=_chance,
-    shuffled=shuffled,
+    counts=_counts,
+    shuffled=_shuffled,
 )

@@ -1,4 +1,7 @@
-"""Room on nodes: what is free, where a gang fits, and when and where one that does not fit will."""
+"""Devices on nodes: what is free, where a gang fits, and when and where one will that does not.
+
+Backfill with one reservation: EASY (Lifka 1995).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
-    """A session at work."""
+class RunningSession:
+    """A session at work, as the queue sees it: where it runs and when it should end."""
 
     steps: tuple[str, ...]
     gang: int
     """Devices."""
-    place: Mapping[int, int]
+    held: Mapping[int, int]
     """Node → devices of it that the session holds."""
     taken_at: float
     ends_at: float
@@ -24,9 +27,7 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """When and where the first in line that does not fit now will fit: EASY backfill (Lifka
-    1995).
-    """
+    """When and where the first gang in line will fit that does not fit now."""
 
     node: int
     at: float
@@ -34,11 +35,11 @@ class Reservation:
     """Devices of the node that it leaves free then."""
 
 
-def free_devices(nodes: Sequence[int], running: Collection[Running]) -> list[int]:
+def free_devices(nodes: Sequence[int], running: Collection[RunningSession]) -> list[int]:
     """Devices of each node that no session holds; below 0 where a node was lost under one."""
     room = list(nodes)
     for session in running:
-        for node, count in session.place.items():
+        for node, count in session.held.items():
             room[node] -= count
     return room
 
@@ -46,8 +47,15 @@ def free_devices(nodes: Sequence[int], running: Collection[Running]) -> list[int
 def nodes_for(
     gang: int, nodes: Sequence[int], room: Sequence[int], reservation: Reservation | None
 ) -> list[int]:
-    """Nodes that could take a gang now, the fullest first; all that have room if it needs
-    several.
+    """Nodes that could take a gang now, the fullest first.
+
+    All nodes with free devices if the gang needs several; [] if it fits nowhere.
+
+    Args:
+        gang: Devices.
+        nodes: Devices of each node.
+        room: Free devices of each node.
+        reservation: One for an earlier gang; it keeps a gang of several nodes from starting.
     """
     if gang <= max(nodes, default=0):
         return sorted(
@@ -63,23 +71,28 @@ def nodes_for(
 
 def spread(gang: int, room: Sequence[int], homes: Sequence[int]) -> dict[int, int]:
     """Node → devices of a gang that is larger than any node, on as few nodes as possible."""
-    place: dict[int, int] = {}
+    held: dict[int, int] = {}
     for node in homes:
-        place[node] = min(gang - sum(place.values()), room[node])
-        if sum(place.values()) == gang:
+        held[node] = min(gang - sum(held.values()), room[node])
+        if sum(held.values()) == gang:
             break
-    return place
+    return held
 
 
 def reserve(
-    gang: int, nodes: Sequence[int], room: Sequence[int], running: Collection[Running]
+    gang: int, nodes: Sequence[int], room: Sequence[int], running: Collection[RunningSession]
 ) -> Reservation | None:
-    """The node that has room for a gang first, by the estimated ends of what runs on it; None if
-    none ever has.
+    """The node that will have room for a gang first; None if none ever will.
+
+    Args:
+        gang: Devices.
+        nodes: Devices of each node.
+        room: Free devices of each node.
+        running: Sessions at work, with their estimated ends.
     """
     ends: dict[int, list[tuple[float, int]]] = {}
     for session in running:
-        for node, count in session.place.items():
+        for node, count in session.held.items():
             ends.setdefault(node, []).append((session.ends_at, count))
     best: Reservation | None = None
     for node, size in enumerate(nodes):

@@ -1,6 +1,4 @@
-"""What `scaling calibrate` measured: kept in the store, and used by every later estimate for the
-same device.
-"""
+"""What `scaling calibrate` measured, kept in the store for later estimates on such a device."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ class Calibration(Spec):
     device_gib: float
     placement: Placement
     flops_per_second: float = Field(gt=0)
-    """Model FLOPs per second and worker: recomputation, padding and communication make it
-    smaller.
-    """
+    """Model FLOPs per second and worker, after recomputation, padding and communication."""
     tokens_per_second: float
     """Real tokens, of all workers."""
     peak_bytes: int
@@ -46,23 +42,26 @@ def read_calibrations(store: Store) -> list[Calibration]:
 def add_calibration(store: Store, measured: Calibration) -> None:
     """Keep a measurement; an earlier one of the same size and device gives way."""
     others = [
-        one
-        for one in read_calibrations(store)
-        if (one.model, one.device) != (measured.model, measured.device)
+        other
+        for other in read_calibrations(store)
+        if (other.model, other.device) != (measured.model, measured.device)
     ]
     store.write(
-        _FILE, json.dumps([one.model_dump(mode="json") for one in [*others, measured]], indent=1)
+        _FILE,
+        json.dumps([other.model_dump(mode="json") for other in [*others, measured]], indent=1),
     )
 
 
 def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping[str, Calibration]:
     """By model, what was measured on this kind of device."""
-    return {one.model: one for one in calibrations if is_device(one, gpu)}
+    return {measured.model: measured for measured in calibrations if is_device(measured, gpu)}
 
 
 def is_device(measured: Calibration, gpu: GpuSpec | None) -> bool:
-    """`h100-80` is what the driver calls NVIDIA H100 80GB HBM3: the same name and memory, give or
-    take a tenth.
+    """Whether a measurement is of this kind of device; None stands for CPUs.
+
+    The driver calls `h100-80` NVIDIA H100 80GB HBM3: the name must be in it, and the memory equal
+    within a tenth.
     """
     if gpu is None or measured.device == "cpu":
         return gpu is None and measured.device == "cpu"

@@ -1,11 +1,13 @@
-"""What a whole study takes before anything is paid for: fit, hours, dollars, files, makespan. No
-torch, no ray.
+"""What a whole study takes, before anything is paid for: fit, hours, dollars, files, makespan.
+
+Needs neither torch nor ray.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
@@ -19,18 +21,20 @@ from scaling.planning.speed import step_seconds
 from scaling.spec import Spec, UserError, known
 from scaling.study.flops import Sizes, step_flops
 from scaling.study.steps import Plan
+from scaling.study.study import Study
 
 
 class Prices(Spec):
     """A price table of your own: `dated: 2026-12`, `dollars_per_hour: {h100-80: 2.5}`."""
 
     dated: str
-    dollars_per_hour: dict[str, float] = Field(min_length=1)
+    dollars_per_hour: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(min_length=1)
 
-    def of(self, gpu: GpuSpec) -> GpuSpec:
-        """The GPU at this table's price; ValueError if it has none."""
-        name = known("GPU in the price table", gpu.name, self.dollars_per_hour)
-        return gpu.model_copy(update={"dollars_per_hour": self.dollars_per_hour[name]})
+    def of(self, gpu: GpuSpec) -> float:
+        """Dollars of one GPU and hour; UserError if the table has none."""
+        return self.dollars_per_hour[
+            known("GPU in the price table", gpu.name, self.dollars_per_hour)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +43,9 @@ class SizeForecast:
 
     model: str
     layouts: Mapping[str, tuple[str, ...]]
-    """How trainings are placed → the tasks that are, the most tasks first; empty: the size fits
-    nowhere.
+    """How trainings are placed → the tasks that are, the most tasks first.
+
+    Empty if the size fits nowhere.
     """
     problem: str
     """Why it does not fit and what would help; '' if it does. Such a size has no hours."""
@@ -63,16 +68,22 @@ class SizeForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
+    """What a study takes, by size and in all."""
+
     sizes: tuple[SizeForecast, ...]
     gpu: GpuSpec | None
-    prices_dated: str
+    dollars_per_hour: float | None
+    """Of one device; None if nothing says what it costs."""
+    price_source: str
+    """Where that comes from, as the start of a sentence; '' where it is None."""
     devices: int
     """0: no makespan was asked for."""
     makespan_seconds: float
     bound_seconds: float
 
     def dollars(self, device_hours: float) -> float | None:
-        return None if self.gpu is None else device_hours * self.gpu.dollars_per_hour
+        """What so many device hours cost; None if nothing says what a device costs."""
+        return None if self.dollars_per_hour is None else device_hours * self.dollars_per_hour
 
 
 def forecast(
@@ -83,13 +94,19 @@ def forecast(
     devices: int = 0,
     prices: Prices | None = None,
 ) -> Forecast:
-    """Every size of the plan, and the study's makespan on so many devices. ValueError for a GPU
-    without a price.
+    """Every size of the plan, and the study's makespan on so many devices.
+
+    Args:
+        plan: What is to run.
+        sizes: Sequences and tokens as staged; empty before staging.
+        gpu: The device that is planned for; None for CPUs.
+        measured: Calibrations of that device, by model.
+        devices: Devices at once, for the makespan; 0 asks for none.
+        prices: A price table of the user's. UserError if it does not have the GPU.
     """
-    if gpu is not None and prices is not None:
-        gpu = prices.of(gpu)
+    price, source = _price(plan.study, gpu, prices)
     placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
-    found = tuple(
+    lines = tuple(
         _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
     )
     fits = {
@@ -102,13 +119,30 @@ def forecast(
         _makespan(plan, fits, sizes, gpu, measured, devices) if devices and fits else (0.0, 0.0)
     )
     return Forecast(
-        sizes=found,
+        sizes=lines,
         gpu=gpu,
-        prices_dated=prices.dated if prices else PRICES_DATED,
+        dollars_per_hour=price,
+        price_source=source,
         devices=devices,
         makespan_seconds=makespan,
         bound_seconds=bound,
     )
+
+
+def _price(study: Study, gpu: GpuSpec | None, prices: Prices | None) -> tuple[float | None, str]:
+    """(dollars per device hour, where they come from).
+
+    A table that is given with the command comes first, then what the study says it pays, then the
+    table of GPUs. The study speaks of its own GPU only: asked about another, it has no price.
+    """
+    if gpu is not None and prices is not None:
+        return prices.of(gpu), f"Prices dated {prices.dated}: {gpu.name}"
+    own = gpu is None or study.gpu in (None, gpu.name)
+    if own and study.dollars_per_device_hour is not None:
+        return study.dollars_per_device_hour, "The study's own price of a device:"
+    if gpu is None:
+        return None, ""
+    return gpu.dollars_per_hour, f"Prices dated {PRICES_DATED}: {gpu.name}"
 
 
 def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Placement], str]:
@@ -168,10 +202,10 @@ def _size(
 
 def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Calibration]) -> str:
     if name in measured:
-        one = measured[name]
+        calibration = measured[name]
         return (
-            f"{name}: {one.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on {one.device}"
-            f" {one.measured_at}"
+            f"{name}: {calibration.flops_per_second / 1e12:.3g} TFLOP/s a worker, measured on"
+            f" {calibration.device} {calibration.measured_at}"
         )
     if gpu is None:
         return f"{name}: speed of a CPU worker assumed"

@@ -19,16 +19,15 @@ from scaling.study.recipes import Recipe
 
 # Share of a device that a plan may fill: what is left is fragmentation and collectives.
 USABLE = 0.92
-
-
+# Share of the tokens that a masked language model predicts.
 MASKED_SHARE = 0.15
+# A worker with torch, transformers and DeepSpeed imported and a process group.
+CPU_FIXED_GIB = 0.45
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a training asks of its devices. Trainings of one model with equal demands are placed
-    alike.
-    """
+    """What a training asks of its devices. Equal demands of one model are placed alike."""
 
     batch: int
     max_length: int
@@ -39,9 +38,7 @@ class Demand:
     texts: int = 1
     """Sequences of an example."""
     together: int = 1
-    """Examples that share a pass whatever the micro-batch: pairs that are each other's
-    negatives.
-    """
+    """Examples that share a pass whatever the micro-batch, as pairs are each other's negatives."""
 
     @property
     def least(self) -> int:
@@ -49,9 +46,7 @@ class Demand:
         return self.together * self.texts
 
     def divides(self, workers: int) -> bool:
-        """Whether every worker gets as many whole groups of examples as any other, and one at
-        least.
-        """
+        """Whether every worker gets the same number of whole groups of examples, one at least."""
         return self.batch % workers == 0 and self.batch // self.together % workers == 0
 
     def sequences(self, placement: Placement) -> int:
@@ -93,11 +88,19 @@ class Memory:
 
     @property
     def total(self) -> float:
+        """All of the device's parts."""
         return float(sum(getattr(self, part.name) for part in fields(self) if part.name != "host"))
 
 
 def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool = True) -> Memory:
-    """Predicted peak of one worker."""
+    """Predicted peak of one worker.
+
+    Args:
+        model: Whose parameters.
+        demand: What the training asks for.
+        placement: How it is laid out.
+        gpu: Whether the device is a GPU; False for a CPU worker.
+    """
     tokens = demand.sequences(placement) * demand.max_length
     size = 2.0 if demand.precision == "bf16" else 4.0
     params, embedding, workers = (
@@ -109,14 +112,14 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     share = params / workers
     weights = size * (share if stage == 3 else params)
     gradients = size * (share if stage >= 2 else params)
-    # One worker of stage 0 adds its gradients up with nobody's.
+    # Stage 0 with one worker allocates no all-reduce bucket.
     bucket = size * min(params, BUCKET_ELEMENTS) if stage or workers > 1 else 0.0
     live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
     if not gpu and workers > 1:
-        # gloo gathers into copies; measured.
+        # gloo gathers into copies: three times as much, as measured.
         live *= 3
-    # Master weights and two moments in fp32, and the step's gradients; stage 0 in fp32 needs no
-    # master copy.
+    # Master weights, two moments and the step's gradients, all in fp32. Stage 0 trains in fp32, so
+    # that it needs neither a master copy nor other gradients.
     states = 8.0 * params if stage == 0 else 16.0 * share
     optimizer, host = (0.0, states) if placement.offload_optimizer else (states, 0.0)
     # A CPU has no fused attention with dropout: the probabilities of every head are kept.
@@ -135,10 +138,6 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
         fixed=(1.5 if gpu else CPU_FIXED_GIB) * GIB,
         host=host,
     )
-
-
-# A worker with torch, transformers and DeepSpeed imported and a process group.
-CPU_FIXED_GIB = 0.45
 
 
 def _activations(

@@ -1,5 +1,4 @@
-"""Where every step runs: what the study file says, else the cheapest that fits, with few gang sizes
-per model.
+"""Where every step runs: what the study file says, else the cheapest placement that fits.
 
 A placement belongs to a step, by what its own recipe demands: one task with long sequences and a
 small batch must not decide for all others. But steps run in sessions of one gang size, so a model
@@ -14,20 +13,20 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from scaling.catalogue.hardware import GIB, GpuSpec, Placement
+from scaling.catalogue.hardware import GIB, PASS_TOKENS, GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
 from scaling.planning.memory import USABLE, Demand, demand_of, memory
 from scaling.spec import UserError
 from scaling.study.steps import Plan, Step
 
-# A task that leaves the usual gang needs worker groups of its own: it counts as if it took so many
-# times as long.
+# Factor on the time of a task that leaves the usual gang, since it needs worker groups of its own.
 LEAVING = 1.25
 
 
 def placements(plan: Plan, gpu: GpuSpec | None) -> dict[str, Placement]:
-    """By step. ValueError if some step fits nowhere; what a study file says is not checked
-    (`check_fit` does).
+    """Placement by step; UserError if some step fits nowhere.
+
+    What a study file says is not checked here (`check_fit` does).
     """
     return {
         step: one
@@ -43,9 +42,10 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
     if given is not None:
         return {step.id: given for step in steps}
     if gpu is None:
-        # Sharding over one worker is copying for nothing; under bf16 it brings the master weights.
+        # One worker needs stage 0, no sharding. bf16 needs stage 1: only there does DeepSpeed keep
+        # fp32 master weights.
         return {
-            step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1)
+            step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1, packed=True)
             for step in steps
         }
     wanted = demands(plan, steps)
@@ -54,29 +54,28 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
         demand for demand, _ in {(wanted[step.id], _label(step)) for step in _deciding(steps)}
     )
     usual = usual_gang(tasks, options)
-    found: dict[str, Placement] = {}
+    chosen: dict[str, Placement] = {}
     # Parents come first.
     for step in steps:
-        above = found.get(step.parent or "") if step.action == "eval" else None
+        above = chosen.get(step.parent or "") if step.action == "eval" else None
         if above is not None and step.recipe.batch % above.workers == 0:
             # Scoring needs less than training. In its parent's gang it runs in its parent's
             # session, weights at hand.
-            found[step.id] = above
+            chosen[step.id] = above
         else:
-            own = options[wanted[step.id]]
-            found[step.id] = own.get(usual) or next(iter(own.values()))
-    return found
+            by_gang = options[wanted[step.id]]
+            chosen[step.id] = by_gang.get(usual) or next(iter(by_gang.values()))
+    return chosen
 
 
 def usual_gang(
     tasks: Mapping[Demand, int], options: Mapping[Demand, Mapping[int, Placement]]
 ) -> int:
-    """The gang size at which all tasks together lose least against each at its own best; of equals,
-    the smallest.
+    """The gang size at which all tasks together lose least against each at its own best.
 
-    A task that does not fit there runs at its own best, and counts `LEAVING`. `tasks`: how many
-    have a demand; tasks and not steps, or the re-run of a collapsed training could move the rest of
-    a study.
+    Of equals, the smallest. A task that does not fit there runs at its own best, and counts
+    `LEAVING`. `tasks` says how many have a demand. It counts tasks and not steps, or the re-run of
+    a collapsed training could move the rest of a study.
     """
 
     def loss(demand: Demand, gang: int) -> float:
@@ -100,7 +99,7 @@ def usual_gang(
 def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
     """By step; of a scoring, as if its recipe trained: that it needs less is not counted on."""
     study = plan.study
-    found = {}
+    by_step = {}
     for step in steps:
         members = step.mixture.members
         kinds = (
@@ -111,24 +110,24 @@ def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
             # Of several tasks each keeps how long its own text may be.
             longest = max(study.recipe(member.task).max_length for member in members)
             demand = Demand(**{**vars(demand), "max_length": longest})
-        found[step.id] = demand
-    return found
+        by_step[step.id] = demand
+    return by_step
 
 
 def _options(
     plan: Plan, wanted: Mapping[str, Demand], gpu: GpuSpec
 ) -> dict[Demand, dict[int, Placement]]:
-    found: dict[Demand, dict[int, Placement]] = {}
+    options: dict[Demand, dict[int, Placement]] = {}
     for name, demand in wanted.items():
-        if demand not in found:
+        if demand not in options:
             step = plan.steps[name]
             try:
-                found[demand] = fitting(
+                options[demand] = fitting(
                     plan.study.model(step.model), demand, gpu, plan.study.max_devices
                 )
             except UserError as error:
                 raise UserError(f"{error} This is for training {_label(step)}.") from error
-    return found
+    return options
 
 
 def _deciding(steps: Iterable[Step]) -> list[Step]:
@@ -142,28 +141,31 @@ def _label(step: Step) -> str:
 
 
 def layouts(plan: Plan, name: str, chosen: Mapping[str, Placement]) -> dict[str, tuple[str, ...]]:
-    """`4 × ZeRO-3, micro 8 to 16` → the tasks that are placed so, for one model; the most tasks
-    first.
-    """
+    """`4 × ZeRO-3, micro 8 to 16` → the tasks of a model that are placed so, the most first."""
     groups: dict[Any, set[tuple[str, int]]] = {}
     for step in _deciding(step for step in plan.steps.values() if step.model == name):
-        one = chosen[step.id]
-        groups.setdefault(one.model_copy(update={"micro_batch": 1}), set()).add(
-            (_label(step), one.micro_batch)
+        placement = chosen[step.id]
+        groups.setdefault(placement.model_copy(update={"micro_batch": 1}), set()).add(
+            (_label(step), placement.micro_batch)
         )
-    found = {}
+    shown = {}
     for alike, tasks in sorted(groups.items(), key=lambda item: -len(item[1])):
         least, most = min(micro for _, micro in tasks), max(micro for _, micro in tasks)
         sizes = str(most) if least == most else f"{least} to {most}"
-        found[describe(alike, sizes)] = tuple(sorted({task for task, _ in tasks}))
-    return found
+        shown[describe(alike, sizes)] = tuple(sorted({task for task, _ in tasks}))
+    return shown
 
 
 def fullest(
     plan: Plan, name: str, chosen: Mapping[str, Placement], *, gpu: bool = True
 ) -> tuple[str, Demand, Placement] | None:
-    """(task, demand, placement) of the model's training that fills a device most; None without
-    steps.
+    """(task, demand, placement) of the model's training that fills a device most, if any.
+
+    Args:
+        plan: Whose trainings.
+        name: The model.
+        chosen: Placements by step.
+        gpu: Whether the devices are GPUs.
     """
     model = plan.study.model(name)
     steps = _deciding(step for step in plan.steps.values() if step.model == name)
@@ -175,25 +177,37 @@ def fullest(
     return ways[demand, placement], demand, placement
 
 
-def largest_gangs(plan: Plan, chosen: Mapping[str, Placement]) -> dict[str, int]:
-    """Model → most workers that a step of it needs."""
-    found: dict[str, int] = {}
+def gangs_too_large(
+    plan: Plan, chosen: Mapping[str, Placement], devices: int, kind: str, there: str = ""
+) -> list[str]:
+    """A line for every model that needs more devices at once than the cluster can hold.
+
+    Args:
+        plan: What is to run.
+        chosen: Placements by step.
+        devices: What the cluster can hold at once.
+        kind: `GPU` or `CPU`.
+        there: What the cluster has, in words; '' leaves it out.
+    """
+    limit = plan.study.max_devices
+    most = min(devices, limit) if limit else devices
+    largest: dict[str, int] = {}
     for step, placement in chosen.items():
         model = plan.steps[step].model
-        found[model] = max(found.get(model, 0), placement.workers)
-    return found
-
-
-def fewer(most: int) -> str:
-    """What to do where a gang is larger than the cluster."""
-    return (
-        f"give `max_devices: {most}`, and the planner stays within it, or a `placement` with fewer"
-        " workers"
-    )
+        largest[model] = max(largest.get(model, 0), placement.workers)
+    return [
+        f"{model} needs {gang} {kind}s at once and the cluster can hold {most}"
+        + (f" (max_devices is {limit})" if most < devices else "")
+        + (f"; there is {there}" if there else "")
+        + f"; give `max_devices: {most}`, and the planner stays within it, or a `placement` with"
+        " fewer workers"
+        for model, gang in largest.items()
+        if gang > most
+    ]
 
 
 def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) -> None:
-    """ValueError with the numbers and the way out if a placement of the study file does not fit."""
+    """UserError with the numbers and the way out if a placement of the study file does not fit."""
     wrong = [
         problem for name in plan.study.models if (problem := given_misfit(plan, name, chosen, gpu))
     ]
@@ -204,8 +218,13 @@ def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) 
 def given_misfit(
     plan: Plan, name: str, chosen: Mapping[str, Placement], gpu: GpuSpec | None
 ) -> str:
-    """What is wrong with the placement that the study file gives a model; '' if nothing is, or it
-    gives none.
+    """What is wrong with the placement that a study file gives a model; '' if nothing is.
+
+    Args:
+        plan: Whose study.
+        name: The model; '' as well if the file gives it no placement.
+        chosen: Placements by step.
+        gpu: The device that is planned for; None for CPUs, which are not checked.
     """
     given, model = plan.study.placement_of(name), plan.study.model(name)
     most = fullest(plan, name, chosen) if given is not None and gpu is not None else None
@@ -229,8 +248,7 @@ def _way_out(model: ModelSpec, demand: Demand, gpu: GpuSpec) -> str:
 
 
 def burden(placement: Placement, *, scoring: bool = False) -> float:
-    """Device seconds relative to a device that computes everything once, alone. Assumptions, all
-    three.
+    """Device seconds relative to a lone device that computes everything once. Three assumptions.
 
     Recomputation repeats the forward pass: 4/3. ZeRO-3 gathers the weights twice an update: 1.15
     inside a node. An offloaded optimizer steps on the host: 2. Scoring has neither a backward pass
@@ -249,16 +267,18 @@ def burden(placement: Placement, *, scoring: bool = False) -> float:
 
 
 def cost(demand: Demand, placement: Placement) -> float:
-    """`burden`, with an overhead of about 500 tokens' work for every pass."""
-    return burden(placement) * (1 + 500 / (demand.sequences(placement) * demand.max_length))
+    """`burden`, with what every pass costs besides its tokens."""
+    tokens = demand.sequences(placement) * demand.max_length
+    return burden(placement) * (1 + PASS_TOKENS["cuda"] / tokens)
 
 
 @cache
 def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
-    """Every placement on so many devices, the cheapest in device seconds first; then the one with
-    fewer workers.
+    """Every placement on so many devices, the cheapest in device seconds first.
+
+    Of equally cheap ones, the one with fewer workers first.
     """
-    found = [
+    possible = [
         Placement(
             workers=workers,
             zero_stage=stage,
@@ -274,21 +294,33 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
         for micro in _micro_batches(demand, workers)
     ]
     return tuple(
-        sorted(found, key=lambda one: (round(cost(demand, one), 3), one.workers, one.zero_stage))
+        sorted(
+            possible,
+            key=lambda placement: (
+                round(cost(demand, placement), 3),
+                placement.workers,
+                placement.zero_stage,
+            ),
+        )
     )
 
 
 def _micro_batches(demand: Demand, workers: int) -> list[int]:
-    """Powers of two up to 32 between the smallest pass and a worker's share, largest first; one at
-    least.
-    """
+    """Powers of two up to 32, from the smallest pass to a worker's share, largest first."""
     most = demand.batch // workers
     wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if demand.least <= micro <= most}
     return sorted(wanted | {max(demand.least, min(32, most))}, reverse=True)
 
 
 def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec) -> str | None:
-    """Why a placement does not fit, with the numbers; None if it does."""
+    """Why a placement does not fit, with the numbers; None if it does.
+
+    Args:
+        model: Whose parameters.
+        demand: What the training asks for.
+        placement: How it is laid out.
+        gpu: The device, and the machine around it.
+    """
     need = memory(model, demand, placement)
     usable = USABLE * gpu.memory_gib * GIB
     if need.total > usable:
@@ -296,11 +328,12 @@ def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec)
             f"needs {need.total / GIB:.1f} GiB a device, {usable / GIB:.1f} of {gpu.name} are"
             " usable"
         )
-    here = min(placement.workers, gpu.devices_per_node)
-    if need.host * here > USABLE * gpu.host_gib * GIB:
+    workers = min(placement.workers, gpu.devices_per_node)
+    if need.host * workers > USABLE * gpu.host_gib * GIB:
         return (
-            f"offloads {need.host * here / GIB:.0f} GiB to the host, {USABLE * gpu.host_gib:.0f} of"
-            f" a node of {gpu.devices_per_node} × {gpu.name} are usable"
+            f"offloads {need.host * workers / GIB:.0f} GiB to the host,"
+            f" {USABLE * gpu.host_gib:.0f} of a node of {gpu.devices_per_node} × {gpu.name} are"
+            " usable"
         )
     return None
 
@@ -310,20 +343,25 @@ def fitting(
 ) -> dict[int, Placement]:
     """Gang size → its cheapest placement that fits, the cheapest gang first; gangs of one node.
 
-    `most_workers`: devices that there are at all; 0 for a whole node. ValueError with the numbers
-    and the way out where nothing fits.
+    UserError with the numbers and the way out where nothing fits.
+
+    Args:
+        model: Whose parameters.
+        demand: What the training asks for.
+        gpu: The device, and the machine around it.
+        most_workers: Devices that there are at all; 0 for a whole node.
     """
     most = min(gpu.devices_per_node, most_workers or gpu.devices_per_node)
     possible = candidates(demand, most)
-    found: dict[int, Placement] = {}
+    cheapest: dict[int, Placement] = {}
     for placement in possible:
-        if placement.workers not in found and misfit(model, demand, placement, gpu) is None:
-            found[placement.workers] = placement
-    if found:
-        return found
+        if placement.workers not in cheapest and misfit(model, demand, placement, gpu) is None:
+            cheapest[placement.workers] = placement
+    if cheapest:
+        return cheapest
     least = min(
-        (one for one in possible if not one.offload_optimizer),
-        key=lambda one: memory(model, demand, one).total,
+        (placement for placement in possible if not placement.offload_optimizer),
+        key=lambda placement: memory(model, demand, placement).total,
     )
     offloaded = least.model_copy(update={"offload_optimizer": True})
     raise UserError(
@@ -336,14 +374,16 @@ def fitting(
 
 
 def describe(placement: Placement, micro: str = "") -> str:
-    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass
-    (`micro`: as text).
+    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass.
+
+    `micro` replaces the number of sequences.
     """
-    text = (
-        f"{placement.workers} × ZeRO-{placement.zero_stage}, micro {micro or placement.micro_batch}"
-    )
-    return (
-        text
-        + ", recomputed" * placement.checkpoint_activations
-        + ", offloaded" * placement.offload_optimizer
-    )
+    parts = [
+        f"{placement.workers} × ZeRO-{placement.zero_stage}",
+        f"micro {micro or placement.micro_batch}",
+    ]
+    if placement.checkpoint_activations:
+        parts.append("recomputed")
+    if placement.offload_optimizer:
+        parts.append("offloaded")
+    return ", ".join(parts)

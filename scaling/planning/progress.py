@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pyarrow import fs
 
-from scaling.catalogue.hardware import GPUS
+from scaling.catalogue.hardware import GPUS, GpuSpec
 from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import placements
-from scaling.planning.speed import step_seconds
+from scaling.planning.speed import pace, step_seconds
 from scaling.store.leases import Working, last_beats, working
+from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
-from scaling.store.sessions import read_sessions, spent_device_seconds
+from scaling.store.sessions import SessionCost, price_paid, read_sessions, spent_device_seconds
 from scaling.store.store import Scan, Store
 from scaling.study.identity import Lock
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
-from scaling.study.study import Study, price_of
-
-
-def current_plan(study: Study, store: Store, lock: Lock | None = None) -> Plan:
-    """One lock file and one listing; nothing but the study's own cells before anything ran."""
-    return make_plan(study, lock or store.read_lock(), store.scan().collapsed)
-
+from scaling.study.study import Study
 
 PHASES = ("ii", "iii", "eval")
+
+
+def current_plan(
+    study: Study, store: Store, lock: Lock | None = None, scan: Scan | None = None
+) -> Plan:
+    """The plan with what the store knows: resolved hashes, and re-runs of what collapsed.
+
+    Args:
+        study: What is asked for.
+        store: Its store; before anything ran, the plan has nothing but the study's own cells.
+        lock: The store's lock file, read here if absent.
+        scan: A listing of the store, made here if absent.
+    """
+    return make_plan(study, lock or store.read_lock(), (scan or store.scan()).collapsed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,8 @@ class Seconds:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
+    """How far a study is."""
+
     total: Mapping[tuple[str, str], int]
     """(model, phase) → steps."""
     done: Mapping[tuple[str, str], int]
@@ -68,13 +78,42 @@ class Status:
     num_bytes: int
 
 
-def study_status(
-    plan: Plan, store: Store, *, records: Mapping[str, StepRecord] | None = None
+class StatusReader:
+    """Looks at a store again and again; reads once what does not change.
+
+    One look is one listing of the steps, one of the sessions, and a read for every record, lease
+    and session that is new or still changes.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records: dict[str, StepRecord] = {}
+        self._sessions: dict[str, SessionCost] = {}
+
+    def status(self, plan: Plan) -> Status:
+        """The state of every step now. CorruptRecord names a record that cannot be trusted."""
+        store = self._store
+        scan = store.scan()
+        # A record never changes, but for the attempt that made its weights again.
+        fresh = [step for step in plan.steps if step in scan.done and step not in self._records]
+        self._records.update(store.records(fresh))
+        self._sessions = read_sessions(store, self._sessions)
+        records = {step: self._records[step] for step in plan.steps if step in scan.done}
+        return _status(plan, store, scan, records, self._sessions)
+
+
+def study_status(plan: Plan, store: Store) -> Status:
+    """The state of every step, by one look."""
+    return StatusReader(store).status(plan)
+
+
+def _status(
+    plan: Plan,
+    store: Store,
+    scan: Scan,
+    records: Mapping[str, StepRecord],
+    sessions: Mapping[str, SessionCost],
 ) -> Status:
-    """The state of every step; reads all records unless they are given."""
-    scan = store.scan()
-    if records is None:
-        records = store.records(step for step in plan.steps if step in scan.done)
     total: Counter[tuple[str, str]] = Counter()
     done: Counter[tuple[str, str]] = Counter()
     collapsed: Counter[tuple[str, str]] = Counter()
@@ -85,11 +124,11 @@ def study_status(
         if record is not None:
             done[key] += 1
             collapsed[key] += bool(record.training and record.training.collapsed)
-    busy = tuple(
-        working(store, {step: owners for step, owners in scan.leases.items() if step in plan.steps})
-    )
+    leases = {step: owners for step, owners in scan.leases.items() if step in plan.steps}
+    busy = tuple(working(store, leases))
     pending = tuple(pending_steps(plan, scan))
-    sessions = read_sessions(store)
+    price = price_paid(plan.study, records.values())
+    spent = spent_device_seconds(sessions.values(), records)
     return Status(
         total=total,
         done=done,
@@ -97,22 +136,28 @@ def study_status(
         pending=pending,
         working=busy,
         failures={step: count for step, count in scan.failures.items() if step in pending},
-        seconds=_seconds(sessions, records),
+        seconds=_seconds(sessions.values(), records),
         eta_seconds=_eta(plan, store, records, pending, busy),
-        dollars=_dollars(plan, sessions, records),
+        dollars=None if price is None else price * spent,
         num_bytes=scan.num_bytes,
     )
 
 
-def _seconds(sessions: Sequence[Mapping[str, Any]], records: Mapping[str, StepRecord]) -> Seconds:
-    start = sum(float(session["start_seconds"]) for session in sessions)
+def _seconds(sessions: Iterable[SessionCost], records: Mapping[str, StepRecord]) -> Seconds:
     costs = [record.cost for record in records.values()]
     return Seconds(
-        start=start,
+        start=sum(session.start_seconds for session in sessions),
         load=sum(cost.load_seconds for cost in costs),
         work=sum(cost.work_seconds for cost in costs),
         save=sum(cost.save_seconds for cost in costs),
     )
+
+
+def _device(plan: Plan, records: Mapping[str, StepRecord]) -> GpuSpec | None:
+    """The study's GPU; None where it names none, and where something ran on CPUs."""
+    if any(record.cost.device == "cpu" for record in records.values()):
+        return None
+    return GPUS.get(plan.study.gpu or "")
 
 
 def _eta(
@@ -122,46 +167,28 @@ def _eta(
     pending: tuple[str, ...],
     busy: tuple[Working, ...],
 ) -> float | None:
-    """Estimated seconds of what is left, scaled by how right the estimates were so far, over the
-    groups at work.
-    """
+    """Estimated seconds of what is left, at the pace so far, over the groups at work."""
     if not records or not busy:
         return None
-    sizes = store.read_sizes()
-    gpu = GPUS.get(plan.study.gpu or "")
-    if gpu is not None and any(record.cost.device == "cpu" for record in records.values()):
-        gpu = None
+    sizes, gpu = store.read_sizes(), _device(plan, records)
     chosen, measured = placements(plan, gpu), measured_on(read_calibrations(store), gpu)
 
     def estimated(step: str) -> float:
         return step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured)
 
-    spent = sum(records[step].cost.wall_seconds for step in records)
-    ratio = spent / max(1e-9, sum(estimated(step) for step in records))
     left = sum(estimated(step) for step in pending)
     for item in busy:
-        share = item.progress.get("done", 0) / max(1, item.progress.get("total", 1))
-        left -= share * estimated(item.step) if item.step in pending else 0.0
-    return max(0.0, left) * ratio / len(busy)
-
-
-def _dollars(
-    plan: Plan, sessions: list[dict[str, Any]], records: Mapping[str, StepRecord]
-) -> float | None:
-    """By the meter that the budget goes by; None without a price, and where a study for GPUs ran on
-    CPUs.
-    """
-    price = price_of(plan.study)
-    assumed = plan.study.dollars_per_device_hour is None
-    if price is None or (
-        assumed and any(record.cost.device == "cpu" for record in records.values())
-    ):
-        return None
-    return price * spent_device_seconds(sessions, records)
+        if item.step in pending:
+            share = item.progress.get("done", 0) / max(1, item.progress.get("total", 1))
+            left -= share * estimated(item.step)
+    took = sum(record.cost.wall_seconds for record in records.values())
+    return pace(took, sum(map(estimated, records))) * max(0.0, left) / len(busy)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
+    """One owner's part in a step."""
+
     owner: str
     what: str
     """Counts, at work, or left behind; with its bytes."""
@@ -170,22 +197,21 @@ class Attempt:
 def attempts_of(store: Store, step: str) -> list[Attempt]:
     """Everybody who left files of a step, or works on it now."""
     sizes: Counter[str] = Counter()
-    start = len(store.path(f"steps/{step}/attempts")) + 1
-    for info in store.listing(f"steps/{step}/attempts", recursive=True):
+    folder = StepFolder(step).attempts
+    for info in store.listing(folder, recursive=True):
         if info.type == fs.FileType.File:
-            sizes[info.path[start:].partition("/")[0]] += info.size or 0
+            below = store.name_of(info).removeprefix(f"{folder}/")
+            sizes[below.partition("/")[0]] += info.size or 0
     owners = tuple(last_beats(store, step))
     busy = {item.owner: item.progress for item in working(store, {step: owners})}
-    counts = (
-        store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
-    )
-    found = []
+    counts = store.counting_attempt(step)
+    attempts = []
     for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):
         state = "counts" if owner == counts else "is at work" if owner in busy else "left behind"
         progress = busy.get(owner, {})
         share = f", {progress['done']} of {progress['total']}" if progress else ""
-        found.append(Attempt(owner=owner, what=f"{state}{share}, {sizes[owner] / 1e6:,.1f} MB"))
-    return found
+        attempts.append(Attempt(owner=owner, what=f"{state}{share}, {sizes[owner] / 1e6:,.1f} MB"))
+    return attempts
 
 
 def why_pending(plan: Plan, step: str, scan: Scan) -> str:

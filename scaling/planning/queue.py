@@ -1,5 +1,4 @@
-"""Which steps run next: everything ready, longest remaining path first, small steps grouped into
-sessions.
+"""Which steps run next: everything ready, longest remaining path first, in sessions.
 
 Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation
 (`planning.simulate`). A session is what one worker group does: steps of one gang size, one after
@@ -14,7 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaling.catalogue.hardware import START_SECONDS, Placement
-from scaling.planning.backfill import Reservation, Running, free_devices, nodes_for, reserve, spread
+from scaling.planning.backfill import (
+    Reservation,
+    RunningSession,
+    free_devices,
+    nodes_for,
+    reserve,
+    spread,
+)
+from scaling.planning.speed import pace
 from scaling.store.store import Scan
 from scaling.study.steps import Plan
 
@@ -33,8 +40,9 @@ GAP_LOOKS = 32
 
 @dataclass(kw_only=True)
 class ReadyQueue:
-    """State of one run. `take` hands out sessions, `commit` notes steps that are done, `close` ends
-    a session.
+    """State of one run.
+
+    `take` hands out sessions, `commit` notes steps that are done, `close` ends a session.
     """
 
     plan: Plan
@@ -54,7 +62,7 @@ class ReadyQueue:
     """Dollars; None for no limit."""
     spent: float = 0.0
     """Dollars, earlier runs included."""
-    running: dict[str, Running] = field(default_factory=dict)
+    running: dict[str, RunningSession] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Step → why."""
     unfunded: list[str] = field(default_factory=list)
@@ -108,7 +116,14 @@ class ReadyQueue:
         seconds: Mapping[str, float],
         placements: Mapping[str, Placement],
     ) -> None:
-        """Go on with a plan that has grown: new steps join, steps that it no longer has leave."""
+        """Go on with a plan that has grown: new steps join, steps that it no longer has leave.
+
+        Args:
+            plan: The grown plan.
+            pending: Its steps that must run.
+            seconds: Estimates of them.
+            placements: Of them; a step that the queue knows keeps the placement that it has.
+        """
         # Also what was done before, if its weights are gone and a new step starts from them.
         fresh = {step for step in pending if step not in self._open and step not in self.failed}
         self.pending += sorted(fresh - {*self.pending})
@@ -121,14 +136,17 @@ class ReadyQueue:
 
     @property
     def finished(self) -> bool:
+        """Whether nothing is open and nothing runs."""
         return not self._open and not self.running
 
     @property
     def slots(self) -> int:
+        """Devices that may be in use at once."""
         return min(sum(self.nodes), self.most) if self.most else sum(self.nodes)
 
     @property
     def free_slots(self) -> int:
+        """Devices that no session holds."""
         return self.slots - sum(session.gang for session in self.running.values())
 
     @property
@@ -142,16 +160,13 @@ class ReadyQueue:
 
     def pace(self, gang: int) -> float:
         """How much longer sessions of a gang size took than was estimated; 1 before any ended."""
-        took, estimated = self._took.get(gang, (0.0, 0.0))
-        return took / estimated if estimated > 0 else 1.0
+        return pace(*self._took.get(gang, (0.0, 0.0)))
 
     def _gang(self, step: str) -> int:
         return self.placements[step].workers
 
     def _start_of(self, child: str, parent: str) -> float:
-        """Device seconds until a child can run: it needs a worker group of its own if its gang is
-        another one.
-        """
+        """Device seconds until a child can run: a worker group's start if its gang differs."""
         gang = self._gang(child)
         return 0.0 if gang == self._gang(parent) else self.start_seconds * gang
 
@@ -193,9 +208,9 @@ class ReadyQueue:
         ):
             homes = nodes_for(gang, self.nodes, room, reservation) if gang <= free else []
             if homes:
-                found = self._compose(gang, now, room, reservation, homes)
-                if found is not None:
-                    return self._start(gang, *found, now)
+                composed = self._compose(gang, now, room, reservation, homes)
+                if composed is not None:
+                    return self._start(gang, *composed, now)
                 poor = poor or self._too_dear(gang)
             elif reservation is None:
                 reservation = reserve(gang, self.nodes, room, self.running.values())
@@ -212,14 +227,15 @@ class ReadyQueue:
         reservation: Reservation | None,
         homes: Sequence[int],
     ) -> tuple[tuple[str, ...], dict[int, int]] | None:
-        """Steps for one session of a gang and where it runs, or None if the reservation or the
-        budget forbids all.
+        """Steps for one session of a gang, and node → devices of it.
+
+        None if the reservation or the budget forbids all of them.
         """
         line = self._ready[gang]
         if gang > max(self.nodes):
-            place = spread(gang, room, homes)
+            held = spread(gang, room, homes)
             steps = self._fill(gang, line, float("inf"))
-            return (steps, place) if steps else None
+            return (steps, held) if steps else None
         open_homes = [node for node in homes if reservation is None or node != reservation.node]
         if reservation is not None and reservation.node in homes and gang <= reservation.spare:
             open_homes.append(reservation.node)
@@ -233,17 +249,14 @@ class ReadyQueue:
         return (steps, {reservation.node: gang}) if steps else None
 
     def _nearest(self, step: str, homes: Sequence[int]) -> int:
-        """The node that made the parent if it has room: its files are there. Else the fullest that
-        has room.
-        """
+        """The node that made the parent, if it has room: its files are there. Else the fullest."""
         home = self._home.get(self.plan.steps[step].parent or "", homes[0])
         return home if home in homes else homes[0]
 
     def _fill(
         self, gang: int, line: Sequence[tuple[float, int, str]], window: float
     ) -> tuple[str, ...]:
-        """Steps for one session that last no longer than `window` seconds; () if none is so short
-        or affordable.
+        """Steps for one session of at most `window` seconds; () if none is so short or affordable.
 
         Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half
         of what is left, so that sessions are long at first and short in the end. Descendants follow
@@ -321,7 +334,7 @@ class ReadyQueue:
         return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price
 
     def _start(
-        self, gang: int, steps: tuple[str, ...], place: Mapping[int, int], now: float
+        self, gang: int, steps: tuple[str, ...], held: Mapping[int, int], now: float
     ) -> tuple[str, tuple[str, ...]]:
         self._sessions += 1
         name = f"session-{self._sessions:04d}"
@@ -330,10 +343,10 @@ class ReadyQueue:
             self._withdraw(step)
         self._busy.update(steps)
         self._left[gang] -= total
-        self.running[name] = Running(
+        self.running[name] = RunningSession(
             steps=steps,
             gang=gang,
-            place=place,
+            held=held,
             taken_at=now,
             dollars=self._dollars(gang, total),
             ends_at=now + (self.start_seconds + total) * self.pace(gang),
@@ -343,8 +356,9 @@ class ReadyQueue:
     # taking back
 
     def done_in(self, scan: Scan) -> Callable[[str], bool]:
-        """Whether a step is done by a listing of the store: a training that open steps start from
-        needs its weights.
+        """Whether a step is done, by a listing of the store.
+
+        A training that open steps start from needs its weights too.
         """
 
         def done(step: str) -> bool:
@@ -361,14 +375,14 @@ class ReadyQueue:
 
     def look(self, done: Callable[[str], bool]) -> list[str]:
         """Commit every open step that is done, whoever did it; which these were."""
-        found = [
+        committed = [
             step
             for step in sorted(self._open, key=self._order.__getitem__, reverse=True)
             if done(step)
         ]
-        for step in found:
+        for step in committed:
             self.commit(step)
-        return found
+        return committed
 
     def commit(self, step: str) -> None:
         """A step is done, perhaps in the middle of its session: what starts from it may run."""
@@ -389,10 +403,15 @@ class ReadyQueue:
         error: str | None,
         device_seconds: float | None = None,
     ) -> None:
-        """Take a session back. `done` asks the store; an error is a try of the first step that is
-        not done.
+        """Take a session back.
 
-        `device_seconds` is what the session cost, everything since it was taken if absent.
+        Args:
+            session: Its name.
+            done: Whether the store has a step.
+            now: Seconds on the clock that `take` was given.
+            error: Why it failed, which counts as a try of its first step that is not done; None if
+                it did not.
+            device_seconds: What it cost; all since it was taken if None.
         """
         ended = self.running.pop(session)
         for step in reversed(ended.steps):
@@ -401,7 +420,7 @@ class ReadyQueue:
         left = [step for step in ended.steps if step in self._open]
         self._busy.difference_update(ended.steps)
         for step in ended.steps:
-            self._home[step] = next(iter(ended.place))
+            self._home[step] = next(iter(ended.held))
         self._settle(ended, left, now, device_seconds)
         for step in left:
             self._left[ended.gang] += self.seconds[step]
@@ -419,7 +438,7 @@ class ReadyQueue:
                 self._offer(step)
 
     def _settle(
-        self, ended: Running, left: Sequence[str], now: float, device_seconds: float | None
+        self, ended: RunningSession, left: Sequence[str], now: float, device_seconds: float | None
     ) -> None:
         took = (now - ended.taken_at) * ended.gang if device_seconds is None else device_seconds
         self.spent += took * self.price

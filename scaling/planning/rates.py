@@ -1,9 +1,8 @@
-"""A check of learning rates: English dev scores by size and rate, from a store. Every size had the
-same trials.
+"""A check of learning rates: English dev scores by size and rate, from a store.
 
-One rate serves all sizes of a study: the one whose English dev score is best on average over the
-sizes. What a size would gain by a rate of its own is shown beside it, and whether that is more than
-noise.
+Every size has the same trials. One rate serves all sizes of a study: the one whose English dev
+score is best on average over the sizes. What a size would gain by a rate of its own is shown beside
+it, and whether that is more than noise.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ class RateScore:
 
     @property
     def score(self) -> float:
+        """Mean over the seeds that are done."""
         return mean(self.scores)
 
 
@@ -45,9 +45,7 @@ class Choice:
     is_edge: bool
     """Nothing was tried on one side of it."""
     own: dict[str, tuple[float, float, float]]
-    """Size → its own best rate, by how much it is better there than the shared one, standard error
-    of that.
-    """
+    """Size → its own best rate, what it gains there (0..1), and the standard error of that."""
 
 
 def rate_scores(plan: Plan, store: Store) -> list[RateScore]:
@@ -56,20 +54,22 @@ def rate_scores(plan: Plan, store: Store) -> list[RateScore]:
     for step in plan.steps.values():
         trials.setdefault((step.task, step.model, step.recipe.learning_rate), []).append(step.id)
     done = store.scan().done
-    found = []
+    scores_by_rate = []
     study = plan.study
     order = {name: at for at, name in enumerate([*study.trained_tasks, *study.models])}
     for (task, model, rate), steps in sorted(
         trials.items(), key=lambda item: (order[item[0][0]], order[item[0][1]])
     ):
         trainings = [store.record(step).training for step in steps if step in done]
-        kept = [one for one in trainings if one is not None]
+        done_trainings = [training for training in trainings if training is not None]
         judged = [
-            (one.dev_score, one.dev_n) for one in kept if one.dev_score is not None and one.dev_n
+            (training.dev_score, training.dev_n)
+            for training in done_trainings
+            if training.dev_score is not None and training.dev_n
         ]
         scores = tuple(score for score, _ in judged)
         error = math.sqrt(sum(score * (1 - score) / n for score, n in judged)) / max(1, len(judged))
-        found.append(
+        scores_by_rate.append(
             RateScore(
                 task=task,
                 model=model,
@@ -77,28 +77,30 @@ def rate_scores(plan: Plan, store: Store) -> list[RateScore]:
                 scores=scores,
                 error=error,
                 planned=len(steps),
-                collapsed=sum(one.collapsed for one in kept),
+                collapsed=sum(training.collapsed for training in done_trainings),
             )
         )
-    return found
+    return scores_by_rate
 
 
 def choose(scores: Sequence[RateScore]) -> list[Choice]:
     """One rate per task whose trials are all done: budgets are equal only then."""
     choices = []
-    for task in dict.fromkeys(one.task for one in scores):
-        mine = [one for one in scores if one.task == task]
-        if any(len(one.scores) < one.planned for one in mine):
+    for task in dict.fromkeys(trial.task for trial in scores):
+        of_task = [trial for trial in scores if trial.task == task]
+        if any(len(trial.scores) < trial.planned for trial in of_task):
             continue
-        rates = sorted({one.rate for one in mine})
-        by_rate = {rate: mean(one.score for one in mine if one.rate == rate) for rate in rates}
+        rates = sorted({trial.rate for trial in of_task})
+        by_rate = {
+            rate: mean(trial.score for trial in of_task if trial.rate == rate) for rate in rates
+        }
         shared = max(rates, key=lambda rate: (by_rate[rate], -rate))
         own = {}
-        for model in dict.fromkeys(one.model for one in mine):
-            here = {one.rate: one for one in mine if one.model == model}
-            best = max(here.values(), key=lambda one: (one.score, -one.rate))
-            error = math.hypot(best.error, here[shared].error) if best.rate != shared else 0.0
-            own[model] = (best.rate, best.score - here[shared].score, error)
+        for model in dict.fromkeys(trial.model for trial in of_task):
+            of_size = {trial.rate: trial for trial in of_task if trial.model == model}
+            best = max(of_size.values(), key=lambda trial: (trial.score, -trial.rate))
+            error = math.hypot(best.error, of_size[shared].error) if best.rate != shared else 0.0
+            own[model] = (best.rate, best.score - of_size[shared].score, error)
         choices.append(
             Choice(task=task, rate=shared, is_edge=shared in (rates[0], rates[-1]), own=own)
         )

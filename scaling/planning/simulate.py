@@ -1,9 +1,8 @@
-"""A study on a simulated clock, driven by the very queue that drives Ray Tune: makespan before
-anything is paid for.
+"""A study on a simulated clock, driven by the queue that drives Ray Tune: its makespan beforehand.
 
 `simulate(queue)` runs a fresh `ReadyQueue` to its end and says how long it took;
 `lower_bound(queue)` is what no schedule can beat. `scaling plan` shows both;
-`benchmarks/schedule.py` holds one against the other.
+`benchmarks/schedule.py` compares them.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Simulated:
 
 
 @dataclass
-class _Session:
+class _SimulatedSession:
     """A session on the simulated clock: one step after another."""
 
     name: str
@@ -73,7 +72,7 @@ class _World:
     losses: SpotLosses | None
     now: float = 0.0
     events: list[tuple[float, int, str, object]] = field(default_factory=list)
-    sessions: dict[str, _Session] = field(default_factory=dict)
+    sessions: dict[str, _SimulatedSession] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     saved: dict[str, float] = field(default_factory=dict)
     """Step → seconds of it that a resume point holds."""
@@ -97,7 +96,7 @@ class _World:
                 return
             name, steps = taken
             running = self.queue.running[name]
-            session = _Session(name, list(steps), running.gang, tuple(running.place))
+            session = _SimulatedSession(name, list(steps), running.gang, tuple(running.held))
             self.sessions[name] = session
             self.started += 1
             self.starts += self.queue.start_seconds * running.gang
@@ -118,7 +117,7 @@ class _World:
         else:
             self.end(session)
 
-    def end(self, session: _Session) -> None:
+    def end(self, session: _SimulatedSession) -> None:
         self.busy += (self.now - self.queue.running[session.name].taken_at) * session.gang
         del self.sessions[session.name]
         self.queue.close(session.name, self.done.__contains__, self.now, None)
@@ -152,10 +151,10 @@ def simulate(
     actual: Mapping[str, float] | None = None,
     losses: SpotLosses | None = None,
 ) -> Simulated:
-    """Run a fresh queue to its end. `actual` are the true seconds by step where the estimates are
-    wrong.
+    """Run a fresh queue to its end.
 
-    RuntimeError if the queue waits although nothing runs: some gang fits nowhere.
+    `actual` are the true seconds by step, where the estimates are wrong. RuntimeError if the queue
+    waits although nothing runs: some gang fits nowhere.
     """
     world = _World(queue, queue.seconds if actual is None else actual, losses)
     rng = random.Random(losses.seed if losses else 0)
@@ -207,11 +206,11 @@ def simulate(
 
 
 def lower_bound(queue: ReadyQueue, actual: Mapping[str, float] | None = None) -> float:
-    """Seconds that no schedule can beat: the critical path, or all work over all devices, whichever
-    is longer.
+    """Seconds that no schedule can beat: the critical path, or all work over all devices.
 
-    Gangs that share a node without filling it (three of three devices on eight) leave devices that
-    only smaller gangs can use, so every gang size is also held against the gangs that fit at once.
+    The longer of both. Gangs that share a node without filling it (three of three devices on eight)
+    leave devices that only smaller gangs can use, so every gang size is also held against the gangs
+    that fit at once.
     """
     seconds = queue.seconds if actual is None else actual
     path: dict[str, float] = {}

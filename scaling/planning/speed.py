@@ -1,10 +1,8 @@
-"""What steps cost before they run: tokens → FLOPs → seconds → dollars. Every number carries its
-assumption.
-"""
+"""What steps cost before they run: tokens → FLOPs → seconds. Every number names its assumption."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from scaling.catalogue.hardware import CPU_FLOPS, GpuSpec, Placement, mfu
 from scaling.planning.calibration import Calibration
@@ -24,8 +22,14 @@ def flops_per_second(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> float:
-    """Model FLOPs of the whole gang: measured on this device, else the GPU's peak times the assumed
-    utilisation.
+    """Model FLOPs of a gang, as measured, else the GPU's peak times the assumed utilisation.
+
+    Args:
+        plan: Whose models.
+        step: What runs.
+        placement: How it is laid out.
+        gpu: The device; None for CPUs.
+        measured: Calibrations of that device, by model.
     """
     known, load = (measured or {}).get(step.model), burden(placement, scoring=step.action == "eval")
     if known is not None:
@@ -44,12 +48,24 @@ def step_seconds(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> float:
-    """Estimated seconds of a step in a warm worker group; half a second for loading and
-    committing.
+    """Estimated seconds of a step in a warm worker group, with half a second to load and commit.
+
+    Args:
+        plan: Whose models.
+        step: What runs.
+        sizes: Sequences and tokens as staged; empty before staging.
+        placement: How it is laid out.
+        gpu: The device; None for CPUs.
+        measured: Calibrations of that device, by model.
     """
     return (
         step_flops(plan, step, sizes) / flops_per_second(plan, step, placement, gpu, measured) + 0.5
     )
+
+
+def pace(took: float, estimated: float) -> float:
+    """How many times longer something took than was estimated; 1 where nothing was."""
+    return took / estimated if estimated > 0 else 1.0
 
 
 def paces(
@@ -60,23 +76,26 @@ def paces(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> dict[str, float]:
-    """Model → how many times longer its finished steps took than was estimated; the study's, then
-    1, where none did.
+    """Model → `pace` of its finished steps; of the whole study's where it has none.
 
-    `chosen`: by step. Steps that ran on other devices than are planned for do not count.
+    Args:
+        plan: What the steps are of.
+        records: Finished steps. Those that ran on other devices than `gpu` do not count.
+        sizes: Sequences and tokens as staged, for the estimates.
+        chosen: Placements by step, for the estimates.
+        gpu: The device that is planned for; None for CPUs.
+        measured: Calibrations of that device, by model.
     """
-    took: dict[str, list[tuple[float, float]]] = {}
+    took: dict[str, float] = {}
+    estimated: dict[str, float] = {}
     for name, record in records.items():
         if (record.cost.device == "cpu") == (gpu is None):
             step = plan.steps[name]
-            estimated = step_seconds(plan, step, sizes, chosen[name], gpu, measured)
-            took.setdefault(step.model, []).append((record.cost.wall_seconds, estimated))
-
-    def ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
-        wall, estimated = (
-            map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0.0, 0.0)
-        )
-        return wall / estimated if estimated else None
-
-    whole = ratio(pair for pairs in took.values() for pair in pairs) or 1.0
-    return {model: ratio(took.get(model, ())) or whole for model in plan.study.models}
+            seconds = step_seconds(plan, step, sizes, chosen[name], gpu, measured)
+            took[step.model] = took.get(step.model, 0.0) + record.cost.wall_seconds
+            estimated[step.model] = estimated.get(step.model, 0.0) + seconds
+    of_study = pace(sum(took.values()), sum(estimated.values()))
+    return {
+        model: pace(took[model], estimated[model]) if model in took else of_study
+        for model in plan.study.models
+    }

@@ -1,6 +1,7 @@
 """What is remembered: files on any storage, and what they mean.
 
     store.py     files below one root, and their layout
+    paths.py     names of a step's files
     records.py   what a finished step writes; one tidy row
     pending.py   what of a plan must still run
     leases.py    who works on a step

@@ -1,17 +1,16 @@
-"""Files of the store on this machine, verified: one download and one hashing per node, whichever
-processes ask.
+"""Files of the store on this machine, verified: each node downloads and hashes each of them once.
 
 A store that is a folder is read in place. Files of any other lie in a folder that all processes of
-this machine share, `SCALING_CACHE` or one below the temporary folder, under the name of their
-content:
+this user on this machine share, `SCALING_CACHE` or one below the temporary folder, under the name
+of their content:
 
-SHA256           the file, there only once it was verified
-SHA256.part      a download; whoever goes on after a killed process begins it anew
-SHA256.lock      locked by who downloads, looks or deletes; says what the verified file looked like
+    SHA256          the file, there only once it was verified
+    SHA256.part     a download; after a killed process the next one starts it anew
+    SHA256.lock     held by the process that downloads, checks or deletes; holds the file's state
 
-All locks are the system's (flock), so a process that dies holds none. A process that uses a file
-holds a shared lock on the file itself. What nobody uses stays for later steps, up to a share of the
-disk: see `_make_room`.
+All locks are the system's (flock), so that a process that dies holds none. A process that uses a
+file holds a shared lock on the file itself. A file that nobody uses stays for later steps, up to a
+share of the disk (`_make_room`).
 """
 
 from __future__ import annotations
@@ -29,24 +28,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from scaling.store.paths import split_step
 from scaling.store.store import Store, StoreError, safe_name, sha256
 
 INDEX = "model.safetensors.index.json"
 
-
 LOG = logging.getLogger(__name__)
 
-
-# What nobody uses may take this share of the disk that would be free without it. The rest is for
-# the weights and resume points that a step makes before it uploads them.
+# Files that no process uses may take this share of the disk that would be free without them. The
+# rest is for the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
-
 
 _CHUNK_BYTES = 1 << 24
 
-
-# Other after every start of the machine: what was not yet on disk when it lost power is not trusted
-# unseen.
+# Differs after every start of the machine, so that files are hashed again then: what was not yet on
+# disk when the machine lost power may be damaged.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -64,8 +60,9 @@ class Cache:
 
 @contextmanager
 def open_cache() -> Iterator[Cache]:
-    """A cache for the time of a session. The folder that is shared is made when something is
-    downloaded.
+    """A cache for the time of a session.
+
+    The shared folder is made when something is downloaded.
     """
     shared = (
         os.environ.get("SCALING_CACHE")
@@ -80,12 +77,17 @@ def open_cache() -> Iterator[Cache]:
 
 
 def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Path:
-    """A local folder with these files (name → SHA-256), verified; the store's own folder if the
-    store is local.
+    """A local folder with these files, verified; the store's own folder if the store is local.
 
-    There, weights of which a verified index has every hash are not hashed here: who loads them
-    checks each tensor. StoreError names the first file that is missing or whose SHA-256 is not the
-    recorded one, or that has a name which leads elsewhere.
+    In a local store, weights of which a verified index has every hash are not hashed here: whoever
+    loads them checks each tensor.
+
+    Args:
+        store: Where the files are.
+        name: Their folder in the store.
+        files: File → SHA-256. StoreError names the first one that is missing, differs, or has a
+            name that leads elsewhere.
+        cache: Where downloads go. The files stay there until `forget_steps` or the cache's end.
     """
     for file in files:
         safe_name(f"{name}/{file}")
@@ -94,8 +96,8 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
         return _in_place(store, name, files, local)
     folder = cache.own / "store" / name
     _make_private(cache.shared)
-    # First what no other process is at, so that those of one node share out the files; then what is
-    # left.
+    # First the files that no other process is downloading: the processes of a node share the work.
+    # Then the rest.
     late = {
         file: digest
         for file, digest in files.items()
@@ -107,15 +109,13 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
 
 
 def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
-    """Let go of the fetched files of steps that are not needed; other processes and later ones may
-    still use them.
-    """
+    """Let go of fetched files of steps that are not needed; other processes may still use them."""
     _let_go(
         cache,
         [
             name
             for name in cache.held
-            if name.startswith("steps/") and name.split("/")[1] not in needed
+            if (inside := split_step(name)) is not None and inside[0] not in needed
         ],
     )
 
@@ -142,14 +142,15 @@ def _in_place(store: Store, name: str, files: Mapping[str, str], folder: Path) -
 
 
 def _check(store: Store, name: str, file: str, expected: str, path: Path) -> None:
-    found = sha256(path) if path.is_file() else "missing"
-    if found != expected:
-        raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is {found}, recorded was {expected}")
+    actual = sha256(path) if path.is_file() else "missing"
+    if actual != expected:
+        raise StoreError(f"{store.uri}/{name}/{file}: SHA-256 is {actual}, recorded was {expected}")
 
 
 def _take(store: Store, name: str, file: str, digest: str, cache: Cache, *, wait: bool) -> bool:
-    """Link and hold a file, downloaded unless it is there; False if another process is at it and we
-    do not wait.
+    """Link and hold a file, downloaded if needed.
+
+    False if `wait` is off and another process holds the file's lock.
     """
     target = cache.shared / digest
     with _locked(target, wait=wait) as ours:
@@ -172,10 +173,11 @@ def _take(store: Store, name: str, file: str, digest: str, cache: Cache, *, wait
 
 
 def _download(store: Store, name: str, file: str, digest: str, target: Path) -> None:
-    """Bring a file here, hashed on its way. Who uses an old one that was damaged keeps that until
-    it closes it.
+    """Bring a file here, hashed on its way.
+
+    A process that uses a damaged older one keeps that until it closes it.
     """
-    part, found = target.with_suffix(".part"), hashlib.sha256()
+    part, hashing = target.with_suffix(".part"), hashlib.sha256()
     try:
         with (
             store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source,
@@ -183,11 +185,12 @@ def _download(store: Store, name: str, file: str, digest: str, target: Path) -> 
         ):
             _make_room(target.parent, source.size())
             while chunk := source.read(_CHUNK_BYTES):
-                found.update(chunk)
+                hashing.update(chunk)
                 stream.write(chunk)
-        if found.hexdigest() != digest:
+        if hashing.hexdigest() != digest:
             raise StoreError(
-                f"{store.uri}/{name}/{file}: SHA-256 is {found.hexdigest()}, recorded was {digest}"
+                f"{store.uri}/{name}/{file}: SHA-256 is {hashing.hexdigest()},"
+                f" recorded was {digest}"
             )
         os.replace(part, target)
     except FileNotFoundError as error:
@@ -200,9 +203,7 @@ def _download(store: Store, name: str, file: str, digest: str, target: Path) -> 
 
 
 def _is_verified(target: Path) -> bool:
-    """Whether the file is there and is what it was when it was verified; hashed again only if it
-    looks different.
-    """
+    """Whether the file is there as it was verified; hashed again if it looks changed."""
     if not target.is_file():
         return False
     if _lock_of(target).read_text() == _looks(target):
@@ -215,17 +216,17 @@ def _is_verified(target: Path) -> bool:
 
 
 def _looks(target: Path) -> str:
-    """What changes when a file is written to. Its hash is its name."""
-    found = target.stat()
+    """State of a file that changes when it is written to: size, times, start of the machine."""
+    state = target.stat()
     boot = _BOOT.read_text().strip() if _BOOT.is_file() else ""
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {boot}"
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {boot}"
 
 
 def _make_room(shared: Path, incoming: int) -> None:
-    """Delete what no process uses, the longest unused first, until the rest takes no more than its
-    share of the disk.
+    """Delete files that no process uses until the rest takes no more than its share of the disk.
 
-    The share is of what would be free without it, after `incoming` bytes more.
+    The longest unused goes first. The share is of what would be free without these files, after
+    `incoming` bytes more.
     """
     if not shared.is_dir():
         return
@@ -266,8 +267,9 @@ def _lock_of(target: Path) -> Path:
 
 @contextmanager
 def _locked(target: Path, *, wait: bool) -> Iterator[bool]:
-    """Alone with a file of the shared folder, until the end or until this process dies; False if
-    somebody else is.
+    """Hold a file's lock until the end, or until this process dies.
+
+    Yields False if `wait` is off and another process holds it.
     """
     with _lock_of(target).open("ab") as stream:
         try:
@@ -279,12 +281,13 @@ def _locked(target: Path, *, wait: bool) -> Iterator[bool]:
 
 
 def _make_private(folder: Path) -> None:
-    """StoreError for a folder that others could write to: what is verified in it would not stay
-    so.
+    """Make a folder of this user; StoreError if others can write to it.
+
+    They could change what was verified.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    state = folder.lstat()
+    if folder.is_symlink() or state.st_uid != os.getuid() or state.st_mode & 0o022:
         raise StoreError(
             f"{folder} can be written by others; SCALING_CACHE must name a folder of this user"
             " alone"
@@ -292,10 +295,10 @@ def _make_private(folder: Path) -> None:
 
 
 def hashed_files(folder: Path) -> frozenset[str]:
-    """Names of the files of which the folder's index holds a hash of every byte; none of folders
-    without an index.
+    """Names of the files of which the folder's index holds a hash of every byte.
 
-    Indexes of other programs have no hashes, and those of older versions none of the headers.
+    None of a folder without an index. Indexes of other programs have no hashes, and those of older
+    versions none of the headers.
     """
     path = folder / INDEX
     if not path.is_file():

@@ -1,5 +1,6 @@
-"""What a store can do without: `scaling gc` says it first, then deletes it. Never touches a step
-somebody works on.
+"""What a store can do without. `scaling gc` says it first, then deletes it.
+
+Nothing here touches a step that somebody works on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from datetime import datetime
 from pyarrow import fs
 
 from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
-from scaling.store.pending import pending_steps
+from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
+from scaling.store.pending import pending_steps, weights_needed
 from scaling.store.store import Store, StoreError
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
@@ -39,43 +41,53 @@ class Garbage:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    rest: str
-    """Name below the step's folder."""
+    """A file of a step, as a listing shows it."""
+
+    name: str
+    """In the store."""
+    owner: str | None
+    """Whose lease it is; None for every other file."""
     num_bytes: int
-    at: datetime
+    changed_at: datetime
+    """By the store's clock."""
+
+    def is_below(self, folder: str) -> bool:
+        """Whether the file is this one, or lies in this folder."""
+        return self.name == folder or self.name.startswith(f"{folder}/")
 
 
 def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
-    """Everything that can go. StoreError before staging, and while another version of the study
-    runs here.
+    """Everything that can go.
+
+    StoreError before staging, and while another version of the study runs in this store.
     """
     if plan.provisional:
         raise StoreError(
             f"{store.uri} is not staged, so that nobody can say which of its files are needed"
         )
     now = store_time(store)
-    steps = _files_by_step(store, store.listing("steps", recursive=True))
+    steps = _files_by_step(store, store.listing(STEPS, recursive=True))
     for step, files in steps.items():
-        if step not in plan.steps and _live(files, now):
+        if step not in plan.steps and _is_live(files, now):
             raise StoreError(
                 f"{step} is being worked on and is not in this study file: another version of the"
                 f" study runs on {store.uri}, and may need what this one does not. Wait for it, or"
                 " give its study file."
             )
     pending = frozenset(pending_steps(plan, store.scan()))
-    found = [
+    garbage = [
         item
         for step, files in steps.items()
         for item in _step_garbage(step, files, plan, store, pending, now)
     ]
-    return [*found, *_stale_tokens(plan, store, now)]
+    return [*garbage, *_stale_tokens(plan, store, now)]
 
 
-def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
-    """Delete what was found, each step looked at once more just before; what was deleted."""
+def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
+    """Delete what was found. Looks at each step once more just before; what was deleted."""
     pending = frozenset(pending_steps(plan, store.scan()))
     by_step: dict[str, list[Garbage]] = {}
-    for item in found:
+    for item in garbage:
         by_step.setdefault(item.step, []).append(item)
     freed = []
     for step, items in by_step.items():
@@ -90,12 +102,11 @@ def free(found: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
 
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:
+    """Names of what can go of one step, by a fresh look."""
+    folder = StepFolder(step)
     # Leases first: whoever let go before this look had written its record, and the second listing
     # shows it.
-    infos = [
-        *store.listing(f"steps/{step}/leases"),
-        *store.listing(f"steps/{step}", recursive=True),
-    ]
+    infos = [*store.listing(folder.leases), *store.listing(folder.name, recursive=True)]
     files = _files_by_step(store, infos).get(step, [])
     return {
         item.name for item in _step_garbage(step, files, plan, store, pending, store_time(store))
@@ -103,76 +114,73 @@ def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> 
 
 
 def _files_by_step(store: Store, infos: Iterable[fs.FileInfo]) -> dict[str, list[_File]]:
-    start = len(store.path("steps")) + 1
     steps: dict[str, list[_File]] = {}
     for info in infos:
-        if info.type == fs.FileType.File:
-            step, _, rest = info.path[start:].partition("/")
-            steps.setdefault(step, []).append(
-                _File(rest=rest, num_bytes=info.size or 0, at=info.mtime)
+        name = store.name_of(info)
+        inside = split_step(name)
+        if info.type == fs.FileType.File and inside is not None:
+            step, below = inside
+            file = _File(
+                name=name,
+                owner=lease_owner(below),
+                num_bytes=info.size or 0,
+                changed_at=info.mtime,
             )
+            steps.setdefault(step, []).append(file)
     return steps
 
 
-def _is_lease(file: _File) -> bool:
-    folder, _, name = file.rest.partition("/")
-    return folder == "leases" and name.endswith(".json") and not name.startswith(".")
+def _is_old(at: datetime, now: datetime) -> bool:
+    """Whether a file was not touched for as long as a lease lasts."""
+    return (now - at).total_seconds() > EXPIRY_SECONDS
 
 
-def _expired(file: _File, now: datetime) -> bool:
-    owner = file.rest.removeprefix("leases/").removesuffix(".json")
-    return (now - file.at).total_seconds() > EXPIRY_SECONDS or dead_here(owner)
-
-
-def _live(files: Iterable[_File], now: datetime) -> bool:
-    return any(_is_lease(file) and not _expired(file, now) for file in files)
+def _is_live(files: Iterable[_File], now: datetime) -> bool:
+    """Whether somebody holds a lease that has not expired."""
+    return any(
+        file.owner is not None and not _is_old(file.changed_at, now) and not dead_here(file.owner)
+        for file in files
+    )
 
 
 def _step_garbage(
     step: str, files: list[_File], plan: Plan, store: Store, pending: frozenset[str], now: datetime
 ) -> Iterator[Garbage]:
-    def item(group: str, rest: str) -> Garbage:
-        size = sum(
-            file.num_bytes
-            for file in files
-            if file.rest == rest or file.rest.startswith(f"{rest}/")
-        )
-        return Garbage(group=group, name=f"steps/{step}/{rest}", step=step, num_bytes=size)
+    def item(group: str, name: str) -> Garbage:
+        size = sum(file.num_bytes for file in files if file.is_below(name))
+        return Garbage(group=group, name=name, step=step, num_bytes=size)
 
-    if _live(files, now):
+    def holds(name: str) -> bool:
+        return any(file.is_below(name) for file in files)
+
+    if _is_live(files, now):
         return
+    folder = StepFolder(step)
     for file in files:
-        name = file.rest.rpartition("/")[2]
-        if _is_lease(file):
-            yield item("leases", file.rest)
-        elif name.startswith(".part-") and (now - file.at).total_seconds() > EXPIRY_SECONDS:
-            yield item("parts", file.rest)
-    counts = (
-        store.record(step).provenance.attempt if store.exists(f"steps/{step}/record.json") else None
-    )
-    attempts = {file.rest.split("/")[1] for file in files if file.rest.startswith("attempts/")}
+        if file.owner is not None:
+            yield item("leases", file.name)
+        elif file.name.rpartition("/")[2].startswith(".part-") and _is_old(file.changed_at, now):
+            yield item("parts", file.name)
+    counting = store.counting_attempt(step)
+    prefix = f"{folder.attempts}/"
+    attempts = {
+        file.name.removeprefix(prefix).partition("/")[0]
+        for file in files
+        if file.name.startswith(prefix)
+    }
     for attempt in sorted(attempts):
-        weights = f"attempts/{attempt}/weights"
-        if attempt != counts:
-            yield item("attempts", f"attempts/{attempt}")
-        elif any(file.rest.startswith(f"{weights}/") for file in files) and not _needed(
-            step, plan, pending
-        ):
+        weights = folder.weights(attempt)
+        if attempt != counting:
+            yield item("attempts", folder.attempt(attempt))
+        elif holds(weights) and not weights_needed(plan, step, pending.__contains__):
             yield item("weights", weights)
-    if step not in pending and any(file.rest.startswith("resume/") for file in files):
-        yield item("resume", "resume")
-
-
-def _needed(step: str, plan: Plan, pending: frozenset[str]) -> bool:
-    """Whether somebody still starts from this step's weights, or the study keeps them."""
-    if plan.study.keeps_weights(step.partition(".")[0]):
-        return True
-    return step in plan.steps and any(child in pending for child in plan.children_of(step))
+    if step not in pending and holds(folder.resume):
+        yield item("resume", folder.resume)
 
 
 def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
     study, lock = plan.study, plan.lock
-    # An arm with new pieces has a tokenizer of its own, one that transliterates has features of its
+    # An arm with new pieces has a tokenizer of its own. One that transliterates has features of its
     # own.
     tokenizers = {model["tokenizer"] for model in lock.models.values()}
     used = {
@@ -183,7 +191,7 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
         for tokenizer in tokenizers
     }
     for info in store.listing("tokens"):
-        name = f"tokens/{info.base_name}"
+        name = store.name_of(info)
         # A young one may belong to a staging that has not written its lock yet.
-        if name not in used and (now - info.mtime).total_seconds() > EXPIRY_SECONDS:
+        if name not in used and _is_old(info.mtime, now):
             yield Garbage(group="tokens", name=name, step="", num_bytes=info.size or 0)

@@ -1,14 +1,14 @@
-"""Two drivers on one store never do a step twice: a lease with heartbeat, on any store that lists
-consistently.
+"""A lease with heartbeat, so that two drivers on one store never do a step twice.
 
-Write-then-list: everybody writes an own file first and lists the folder afterwards. Two who both
-saw only themselves would each have listed before the other wrote, which write-before-list rules
-out. Whoever sees somebody else alive withdraws, waits a random moment and looks again. Ages are
-differences of the store's own time stamps, so that the clocks of two machines do not matter.
+It works on any store that lists consistently, by write-then-list: everybody writes an own file
+first and lists the folder afterwards. Two who both saw only themselves would each have listed
+before the other wrote, which this order rules out. Whoever sees somebody else alive withdraws,
+waits a random moment and looks again. Ages are differences of the store's own time stamps, so that
+the clocks of two machines do not matter.
 
 A holder that slept through its expiry may wake up in the middle of a heartbeat and write its lease
-again. So it repeats write-then-list before it commits, and whoever took over ignores whom it took
-over from.
+again. So it repeats write-then-list before it commits, and whoever took over ignores the owner that
+it took over from.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 
 from pyarrow import fs
 
+from scaling.store.paths import StepFolder, lease_owner, split_step
 from scaling.store.store import Store
 
 BEAT_SECONDS = 5.0
@@ -39,15 +40,17 @@ class LeaseLost(RuntimeError):
 
 
 def new_owner() -> str:
-    """host.pid.random: who works here. The first two let a machine see that its own dead processes
-    are dead.
+    """Id of a process that works: host.pid.random.
+
+    By the first two a machine sees that its own dead processes are dead.
     """
     return f"{_here()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
 
 def _here() -> str:
-    """Where process ids mean the same processes: two containers may share a host's name and not its
-    processes.
+    """Where process ids mean the same processes.
+
+    Not the host alone: two containers may share a host's name and not its processes.
     """
     try:
         processes = f"-{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -72,8 +75,9 @@ def dead_here(owner: str) -> bool:
 
 @dataclass
 class Lease:
-    """A held claim on one step. Note how far it is in `progress`; call `release` in the end,
-    whatever happened.
+    """A held claim on one step.
+
+    The holder notes in `progress` how far it is, and calls `release` in the end, whatever happened.
     """
 
     store: Store
@@ -89,7 +93,8 @@ class Lease:
 
     @property
     def name(self) -> str:
-        return f"steps/{self.step}/leases/{self.owner}.json"
+        """Store name of its file."""
+        return StepFolder(self.step).lease(self.owner)
 
     def check(self) -> None:
         """LeaseLost if another owner took over."""
@@ -97,11 +102,10 @@ class Lease:
             raise LeaseLost(f"{self.step}: the lease of {self.owner} was taken over")
 
     def still_ours(self) -> None:
-        """Ask the store, now: before anything that cannot be taken back. LeaseLost if somebody else
-        holds the step.
+        """Ask the store, now, before anything that cannot be taken back.
 
-        Somebody who only tries withdraws at once, and somebody who died trying expires: both are
-        waited for. Who holds it beats on.
+        LeaseLost if somebody else holds the step. An owner that only tries withdraws at once, and
+        one that died trying expires: both are waited for. The holder keeps sending heartbeats.
         """
         if not self.store.exists(self.name):
             self._lost.set()
@@ -124,6 +128,7 @@ class Lease:
         self.check()
 
     def release(self) -> None:
+        """Stop the heartbeat and delete the lease."""
         self._stop.set()
         if self._heart is not None:
             # A beat that is under way would write the lease again after we deleted it.
@@ -131,10 +136,10 @@ class Lease:
         self.store.delete(self.name)
 
     def _rivals(self) -> dict[str, datetime] | None:
-        """Others alive → their last beat; deletes the leases of the dead and of whom we took over
-        from.
+        """Other living owners → their last beat; None if our own lease is gone.
 
-        None if our own lease is gone: somebody took us for dead and may be working by now.
+        Deletes the leases of the dead and of owners that we took over from. If ours is gone,
+        somebody took us for dead and may be working by now.
         """
         beats = last_beats(self.store, self.step)
         now = beats.pop(self.owner, None)
@@ -148,7 +153,7 @@ class Lease:
                 or dead_here(other)
             ):
                 self._beaten.add(other)
-                self.store.delete(f"steps/{self.step}/leases/{other}.json")
+                self.store.delete(StepFolder(self.step).lease(other))
             else:
                 rivals[other] = stamp
         return rivals
@@ -175,19 +180,27 @@ class Lease:
 
 def last_beats(store: Store, step: str) -> dict[str, datetime]:
     """Owner → time of its last beat by the store's own clock."""
-    return {
-        info.base_name.removesuffix(".json"): info.mtime
-        for info in store.listing(f"steps/{step}/leases")
-        if info.type == fs.FileType.File
-        and info.base_name.endswith(".json")
-        and not info.base_name.startswith(".")
-    }
+    beats = {}
+    for info in store.listing(StepFolder(step).leases):
+        inside = split_step(store.name_of(info))
+        owner = lease_owner(inside[1]) if inside is not None else None
+        if info.type == fs.FileType.File and owner is not None:
+            beats[owner] = info.mtime
+    return beats
 
 
 def claim(
     store: Store, step: str, owner: str, *, tries: int = 3, expiry: float = EXPIRY_SECONDS
 ) -> Lease | None:
-    """The lease on a step, or None if somebody alive has it. Takes over from the dead."""
+    """The lease on a step, or None if somebody alive has it. Takes over from the dead.
+
+    Args:
+        store: Where the lease lies.
+        step: What is claimed.
+        owner: Who claims it, by `new_owner`.
+        tries: Looks, a random moment apart, before it gives up.
+        expiry: Seconds without a heartbeat after which an owner counts as dead.
+    """
     lease = Lease(store, step, owner, _expiry=expiry)
     for attempt in range(tries):
         lease._write()
@@ -224,16 +237,16 @@ class Working:
 
 def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working]:
     """Steps with a live lease, and how far they are."""
-    found = []
+    alive = []
     now = store_time(store) if leases else None
     for step, owners in leases.items():
         for owner in owners:
-            name = f"steps/{step}/leases/{owner}.json"
+            name = StepFolder(step).lease(owner)
             info = store.filesystem.get_file_info(store.path(name))
             if now is None or info.type == fs.FileType.NotFound or dead_here(owner):
                 continue
             age = max(0.0, (now - info.mtime).total_seconds())
             if age <= EXPIRY_SECONDS:
                 progress = json.loads(store.read(name)).get("progress", {})
-                found.append(Working(step=step, owner=owner, age_seconds=age, progress=progress))
-    return found
+                alive.append(Working(step=step, owner=owner, age_seconds=age, progress=progress))
+    return alive

@@ -1,5 +1,4 @@
-"""What workers say: a bounded tail of each worker's log lies in the store, where it outlives the
-machine.
+"""What workers say: the end of each worker's log lies in the store, and outlives the machine.
 
 logs/SESSION/RANK.log       rank 0 always; another rank if it failed
 """
@@ -20,9 +19,7 @@ PUT_SECONDS = 10.0
 
 
 class TailHandler(logging.Handler):
-    """Keeps the last lines, each with time, rank and step, and puts them into the store now and
-    then.
-    """
+    """Keeps the last lines, each with time, rank and step; writes them to the store at times."""
 
     def __init__(self, store: Store, name: str, rank: int) -> None:
         super().__init__(logging.INFO)
@@ -31,6 +28,7 @@ class TailHandler(logging.Handler):
         self._put_at = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message; write the lines if it is time, or at once for an error."""
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         start = f"{at} rank {self.rank} {getattr(record, 'step', '-')} "
         self.lines += [start + line for line in self.format(record).splitlines()]
@@ -41,6 +39,7 @@ class TailHandler(logging.Handler):
             self.put()
 
     def put(self) -> None:
+        """Write the lines to the store. An error of the store is ignored."""
         self._put_at = time.monotonic()
         # A log that cannot be stored must not end a training.
         with suppress(OSError):
@@ -49,9 +48,7 @@ class TailHandler(logging.Handler):
 
 @contextmanager
 def kept_log(store: Store, session: str, rank: int) -> Iterator[None]:
-    """Log of this process while a session runs: ours from INFO on, other people's from WARNING
-    on.
-    """
+    """Keep this process's log while a session runs: ours from INFO on, others' from WARNING on."""
     handler = TailHandler(store, f"logs/{session}/{rank}.log", rank)
     root, ours = logging.getLogger(), logging.getLogger("scaling")
     level = ours.level

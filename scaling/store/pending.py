@@ -1,39 +1,89 @@
-"""What of a plan must run, by a listing of the store."""
+"""What of a plan must still run, and which trained weights it needs for that."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from scaling.store.store import Scan
 from scaling.study.steps import Plan
 
 
 def pending_steps(plan: Plan, scan: Scan) -> list[str]:
-    """Steps that must run, parents first: unscored cells, and the trainings whose weights they
-    need.
-    """
-    wanted: set[str] = set()
-    for step in reversed(list(plan.steps.values())):
-        children = [child for child in plan.children_of(step.id) if child in wanted]
-        done = step.id in scan.done
-        if step.action == "eval":
-            if not done:
-                wanted.add(step.id)
-        # A training below which nothing is planned is wanted for its record (a check of learning
-        # rates).
-        elif (
-            not done and not (plan.children_of(step.id) and _scored_below(plan, step.id, scan))
-        ) or (children and step.id not in scan.weights):
-            wanted.add(step.id)
-    return [step for step in plan.steps if step in wanted]
+    """Steps that must run, parents first: scorings to do, and trainings that they start from."""
+    pending: set[str] = set()
+    for step in reversed(list(plan.steps)):
+        if _must_run(
+            step,
+            plan,
+            scan.done.__contains__,
+            scan.weights.__contains__,
+            pending.__contains__,
+        ):
+            pending.add(step)
+    return [step for step in plan.steps if step in pending]
 
 
-def _scored_below(plan: Plan, step: str, scan: Scan) -> bool:
-    """Whether every scoring that descends from a training is done, which makes the training itself
-    unnecessary.
+def must_run(
+    step: str,
+    plan: Plan,
+    done: Callable[[str], bool],
+    has_weights: Callable[[str], bool],
+) -> bool:
+    """Whether one step is among the pending ones, for who asks about few steps.
+
+    Args:
+        step: A step of the plan.
+        plan: What its children are taken from.
+        done: Whether a step has a record.
+        has_weights: Whether the weights of a finished training are there.
     """
+    return _must_run(
+        step,
+        plan,
+        done,
+        has_weights,
+        lambda child: must_run(child, plan, done, has_weights),
+    )
+
+
+def weights_needed(plan: Plan, step: str, pending: Callable[[str], bool]) -> bool:
+    """Whether trained weights must stay: the study keeps them, or a pending step starts from them.
+
+    `pending` says whether a step of the plan must run. Of a step that the plan does not have nobody
+    can say which phase it was: its weights stay unless the study keeps none at all.
+    """
+    if step not in plan.steps:
+        return plan.study.keep_weights != "none"
+    return plan.study.keeps_weights(plan.steps[step].phase) or any(
+        pending(child) for child in plan.children_of(step)
+    )
+
+
+def _must_run(
+    step: str,
+    plan: Plan,
+    done: Callable[[str], bool],
+    has_weights: Callable[[str], bool],
+    pending: Callable[[str], bool],
+) -> bool:
+    """The rule for one step; `pending` is its answer for the step's children."""
+    if plan.steps[step].action == "eval":
+        return not done(step)
+    children, is_done = plan.children_of(step), done(step)
+    if not is_done and not (children and _scored_below(plan, step, done)):
+        # Without children it is wanted for its record, as in a check of learning rates.
+        return True
+    if is_done and has_weights(step):
+        return False
+    return any(pending(child) for child in children)
+
+
+def _scored_below(plan: Plan, step: str, done: Callable[[str], bool]) -> bool:
+    """Whether all scorings that descend from a training are done, so that nobody needs it."""
     below = [step]
     while below:
         for child in plan.children_of(below.pop()):
-            if plan.steps[child].action == "eval" and child not in scan.done:
+            if plan.steps[child].action == "eval" and not done(child):
                 return False
             below.append(child)
     return True

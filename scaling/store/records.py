@@ -6,6 +6,7 @@ Everything here is plain data with a schema version; `to_json` and `from_json` a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -24,9 +25,7 @@ class EvalRow:
 
     language: str
     split: Literal["dev", "test"]
-    """`dev` is English only: collapse rules and depth selection may use it, the report's scores may
-    not.
-    """
+    """`dev` is English only, for collapse rules and the choice of depths, never for the report."""
     metric: str
     n: int
     """Examples scored."""
@@ -51,8 +50,9 @@ class Training:
     """Means over the first and last tenth of the updates."""
     dev_metric: str
     dev_score: float | None
-    """0..1 on the English dev split of the training task, at the end; None for text in other
-    languages alone.
+    """0..1 on the English dev split of the training task, at the end.
+
+    None for text in other languages alone.
     """
     dev_n: int
     dev_chance: float
@@ -63,6 +63,8 @@ class Training:
     """Training examples drawn by `TASK.LANGUAGE`, where there are several."""
     dev_scores: dict[str, float] = field(default_factory=dict)
     """0..1 by task, where several are trained together."""
+    selected_update: int = 0
+    """Updates behind the weights that stayed, where the best by English dev data were selected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,8 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
+    """What a step was made from, what came out, what it cost."""
+
     step: str
     """Readable id; its last part is the fingerprint."""
     fingerprint: str
@@ -105,19 +109,20 @@ class StepRecord:
     """File in the attempt → SHA-256, for everything a later step may read."""
     cost: Cost
     provenance: Provenance
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By `SPLIT.LANGUAGE` of what was scored: in words, what was cut or could not be predicted."""
     schema_version: int = SCHEMA_VERSION
 
     def science(self) -> dict[str, Any]:
-        """The part that must be equal between two runs of the same step: everything but time and
-        place.
-        """
-        whole = asdict(self)
+        """The part that is equal in two runs of one step: all but cost and provenance."""
+        content = asdict(self)
         return {
-            key: whole[key]
+            key: content[key]
             for key in ("step", "fingerprint", "identity", "training", "rows", "files")
         }
 
     def to_json(self) -> str:
+        """Text that `from_json` reads back exactly."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
     @staticmethod
@@ -151,9 +156,7 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TidyRow:
-    """One (cell, language, metric): the only thing the analysis reads. `field` order is the column
-    order.
-    """
+    """One (cell, language, metric): all that the analysis reads. Fields in the order of columns."""
 
     study: str
     family: str
@@ -167,9 +170,7 @@ class TidyRow:
     """`full`, or an adapter method; two methods never share a curve."""
     arm: str
     role: str
-    """What kind of arm it is (`scaling.study.arms.Role`): only English intermediate training is
-    pooled.
-    """
+    """Kind of the arm (`scaling.study.arms.Role`). Only English intermediate training is pooled."""
     intermediate: str
     """Training tasks of the arm; empty for `none`."""
     target: str
@@ -177,13 +178,12 @@ class TidyRow:
     language: str
     seed: int
     intermediate_seed: int
-    """Seed of phase ii; equal to `seed` unless the study shares one phase-ii checkpoint. -1 without
-    phase ii.
+    """Seed of phase ii; -1 without phase ii.
+
+    Equal to `seed` unless the study shares one phase-ii checkpoint.
     """
     rerun: int
-    """Re-runs of collapsed trainings behind this row: 0 for first runs; a cell's highest is the one
-    that counts.
-    """
+    """Re-runs of collapsed trainings behind this row; 0 for first runs. A cell's highest counts."""
     split: str
     metric: str
     main: bool
@@ -197,17 +197,13 @@ class TidyRow:
     (`TaskSpec.ceiling`); None where none is declared.
     """
     english_dev: float | None
-    """0..1: English dev score of the checkpoint that was scored, None for a checkpoint that was not
-    trained.
-    """
+    """0..1: English dev score of the checkpoint that was scored; None if it was not trained."""
     english_dev_n: int | None
     """Examples behind `english_dev`."""
     collapsed: bool
     """By the English-dev rule, in phase ii or phase iii."""
     same_data: bool
-    """Whether phase ii and the target train on the same data (SQuAD → XQuAD): extra epochs, not
-    transfer.
-    """
+    """Whether phase ii and the target train on the same data: extra epochs, not transfer."""
     step: str
     """The eval step whose record holds this number."""
     wall_seconds: float
@@ -216,4 +212,21 @@ class TidyRow:
     """Of the same steps, None where no price is known."""
 
 
-TIDY_COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(TidyRow))
+@dataclass(frozen=True)
+class TidyColumn:
+    """What a column of tidy rows holds."""
+
+    type: str
+    """`str`, `int`, `float` or `bool`."""
+    nullable: bool
+
+
+def _column(annotation: str) -> TidyColumn:
+    kind, _, null = annotation.partition(" | ")
+    return TidyColumn(kind, null == "None")
+
+
+TIDY_COLUMNS: Mapping[str, TidyColumn] = {
+    item.name: _column(str(item.type)) for item in fields(TidyRow)
+}
+"""By name, in their order."""

@@ -1,55 +1,129 @@
 """What a study has cost so far, from the store alone, so that a resubmission goes on counting.
 
-A session writes `sessions/ID.json` when it starts; its driver adds `device_seconds` when it ends,
-failed work included. Of a session whose driver died the store knows the start and the steps that
-were committed: what it lost with its last, unfinished step is not counted.
+sessions/ID.json            one worker group: `note_start` makes it, `note_end` adds what it cost
+
+What a session cost includes work that failed. Of a session whose driver died the store knows the
+start and the steps that were committed: what it lost with its last, unfinished step is not counted.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
+from scaling.study.study import Study, price_of
 
 
-def read_sessions(store: Store) -> list[dict[str, Any]]:
-    """Every session that ever started."""
-    names = [
-        info.base_name for info in store.listing("sessions") if info.base_name.endswith(".json")
-    ]
-    return [json.loads(store.read(f"sessions/{name}")) for name in names]
+@dataclass(frozen=True, kw_only=True)
+class SessionCost:
+    """What one worker group cost."""
+
+    asked_at: float
+    """When the group was asked for; seconds since 1970."""
+    start_seconds: float
+    """From then until its processes could work."""
+    workers: int
+    steps: tuple[str, ...]
+    """What it was asked to do."""
+    device_seconds: float | None = None
+    """From start to end, all workers together; None while it works, and if its driver died."""
 
 
-def settle(store: Store, session: str, workers: int) -> float:
+def note_start(
+    store: Store, session: str, *, asked_at: float, workers: int, steps: Sequence[str]
+) -> None:
+    """Note that a session's workers can work now.
+
+    Args:
+        store: The study's store.
+        session: Id of the session.
+        asked_at: When its worker group was asked for; seconds since 1970.
+        workers: Processes of the group, a device each.
+        steps: What the session was asked to do.
+    """
+    cost = SessionCost(
+        asked_at=asked_at,
+        start_seconds=time.time() - asked_at,
+        workers=workers,
+        steps=tuple(steps),
+    )
+    _write(store, session, cost)
+
+
+def note_end(store: Store, session: str, workers: int) -> float:
     """Note what a session cost that ends now, in device seconds; 0 if it never started."""
-    name = f"sessions/{session}.json"
-    if not store.exists(name):
+    if not store.exists(_name(session)):
         return 0.0
-    started = json.loads(store.read(name))
-    cost = max(0.0, time.time() - started["asked_at"]) * workers
-    store.write(name, json.dumps({**started, "device_seconds": cost}))
-    return cost
+    started = _read(store, session)
+    device_seconds = max(0.0, time.time() - started.asked_at) * workers
+    _write(store, session, SessionCost(**{**vars(started), "device_seconds": device_seconds}))
+    return device_seconds
+
+
+def read_sessions(
+    store: Store, known: Mapping[str, SessionCost] | None = None
+) -> dict[str, SessionCost]:
+    """Id → every session that ever started. What is `known` and has ended is not read again."""
+    ids = sorted(
+        info.base_name.removesuffix(".json")
+        for info in store.listing("sessions")
+        if info.base_name.endswith(".json")
+    )
+    ended = {
+        session: cost for session, cost in (known or {}).items() if cost.device_seconds is not None
+    }
+    fresh = [session for session in ids if session not in ended]
+    with ThreadPoolExecutor(16) as pool:
+        read = dict(zip(fresh, pool.map(lambda session: _read(store, session), fresh), strict=True))
+    return {session: read[session] if session in read else ended[session] for session in ids}
 
 
 def spent_device_seconds(
-    sessions: list[dict[str, Any]], records: Mapping[str, StepRecord]
+    sessions: Iterable[SessionCost], records: Mapping[str, StepRecord]
 ) -> float:
-    """Device seconds of everything that ran: ended sessions whole, of others their start and their
-    finished steps.
+    """Device seconds of everything that ran.
+
+    Sessions that ended count whole. Of the others count their starts and the steps they finished.
     """
-    settled: set[str] = set()
+    counted: set[str] = set()
     total = 0.0
     for session in sessions:
-        if "device_seconds" in session:
-            total += session["device_seconds"]
-            settled.update(session["steps"])
+        if session.device_seconds is not None:
+            total += session.device_seconds
+            counted.update(session.steps)
         else:
-            total += session["start_seconds"] * session["workers"]
+            total += session.start_seconds * session.workers
     for step, record in records.items():
-        if step not in settled:
+        if step not in counted:
             total += record.cost.wall_seconds * record.cost.num_devices
     return total
+
+
+def price_paid(study: Study, records: Iterable[StepRecord]) -> float | None:
+    """Dollars per device and second of what ran; None if nothing says what a device costs.
+
+    None too where the price is the table's, of the study's GPU, and something ran on CPUs.
+    """
+    is_assumed = study.dollars_per_device_hour is None
+    if is_assumed and any(record.cost.device == "cpu" for record in records):
+        return None
+    return price_of(study)
+
+
+def _name(session: str) -> str:
+    return f"sessions/{session}.json"
+
+
+def _read(store: Store, session: str) -> SessionCost:
+    raw = json.loads(store.read(_name(session)))
+    return SessionCost(**{**raw, "steps": tuple(raw["steps"])})
+
+
+def _write(store: Store, session: str, cost: SessionCost) -> None:
+    raw = {name: value for name, value in asdict(cost).items() if value is not None}
+    store.write(_name(session), json.dumps(raw))

@@ -1,5 +1,6 @@
-"""A request to stop, in the store: `scaling cancel` without an address. A driver obeys what is
-asked after it began.
+"""A request to stop, as a file in the store: `scaling cancel` without an address.
+
+A driver obeys requests that are made after it began.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 from scaling.store.store import Store
 
 NAME = "stop.json"
-LOOK_SECONDS = 2.0
+REQUEST_SECONDS = 2.0
 
 Stop = Literal["", "finish", "now"]
 """`finish`: start nothing more. `now`: end what runs as well; it resumes from its last resume
@@ -22,6 +23,7 @@ point.
 
 
 def ask_to_stop(store: Store, *, now: bool) -> None:
+    """Ask the driver of a study to start nothing more; with `now`, to end what runs as well."""
     request = {
         "id": uuid.uuid4().hex,
         "how": "now" if now else "finish",
@@ -31,7 +33,7 @@ def ask_to_stop(store: Store, *, now: bool) -> None:
 
 
 class StopRequest:
-    """The driver's eye on it; looks at most every few seconds."""
+    """What the driver was asked to do; looks at the store every few seconds at most."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -47,7 +49,8 @@ class StopRequest:
 
     @property
     def how(self) -> Stop:
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+        """What was asked since this driver began; '' if nothing was."""
+        if time.monotonic() - self._looked_at >= REQUEST_SECONDS:
             self._looked_at = time.monotonic()
             identity, how = self._read()
             if identity != self._old:

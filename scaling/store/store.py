@@ -1,12 +1,11 @@
-"""Where a study lives: a folder, an S3 or GCS prefix. The store is the truth; nothing else has to
-survive.
+"""Where a study lives: a folder, or a prefix of S3 or GCS. The store is the truth.
 
-study.json  lock.json                  whose store this is; what staging resolved
-models/NAME/  data/TASK/  tokens/      staged weights, normalised rows, token features
-steps/ID/record.json                   written last: the step is done if and only if it exists
-steps/ID/attempts/OWNER/               files of one try; the record names the one that counts
-steps/ID/leases/OWNER.json             who works on it, with heartbeat and progress (leases.py)
-steps/ID/failures/OWNER.json           why a try ended
+study.json  lock.json                whose store this is; what staging resolved
+models/NAME/  data/TASK/  tokens/    staged weights, normalised rows, token features
+steps/ID/record.json                 written last: the step is done if and only if it exists
+steps/ID/attempts/OWNER/             files of one try; the record names the one that counts
+steps/ID/leases/OWNER.json           who works on it, with heartbeat and progress (leases.py)
+steps/ID/failures/OWNER.json         why a try ended
 """
 
 from __future__ import annotations
@@ -28,13 +27,9 @@ from typing import Any
 from pyarrow import fs
 
 from scaling.spec import UserError
+from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.records import StepRecord
 from scaling.study.identity import Lock
-from scaling.study.steps import Step
-
-# Says in a listing that the training above collapsed, so that a plan need not read every record.
-COLLAPSED = "collapsed.json"
-
 
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 
@@ -49,9 +44,7 @@ class Scan:
 
     done: frozenset[str]
     weights: frozenset[str]
-    """Steps with a complete weights folder in the attempt that counts, as far as the listing
-    tells.
-    """
+    """Steps with complete weights in some attempt: all that a listing can tell."""
     collapsed: frozenset[str] = frozenset()
     """Finished trainings that collapsed by the English-dev rule."""
     leases: Mapping[str, tuple[str, ...]]
@@ -70,12 +63,11 @@ class Store:
 
     @staticmethod
     def open(uri: str | Path) -> Store:
-        """The store at a path or `s3://`, `gs://` URI. Asks an object store for its bucket, so that
-        a wrong name, missing credentials or a dead endpoint is a StoreError here and not in the
-        middle of a study.
+        """The store at a path, or at a URI that begins with `s3://` or `gs://`.
 
-        Throttling, 5xx answers and dropped connections are retried by the storage library itself,
-        for minutes.
+        Asks an object store for its bucket: a wrong name, missing credentials or a dead endpoint is
+        a StoreError here and not in the middle of a study. Throttling, 5xx answers and dropped
+        connections are retried by the storage library itself, for minutes.
         """
         text = str(uri)
         if "://" not in text:
@@ -107,8 +99,9 @@ class Store:
         return Path(self.root) if isinstance(self.filesystem, fs.LocalFileSystem) else None
 
     def path(self, name: str) -> str:
-        """Where the file system has a file or folder of the store, which may not exist. StoreError
-        for a name that could lead out of the store: every other method comes here first.
+        """Where the file system has a file or folder of the store, which may not exist.
+
+        StoreError for a name that could lead out of the store: every other method comes here first.
         """
         return f"{self.root}/{safe_name(name)}"
 
@@ -124,9 +117,11 @@ class Store:
     # files
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of this name."""
         return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
 
     def read(self, name: str) -> bytes:
+        """Content of a file; FileNotFoundError if it is not there."""
         with self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
@@ -181,8 +176,10 @@ class Store:
         )
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
-        """Copy a local folder into the store; relative file name → SHA-256. `move` if nobody needs
-        the folder. StoreError, before anything is copied, for a name that the store refuses.
+        """Copy a local folder into the store; relative file name → SHA-256.
+
+        With `move` the local folder is gone afterwards. StoreError, before anything is copied, for
+        a name that the store refuses.
         """
         self.path(name)
         files = {
@@ -208,18 +205,18 @@ class Store:
     def check_study(self, name: str) -> None:
         """StoreError if this is another study's store, or cannot be written to."""
         try:
-            # As records are written: a mounted bucket without hard links is refused here, not after
-            # the first step.
+            # Created as records are, so that a mounted bucket without hard links is refused now and
+            # not after the first step.
             if not self.exists("study.json") and self.create(
                 "study.json", json.dumps({"name": name})
             ):
                 return
-            found = json.loads(self.read("study.json")).get("name")
+            owner = json.loads(self.read("study.json")).get("name")
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
-        if found != name:
+        if owner != name:
             raise StoreError(
-                f"{self.uri} is the store of the study {found!r}, not of {name!r}. Give another"
+                f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
                 " --store."
             )
 
@@ -246,13 +243,12 @@ class Store:
             ) from error
 
     def write_lock(self, lock: Lock) -> None:
+        """Write what staging resolved."""
         content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
         self.write("lock.json", json.dumps(content, indent=1, sort_keys=True))
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), as staging counted them; empty before
-        it.
-        """
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
         if not self.exists("sizes.json"):
             return {}
         raw = json.loads(self.read("sizes.json"))
@@ -271,23 +267,26 @@ class Store:
         failures: dict[str, int] = {}
         num_bytes = 0
         leases: dict[str, list[str]] = {}
-        start = len(self.path("steps")) + 1
-        for info in self.listing("steps", recursive=True):
-            if info.type != fs.FileType.File:
+        for info in self.listing(STEPS, recursive=True):
+            name = self.name_of(info)
+            inside = split_step(name)
+            if info.type != fs.FileType.File or inside is None:
                 continue
             num_bytes += info.size or 0
-            step, _, rest = info.path[start:].partition("/")
-            folder, _, name = rest.partition("/")
-            if rest == "record.json":
+            step, below = inside
+            folder, owner = StepFolder(step), lease_owner(below)
+            if name == folder.record:
                 done.add(step)
-            elif rest == COLLAPSED:
+            elif name == folder.collapsed:
                 collapsed.add(step)
-            elif folder == "attempts" and name.endswith("/weights/manifest.json"):
-                weights.add(step)
-            elif folder == "leases" and name.endswith(".json") and not name.startswith("."):
-                leases.setdefault(step, []).append(name.removesuffix(".json"))
-            elif folder == "failures":
+            elif owner is not None:
+                leases.setdefault(step, []).append(owner)
+            elif name.startswith(f"{folder.failures}/"):
                 failures[step] = failures.get(step, 0) + 1
+            elif name.startswith(f"{folder.attempts}/"):
+                attempt = below.split("/")[1]
+                if name == folder.weights_manifest(attempt):
+                    weights.add(step)
         return Scan(
             done=frozenset(done),
             weights=frozenset(weights),
@@ -298,11 +297,25 @@ class Store:
         )
 
     def record(self, step: str) -> StepRecord:
-        """The record of a finished step; CorruptRecord with the file's name if it cannot be
-        trusted.
-        """
-        name = f"steps/{step}/record.json"
+        """The record of a finished step; CorruptRecord names the file if it cannot be trusted."""
+        name = StepFolder(step).record
         return StepRecord.from_json(self.read(name).decode(errors="replace"), f"{self.uri}/{name}")
+
+    def is_done(self, step: str) -> bool:
+        """Whether a step has a record."""
+        return self.exists(StepFolder(step).record)
+
+    def counting_attempt(self, step: str) -> str | None:
+        """The attempt whose files count; None of a step that is not done."""
+        return self.record(step).provenance.attempt if self.is_done(step) else None
+
+    def has_weights(self, record: StepRecord) -> bool:
+        """Whether the weights that a record speaks of are there, whole."""
+        return self.exists(StepFolder(record.step).weights_manifest(record.provenance.attempt))
+
+    def delete_weights(self, record: StepRecord) -> None:
+        """Delete the weights of a finished training; its record stays."""
+        self.delete(StepFolder(record.step).weights(record.provenance.attempt))
 
     def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
         """Records of finished steps, read side by side."""
@@ -316,7 +329,7 @@ class Store:
         A step that is already done keeps its record. Only the record of the attempt `replacing`,
         whose weights were deleted and had to be made again, may be written over.
         """
-        name = f"steps/{record.step}/record.json"
+        name = StepFolder(record.step).record
         if replacing is None:
             return self.create(name, record.to_json())
         if self.record(record.step).provenance.attempt != replacing:
@@ -325,18 +338,16 @@ class Store:
         return self.record(record.step).provenance.attempt == record.provenance.attempt
 
     def mark_collapse(self, record: StepRecord) -> None:
-        """Let a listing tell what a training's record says, before the record is there: whether it
-        collapsed.
-        """
-        name = f"steps/{record.step}/{COLLAPSED}"
+        """Let a listing tell whether a training collapsed, before its record is there."""
+        name = StepFolder(record.step).collapsed
         if record.training is not None and record.training.collapsed:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
         elif record.training is not None:
             self.delete(name)
 
-    def fail(self, step: Step, owner: str, reason: Mapping[str, Any]) -> None:
+    def fail(self, step: str, owner: str, reason: Mapping[str, Any]) -> None:
         """Note why a try ended."""
-        self.write(f"steps/{step.id}/failures/{owner}.json", json.dumps(dict(reason), indent=1))
+        self.write(StepFolder(step).failure(owner), json.dumps(dict(reason), indent=1))
 
 
 @contextmanager
@@ -354,9 +365,7 @@ def _temporary(target: Path, raw: bytes) -> Iterator[str]:
 
 
 def _one_request_per_file(uri: str) -> str:
-    """The URI with pyarrow told to send a small file as one request; it makes a multipart upload of
-    three otherwise.
-    """
+    """The URI with pyarrow told to send a small file as one request; by itself it sends three."""
     if not uri.startswith("s3://") or "allow_delayed_open" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
@@ -372,21 +381,24 @@ def safe_name(name: str) -> str:
     return name
 
 
-def attempt_name(step: str, attempt: str) -> str:
-    """Store name of the files of one try."""
-    return f"steps/{step}/attempts/{attempt}"
-
-
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def pause_after(took: float, least: float) -> float:
+    """Seconds until a store is looked at again, after a look that took so many.
+
+    At most a twentieth of the time goes into looking: a listing of a large store takes a while.
+    """
+    return max(least, 20 * took)
+
+
 def failure_of(store: Store, step: str) -> list[str]:
     """Why tries of a step ended, oldest first."""
-    found = []
-    for info in sorted(store.listing(f"steps/{step}/failures"), key=lambda info: info.mtime):
-        raw = json.loads(store.read(f"steps/{step}/failures/{info.base_name}"))
-        found.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
-    return found
+    reasons = []
+    for info in sorted(store.listing(StepFolder(step).failures), key=lambda info: info.mtime):
+        raw = json.loads(store.read(store.name_of(info)))
+        reasons.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
+    return reasons

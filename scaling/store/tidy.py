@@ -9,23 +9,23 @@ from dataclasses import asdict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.hardware import GPUS
-from scaling.store.records import StepRecord, TidyRow
+from scaling.store.records import TIDY_COLUMNS, StepRecord, TidyRow
+from scaling.store.sessions import price_paid
 from scaling.store.store import Store
 from scaling.study.arms import arm_role
 from scaling.study.flops import step_flops
 from scaling.study.steps import Cell, Plan
+from scaling.study.study import Study
 
 ROWS = "rows.parquet"
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-SCHEMA = pa.schema(
-    [(name, _TYPES[str(kind).split(" |")[0]]) for name, kind in TidyRow.__annotations__.items()]
-)
+SCHEMA = pa.schema([(name, _TYPES[column.type]) for name, column in TIDY_COLUMNS.items()])
 
 
 def tidy_rows(plan: Plan, store: Store) -> Iterator[TidyRow]:
-    """Rows of every cell whose scoring is done. CorruptRecord names a record that cannot be
-    trusted.
+    """Rows of every cell whose scoring is done.
+
+    CorruptRecord names a record that cannot be trusted.
     """
     scan = store.scan()
     records = store.records(step for step in plan.steps if step in scan.done)
@@ -93,16 +93,16 @@ def _cell_rows(
             same_data=cell.same_data,
             step=cell.scored,
             wall_seconds=seconds,
-            dollars=_dollars(used, study.gpu),
+            dollars=_dollars(used, study),
         )
 
 
-def _dollars(used: list[StepRecord], gpu: str | None) -> float | None:
-    """At the price of the study's GPU; None on CPU or where no GPU is named."""
-    if gpu is None or any(record.cost.device == "cpu" for record in used):
+def _dollars(used: list[StepRecord], study: Study) -> float | None:
+    """What steps cost; None where no price is known."""
+    price = price_paid(study, used)
+    if price is None:
         return None
-    price = GPUS[gpu].dollars_per_hour
-    return sum(record.cost.wall_seconds / 3600 * record.cost.num_devices * price for record in used)
+    return price * sum(record.cost.wall_seconds * record.cost.num_devices for record in used)
 
 
 def write_rows(plan: Plan, store: Store) -> int:

@@ -1,5 +1,6 @@
-"""Arms: what happens in phase ii, as data. An arm becomes one training after another, each of one
-task or a mixture.
+"""Arms: what happens in phase ii, as data.
+
+An arm becomes one training after another, each of one task or a mixture.
 """
 
 from __future__ import annotations
@@ -42,13 +43,11 @@ _OF_THE_TASK = ("max_length", "prefix", "pooling", "pool_depth")
 
 
 class Sampling(Spec):
-    """How often each task of a mixture is drawn: in proportion to min(examples, cap) ** (1 /
-    temperature).
-    """
+    """How often each task of a mixture is drawn: as min(examples, cap) ** (1 / temperature)."""
 
     cap: int = Field(default=131_072, gt=0)
     """Most examples that count for one task: K = 2^17 in Phang et al. 2020."""
-    temperature: float = Field(default=1.0, ge=1)
+    temperature: float = Field(default=1.0, ge=1, le=1_000)
     """1 is proportional; larger is more even."""
 
 
@@ -65,7 +64,7 @@ class Text(Spec):
 class Alternated(Text):
     """Masked language modelling beside the intermediate task."""
 
-    ratio: float = Field(default=1.0, gt=0)
+    ratio: float = Field(default=1.0, gt=0, le=1_000)
     """Updates of masked language modelling for each update of the intermediate task."""
 
 
@@ -101,7 +100,7 @@ class Arm(Spec):
     """
     adapt: tuple[Annotated[Text, BeforeValidator(_text)], ...] = ()
     """Masked language modelling on these texts, before everything else."""
-    new_pieces: int = Field(default=0, ge=0)
+    new_pieces: int = Field(default=0, ge=0, le=1_000_000)
     """So many words of the text in `adapt` become pieces of the vocabulary, with rows of their
     own.
     """
@@ -120,7 +119,7 @@ class Arm(Spec):
         trains = bool(self.train_on or self.together)
         if self.name == "none" and self.model_dump(exclude_defaults=True) != {"name": "none"}:
             raise UserError("the arm 'none' trains on nothing")
-        for wrong, place, message in (
+        for wrong, field, message in (
             (
                 self.train_on and self.together,
                 "together",
@@ -175,7 +174,7 @@ class Arm(Spec):
             ),
         ):
             if wrong:
-                raise FieldError((place,), message)
+                raise FieldError((field,), message)
         for name in set(self.recipe) & set(_OF_THE_TASK):
             raise FieldError(("recipe", name), "belongs to a task: set it under recipes, by task")
         if self.name != "none" and self.role == "none":
@@ -234,8 +233,13 @@ def arm_role(arm: Arm, tasks: Mapping[str, TaskSpec]) -> Role:
 def check_arm(
     arm: Arm, arms: Mapping[str, Arm], tasks: Mapping[str, TaskSpec], tables: Mapping[str, Any]
 ) -> None:
-    """FieldError for what only the whole study can tell: tasks, kinds, languages, tables, the arm
-    to be like.
+    """FieldError for what only the whole study can tell: tasks, kinds, languages, tables, `like`.
+
+    Args:
+        arm: that is checked.
+        arms: of the study, by name.
+        tasks: of the study, by name.
+        tables: transliteration tables of the study, by name.
     """
     for key in ("train_on", "together"):
         for at, name in enumerate(getattr(arm, key)):

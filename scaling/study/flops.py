@@ -33,8 +33,13 @@ ASSUMED_CHOICES = 4
 def split_size(
     task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]
 ) -> tuple[int, int]:
-    """(sequences, tokens) of a split: counted by staging, or published counts times an assumed
-    length.
+    """(sequences, tokens) of a split: counted, or published counts times an assumed length.
+
+    Args:
+        task: whose split it is.
+        key: `SPLIT.LANGUAGE`.
+        sizes: what staging counted.
+        limits: most examples by split.
     """
     staged = sizes.get(task.name, {}).get(key)
     if staged is not None:
@@ -59,7 +64,7 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
     study = plan.study
     task, model = study.task(step.task), study.model(step.model)
     if step.action == "train":
-        return _training_flops(plan, step, model, sizes)
+        return _training_flops(plan, step, model, sizes) + _look_flops(plan, step, model, sizes)
     total = 0.0
     for code in study.test_languages(task.name):
         sequences, tokens = split_size(task, f"test.{code}", sizes, study.limits)
@@ -68,14 +73,14 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
 
 
 def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
-    """Of all members: an epoch's tokens times the epochs, or the share of the updates that a
-    mixture gives a member.
-    """
-    found = []
+    """Of all members: tokens of an epoch times epochs, or a member's share of the updates."""
+    members = []
     for member in step.mixture.members:
         parts = member_sizes(plan, member, sizes)
         sequences, tokens = sum(part[0] for part in parts), sum(part[1] for part in parts)
-        found.append((sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences))))
+        members.append(
+            (sequences, tokens, model.train_flops_per_token(tokens // max(1, sequences)))
+        )
     if step.updates_like:
         # As many updates as the others take, of this task's examples: close enough by the number of
         # sequences.
@@ -83,18 +88,33 @@ def _training_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> f
         drawn = sum(_sequences(plan, other, sizes) for other in others)
     else:
         drawn = None
-    if len(found) == 1:
-        sequences, tokens, per_token = found[0]
+    if len(members) == 1:
+        sequences, tokens, per_token = members[0]
         epochs = step.recipe.epochs if drawn is None else drawn / max(1, sequences)
         return per_token * tokens * epochs
     mixture = step.mixture
     updates = member_updates(
-        [one[0] for one in found], step.recipe, mixture.sampling, mixture.mlm_ratio
+        [sequences for sequences, _, _ in members], step.recipe, mixture.sampling, mixture.mlm_ratio
     )
     return sum(
         per_token * tokens * own * step.recipe.batch / max(1, sequences)
-        for (sequences, tokens, per_token), own in zip(found, updates, strict=True)
+        for (sequences, tokens, per_token), own in zip(members, updates, strict=True)
     )
+
+
+def _look_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float:
+    """Of the looks at English dev data by which weights are selected: a forward pass each."""
+    recipe, task = step.recipe, plan.study.task(step.task)
+    if not recipe.select_every or not task.has_dev:
+        return 0.0
+    several = ASSUMED_CHOICES if task.kind == "multiple_choice" else 1
+    sequences, tokens = split_size(task, "dev.en", sizes, plan.study.limits)
+    if recipe.select_examples and task.kind != "retrieval":
+        tokens = round(tokens * min(1.0, recipe.select_examples * several / max(1, sequences)))
+    others = [plan.steps[name] for name in step.updates_like] or [step]
+    updates = sum(_sequences(plan, one, sizes) for one in others) / recipe.batch / several
+    looks = updates // recipe.select_every + 1
+    return looks * tokens * model.train_flops_per_token(tokens // max(1, sequences)) / 3
 
 
 def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:

@@ -1,5 +1,6 @@
-"""What staging resolved, once: the hashes of everything that a step reads, and the names they lie
-under.
+"""Identity to hash, and the lock: the hashes of everything that a step reads.
+
+Staging resolves the lock once. The names that things lie under in the store follow from it.
 """
 
 from __future__ import annotations
@@ -22,27 +23,26 @@ Identity = Mapping[str, object]
 NUM_HEX = 12
 
 
-def canonical(value: object, place: str = "identity") -> object:
-    """`value` reduced to JSON types, recursively; TypeError or ValueError names the place that is
-    not stable.
+def canonical(value: object, path: str = "identity") -> object:
+    """`value` reduced to JSON types, recursively.
+
+    TypeError or ValueError names the place that has no stable text form.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{place} is {value}, which has no stable text form")
+            raise ValueError(f"{path} is {value}, which has no stable text form")
         # 1.0 and 1 are the same recipe; YAML readers disagree about which one the user wrote.
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"{place} has the key {key!r}, which is not a string")
-        return {key: canonical(item, f"{place}.{key}") for key, item in sorted(value.items())}
+                raise TypeError(f"{path} has the key {key!r}, which is not a string")
+        return {key: canonical(item, f"{path}.{key}") for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):
-        return [canonical(item, f"{place}[{index}]") for index, item in enumerate(value)]
-    raise TypeError(
-        f"{place} is a {type(value).__name__}, which has no stable text form: {value!r}"
-    )
+        return [canonical(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    raise TypeError(f"{path} is a {type(value).__name__}, which has no stable text form: {value!r}")
 
 
 def canonical_json(identity: Identity) -> str:
@@ -69,9 +69,7 @@ class Lock:
     """`DataRef.origin` → the commit that was read. No identity: the rows' hashes are."""
 
     def model_identity(self, model: ModelSpec, arm: Arm) -> dict[str, Any]:
-        """What the weights are. Before staging: where they will come from, so such steps are
-        provisional.
-        """
+        """What the weights are; before staging where they will come from, which is provisional."""
         locked = self.models.get(staged_name(model.name, arm))
         if locked is not None:
             return {
@@ -104,10 +102,14 @@ def token_cache_name(
     tokenizer: str,
     table: Mapping[str, str] | None = None,
 ) -> str:
-    """Where the store keeps the token features of one `SPLIT.LANGUAGE`, by the SHA-256 of its rows
-    and tokenizer.
+    """Where the store keeps the token features of one `SPLIT.LANGUAGE`.
 
-    `table`: the transliteration of its text.
+    Args:
+        task: whose rows they are.
+        recipe: whose `max_length` and `prefix` shape them.
+        data_hash: SHA-256 of the rows.
+        tokenizer: SHA-256 of its file.
+        table: transliteration of the text.
     """
     identity = {
         "data": data_hash,
@@ -122,7 +124,5 @@ def token_cache_name(
 
 
 def staged_name(model: str, arm: Arm) -> str:
-    """Under what name a model is staged for an arm: its own, unless the arm adds pieces to the
-    vocabulary.
-    """
+    """What a model is staged as for an arm: its own name, unless the arm adds to the vocabulary."""
     return f"{model}+{arm.name}" if arm.new_pieces else model

@@ -1,5 +1,6 @@
-"""How weights are trained: all of them, or adapters beside them. An axis apart from scale, one for
-a whole study.
+"""How weights are trained: all of them, or adapters beside them.
+
+An axis apart from scale, one for a whole study.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ MODULES = (
 class Lora(Spec):
     """Low-rank adapters (Hu et al. 2022, arXiv 2106.09685); heads are trained in full."""
 
-    rank: int = Field(default=8, gt=0)
-    alpha: int = Field(default=16, gt=0)
+    rank: int = Field(default=8, gt=0, le=65_536)
+    alpha: int = Field(default=16, gt=0, le=65_536)
     """The update is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: tuple[str, ...] = Field(default=("query", "value"), min_length=1)

@@ -1,5 +1,4 @@
-"""The arithmetic of mixtures: how many updates each task gets, how many examples each language, and
-in what order.
+"""Mixtures: how many updates each task gets, how many examples each language, in what order.
 
 Exact, not random: shares are apportioned by largest remainder, and only their order is drawn from
 the seed.
@@ -41,16 +40,12 @@ class Mixture:
 
 
 def num_updates(num_units: int, recipe: Recipe) -> int:
-    """Updates of a training: every one has a full global batch, the last epoch is topped up from
-    the next one.
-    """
+    """Updates of a training, each a full global batch: the last epoch is topped up by the next."""
     return max(1, -(-round(num_units * recipe.epochs) // recipe.batch))
 
 
 def apportion(total: int, weights: Sequence[float]) -> list[int]:
-    """`total` in whole parts proportional to `weights`, by largest remainder; ties go to the
-    earlier part.
-    """
+    """`total` in whole parts proportional to `weights`, by largest remainder; first wins a tie."""
     exact = [total * weight / sum(weights) for weight in weights]
     parts = [int(part) for part in exact]
     by_remainder = sorted(range(len(parts)), key=lambda at: (-(exact[at] - parts[at]), at))
@@ -66,6 +61,12 @@ def member_updates(
 
     An epoch of several tasks is min(examples, cap) of each. Masked language modelling, the last
     member where there is a ratio, is added: the others keep the updates that they have without it.
+
+    Args:
+        units: training units of each member.
+        recipe: its epochs and its batch, in units.
+        sampling: the cap and the temperature of a draw from several tasks.
+        mlm_ratio: updates of the last member for each of the others; None: it is like the others.
     """
     tasks = units if mlm_ratio is None else units[:-1]
     if len(tasks) == 1:
@@ -79,11 +80,10 @@ def member_updates(
 
 
 def schedule(updates: Sequence[int], seed: int, mlm_ratio: float | None) -> list[int]:
-    """Which member each update trains: tasks in an order drawn from the seed, masked language
-    modelling evenly between.
+    """Which member each update trains, as indices in the order of the updates.
 
-    One member per update: its global batch is of one task, so that all ranks run the same head
-    under ZeRO-3.
+    Tasks come in an order drawn from the seed, masked language modelling evenly between. One member
+    per update: its global batch is of one task, so that all ranks run the same head under ZeRO-3.
     """
     tasks = updates if mlm_ratio is None else updates[:-1]
     drawn = (
@@ -128,24 +128,23 @@ def _member(arm: Arm, name: str, tasks: Mapping[str, TaskSpec]) -> Member:
 
 
 def mixtures(arm: Arm, tasks: Mapping[str, TaskSpec]) -> list[Mixture]:
-    """The trainings of phase ii in order; `with_target` leaves the intermediate tasks to phase
-    iii.
-    """
-    found = [Mixture(members=(_text_member(text, tasks),)) for text in arm.adapt]
+    """The trainings of phase ii in order; `with_target` leaves its tasks to phase iii."""
+    trainings = [Mixture(members=(_text_member(text, tasks),)) for text in arm.adapt]
     if arm.with_target:
-        return found
+        return trainings
     beside = (_text_member(arm.mlm, tasks),) if arm.mlm else ()
     ratio = arm.mlm.ratio if arm.mlm else None
     groups = [arm.together] if arm.together else [(name,) for name in arm.train_on]
     for names in groups:
         members = (*(_member(arm, name, tasks) for name in names), *beside)
-        found.append(Mixture(members=members, sampling=arm.sampling, mlm_ratio=ratio))
-    return found
+        trainings.append(Mixture(members=members, sampling=arm.sampling, mlm_ratio=ratio))
+    return trainings
 
 
 def add_target(arm: Arm, trains_on: tuple[str, ...], tasks: Mapping[str, TaskSpec]) -> Mixture:
-    """The target's own training tasks and the intermediate ones in one training, the target's head
-    kept.
+    """The target's own training tasks and the intermediate ones in one training.
+
+    The target's head is the one that is kept.
     """
     own = [Member(task=name) for name in reversed(trains_on)]
     extra = [_member(arm, name, tasks) for name in arm.intermediate if name not in trains_on]
@@ -153,9 +152,7 @@ def add_target(arm: Arm, trains_on: tuple[str, ...], tasks: Mapping[str, TaskSpe
 
 
 def train_languages(arm: Arm, task: str, tasks: Mapping[str, TaskSpec]) -> set[str]:
-    """Languages of a task's training data that an arm reads, in phase ii or together with the
-    target.
-    """
+    """Languages of a task's training data that an arm reads, in phase ii or with the target."""
     if task not in arm.tasks:
         return set()
     members = [member for mixture in mixtures(arm, tasks) for member in mixture.members]

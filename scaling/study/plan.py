@@ -1,6 +1,4 @@
-"""Study → cells → unique steps, in an order in which parents come first. Pure: the same study, the
-same steps.
-"""
+"""Study → cells → unique steps, parents first. Pure: the same study, the same steps."""
 
 from __future__ import annotations
 
@@ -16,9 +14,9 @@ from scaling.study.recipes import Recipe
 from scaling.study.steps import Cell, Phase, Plan, Step
 from scaling.study.study import Study
 
-# Raised when the same recipe, data and seed come to draw other batches (scaling/data/batching.py).
-# 2: pools of 50.
-ORDER_VERSION = 2
+# Raised when the same recipe, data and seed come to draw other batches (scaling/data/order.py).
+# 2: pools of 50. 3: at random, whatever the lengths.
+ORDER_VERSION = 3
 
 
 # Execution and book-keeping stay out; so does every field that equals its default when it is
@@ -39,9 +37,7 @@ TEXT_FIELDS = {"max_length", "prefix", "pooling"}
 
 
 def _training_data(study: Study, tasks: Iterable[str]) -> set[tuple[str, ...]]:
-    """Sources that the tasks train on: the same text under two names (SQuAD for LAReQA) is the same
-    data.
-    """
+    """Sources that the tasks train on, by where they lie: SQuAD has two names, and is one."""
     return {
         (name,) if ref.source.startswith("package:") else (ref.source, *ref.files.get("train", ()))
         for name in tasks
@@ -102,24 +98,22 @@ class _Builder:
         )
 
     def _member_identity(self, member: Member, arm: Arm) -> dict[str, Any]:
-        spec = self.study.task(member.task)
+        task = self.study.task(member.task)
         keys = [f"train.{code}" for code in member.languages]
         several = {"exponent": member.exponent} if len(member.languages) > 1 else {}
         return {
-            "kind": [spec.kind, KIND_VERSIONS[spec.kind]],
-            "labels": list(spec.labels),
+            "kind": [task.kind, KIND_VERSIONS[task.kind]],
+            "labels": list(task.labels),
             # The dev score by which a run counts as collapsed is part of the record.
-            "metric": spec.metric,
-            "data": self.lock.data_identity(spec, [*keys, *(["dev.en"] if spec.has_dev else [])]),
+            "metric": task.metric,
+            "data": self.lock.data_identity(task, [*keys, *(["dev.en"] if task.has_dev else [])]),
             **several,
             **({"shuffled_labels": True} if member.shuffled_labels else {}),
             **self._tables(arm, member.languages),
         }
 
     def _mixture_identity(self, mixture: Mixture, arm: Arm, recipe: Recipe) -> dict[str, Any]:
-        """Of one member: its fields. Of several: the members, how they are drawn, and what is
-        theirs of a recipe.
-        """
+        """Of one member its fields; of several the members, their draw and own recipe fields."""
         if len(mixture.members) == 1:
             (member,) = mixture.members
             depth = _depth_of(self.study.task(member.task))
@@ -159,15 +153,15 @@ class _Builder:
 
         `most` of None asks for the first run alone and says nothing about what may replace it.
         """
-        found = [self.train(model, arm, mixture, seed, parent, phase, like=like)]
+        runs = [self.train(model, arm, mixture, seed, parent, phase, like=like)]
         if most is None:
-            return found
-        while found[-1] in self.collapsed and len(found) <= most:
-            found.append(
-                self.train(model, arm, mixture, seed, parent, phase, like=like, rerun=len(found))
+            return runs
+        while runs[-1] in self.collapsed and len(runs) <= most:
+            runs.append(
+                self.train(model, arm, mixture, seed, parent, phase, like=like, rerun=len(runs))
             )
-        (self.replaceable if len(found) <= most else self.final).add(found[-1])
-        return found
+        (self.replaceable if len(runs) <= most else self.final).add(runs[-1])
+        return runs
 
     def train(
         self,
@@ -215,17 +209,17 @@ class _Builder:
         )
 
     def eval(self, model: ModelSpec, arm: Arm, target: str, seed: int, parent: str | None) -> str:
-        spec, recipe = self.study.task(target), self.study.recipe(target)
+        task, recipe = self.study.task(target), self.study.recipe(target)
         languages = self.study.test_languages(target)
         keys = ["dev.en", "test.en", *(f"test.{code}" for code in languages)]
         identity = {
             "action": "eval",
             "parent": self._parent_identity(model, arm, seed, parent),
-            "kind": [spec.kind, KIND_VERSIONS[spec.kind]],
-            "labels": list(spec.labels),
-            "metric": spec.metric,
-            "data": self.lock.data_identity(spec, sorted(set(keys))),
-            "recipe": _recipe_identity(recipe, _EVAL_FIELDS | _depth_of(spec)),
+            "kind": [task.kind, KIND_VERSIONS[task.kind]],
+            "labels": list(task.labels),
+            "metric": task.metric,
+            "data": self.lock.data_identity(task, sorted(set(keys))),
+            "recipe": _recipe_identity(recipe, _EVAL_FIELDS | _depth_of(task)),
             **self._tables(arm, languages),
         }
         start = self._start(model, arm, seed, parent)
@@ -326,8 +320,7 @@ def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
 def make_plan(
     study: Study, lock: Lock | None = None, collapsed: frozenset[str] = frozenset()
 ) -> Plan:
-    """Every cell of the study and the unique steps behind them, re-runs of collapsed trainings
-    included.
+    """Every cell of the study and the unique steps behind them, re-runs of the collapsed included.
 
     No torch, no files, no network.
     """
@@ -350,9 +343,7 @@ def make_plan(
 
 
 def _rate_plan(study: Study, lock: Lock, collapsed: frozenset[str]) -> Plan:
-    """Every training of a check of learning rates: as many at every size as at any other, no cell,
-    no re-run.
-    """
+    """The trainings of a check of learning rates: as many at each size; no cell, no re-run."""
     builder = _Builder(study, lock, collapsed)
     none = next(arm for arm in study.arms if arm.name == "none")
     for rate in study.learning_rates:

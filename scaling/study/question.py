@@ -1,10 +1,8 @@
-"""What a study asks, fixed in its file before any number exists: the axis, the languages, the
-margins.
-"""
+"""What a study asks, fixed before any number exists: the axis, the languages, the margins."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,17 +16,17 @@ class Question(Spec):
     """The scale of the curve, in log10. The other two are always shown as sensitivities."""
     low_resource: Literal["cc100", "joshi"] = "cc100"
     """`cc100`: less than 5 GiB of pretraining text, or none; `joshi`: classes 0 to 2."""
-    low_resource_languages: tuple[str, ...] | None = None
+    low_resource_languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """An explicit list instead of the definition."""
-    margin: float = Field(default=0.8, gt=0)
+    margin: float = Field(default=0.8, gt=0, le=100)
     """Equivalence margin of the change from the smallest to the largest size, points. On the scales
     of log odds it is what so many points are at the population's mean score.
     """
-    margin_at_largest: float = Field(default=0.5, gt=0)
+    margin_at_largest: float = Field(default=0.5, gt=0, le=100)
     """Equivalence margin of the gain at the largest size, points."""
-    resamples: int = Field(default=10_000, ge=0)
+    resamples: int = Field(default=10_000, ge=0, le=1_000_000)
     """Bootstrap draws, for display only: three to five seeds are too few for a bootstrap
     interval.
     """
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of everything random in the analysis."""

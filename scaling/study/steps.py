@@ -53,9 +53,7 @@ class Step:
 
     @property
     def training_seed(self) -> int:
-        """What everything random in the step is drawn from: the seed, and for a re-run one that no
-        study counts to.
-        """
+        """What everything random is drawn from; a re-run has one that no study counts to."""
         return (self.seed or 0) + RERUN_SEEDS * self.rerun
 
 
@@ -82,6 +80,8 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
+    """A study's cells and the steps that they need, with what is known of collapsed trainings."""
+
     study: Study
     lock: Lock
     cells: tuple[Cell, ...]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from scaling.catalogue import TASKS
-from scaling.catalogue.hardware import Placement, get_gpu
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.definition import check_known, check_languages, check_training
+from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.models import MODELS, ModelSpec
-from scaling.catalogue.task import Split, TaskSpec, check_pairs
-from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, known, load
+from scaling.catalogue.task import Split, TaskSpec, check_pairs, refs_of
+from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
+from scaling.study.mixture import train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
 
+# Re-runs add a million to a seed each (steps.RERUN_SEEDS): no seed of a study counts so far.
+Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
+MOST_DEVICES = 100_000
 STUDIES = Path(__file__).parents[1] / "catalogue" / "studies"
 
 
@@ -34,11 +38,38 @@ class Definitions(Spec):
 
     models: tuple[ModelSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
-    tables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    tables: dict[Name, Annotated[dict[str, str], Field(min_length=1)]] = Field(default_factory=dict)
     """Transliteration: name → (text → text), longest match first."""
+    replaces: tuple[str, ...] = ()
+    """Names of the catalogue that are defined anew here, on purpose."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Definitions:
+        for field, catalogue in (("models", MODELS), ("tasks", TASKS)):
+            items: tuple[ModelSpec | TaskSpec, ...] = getattr(self, field)
+            names = [item.name for item in items]
+            for at, name in enumerate(names):
+                if name in names[:at]:
+                    raise FieldError((field, at, "name"), f"{name!r} is there twice")
+                if name in catalogue and name not in self.replaces:
+                    raise FieldError(
+                        (field, at, "name"),
+                        f"{name!r} is in the catalogue: take another name, or say so with"
+                        f" `replaces: [{name}]`",
+                    )
+        own = {*(model.name for model in self.models), *(task.name for task in self.tasks)}
+        for at, name in enumerate(self.replaces):
+            if name not in own or not (name in MODELS or name in TASKS):
+                raise FieldError(("replaces", at), f"{name!r} is not defined here, or nowhere else")
+        for table, pairs in self.tables.items():
+            if "" in pairs:
+                raise FieldError(("tables", table), "replaces the empty text")
+        return self
 
 
 class Study(Spec):
+    """A study file: what is asked, and how it may be executed."""
+
     name: Name
     title: str = ""
     """Headline of the report."""
@@ -47,24 +78,25 @@ class Study(Spec):
     models: tuple[str, ...] = Field(min_length=1)
     arms: tuple[Annotated[Arm, BeforeValidator(_arm)], ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
-    languages: tuple[str, ...] | None = None
+    languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Only these of the targets' languages; all of them if absent."""
-    seeds: tuple[int, ...] = Field(min_length=1)
-    intermediate_seed: Literal["per_seed"] | int = "per_seed"
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    intermediate_seed: Literal["per_seed"] | Seed = "per_seed"
     """`per_seed` runs phase ii once per seed. A number shares that one run: results are then
     conditional on it.
     """
-    limits: dict[Split, int] = Field(default_factory=dict)
+    limits: dict[Split, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     """Most examples per language and split; a seeded sample. Absent: everything."""
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Recipe fields by task; `default` is for all tasks. Never by model: a recipe is equal at all
     sizes.
     """
-    protocol: Protocol = "xtreme"
-    """Whose published numbers the recipes start from: XTREME's scripts, or Phang et al. 2020
-    (jiant's scripts).
+    protocol: Protocol = "ours"
+    """What the recipes start from: `ours` (the numbers of XTREME's scripts, warmed up, the last
+    weights), `xtreme` (its scripts as they are) or `phang2020` (jiant's scripts). What each does
+    and does not follow is a table in docs/recipes.md.
     """
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    learning_rates: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     """A check instead of the study: every task that trains, from the pretrained weights, at each of
     these rates, at every size and seed; judged on English dev data, nothing else is read or scored.
     `scaling rates` shows it."""
@@ -82,98 +114,20 @@ class Study(Spec):
     """By model, or `default`. Changes no number."""
     gpu: str | None = None
     """The GPU that plans and automatic placements are made for."""
-    max_devices: int = Field(default=0, ge=0)
+    max_devices: int = Field(default=0, ge=0, le=MOST_DEVICES)
     """GPUs (or CPU workers) used at once; 0 for all that the cluster may have."""
     keep_weights: Literal["none", "intermediate", "all"] = "none"
     """Which trained weights stay in the store once nothing pending needs them."""
-    budget_dollars: float | None = Field(default=None, gt=0)
+    budget_dollars: float | None = Field(default=None, gt=0, le=1e12)
     """Stop starting sessions at this sum, earlier runs included; what runs is never stopped."""
-    dollars_per_device_hour: float | None = Field(default=None, gt=0)
+    dollars_per_device_hour: float | None = Field(default=None, gt=0, le=1e6)
     """What you pay; the assumption in `scaling/catalogue/hardware.py` for `gpu` if absent."""
     define: Definitions = Definitions()
 
     @model_validator(mode="after")
     def _check(self) -> Study:
-        models, tasks = self.all_models, self.all_tasks
-        for what, names, valid in (
-            ("model", self.models, models),
-            ("target task", self.targets, tasks),
-            ("task", [name for name in self.recipes if name != "default"], tasks),
-            ("model", [name for name in self.placement if name != "default"], self.models),
-        ):
-            _unique(what, names)
-            for name in names:
-                if what == "task" and name in models:
-                    raise UserError(
-                        f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
-                        " sizes, or the curve would measure it (docs/recipes.md)"
-                    )
-                known(what, name, valid)
-        _unique("arm", [arm.name for arm in self.arms])
-        check_targets(self.lora)
-        if self.method == "full" and self.lora != Lora():
-            raise FieldError(("lora",), "belongs to method: lora")
-        for at, arm in enumerate(self.arms):
-            try:
-                check_arm(
-                    arm, {other.name: other for other in self.arms}, tasks, self.define.tables
-                )
-                self._check_arm(arm)
-            except FieldError as error:
-                raise FieldError(("arms", at, *error.path), str(error)) from error
-        if "none" not in [arm.name for arm in self.arms]:
-            raise UserError("arms need 'none': a gain is a difference to it")
-        _unique("seed", self.seeds)
-        _unique("learning rate", self.learning_rates)
-        if self.learning_rates and not self.trained_tasks:
-            raise UserError("learning_rates, but nothing trains")
-        for target in self.targets:
-            for name in tasks[target].trains_on:
-                known(f"training task of {target}", name, tasks)
-        for code in self.languages or ():
-            get_language(code)
-        covered = {code for target in self.targets for code in tasks[target].languages}
-        for code in self.languages or ():
-            if code not in covered:
-                raise UserError(
-                    f"no target has the language {code!r}; they have {' '.join(sorted(covered))}"
-                )
-        families = {models[name].family for name in self.models}
-        if len(families) > 1:
-            raise UserError(
-                f"one curve holds one family of models, these are {len(families)}:"
-                f" {sorted(families)}"
-            )
-        if (
-            self.budget_dollars is not None
-            and self.gpu is None
-            and self.dollars_per_device_hour is None
-        ):
-            raise UserError(
-                "budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour"
-            )
-        # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than
-        # stages 1 to 3.
-        stage_zero = [
-            model for model in self.models if (p := self.placement_of(model)) and p.zero_stage == 0
-        ]
-        trained = {
-            (name, self.recipe(name)) for target in self.targets for name in tasks[target].trains_on
-        }
-        trained |= {(name, self.arm_recipe(arm, name)) for arm in self.arms for name in arm.tasks}
-        scored = {(target, self.recipe(target)) for target in self.targets}
-        for name, recipe in sorted(trained | scored, key=lambda one: (one[1].batch, one[0])):
-            if stage_zero and recipe.precision == "bf16":
-                raise UserError(
-                    f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1,"
-                    " 2 or 3"
-                )
-            for model in self.models:
-                placement = self.placement_of(model)
-                if placement is not None:
-                    placement.share(recipe.batch)
-                if tasks[name].kind == "retrieval" and (name, recipe) in trained:
-                    check_pairs(name, recipe.batch, placement.workers if placement else 1)
+        for rule in _RULES:
+            rule(self)
         return self
 
     @property
@@ -186,43 +140,41 @@ class Study(Spec):
         """What rows call the method: two of them never share a curve."""
         return self.lora.label if self.method == "lora" else self.method
 
-    def _check_arm(self, arm: Arm) -> None:
-        if arm.new_pieces and self.method == "lora":
-            raise FieldError(
-                ("new_pieces",), "LoRA freezes the embeddings: new rows would never be trained"
-            )
-        known_fields = Recipe.model_fields
-        for name in arm.recipe:
-            if name not in known_fields:
-                raise FieldError(
-                    ("recipe", name), f"is no field of a recipe. {did_you_mean(name, known_fields)}"
-                )
-        try:
-            Recipe.model_validate(arm.recipe)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise FieldError(("recipe", *first["loc"]), first["msg"]) from error
-        for target in self.targets:
-            if self.task(target).kind == "span_qa" and set(arm.transliterate) & set(
-                self.test_languages(target)
-            ):
-                raise FieldError(
-                    ("transliterate",),
-                    f"would move the answers of {target}, which lie at characters",
-                )
+    def splits_of(self, task: TaskSpec) -> list[tuple[Split, str]]:
+        """Every (split, language) that the study reads of a task."""
+        if self.learning_rates:
+            return [("train", "en"), ("dev", "en")]
+        wanted: list[tuple[Split, str]] = []
+        languages = {
+            code for arm in self.arms for code in train_languages(arm, task.name, self.all_tasks)
+        }
+        if task.name in {name for target in self.targets for name in self.task(target).trains_on}:
+            languages.add("en")
+        # English first: translations are checked against it, so it is read even where nothing
+        # trains on it.
+        if languages and task.has_dev:
+            wanted += [("train", "en"), ("dev", "en")]
+        wanted += [("train", code) for code in sorted(languages - {"en"})]
+        if task.name in self.targets:
+            wanted += [("test", code) for code in self.test_languages(task.name)]
+        return wanted
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
+        """Every model by name, those that the study defines included."""
         return {**MODELS, **{model.name: model for model in self.define.models}}
 
     @property
     def all_tasks(self) -> dict[str, TaskSpec]:
+        """Every task by name, those that the study defines included."""
         return {**TASKS, **{task.name: task for task in self.define.tasks}}
 
     def model(self, name: str) -> ModelSpec:
+        """The model of this name; KeyError for an unknown one."""
         return self.all_models[name]
 
     def task(self, name: str) -> TaskSpec:
+        """The task of this name; KeyError for an unknown one."""
         return self.all_tasks[name]
 
     def arm_recipe(self, arm: Arm, task: str) -> Recipe:
@@ -230,6 +182,7 @@ class Study(Spec):
         return Recipe(**{**self.recipe(task).model_dump(), **arm.recipe})
 
     def arm(self, name: str) -> Arm:
+        """The arm of this name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     def table(self, name: str) -> dict[str, str]:
@@ -245,6 +198,7 @@ class Study(Spec):
         ]
 
     def recipe(self, task: str) -> Recipe:
+        """The recipe of a task. Phase ii of an arm puts the arm's own fields over it."""
         return recipe_for(
             self.task(task),
             self.recipes.get("default", {}),
@@ -302,6 +256,21 @@ class Study(Spec):
         return tuple(name for name in dict.fromkeys(names) if self.task(name).has_dev)
 
 
+def _check_recipe(path: tuple[str, ...], fields: dict[str, Any]) -> None:
+    for name in fields:
+        if name not in Recipe.model_fields:
+            raise FieldError(
+                (*path, name),
+                f"is no field of a recipe. {did_you_mean(name, Recipe.model_fields)}",
+            )
+    try:
+        Recipe.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        text = f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})"
+        raise FieldError((*path, *map(str, first["loc"])), text) from error
+
+
 def _unique(what: str, names: Iterable[Any]) -> None:
     names = list(names)
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -309,9 +278,185 @@ def _unique(what: str, names: Iterable[Any]) -> None:
         raise UserError(f"{what} {', '.join(map(repr, twice))} is there twice")
 
 
+def _names_are_known(study: Study) -> None:
+    models, tasks = study.all_models, study.all_tasks
+    for field, what, names, valid in (
+        ("models", "model", study.models, models),
+        ("targets", "target task", study.targets, tasks),
+        ("recipes", "task", study.recipes, {**tasks, "default": None}),
+        ("placement", "model", study.placement, {*study.models, "default"}),
+    ):
+        for at, name in enumerate(names):
+            path = (field, at if isinstance(names, tuple) else name)
+            if field == "recipes" and name in models:
+                raise FieldError(
+                    path,
+                    f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
+                    " sizes, or the curve would measure it (docs/recipes.md)",
+                )
+            check_known(path, what, name, valid)
+    if study.gpu is not None:
+        check_known(("gpu",), "GPU", study.gpu, GPUS)
+    _unique("arm", [arm.name for arm in study.arms])
+
+
+def _lora_fits_the_method(study: Study) -> None:
+    check_targets(study.lora)
+    if study.method == "full" and study.lora != Lora():
+        raise FieldError(("lora",), "belongs to method: lora")
+
+
+def _arms_make_sense(study: Study) -> None:
+    arms = {arm.name: arm for arm in study.arms}
+    for at, arm in enumerate(study.arms):
+        try:
+            check_arm(arm, arms, study.all_tasks, study.define.tables)
+            _arm_fits_the_study(study, arm)
+        except FieldError as error:
+            raise FieldError(("arms", at, *error.path), str(error)) from error
+
+
+def _arm_fits_the_study(study: Study, arm: Arm) -> None:
+    if arm.new_pieces and study.method == "lora":
+        raise FieldError(
+            ("new_pieces",), "LoRA freezes the embeddings: new rows would never be trained"
+        )
+    _check_recipe(("recipe",), arm.recipe)
+    for target in study.targets:
+        moved = set(arm.transliterate) & set(study.test_languages(target))
+        if study.task(target).kind == "span_qa" and moved:
+            raise FieldError(
+                ("transliterate",), f"would move the answers of {target}, which lie at characters"
+            )
+
+
+def _there_is_a_baseline(study: Study) -> None:
+    if "none" not in [arm.name for arm in study.arms]:
+        raise UserError("arms need 'none': a gain is a difference to it")
+
+
+def _recipes_are_right(study: Study) -> None:
+    for name, fields in study.recipes.items():
+        _check_recipe(("recipes", name), fields)
+
+
+def _rates_have_trainings(study: Study) -> None:
+    if study.learning_rates and not study.trained_tasks:
+        raise UserError("learning_rates, but nothing trains")
+
+
+def _training_tasks_fit(study: Study) -> None:
+    for at, target in enumerate(study.targets):
+        check_training(("targets", at), study.task(target), study.all_tasks)
+
+
+def _languages_are_covered(study: Study) -> None:
+    check_languages(("languages",), study.languages or ())
+    covered = {code for target in study.targets for code in study.task(target).languages}
+    for at, code in enumerate(study.languages or ()):
+        if code not in covered:
+            raise FieldError(
+                ("languages", at),
+                f"no target has the language {code!r}; they have {' '.join(sorted(covered))}",
+            )
+    for at, target in enumerate(study.targets):
+        if not study.test_languages(target):
+            raise FieldError(("targets", at), f"{target} has none of the study's languages")
+
+
+def _what_is_read_has_files(study: Study) -> None:
+    own = [task.name for task in study.define.tasks]
+    for name in study.used_tasks:
+        task = study.task(name)
+        path = ("define", "tasks", own.index(name)) if name in own else ()
+        for split, language in study.splits_of(task):
+            refs = refs_of(task, split, language)
+            if not refs:
+                raise FieldError(path, f"task {name} has no data to read")
+            for at, ref in enumerate(refs):
+                if not ref.source.startswith("package:") and split not in ref.files:
+                    field = "data" if refs is task.data else "translations"
+                    raise FieldError(
+                        (*path, field, at, "files") if path else (),
+                        f"task {name}: {split} of {language} is read, and {ref.source} has only"
+                        f" {', '.join(ref.files)}",
+                    )
+
+
+def _texts_fit_the_positions(study: Study) -> None:
+    for at, name in enumerate(study.models):
+        # XLM-R's positions start behind the padding's id.
+        most = study.model(name).positions - 2
+        for task in study.used_tasks:
+            if study.recipe(task).max_length > most:
+                raise FieldError(
+                    ("models", at),
+                    f"{name} has {most} positions, and the recipe of {task} a max_length of"
+                    f" {study.recipe(task).max_length}",
+                )
+
+
+def _models_are_one_family(study: Study) -> None:
+    families = {study.model(name).family for name in study.models}
+    if len(families) > 1:
+        raise UserError(
+            f"one curve holds one family of models, these are {len(families)}: {sorted(families)}"
+        )
+
+
+def _a_budget_has_a_price(study: Study) -> None:
+    priced = study.gpu is not None or study.dollars_per_device_hour is not None
+    if study.budget_dollars is not None and not priced:
+        raise UserError(
+            "budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour"
+        )
+
+
+def _placements_fit_the_recipes(study: Study) -> None:
+    tasks, placements = study.all_tasks, {name: study.placement_of(name) for name in study.models}
+    # DeepSpeed's stage 0 takes an extra zero-gradient Adam step under bf16: other numbers than
+    # stages 1 to 3.
+    stage_zero = [name for name, given in placements.items() if given and given.zero_stage == 0]
+    trained = {
+        (name, study.recipe(name)) for target in study.targets for name in tasks[target].trains_on
+    }
+    trained |= {(name, study.arm_recipe(arm, name)) for arm in study.arms for name in arm.tasks}
+    scored = {(target, study.recipe(target)) for target in study.targets}
+    for name, recipe in sorted(trained | scored, key=lambda pair: (pair[1].batch, pair[0])):
+        if stage_zero and recipe.precision == "bf16":
+            raise UserError(
+                f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1,"
+                " 2 or 3"
+            )
+        for placement in placements.values():
+            if placement is not None:
+                placement.share(recipe.batch)
+            if tasks[name].kind == "retrieval" and (name, recipe) in trained:
+                check_pairs(name, recipe.batch, placement.workers if placement else 1)
+
+
+_RULES: tuple[Callable[[Study], None], ...] = (
+    _names_are_known,
+    _recipes_are_right,
+    _lora_fits_the_method,
+    _arms_make_sense,
+    _there_is_a_baseline,
+    _training_tasks_fit,
+    _rates_have_trainings,
+    _languages_are_covered,
+    _what_is_read_has_files,
+    _texts_fit_the_positions,
+    _models_are_one_family,
+    _a_budget_has_a_price,
+    _placements_fit_the_recipes,
+)
+"""What only the whole study can tell, in the order in which faults are named."""
+
+
 def load_study(path: str | Path) -> Study:
-    """The study in a YAML file, or a named one (`demo`, `xtreme_r`); BadFile with file, line, field
-    and a hint.
+    """The study in a YAML file, or a shipped one (`demo`, `xtreme_r`).
+
+    BadFile with file, line, field and a hint.
     """
     candidate = Path(path)
     if not candidate.suffix and not candidate.exists() and (STUDIES / f"{path}.yaml").is_file():

@@ -1,5 +1,6 @@
-"""The work of a step: weights and rows in, a training or a scoring, files and a record out. Commits
-nothing.
+"""The two actions of a step, train and score: weights and rows in, files and a record out.
+
+Nothing is committed here.
 """
 
 from __future__ import annotations
@@ -9,30 +10,33 @@ import io
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import torch
 
 from scaling.catalogue.task import TaskSpec
-from scaling.data.features import Features, as_features
+from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
+from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
-from scaling.store.store import attempt_name
 from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
+from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
@@ -63,15 +67,13 @@ class _Clock:
 
 
 def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts from: its parent's weights or the pretrained model, verified by
-    hash.
-    """
+    """Where the step starts, verified by hash: its parent's weights or the pretrained model."""
     store = context.store
     if step.parent is None:
         folder, files = f"models/{step.staged}", model_files(store, step.staged)
     else:
         record = store.record(step.parent)
-        folder = f"{attempt_name(step.parent, record.provenance.attempt)}/weights"
+        folder = StepFolder(step.parent).weights(record.provenance.attempt)
         prefix = "weights/"
         files = {
             name.removeprefix(prefix): digest
@@ -89,11 +91,16 @@ def _weights(step: Step, context: Context) -> Weights:
 
 
 def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
+    """Train the step's model on its mixture; its weights lie in the attempt's folder afterwards.
+
+    All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
+    ranks.
+    """
     world, recipe, clock = context.world, step.recipe, _Clock()
     seed = step.training_seed
     with clock.part("load"):
         weights = _weights(step, context)
-        # Read now: once they are loaded nothing holds the parent's files any more.
+        # These are read before the weights are loaded: afterwards the parent's files may go.
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
@@ -119,6 +126,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             _progress(context, lease),
             resume,
             context.notice,
+            _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None,
         )
         scored = [
             _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
@@ -143,11 +151,12 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         collapsed=any(
             row is not None and has_collapsed(row.value, row.chance, row.n)
             for row, member in zip(scored, step.mixture.members, strict=True)
-            # Guessing is all that shuffled labels can teach.
+            # From shuffled labels nothing but guessing can be learnt.
             if not member.shuffled_labels
         ),
         truncated_examples=sum(stream.features.cut for stream in streams),
         drawn=drawn if len(drawn) > 1 else {},
+        selected_update=losses.selected,
         dev_scores={
             one.task.name: row.value
             for one, row in zip(materials, scored, strict=True)
@@ -157,10 +166,31 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     return _record(step, context, clock, training=training, rows=[], files=files)
 
 
+def _look(
+    engine: Engine, one: Material, recipe: Recipe, lookup: np.ndarray | None, context: Context
+) -> Callable[[], float]:
+    """The main score of the first member on the dev data that weights are selected by."""
+    most = recipe.select_examples
+    if most and one.task.kind != "retrieval":
+        rows, table = one.dev["dev.en"]
+        chosen = pa.compute.less(table["row"], most)
+        one = replace(one, dev={"dev.en": (rows.slice(0, most), table.filter(chosen))})
+
+    def score() -> float:
+        row = _dev_row(engine, one, 0, lookup, context)
+        assert row is not None
+        return row.value
+
+    return score
+
+
 def _dev_row(
     engine: Engine, one: Material, number: int, lookup: np.ndarray | None, context: Context
 ) -> EvalRow | None:
-    """The main score of a member on its English dev data."""
+    """The main score of a member on its English dev data; None where it has none.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
     if not one.dev:
         return None
     dev = as_features(one.dev["dev.en"][1], lookup)
@@ -178,6 +208,11 @@ def _dev_row(
 
 
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
+    """Score the step's parent on all its test languages; the outcomes lie in the attempt's folder.
+
+    All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
+    ranks.
+    """
     world, recipe, clock = context.world, step.recipe, _Clock()
     task = context.plan.study.task(step.task)
     kind = KINDS[task.kind]
@@ -194,7 +229,9 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             world,
         )
     with clock.part("work"):
-        predictions = predict(model, _joined(parts), kind, recipe, world, _progress(context, lease))
+        predictions = predict(
+            model, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
+        )
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         folder = _own_folder(step, context)
@@ -204,7 +241,9 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
         files = _publish(step, context, folder)
-    return _record(step, context, clock, training=None, rows=rows, files=files)
+    counts = {key: dict(kind.counts(*both)) for key, both in tables.items()}
+    counts = {key: found for key, found in counts.items() if found}
+    return _record(step, context, clock, training=None, rows=rows, files=files, counts=counts)
 
 
 def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
@@ -212,16 +251,9 @@ def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
     return [f"test.{code}" for code in plan.study.test_languages(task.name)]
 
 
-def _joined(parts: Sequence[Features]) -> Features:
-    return Features(
-        input_ids=[ids for part in parts for ids in part.input_ids],
-        targets=[target for part in parts for target in part.targets],
-        units=np.arange(sum(len(part.input_ids) for part in parts)),
-        cut=sum(part.cut for part in parts),
-    )
-
-
 def _progress(context: Context, lease: Lease | None) -> Any:
+    """What is called with (done, total): a sign of life, and a check that the lease still holds."""
+
     def note(done: int, total: int) -> None:
         context.alive()
         if lease is not None:
@@ -232,20 +264,22 @@ def _progress(context: Context, lease: Lease | None) -> Any:
 
 
 def _own_folder(step: Step, context: Context) -> Path:
-    """Where this rank makes its files: a folder of its own, inside the store if that is local, to
-    be moved.
+    """A folder of this rank alone to make its files in, which are moved from there.
+
+    It lies inside the store if that is local, so that moving is renaming.
     """
-    attempt = context.store.local_path(attempt_name(step.id, context.owner))
+    attempt = context.store.local_path(StepFolder(step.id).attempt(context.owner))
     if attempt is not None:
         return attempt / f".rank-{context.world.rank}"
     return context.cache.own / "made" / step.id
 
 
 def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
-    """Every rank uploads what it made; rank 0 writes the manifest once all have. File → SHA-256, on
-    every rank.
+    """Upload this rank's files; SHA-256 by file name of what all ranks made, on every rank.
+
+    Rank 0 writes the weights' manifest once all have uploaded.
     """
-    name = attempt_name(step.id, context.owner)
+    name = StepFolder(step.id).attempt(context.owner)
     num_bytes = {
         path.relative_to(folder).as_posix(): path.stat().st_size
         for path in folder.rglob("*")
@@ -269,7 +303,9 @@ def _record(
     training: Training | None,
     rows: list[EvalRow],
     files: dict[str, str],
+    counts: dict[str, dict[str, int]] | None = None,
 ) -> StepRecord:
+    """The record of a finished step. `rows`: its scores; `files`: SHA-256 by name."""
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
     return StepRecord(
@@ -279,6 +315,7 @@ def _record(
         training=training,
         rows=rows,
         files=files,
+        counts=counts or {},
         cost=Cost(
             wall_seconds=time.monotonic() - clock.started,
             load_seconds=clock.parts.get("load", 0.0),
@@ -303,6 +340,7 @@ def _record(
 
 
 def now() -> str:
+    """The time, UTC, in ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -1,11 +1,8 @@
-"""One checkpoint, one task, all its languages: every distinct sequence is computed once, longest
-first.
-"""
+"""Scores of one checkpoint on one task: every distinct sequence is computed once, longest first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +17,7 @@ from scaling.kinds.kind import Kind, Part, scores
 from scaling.store.records import EvalRow
 from scaling.study.recipes import Recipe
 
-# Padded tokens of one scoring batch: fills a GPU, and keeps a CPU's caches warm.
+# Padded tokens of a scoring batch: enough to fill a GPU, and few enough for a CPU's caches.
 TOKENS_PER_BATCH = {"cuda": 32_768, "cpu": 1_024}
 
 
@@ -35,29 +32,32 @@ def predict(
 ) -> list[np.ndarray]:
     """One prediction per sequence, in order; the ranks share the batches and all get everything.
 
-    `member` numbers the head, where several tasks are trained together.
+    A prediction is an array of shape (…) as the kind's `predict` gives for one sequence; of kinds
+    that predict per token L x …. Sequences that are equal token by token (the English side of every
+    language pair) are computed once.
 
-    Sequences that are equal token by token (the English side of every language pair) are computed
-    once.
+    Args:
+        model: The network, or DeepSpeed's engine around it.
+        features: The sequences.
+        kind: The kind of their task.
+        recipe: Its `pool_depth` counts.
+        world: The ranks, all of which call this.
+        progress: Called with the rounds of batches that are done, and all.
+        member: Number of the head, where several tasks are trained together.
     """
     keys = [ids.tobytes() for ids in features.input_ids]
     first: dict[bytes, int] = {}
     for index, key in enumerate(keys):
         first.setdefault(key, index)
     unique = list(first.values())
-    distinct = Features(
-        input_ids=[features.input_ids[index] for index in unique],
-        targets=[features.targets[index] for index in unique],
-        units=np.arange(len(unique)),
-        cut=0,
-    )
+    distinct = features.selected(unique)
     batches = list(scoring_batches(distinct, TOKENS_PER_BATCH[world.device.type]))
     # Under ZeRO-3 a forward pass is a collective: every rank must make the same number of them.
     rounds = -(-len(batches) // world.size)
     mine: dict[int, np.ndarray] = {}
     module = getattr(model, "module", model)
-    # The last layer of a dual encoder is what was trained: other depths say something of untrained
-    # vectors only.
+    # Other depths are scored only of encoders without training as a dual encoder, which is trained
+    # on its last layer.
     swept = kind.mid_depth and recipe.pool_depth < 1
     depth = (recipe.pool_depth, *kind.sweep) if swept else None
     training = module.training
@@ -67,23 +67,24 @@ def predict(
         chosen = batches[min(turn * world.size + world.rank, len(batches) - 1)]
         return chosen, collate(distinct, kind, chosen).pinned()
 
-    # One batch behind: a GPU has the next one to compute while this one is read.
-    behind: Callable[[], None] | None = None
+    # A batch is read after the next one was started, so that a GPU always has work.
+    waiting: tuple[list[int], Callable[[], np.ndarray]] | None = None
     with torch.inference_mode() if world.size == 1 else torch.no_grad():
         for turn, (chosen, prepared) in enumerate(ahead(prepare, rounds)):
             batch = prepared.to(world.device)
             hidden = model(batch.input_ids, batch.mask, depth)
-            # The head too is a module whose weights are gathered: also who repeats a batch runs it.
+            # A rank without a batch of its own repeats the last one, head included, so that every
+            # rank joins each all-gather.
             found = _on_host(
                 kind.predict(module.head_of(member), hidden, batch.mask, batch.targets)
             )
-            if behind is not None:
-                behind()
-            counts = turn * world.size + world.rank < len(batches)
-            behind = partial(_keep, mine if counts else {}, distinct, kind, chosen, found)
+            if waiting is not None:
+                _keep(mine, distinct, kind, *waiting)
+            repeated = turn * world.size + world.rank >= len(batches)
+            waiting = None if repeated else (chosen, found)
             progress(turn + 1, rounds)
-    if behind is not None:
-        behind()
+    if waiting is not None:
+        _keep(mine, distinct, kind, *waiting)
     module.train(training)
     merged: dict[int, np.ndarray] = {}
     for part in world.gather(mine):
@@ -93,7 +94,7 @@ def predict(
 
 
 def _on_host(found: torch.Tensor) -> Callable[[], np.ndarray]:
-    """A copy that has begun, and waits for its end when it is asked for."""
+    """Begin to copy a tensor of any shape to host memory; the result waits for the copy's end."""
     found = found.float() if found.dtype == torch.bfloat16 else found
     if found.device.type != "cuda":
         return found.numpy
@@ -116,6 +117,7 @@ def _keep(
     chosen: Sequence[int],
     found: Callable[[], np.ndarray],
 ) -> None:
+    """Put the predictions of a batch, B x …, into `into` by sequence, without padding."""
     for index, row in zip(chosen, found(), strict=True):
         into[index] = row[: len(features.input_ids[index])] if kind.per_token else row
 
@@ -126,8 +128,13 @@ def score_languages(
     kind: Kind,
     task: TaskSpec,
 ) -> tuple[list[EvalRow], pa.Table]:
-    """(rows, per-example outcomes with `key`) of all `SPLIT.LANGUAGE`, from predictions in their
-    order.
+    """(rows, per-example outcomes with their `key`) of all `SPLIT.LANGUAGE`.
+
+    Args:
+        splits: (rows, features) by `SPLIT.LANGUAGE`.
+        predictions: Of `predict`, one array of shape (…) per feature row, in the order of `splits`.
+        kind: The kind of the task.
+        task: The task.
     """
     rows: list[EvalRow] = []
     tables = []
@@ -154,6 +161,7 @@ def score_languages(
 def _parts(
     splits: Mapping[str, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind
 ) -> Sequence[Part]:
+    """Each split with its predictions, arrays of shape (…), and what the splits share."""
     parts = []
     start = 0
     for key, (table, features) in splits.items():

@@ -1,6 +1,4 @@
-"""What a training trains on: the data of its members, how many updates each gets, and what is drawn
-in which order.
-"""
+"""What a training trains on: the data of its members, their updates, and the order of both."""
 
 from __future__ import annotations
 
@@ -28,6 +26,10 @@ from scaling.study.plan import TEXT_FIELDS
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
 
+# Any numbers would do; they are part of every training's bits.
+SALT_SHUFFLED_LABELS = 2_108_11696
+MEMBER_STEP = 7_919
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
@@ -45,24 +47,33 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
+    """What the steps of one process group share."""
+
     plan: Plan
     store: Store
     world: World
     placement: Placement
     cache: Cache
     owner: str
+    """Name of this attempt, in leases and folders."""
     alive: Callable[[], None] = lambda: None
     """Called on every rank whenever the step makes progress."""
     notice: Callable[[], float | None] = lambda: None
-    """Seconds until a machine of this process group goes away, on all ranks; None while none
-    does.
-    """
+    """Seconds until a machine goes away, the same on all ranks; None while none does."""
 
 
 def tables_of(
     step: Step, context: Context, task: TaskSpec, recipe: Recipe, keys: Sequence[str]
 ) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """(rows, token features) by `SPLIT.LANGUAGE`."""
+    """(rows, token features) by `SPLIT.LANGUAGE`.
+
+    Args:
+        step: Its staged model's tokenizer and its transliteration count.
+        context: Plan, store and cache.
+        task: The task to read.
+        recipe: How its text is read.
+        keys: The `SPLIT.LANGUAGE` to read.
+    """
     study = context.plan.study
     files = {"tokenizer.json": model_files(context.store, step.staged)["tokenizer.json"]}
     tokenizer = (
@@ -98,15 +109,20 @@ class Material:
 
     @property
     def units(self) -> int:
+        """Training units over all languages."""
         return sum(part.num_units for part in self.parts)
 
 
 def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> list[Material]:
-    """The members of a training, in order."""
+    """The members of a training, in order.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
     study, found = context.plan.study, []
     for member in step.mixture.members:
         task = study.task(member.task)
-        # Of several tasks each keeps how its own text is read; the first one's is the step's.
+        # Of several tasks each keeps its own way of reading text. The step's recipe is that of the
+        # first.
         text = study.recipe(member.task).model_dump(include=TEXT_FIELDS | {"pool_depth"})
         recipe = step.recipe.model_copy(update=text if len(step.mixture.members) > 1 else {})
         keys = [f"train.{code}" for code in member.languages]
@@ -126,50 +142,59 @@ def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> lis
 
 
 def _with_shuffled_labels(features: Features, kind: Kind, seed: int) -> Features:
+    """Features whose labels have changed places among the sequences."""
     if kind.shuffled is None:
         raise UserError("this kind of task has no labels to be shuffled")
     return replace(
         features,
-        targets=kind.shuffled(features.targets, np.random.default_rng([seed, 2_108_11696])),
+        targets=kind.shuffled(
+            features.targets, np.random.default_rng([seed, SALT_SHUFFLED_LABELS])
+        ),
     )
 
 
 def updates_of(
     step: Step, context: Context, lookup: np.ndarray | None, materials: Sequence[Material]
 ) -> list[int]:
-    """Updates of each member; those of other trainings together where the step is matched to
-    them.
+    """Updates of each member, in order; one sum where the step is matched to other trainings.
+
+    Args:
+        step: A training.
+        context: Plan, store and cache.
+        lookup: Token id → row of a trimmed matrix, shape (V,), or None.
+        materials: Its members, of `materials_of`.
     """
     mixture = step.mixture
     if not step.updates_like:
         return member_updates(
-            [one.units for one in materials], step.recipe, mixture.sampling, mixture.mlm_ratio
+            [material.units for material in materials],
+            step.recipe,
+            mixture.sampling,
+            mixture.mlm_ratio,
         )
-    others = [context.plan.steps[name] for name in step.updates_like]
-    return [
-        sum(
-            sum(updates_of(one, context, lookup, materials_of(one, context, lookup)))
-            for one in others
-        )
-    ]
+    total = 0
+    for name in step.updates_like:
+        other = context.plan.steps[name]
+        total += sum(updates_of(other, context, lookup, materials_of(other, context, lookup)))
+    return [total]
 
 
 def streams_of(
     step: Step, materials: Sequence[Material], updates: Sequence[int]
 ) -> tuple[list[Stream], dict[str, int]]:
-    """What is drawn in which order, and how many examples that is of each `TASK.LANGUAGE`."""
+    """(what is drawn in which order, examples drawn of each `TASK.LANGUAGE`)."""
     streams, drawn = [], {}
     for number, (member, one, own) in enumerate(
         zip(step.mixture.members, materials, updates, strict=True)
     ):
-        seed, batch = step.training_seed + 7_919 * number, step.recipe.batch
+        seed, batch = step.training_seed + MEMBER_STEP * number, step.recipe.batch
         sizes = [part.num_units for part in one.parts]
         if len(sizes) == 1:
             whole = one.parts[0]
-            order = training_order(whole, step.recipe, seed, own)
+            order = training_order(whole.num_units, step.recipe, seed, own)
         else:
             whole = joined(one.parts)
-            order = sampled_order(whole, sizes, member.exponent, own, batch, seed)
+            order = sampled_order(sizes, member.exponent, own, batch, seed)
         several = len(sizes) > 1 or len(materials) > 1
         streams.append(
             Stream(features=whole, kind=one.kind, recipe=one.recipe, order=order, new_draws=several)
@@ -185,5 +210,5 @@ def streams_of(
 
 def head_of(materials: Sequence[Material], hidden: int) -> nn.Module:
     """The head of the one task, or of each."""
-    heads = [one.kind.head(hidden, one.task, one.recipe) for one in materials]
+    heads = [material.kind.head(hidden, material.task, material.recipe) for material in materials]
     return heads[0] if len(heads) == 1 else nn.ModuleList(heads)

@@ -1,9 +1,8 @@
-"""A few real updates in processes of their own: seconds, tokens and peak memory of a placement on
-this machine.
+"""A few real updates, timed in processes of their own: seconds, tokens and peak memory.
 
 `scaling calibrate` and `make bench-memory` use it. Token ids are drawn, sequence lengths are given,
-so that what is timed and held is what a study times and holds. One process is
-`python -m scaling.training.measure REQUEST RANK`.
+so that what is timed and held is what a study times and holds. One process is `python -m
+scaling.training.measure REQUEST RANK`.
 """
 
 from __future__ import annotations
@@ -51,11 +50,16 @@ from scaling.training.resume import ResumePoint
 def calibrate(
     plan: Plan, store: Store, gpu: GpuSpec | None, updates: int
 ) -> Iterator[tuple[str, Calibration | str]]:
-    """(model, what was measured, or why nothing was) for every size; each is kept in the store at
-    once.
+    """(model, what was measured or why nothing was) for every size of a plan.
 
-    Trains on the lengths of the study's task with the most tokens. ValueError if the study was not
-    staged.
+    Trains on the lengths of the study's task with the most tokens. Each measurement is kept in the
+    store at once. ValueError if the study was not staged.
+
+    Args:
+        plan: A staged study's plan.
+        store: Its store.
+        gpu: The GPU that the plan is for; None for CPUs.
+        updates: Updates to time.
     """
     if plan.provisional:
         raise UserError(f"{plan.study.name} is not staged in {store.uri}: `scaling stage` first")
@@ -181,8 +185,9 @@ class Measurement:
 
 
 def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]:
-    """Run a gang of processes; one Measurement each. RuntimeError with the end of the log if one
-    fails.
+    """Run one process per worker; their Measurements, by rank.
+
+    RuntimeError with the end of the log if one fails.
     """
     workers = request.placement["workers"]
     with tempfile.TemporaryDirectory() as folder:
@@ -220,6 +225,7 @@ def host_peak(*, reset: bool = False) -> int:
 
 
 def _peak(world: World) -> int:
+    """Peak bytes: of the allocator's reserved memory on a GPU, else of this process."""
     return (
         int(torch.cuda.max_memory_reserved(world.device))
         if world.device.type == "cuda"
@@ -228,6 +234,7 @@ def _peak(world: World) -> int:
 
 
 def _process(request: Request, folder: Path, rank: int) -> Measurement:
+    """One rank of a measurement."""
     placement, recipe = Placement(**request.placement), Recipe(**{**request.recipe, "epochs": 1.0})
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.workers))
@@ -260,7 +267,7 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
             world.barrier()
             before = time.perf_counter()
             features = _features(request.lengths, count * recipe.batch, count)
-            order = training_order(features, recipe, 0)
+            order = training_order(features.num_units, recipe, 0)
             stream = Stream(features=features, kind=kind, recipe=recipe, order=order)
             losses = run_updates(
                 engine,
@@ -293,6 +300,7 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
 
 
 def _features(lengths: list[int], number: int, seed: int) -> Features:
+    """Sequences of random ids with lengths drawn from those given."""
     rng = np.random.default_rng(seed)
     drawn = rng.choice(np.asarray(lengths), number)
     return Features(
@@ -304,6 +312,7 @@ def _features(lengths: list[int], number: int, seed: int) -> Features:
 
 
 def main() -> None:
+    """One measuring process: its request and rank are the arguments of the command line."""
     raw, rank = json.loads(sys.argv[1]), int(sys.argv[2])
     folder = Path(raw.pop("folder"))
     (folder / f"{rank}.json").write_text(json.dumps(asdict(_process(Request(**raw), folder, rank))))

@@ -1,9 +1,8 @@
-"""Resume points: where a training stands in the middle of a step. Disposable, tied to a layout,
-never half there.
+"""Resume points: where a training stands in the middle of a step.
 
 Each lies in a folder of its own below the step; a manifest with hashes, written last, names the one
-that counts. A torn, tampered or differently laid out one is not used: the step starts over, which
-costs time and no number.
+that counts. It is tied to a number of workers and a ZeRO stage. A torn, tampered or differently
+laid out one is not used: the step starts over, which costs time and changes no number.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from uuid import uuid4
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.store.cache import Cache, fetch
+from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
 # Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
@@ -34,20 +34,27 @@ class ResumePoint:
     """Where a training found itself, and how it saves itself."""
 
     found: Path | None
-    """A whole resume point of this very layout, as a folder of this machine."""
+    """A whole resume point of this very layout, as a folder of this machine; None without one."""
     save: Callable[[Callable[[Path], None], int], None]
     """Called by all ranks with a function that fills a folder, and the updates that are done."""
     save_seconds: Callable[[], float] = lambda: 0.0
-    """What saving takes, the same on every rank: the last time measured, or the size over an
-    assumed rate.
-    """
+    """What saving takes, the same on all ranks: last time's, or the size over a rate."""
 
 
 def resume_point(
     step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
 ) -> ResumePoint:
-    """The resume point of a step on this process group."""
-    name = f"steps/{step}/resume"
+    """The resume point of a step on this process group.
+
+    Args:
+        step: Id of the step.
+        store: Where its resume points lie.
+        world: The ranks, all of which call this.
+        placement: Its ZeRO stage counts.
+        cache: Where a resume point is fetched to.
+        total_params: Parameters of the model, for the size of what is saved.
+    """
+    name = StepFolder(step).resume
     took: list[float] = []
 
     def save(fill: Callable[[Path], None], update: int) -> None:

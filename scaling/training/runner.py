@@ -1,5 +1,6 @@
-"""Steps on this process group: skip what is done → claim → train or score → commit. The same with
-and without Ray.
+"""Steps on this process group: skip what is done → claim → train or score → commit.
+
+The same with and without Ray.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.store.cache import forget_steps, open_cache
 from scaling.store.leases import Lease, LeaseLost, claim, new_owner
+from scaling.store.paths import StepFolder
+from scaling.store.pending import must_run, weights_needed
 from scaling.store.records import StepRecord
-from scaling.store.store import Store, attempt_name
+from scaling.store.store import Store
 from scaling.study.steps import Plan, Step
 from scaling.training.actions import now, score, train
 from scaling.training.inputs import Context
@@ -26,8 +29,8 @@ from scaling.training.watchdog import Limit, Watchdog
 
 LOG = logging.getLogger(__name__)
 
-Outcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
-# Asking for a notice is a barrier of all ranks in Ray, so it is not done at every opportunity.
+StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
+# All ranks wait for each other when Ray is asked for a notice, so it is asked at most so often.
 NOTICE_SECONDS = 2.0
 
 
@@ -39,17 +42,24 @@ def run_steps(
     placements: Mapping[str, Placement],
     limits: Mapping[str, Limit] | None = None,
     notice: Callable[[], float | None] = lambda: None,
-) -> dict[str, Outcome]:
-    """Run steps in order; what became of each. A step that passes its limit ends this process
-    (scaling.training.watchdog).
+) -> dict[str, StepOutcome]:
+    """Run steps in order; what became of each.
 
-    `skipped`: its record existed. `taken`: somebody else works on it. `blocked`: its parent is not
-    there.
-    `preempted`: a machine goes away, as `notice` told all ranks (seconds left, or None). An
-    exception of a step is noted in the store and then ends this process group's work, so that all
-    ranks agree. `placements` are by step.
+    `skipped`: its record existed. `taken`: another process group works on it. `blocked`: its parent
+    is not there. `preempted`: a machine goes away. An exception of a step is noted in the store and
+    then ends this process group's work, so that all ranks agree. A step that passes its limit ends
+    this process (scaling.training.watchdog).
+
+    Args:
+        plan: The plan that the steps are of.
+        store: The study's store.
+        steps: Ids of the steps, parents before children.
+        world: The ranks, all of which call this.
+        placements: By step; each with as many workers as there are ranks.
+        limits: Time limits by step; a step without one has none.
+        notice: Seconds until a machine goes away, the same on all ranks; None while none does.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, StepOutcome] = {}
     owner = world.from_first(new_owner())
     watchdog = Watchdog()
     notice = _now_and_then(notice, world)
@@ -80,8 +90,9 @@ def run_steps(
 
 
 def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[[], float | None]:
-    """The same on every rank, asked at most every few seconds. A notice that was given once stays
-    given.
+    """`notice` asked at most every few seconds, the same on every rank.
+
+    A notice that was given once stays given.
     """
     asked, told = -math.inf, None
 
@@ -94,10 +105,11 @@ def _now_and_then(notice: Callable[[], float | None], world: World) -> Callable[
     return ask
 
 
-def _run_step(step: Step, context: Context) -> Outcome:
+def _run_step(step: Step, context: Context) -> StepOutcome:
+    """One step, from the claim to the commit; what became of it."""
     store, world = context.store, context.world
     lease: Lease | None = None
-    decision: Outcome | None = None
+    decision: StepOutcome | None = None
     if world.rank == 0:
         decision = _already(step, context)
         if decision is None:
@@ -114,7 +126,7 @@ def _run_step(step: Step, context: Context) -> Outcome:
         # A training that is done and not skipped: its weights were deleted and are needed again.
         replacing = (
             store.record(step.id).provenance.attempt
-            if lease is not None and _is_done(step.id, store)
+            if lease is not None and store.is_done(step.id)
             else None
         )
         record = _work(step, context, lease)
@@ -127,7 +139,7 @@ def _run_step(step: Step, context: Context) -> Outcome:
                 _clean_up(step, context)
             else:
                 store.mark_collapse(store.record(step.id))
-                store.delete(attempt_name(step.id, context.owner))
+                store.delete(StepFolder(step.id).attempt(context.owner))
         return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:
         raise
@@ -148,8 +160,9 @@ def _run_step(step: Step, context: Context) -> Outcome:
 
 
 def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
-    """The record of a training or scoring. If it fails, what it wrote is deleted: the disk may be
-    what is full.
+    """The record of a training or scoring.
+
+    If it fails, what it wrote is deleted: a full disk may be what made it fail.
     """
     try:
         return (
@@ -158,82 +171,59 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     except Exception:
         if lease is not None:
             with suppress(OSError):
-                context.store.delete(attempt_name(step.id, context.owner))
+                context.store.delete(StepFolder(step.id).attempt(context.owner))
         raise
-
-
-def _is_done(step: str, store: Store) -> bool:
-    return store.exists(f"steps/{step}/record.json")
 
 
 def _note(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
     """Say in the store why this rank's try ended."""
     rank = context.world.rank
-    context.store.fail(step, f"{context.owner}-{rank}", {**reason, "at": now(), "rank": rank})
+    context.store.fail(step.id, f"{context.owner}-{rank}", {**reason, "at": now(), "rank": rank})
 
 
 def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
     """Before this process ends itself: say why, and leave the step to the next try."""
     _note(step, context, reason)
     if context.world.rank == 0:
-        context.store.delete(f"steps/{step.id}/leases/{context.owner}.json")
+        context.store.delete(StepFolder(step.id).lease(context.owner))
 
 
-def _already(step: Step, context: Context) -> Outcome | None:
+def _already(step: Step, context: Context) -> StepOutcome | None:
+    """What became of a step before anybody works on it; None if it is to be done now."""
     store = context.store
-    if _is_done(step.id, store):
-        record = store.record(step.id)
-        if step.action == "eval" or _weights_there(record, store):
-            return "skipped"
+    if store.is_done(step.id) and (
+        step.action == "eval" or store.has_weights(store.record(step.id))
+    ):
+        return "skipped"
     if step.parent is not None:
-        if not _is_done(step.parent, store):
+        if not store.is_done(step.parent):
             return "blocked"
         parent = store.record(step.parent)
-        if not _weights_there(parent, store) or _replaced(step, parent, context.plan):
+        if not store.has_weights(parent) or _replaced(step, parent, context.plan):
             return "blocked"
     return None
 
 
 def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
-    """Whether a training must not start from a parent that collapsed, since a re-run is to take its
-    place.
-    """
+    """Whether a training's parent collapsed and a re-run is to take the parent's place."""
     collapsed = parent.training is not None and parent.training.collapsed
     return step.action == "train" and collapsed and parent.step in plan.replaceable
 
 
-def _weights_there(record: StepRecord, store: Store) -> bool:
-    return store.exists(
-        f"{attempt_name(record.step, record.provenance.attempt)}/weights/manifest.json"
-    )
-
-
 def _clean_up(step: Step, context: Context) -> None:
-    """After a commit: its resume point, and trained weights that no pending step needs, as the
-    study says.
-    """
-    store = context.store
+    """Delete what a commit makes useless: its resume point, and weights that nobody needs now."""
+    plan, store = context.plan, context.store
     if step.action == "train":
-        store.delete(f"steps/{step.id}/resume")
+        store.delete(StepFolder(step.id).resume)
         return
+    # Step by step: a listing of the whole store after every commit would cost more.
+    pending = partial(
+        must_run,
+        plan=plan,
+        done=store.is_done,
+        has_weights=lambda training: store.has_weights(store.record(training)),
+    )
     parent = step.parent
-    while parent is not None:
-        above = context.plan.steps[parent]
-        if context.plan.study.keeps_weights(above.phase):
-            return
-        if any(_needs_parent(child, context) for child in context.plan.children_of(parent)):
-            return
-        store.delete(f"{attempt_name(parent, store.record(parent).provenance.attempt)}/weights")
-        parent = above.parent
-
-
-def _needs_parent(step: str, context: Context) -> bool:
-    """Whether a step has yet to start from its parent: it is not done, or its weights are gone and
-    needed again.
-    """
-    store = context.store
-    if not _is_done(step, store):
-        return True
-    if context.plan.steps[step].action == "eval" or _weights_there(store.record(step), store):
-        return False
-    return any(_needs_parent(child, context) for child in context.plan.children_of(step))
+    while parent is not None and not weights_needed(plan, parent, pending):
+        store.delete_weights(store.record(parent))
+        parent = plan.steps[parent].parent

@@ -1,6 +1,4 @@
-"""`scaling stage`: everything that a study reads, from its sources into the store, with hashes in
-the lock file.
-"""
+"""`scaling stage`: everything that a study reads, into the store, with hashes in the lock file."""
 
 from __future__ import annotations
 
@@ -12,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.data.readers.raw import DEFECTS
-from scaling.data.rows import manifest_name, read_table, stage_task
+from scaling.catalogue.readers import DEFECTS
+from scaling.data.checks import check_usable
+from scaling.data.rows import add_counts, manifest_name, read_table, stage_task
 from scaling.data.tokens import features
 from scaling.data.transliterate import transliterated
 from scaling.encoders.vocabulary import add_pieces
 from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
+from scaling.kinds import KINDS
 from scaling.spec import known
 from scaling.store.store import Store, StoreError
 from scaling.study.arms import Arm
@@ -34,8 +34,15 @@ def stage(
 ) -> Lock:
     """Stage data, token features and models; the lock. Quick where nothing changed.
 
-    `accept`: names of defects of the data to count instead of refusing. BadData for what cannot be
-    read; StoreError if something that a finished step was made from has changed under the store.
+    BadData for what cannot be read; StoreError if something that a finished step was made from has
+    changed under the store.
+
+    Args:
+        study: The study.
+        store: Where everything goes.
+        folder: Where local sources lie; None without one.
+        progress: Called with a line of text before each part.
+        accept: Names of defects of the data to count instead of refusing.
     """
     for name in accept:
         known("defect", name, DEFECTS)
@@ -88,8 +95,9 @@ def stage(
 
 
 def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]) -> dict[str, str]:
-    """The locked commits and those that were read. StoreError where the lock file names another
-    than was read.
+    """The locked commits and those that were read.
+
+    StoreError where the lock file names another than was read.
     """
     found = dict(locked)
     for origin, revision in sources:
@@ -150,11 +158,13 @@ def _token_ids(
     arms: Sequence[Arm],
     counts: str | None,
 ) -> np.ndarray:
-    """Every token id in the text that the arms read; fills the cache of token features on the way.
+    """Every token id in the text that the arms read, ascending, shape (N,).
 
-    `counts`: file of the store that gets the sequences and tokens of every split.
+    The cache of token features is filled on the way. `counts`: file of the store that gets the
+    sequences and tokens of every split.
     """
     sizes: dict[str, dict[str, tuple[int, int]]] = {}
+    lost: dict[str, dict[str, dict[str, int]]] = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
@@ -163,12 +173,17 @@ def _token_ids(
             tables = {arm.transliterate.get(code, ""): None for arm in arms}
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
-                _, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                cut = dict(KINDS[task.kind].counts(rows, made))
+                check_usable(task, key, rows, made, cut)
+                lost.setdefault(name, {})[key] = cut
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
                 sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
                 found.append(np.unique(ids).astype(np.int64))
     if counts is not None:
         store.write(counts, json.dumps(sizes))
+        for name, by_key in lost.items():
+            add_counts(store, name, by_key)
     return np.unique(np.concatenate(found))
 
 

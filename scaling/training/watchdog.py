@@ -1,8 +1,8 @@
-"""A hang must not hold devices for ever: a rank that is silent or far over its time notes why and
-ends its process.
+"""A rank that is silent or far over its time notes why and ends its process.
 
-Every rank watches itself, since a hang in a collective is seen by all and caused by one. Ray ends
-the rest of the worker group once a rank is gone, and the step is tried again with twice the time.
+A hang must not hold devices for ever. A hang in a collective is seen by all ranks and caused by
+one, so every rank watches itself. Ray ends the rest of the worker group once a rank is gone, and
+the step is tried again with twice the time.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from typing import Any
 # A step may take this many times its estimate, which is good to a factor of two or so where nothing
 # was measured.
 FACTOR = 10.0
-# Below this, start-up effects decide, not the estimate.
+# A shorter limit would measure start-up and not the step.
 FLOOR_SECONDS = 1800.0
-# Without a word for so long: loading and saving the largest model on slow storage stays below it.
+# Allowed between two signs of progress. Loading and saving the largest model on slow storage stays
+# below it.
 SILENCE_SECONDS = 1800.0
-# The watching thread itself cannot run: some C code keeps the interpreter. Then the C watchdog ends
-# the process.
+# If C code holds the interpreter's lock for so long, the watching thread cannot run either, and
+# faulthandler's own thread ends the process.
 STUCK_SECONDS = 900.0
 LOOK_SECONDS = 1.0
 EXIT_CODE = 75
-# How long the note may take to be written: storage may be what hangs.
+# Allowed for writing the note, since storage may be what hangs.
 NOTE_SECONDS = 20.0
 
 
@@ -53,6 +54,7 @@ def limit_of(estimated_seconds: float, tries: int = 0) -> Limit:
 
 
 def _end() -> None:
+    """End this process at once, whatever other threads do."""
     os._exit(EXIT_CODE)
 
 
@@ -64,15 +66,14 @@ class Watchdog:
     _last: float = field(default_factory=time.monotonic)
 
     def alive(self) -> None:
+        """Say that there was progress."""
         self._last = time.monotonic()
 
     @contextmanager
     def watch(
         self, limit: Limit | None, note: Callable[[Mapping[str, Any]], None]
     ) -> Iterator[None]:
-        """Hold the block to its limit. If it passes it, `note` gets the reason and this process
-        ends.
-        """
+        """Hold the block to its limit: past it, `note` gets the reason and this process ends."""
         if limit is None:
             yield
             return
@@ -104,7 +105,7 @@ class Watchdog:
         while not over.wait(LOOK_SECONDS):
             now = time.monotonic()
             if now - armed > STUCK_SECONDS / 10:
-                # A worker's standard error may be a pipe without a descriptor of its own.
+                # Ray replaces sys.stderr with an object that may have no file descriptor.
                 faulthandler.dump_traceback_later(
                     STUCK_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr
                 )
@@ -125,6 +126,7 @@ class Watchdog:
 
 
 def _passed(limit: Limit, total: float, silent: float) -> str | None:
+    """Which limit was passed, in words; None if none was."""
     if silent > limit.silent_seconds:
         return f"no progress for {silent:.0f} s, {limit.silent_seconds:.0f} s are allowed"
     if total > limit.total_seconds:

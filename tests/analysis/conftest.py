@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from analysis.synthetic import study
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,11 +20,12 @@ from analysis.claims import (
     load_claims,
 )
 from analysis.gains import pair_gains, with_languages
-from analysis.load import BadInput, check_tidy
+from analysis.load import check_tidy
 from analysis.panel import size_table
 from analysis.slope import contrast
-from analysis.synthetic import study
+from scaling.spec import BadFile
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 GAINS = {
     "squad1": 6.0,
@@ -142,24 +143,24 @@ GOOD = "{name: a, says: A., source: me, of: {arms: [mnli]}, expect: {direction: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("claims: [{name: a, syas: A.}]", "syas is not a known key. Did you mean 'says'"),
+        ("claims: [{name: a, syas: A.}]", "unknown key 'syas'. Did you mean 'says'"),
         (f"claims: [{GOOD.replace('positive', 'up')}]", "claims.0.expect.direction"),
         (f"claims: [{GOOD.replace('direction: positive', '')}]", "exactly one of"),
         (f"claims: [{GOOD}, {GOOD}]", "occur twice"),
-        ("claims: [", "is not YAML"),
+        ("claims: [", "not YAML"),
         ("a: 1", "claims"),
     ],
 )
 def test_a_typo_says_where_it_is(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "claims.yaml"
     path.write_text(text)
-    with pytest.raises(BadInput, match=message) as caught:
+    with pytest.raises(BadFile, match=message) as caught:
         load_claims(path)
     assert "claims.yaml" in str(caught.value)
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(BadInput, match="no claims file"):
+    with pytest.raises(BadFile, match=r"nowhere\.yaml: no such file"):
         load_claims(Path("nowhere.yaml"))
 
 

@@ -11,8 +11,8 @@ from analysis.collapse import collapse_table, far_below, label_counts, label_run
 from analysis.load import check_tidy
 from analysis.panel import balance, make_panel, mean_weights, size_table
 from analysis.sensitivity import worst_case
-from analysis.synthetic import study
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 
 def test_a_run_far_below_its_siblings() -> None:

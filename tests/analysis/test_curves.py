@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.bootstrap import slope_bands
 from analysis.collapse import trend_p, wilson
@@ -11,11 +14,11 @@ from analysis.curves import (
     EXPONENTS,
     exponent_interval,
     fit_saturating,
-    isotonic,
+    fitted_curves,
     leave_largest_out,
     predict_saturating,
 )
-from analysis.panel import TooFewScales
+from analysis.panel import Panel, TooFewScales
 from analysis.power import (
     Ledger,
     detectable,
@@ -28,7 +31,7 @@ from analysis.power import (
 )
 from analysis.sensitivity import permutation_p
 from analysis.shapes import candidates, shape_test
-from analysis.slope import slope
+from analysis.slope import slope, slope_weights
 
 X = np.array([8.431, 8.740, 9.544, 10.029])
 
@@ -73,9 +76,45 @@ def test_leave_largest_out_prefers_the_truth() -> None:
     assert errors["saturating, shared exponent"] < errors["linear in log scale"]
 
 
-def test_isotonic_by_hand() -> None:
-    np.testing.assert_allclose(isotonic(np.array([3.0, 1.0, 2.0, 0.0])), [3.0, 1.5, 1.5, 0.0])
-    np.testing.assert_allclose(isotonic(np.array([3.0, 1.0]), falling=False), [2.0, 2.0])
+def one_series(gains: list[float]) -> Panel:
+    """A panel of one series and one seed: gains by size."""
+    return Panel(
+        models=tuple("abcd"),
+        labels=tuple("abcd"),
+        x=X,
+        seeds=(0,),
+        series=pl.DataFrame({"arm": ["mnli"], "target": ["xnli"], "language": ["sw"]}),
+        y=np.array(gains)[:, None, None],
+    )
+
+
+@pytest.mark.parametrize(
+    ("gains", "isotonic"),
+    [
+        ([3.0, 1.0, 2.0, 0.0], [3.0, 1.5, 1.5, 0.0]),
+        ([0.0, 2.0, 1.0, 3.0], [0.0, 1.5, 1.5, 3.0]),
+        ([3.0, 4.0, 2.0, -1.0], [3.5, 3.5, 2.0, -1.0]),
+        ([2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0]),
+    ],
+)
+def test_the_isotonic_curve_runs_as_the_slope_does(
+    gains: list[float], isotonic: list[float]
+) -> None:
+    found = fitted_curves(one_series(gains))["isotonic"].to_numpy()
+    np.testing.assert_allclose(found, isotonic, atol=1e-12)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=4, max_size=4))
+def test_the_isotonic_curve_is_the_nearest_monotone_one(gains: list[float]) -> None:
+    y, falls = np.array(gains), bool(slope_weights(X) @ np.array(gains) < 0)
+    sign = -1.0 if falls else 1.0
+    # Min-max formula (Barlow et al. 1972): the least of the greatest means of blocks around a size.
+    expected = [
+        sign * max(min((sign * y)[j : k + 1].mean() for k in range(i, 4)) for j in range(i + 1))
+        for i in range(4)
+    ]
+    found = fitted_curves(one_series(gains))["isotonic"].to_numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_shapes_and_their_p_value() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.depths import depth_table
 from analysis.load import check_tidy
-from analysis.synthetic import study
+from tests.helpers.synthetic import study
 
 
 def test_depths_stand_beside_the_recipes_own() -> None:

@@ -17,9 +17,9 @@ from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales, balance, make_panel, replicas, size_table
 from analysis.shrink import languages
 from analysis.slope import contrast, slope, slope_weights
-from analysis.synthetic import study
 from analysis.variance import estimate_ledger
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 X = np.array([8.431, 8.740, 9.544, 10.029])
 
@@ -117,7 +117,7 @@ def test_coverage_counts_every_reason(falling: pl.DataFrame) -> None:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(order=st.randoms(use_true_random=False), shift=st.integers(1, 50))
-def test_row_order_and_seed_names_change_nothing(falling: pl.DataFrame, order, shift: int) -> None:  # type: ignore[no-untyped-def]
+def test_row_order_and_seed_names_change_nothing(falling: pl.DataFrame, order, shift: int) -> None:
     rows = list(range(len(falling)))
     order.shuffle(rows)
     renamed = (

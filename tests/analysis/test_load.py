@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from analysis.load import BadInput, check_tidy, load_tidy
-from analysis.synthetic import study
+from tests.helpers.synthetic import study
 
 
 @pytest.fixture(scope="module")

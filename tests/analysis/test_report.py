@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from analysis.claims import PHANG2020
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
-from analysis.synthetic import study
 from scaling.study.question import Question
+from tests.helpers.synthetic import study
 
 NOTE = "A note with <b>markup</b> & an ampersand."
 
@@ -155,7 +155,7 @@ def test_the_same_rows_give_the_same_bytes(report: Path, tmp_path: Path) -> None
     options = {"question": Question(resamples=100), "title": "Twice", "claims": PHANG2020}
     write_report(frame, out=tmp_path / "a", **options)  # type: ignore[arg-type]
     # Another figure in between must leave no trace in what follows.
-    write_report(frame.sample(fraction=1.0, shuffle=True, seed=3), out=tmp_path / "b", **options)  # type: ignore[arg-type]
+    write_report(frame.sample(fraction=1.0, shuffle=True, seed=3), out=tmp_path / "b", **options)
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
 
 
@@ -168,7 +168,8 @@ def test_tables_compile(report: Path, tmp_path: Path) -> None:
         pytest.skip("no pdflatex or tectonic on this machine")
     body = "\n\\clearpage\n".join(texts)
     (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm]{geometry}\\begin{document}\n"
+        "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm]{geometry}"
+        + "\\begin{document}\n"
         + body
         + "\n\\end{document}\n"
     )

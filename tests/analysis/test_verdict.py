@@ -15,10 +15,10 @@ from analysis.analyse import analyse
 from analysis.load import SCHEMA, check_tidy
 from analysis.published import overlay, published
 from analysis.results import Results
-from analysis.synthetic import XLMR, study
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, SMALL
 from scaling.catalogue.models import MODELS
 from scaling.study.question import Question
+from tests.helpers.synthetic import XLMR, study
 
 QUIET = {"run_sd": 0.15, "checkpoint_sd": 0.05, "language_sd": 0.2}
 OPTIONS = Question(resamples=0)
@@ -106,7 +106,7 @@ def test_one_record_for_all_seeds_is_one_replicate(falling: pl.DataFrame) -> Non
 
 
 def test_a_shared_control_does_not_spoil_the_verdict() -> None:
-    frame = study(gain=lambda u, *_: 4 - 2 * u, arms=("squad1", "control-text"), **QUIET)  # type: ignore[arg-type]
+    frame = study(gain=lambda u, *_: 4 - 2 * u, arms=("squad1", "control-text"), **QUIET)
     control = pl.col("arm") == "control-text"
     frame = frame.with_columns(
         pl.when(control).then(0).otherwise("intermediate_seed").alias("intermediate_seed")
@@ -135,7 +135,7 @@ def test_a_deterministic_baseline_is_no_shared_run() -> None:
 
 
 def test_collapsed_runs_are_left_out_and_counted() -> None:
-    frame = study(gain=lambda u, *_: 4 - 2 * u, collapse_rate=0.08, seeds=5, seed=1, **QUIET)  # type: ignore[arg-type]
+    frame = study(gain=lambda u, *_: 4 - 2 * u, collapse_rate=0.08, seeds=5, seed=1, **QUIET)
     found = analyse(check_tidy(frame), OPTIONS)
     assert found.primary.low < -2 < found.primary.high
     assert int(found.collapse["collapsed"].sum()) > 0
@@ -154,7 +154,7 @@ def test_the_listed_languages_are_the_low_resource_ones() -> None:
 
 @pytest.mark.parametrize("axis", ["total_params", "backbone_params", "train_flops"])
 def test_every_axis(axis: str) -> None:
-    found = verdict_of(Question(resamples=0, x_axis=axis), gain=lambda u, *_: 4 - 2 * u, **QUIET)  # type: ignore[arg-type]
+    found = verdict_of(Question(resamples=0, x_axis=axis), gain=lambda u, *_: 4 - 2 * u, **QUIET)
     assert found.verdict.call == "DIMINISHES"
 
 

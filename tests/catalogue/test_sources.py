@@ -40,7 +40,7 @@ def invented(ref: DataRef, task: TaskSpec, number: int) -> dict[str, Any]:
         if option in options:
             put(record, str(options[option]), value)
     choices = options.get("choices", ())
-    for column in choices if isinstance(choices, list) else ():
+    for column in choices if isinstance(choices, tuple) else ():
         put(record, column, "a choice")
     if isinstance(choices, str):
         put(record, choices, ["x", "y"])

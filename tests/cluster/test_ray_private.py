@@ -4,8 +4,10 @@ dashboard.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +16,8 @@ pytest.importorskip("ray")
 # In a process of its own: Ray reads its authentication when it is imported.
 CODE = """
 import os, signal, time
-from scaling.cluster.driver import connect
-num_cpus = connect(None)["CPU"]
+from scaling.cluster.driver import join_cluster
+num_cpus = join_cluster(None)["CPU"]
 import ray
 from scaling.cluster.ray_private import free_orphans
 
@@ -54,3 +56,15 @@ def test_a_dead_creator_gives_its_devices_back() -> None:
         line for line in ran.stdout.splitlines() if line.startswith(("living", "dead", "driver"))
     ]
     assert said == ["living 0", "dead 1 True", "driver CREATED"], ran.stdout + ran.stderr[-2000:]
+
+
+def test_private_names_of_ray_are_used_in_one_file() -> None:
+    private = re.compile(r"ray\._[a-z]|ray\.core\.generated")
+    root = Path(__file__).parents[2]
+    using = {
+        path.relative_to(root).as_posix()
+        for folder in ("scaling", "jobs", "analysis")
+        for path in (root / folder).rglob("*.py")
+        if private.search(path.read_text())
+    }
+    assert using == {"scaling/cluster/ray_private.py"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 pytest.importorskip("torch")
@@ -10,9 +12,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.data.batching import ahead, micro_batches, scoring_batches, sequences_of
+from scaling.data.batching import ahead, collate, micro_batches, scoring_batches, sequences_of
 from scaling.data.features import Features
 from scaling.data.order import training_order
+from scaling.kinds import KINDS
 from scaling.study.mixture import num_updates
 from scaling.study.recipes import Recipe
 from tests.helpers.features import made
@@ -28,13 +31,20 @@ LONGEST = 20
     per_unit=st.sampled_from([1, 3]),
     layout=st.sampled_from([(1, 8), (1, 4), (1, 3), (2, 4), (2, 2), (4, 1), (4, 2), (8, 1)]),
     together=st.sampled_from([1, 2]),
+    worth=st.sampled_from([0.0, 10.0, math.inf]),
 )
 def test_every_layout_sees_the_same_global_batches_within_its_tokens(
-    num: int, epochs: float, seed: int, per_unit: int, layout: tuple[int, int], together: int
+    num: int,
+    epochs: float,
+    seed: int,
+    per_unit: int,
+    layout: tuple[int, int],
+    together: int,
+    worth: float,
 ) -> None:
     features, recipe = made(num, seed, per_unit), Recipe(batch=8, epochs=epochs)
     workers, micro = layout
-    order = training_order(features, recipe, seed)
+    order = training_order(features.num_units, recipe, seed)
     assert len(order) == num_updates(num, recipe)
     if workers > 8 // together:
         with pytest.raises(
@@ -44,7 +54,9 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
         return
     for update in order:
         shares = [
-            micro_batches(update, features, micro * LONGEST, LONGEST, rank, workers, together)
+            micro_batches(
+                update, features, micro * LONGEST, LONGEST, rank, workers, together, worth
+            )
             for rank in range(workers)
         ]
         # Every rank makes as many passes, which ZeRO-3 waits for.
@@ -95,6 +107,48 @@ def test_what_is_made_ahead_comes_in_order_and_its_errors_too() -> None:
     assert list(ahead(make, 3, 3)) == []
     with pytest.raises(RuntimeError, match="of number 5"):
         list(ahead(make, 8, 3))
+
+
+def test_an_update_is_cut_where_that_saves_more_than_a_pass_costs() -> None:
+    lengths = [4, 4, 4, 4, 4, 4, 4, 20]
+    features = Features(
+        input_ids=[np.full(length, 5) for length in lengths],
+        targets=[0] * 8,
+        units=np.arange(8),
+        cut=0,
+    )
+
+    def passes(pass_tokens: float, workers: int = 1, rank: int = 0) -> list[list[int]]:
+        return micro_batches(
+            np.arange(8),
+            features,
+            8 * LONGEST,
+            LONGEST,
+            rank,
+            workers,
+            pass_tokens=pass_tokens,
+        )
+
+    # One pass pads 7 texts by 16 tokens each.
+    assert passes(7 * 16 + 1) == [list(range(8))]
+    assert passes(7 * 16 - 1) == [[0, 1, 2, 3, 4, 5, 6], [7]]
+    # Two ranks make one pass each already: more would save nothing.
+    assert passes(1, workers=2) == [[0, 1, 2, 3, 4, 5, 6]]
+    assert passes(1, workers=2, rank=1) == [[7]]
+
+
+def test_passes_by_length_leave_little_padding_of_a_random_order() -> None:
+    features, recipe = made(400), Recipe(batch=32, epochs=1)
+    padded = {0.0: 0, 8.0: 0, math.inf: 0}
+    tokens = 0
+    for update in training_order(features.num_units, recipe, 0):
+        tokens += sum(len(features.input_ids[index]) for index in update)
+        for worth in padded:
+            passes = micro_batches(update, features, 32 * LONGEST, LONGEST, 0, 1, pass_tokens=worth)
+            batches = [collate(features, KINDS["classification"], one) for one in passes]
+            padded[worth] += sum(batch.input_ids.numel() for batch in batches)
+    assert padded[0.0] < 1.12 * tokens < 1.3 * tokens < 1.5 * tokens < padded[math.inf]
+    assert padded[0.0] <= padded[8.0] < 1.3 * tokens
 
 
 @given(num=st.integers(1, 80), budget=st.integers(1, 200))

@@ -20,7 +20,7 @@ from scaling.catalogue.models import ModelSpec
 from scaling.data.schema import BadData
 from scaling.encoders.checkpoint import BadWeights, read_index
 from scaling.encoders.encoder import CLASSES, Encoder, Weights, config_of, empty_encoder
-from scaling.encoders.loading import differing, load_tensors, names_in_file
+from scaling.encoders.loading import differing, load_tensors, parameters_in_file
 from scaling.encoders.weights import stage_model, tokenizer_file
 from scaling.store.cache import INDEX, hashed_files
 from scaling.store.store import Store
@@ -155,11 +155,7 @@ def encoder(folder: Path) -> dict[str, Any]:
         torch.nn.Linear(32, 2),
         architecture="xlm-roberta",
     )
-    return {
-        name: p
-        for name, p in names_in_file(list(model.named_parameters())).items()
-        if "head." not in name
-    }
+    return {name: p for name, p in parameters_in_file(model).items() if "head." not in name}
 
 
 def test_tampered_and_cut_files_do_not_load(source: Any, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_hidden_states_and_gradients_are_those_of_the_padded_batch(
 
 
 @pytest.mark.parametrize("attend", [packing.by_length, packing.jagged])
-def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:  # type: ignore[no-untyped-def]
+def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:
     torch.manual_seed(1)
     total = sum(LENGTHS)
     query, key, value = (torch.randn(1, 4, total, 16, requires_grad=True) for _ in range(3))

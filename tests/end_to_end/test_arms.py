@@ -386,7 +386,7 @@ def test_a_mixture_trains_alike_under_every_stage(
             features=part,
             kind=kind,
             recipe=layouts.RECIPE,
-            order=training_order(part, layouts.RECIPE, 0, 6),
+            order=training_order(part.num_units, layouts.RECIPE, 0, 6),
         )
         for part, kind in ((one, classes), (other, tags))
     ]

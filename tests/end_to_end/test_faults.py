@@ -28,7 +28,7 @@ from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store, failure_of
 from scaling.study.steps import Plan
-from scaling.training.runner import Outcome, run_steps
+from scaling.training.runner import StepOutcome, run_steps
 from tests.helpers.s3_server import Objects, object_store
 from tests.helpers.step_records import record
 from tests.helpers.whole_study import science, staged
@@ -63,7 +63,7 @@ def small(tiny_study: dict[str, Any], **placement: int) -> dict[str, Any]:
 
 def run(
     plan: Plan, store: Store, world: World, notice: Callable[[], float | None] = lambda: None
-) -> list[Outcome]:
+) -> list[StepOutcome]:
     steps = pending_steps(plan, store.scan())
     return list(
         run_steps(plan, store, steps, world, placements(plan, None), notice=notice).values()

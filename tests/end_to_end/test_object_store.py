@@ -80,7 +80,8 @@ def test_what_cannot_work_is_one_clear_error(objects: Objects) -> None:
         objects.always = None
     with pytest.raises(StoreError, match="cannot be used"):
         Store.open(
-            "s3://bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A1&scheme=http&region=us-east-1"
+            "s3://bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A1&scheme=http"
+            "&region=us-east-1"
         )
 
 

@@ -12,8 +12,9 @@ import pytest
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.search import drop_replaced, grow
 from scaling.planning.queue import ReadyQueue
+from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
-from scaling.store.store import COLLAPSED, Scan, Store, attempt_name
+from scaling.store.store import Scan, Store
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
@@ -129,10 +130,8 @@ def test_weights_of_a_replaced_training_go_when_its_scorings_are_done(tmp_path: 
     bad = step_of(plan_of(set()), "iii.xlm-r-base.none-mnli.s0")
     grown, store = plan_of({bad}), Store.open(tmp_path)
     store.commit(record_of(grown, bad))
-    store.write(f"steps/{bad}/{COLLAPSED}", "{}")
-    store.write(
-        f"{attempt_name(bad, record_of(grown, bad).provenance.attempt)}/weights/manifest.json", "{}"
-    )
+    store.write(StepFolder(bad).collapsed, "{}")
+    store.write(StepFolder(bad).weights_manifest(record_of(grown, bad).provenance.attempt), "{}")
     scorings = grown.children_of(bad)
     for scoring in scorings:
         drop_replaced(grown, store, store.scan())
@@ -151,7 +150,7 @@ def test_weights_of_the_last_rerun_stay_for_a_child_that_is_made_again(tmp_path:
     plan, store = plan_of(bad), Store.open(tmp_path)
     last = step_of(plan, "iii.xlm-r-base.none-mnli.s0", 2)
     store.write(
-        f"{attempt_name(last, record_of(plan, last).provenance.attempt)}/weights/manifest.json",
+        StepFolder(last).weights_manifest(record_of(plan, last).provenance.attempt),
         "{}",
     )
     # Everything has its record but one scoring of a training whose own weights are gone.
@@ -161,7 +160,7 @@ def test_weights_of_the_last_rerun_stay_for_a_child_that_is_made_again(tmp_path:
         if step != below:
             store.commit(record_of(plan, step))
     for step in bad:
-        store.write(f"steps/{step}/{COLLAPSED}", "{}")
+        store.write(StepFolder(step).collapsed, "{}")
     drop_replaced(plan, store, store.scan())
     assert last in store.scan().weights
     store.commit(record_of(plan, below))
@@ -231,7 +230,7 @@ def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> N
     trainings = [step for step in plan.steps.values() if step.action == "train"]
     assert sorted(step.rerun for step in trainings) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert started_from == {step.id for step in trainings if step.phase == "ii" and step.rerun == 2}
-    losses = {store.record(step.id).training.first_loss for step in trainings if step.phase == "ii"}  # type: ignore[union-attr]
+    losses = {store.record(step.id).training.first_loss for step in trainings if step.phase == "ii"}
     assert len(losses) == 3, "a re-run draws something else"
     rows = list(tidy_rows(plan, store))
     assert {row.rerun for row in rows if row.arm == "none"} == {0, 1, 2}

@@ -42,7 +42,7 @@ def begun(folder: Path) -> tuple[Path, Plan, Store]:
             LOG.exception("failed", extra={"step": training.id})
             raise
     store.fail(
-        training,
+        training.id,
         "host.1.aa-1",
         {"error": "MemoryError: CUDA out of memory", "at": "2026-11-23", "rank": 1},
     )

@@ -10,5 +10,5 @@ from scaling.training.inputs import Stream
 
 
 def one_stream(features: Features, kind: Kind, recipe: Recipe) -> tuple[list[Stream], list[int]]:
-    order = training_order(features, recipe, 0)
+    order = training_order(features.num_units, recipe, 0)
     return [Stream(features=features, kind=kind, recipe=recipe, order=order)], [0] * len(order)

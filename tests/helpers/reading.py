@@ -56,10 +56,11 @@ def read_task(
     """Rows of one split of a dir: source below SHARED."""
     code = ref.codes.get(language, language)
     files = find_files(ref, split, code, SHARED / ref.source.removeprefix("dir:"))
+    accepted = sorted({*(ref.options.get("accept") or ()), *task.defects})
     return read(
         ref.reader,
         files,
-        ref.options,
+        {**ref.options, **({"accept": accepted} if accepted else {})},
         labels=task.labels,
         language=language,
         code=code,

@@ -54,7 +54,7 @@ def make_model(folder: Path, architecture: str, layers: int, seed: int = 0) -> d
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "intermediate_size": 64,
-        "max_position_embeddings": 66,
+        "max_position_embeddings": 514,
         "type_vocab_size": 1,
         "pad_token_id": 1,
         "bos_token_id": 0,
@@ -74,7 +74,7 @@ def make_model(folder: Path, architecture: str, layers: int, seed: int = 0) -> d
         "ffn": 64,
         "num_heads": 4,
         "vocab_rows": vocab,
-        "positions": 66,
+        "positions": 514,
         "family": "tiny",
     }
 

@@ -5,6 +5,9 @@ neither has a secret.
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.node_types import Group, node_groups
+from jobs.node_types import groups_in
 from scaling.cluster.check import DRIVER_RESOURCE, wanted_versions
+from scaling.cluster.ray_private import NodeGroup
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER, MANIFEST = ROOT / "cluster.yaml", ROOT / "jobs" / "rayjob.yaml"
@@ -76,6 +80,29 @@ def test_every_node_signs_in_and_workers_watch_for_notices(launcher: dict[str, A
         assert local.startswith("~") or (ROOT / local).is_file()
 
 
+def test_what_is_copied_to_a_node_runs_there_alone(
+    launcher: dict[str, Any], tmp_path: Path
+) -> None:
+    for there, here in launcher["file_mounts"].items():
+        if not here.startswith("~"):
+            target = tmp_path / there.removeprefix("~/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / here, target)
+    lines = [*launcher["head_start_ray_commands"], *launcher["worker_start_ray_commands"]]
+    scripts = {found[1] for line in lines if (found := re.search(r"python ~/(\S+)", line))}
+    assert len(scripts) == 2
+    for script in scripts:
+        # Without site: no package that is installed by a link to a checkout.
+        subprocess.run(
+            [sys.executable, "-S", script, "--help"],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(Path(yaml.__file__).parents[1])},
+            check=True,
+            timeout=60,
+            capture_output=True,
+        )
+
+
 def test_no_secrets() -> None:
     for path in (LAUNCHER, MANIFEST):
         text = path.read_text().lower()
@@ -105,12 +132,12 @@ def test_the_manifest_authenticates_drains_and_gives_time(manifest: dict[str, An
 
 
 def test_node_types_of_both_files(launcher: dict[str, Any], manifest: dict[str, Any]) -> None:
-    groups = {group.name: group for group in node_groups(launcher)}
+    groups = {group.name: group for group in groups_in(launcher)}
     assert groups["head"].most == 1
-    assert groups["h100x8_spot"] == Group("h100x8_spot", {"CPU": 192, "GPU": 8}, 4)
-    assert node_groups(manifest) == [
-        Group("h100x8-spot", {"CPU": 96, "GPU": 8}, 4),
-        Group("h100x8-ondemand", {"CPU": 96, "GPU": 8}, 1),
+    assert groups["h100x8_spot"] == NodeGroup("h100x8_spot", {"CPU": 192, "GPU": 8}, 4)
+    assert groups_in(manifest) == [
+        NodeGroup("h100x8-spot", {"CPU": 96, "GPU": 8}, 4),
+        NodeGroup("h100x8-ondemand", {"CPU": 96, "GPU": 8}, 1),
     ]
     with pytest.raises(KeyError):
-        node_groups({"cluster_name": "x"})
+        groups_in({"cluster_name": "x"})

@@ -35,7 +35,7 @@ def test_micro_batches_never_part_the_choices_of_a_question() -> None:
         KIND.encode(table("multiple_choice", rows()), MC, tokenizer(), recipe(MC)), None
     )
     given = recipe(MC, batch=4, epochs=2.0)
-    for update in training_order(features, given, 0):
+    for update in training_order(features.num_units, given, 0):
         seen = []
         for rank in (0, 1):
             for chosen in micro_batches(update, features, 1, 64, rank, 2):

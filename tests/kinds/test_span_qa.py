@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
-from scaling.kinds.span_qa import STRIDE, best_span, windows
+from scaling.kinds.span_qa import (
+    MAX_ANSWER,
+    SPAN_QA,
+    STRIDE,
+    best_span,
+    document_windows,
+    token_offsets,
+)
 from tests.helpers.making import SENTENCES, perfect, recipe, round_trip, table, task, tokenizer
 
 QA = task("span_qa", "squad1")
@@ -106,7 +113,91 @@ def test_a_span_never_ends_before_it_begins_or_on_white_space() -> None:
 
 @given(st.integers(0, 2000), st.integers(1, 400))
 def test_windows_cover_all_tokens(num_tokens: int, room: int) -> None:
-    found = list(windows(num_tokens, room))
+    found = list(document_windows(num_tokens, room))
     assert found[0][0] == 0 and found[-1][1] == num_tokens
     for (start, end), (following, _) in pairwise(found):
         assert start < following <= end and following - start <= STRIDE and end - start <= room
+
+
+MARKS = [*range(0x01, 0x09), *range(0x0E, 0x1C), 0x7F, 0x8F, 0x9F, *range(0x200C, 0x2010), 0xFEFF]
+MARKS += [0xAD, 0x200B, *range(0x202A, 0x202F), *range(0x2060, 0x2065)]
+
+
+@pytest.mark.parametrize(
+    "mark", [chr(code) for code in MARKS], ids=lambda mark: f"U{ord(mark):04X}"
+)
+@pytest.mark.parametrize("place", ["first", "second", "inside"])
+def test_answers_shed_marks_without_width(mark: str, place: str) -> None:
+    spec = task("span_qa", "squad1")
+    context = {
+        "first": f"{mark}Nokia{mark} founded in 1865 .",
+        "second": f"founded by {mark}Nokia{mark} in 1865 .",
+        "inside": f"founded by my{mark}Nokia in 1865 .",
+    }[place]
+    answer = {"text": "Nokia", "start": context.index("Nokia")}
+    rows = table(
+        "span_qa", [{"id": "1", "context": context, "question": "Who ?", "answers": [answer]}]
+    )
+    # Whatever tokenizers make of the mark: a token's own character, white space, or a token.
+    for tok in (tokenizer(), blanking(tokenizer(), mark)):
+        if place == "inside" and not parts(tok, context, answer["start"]):
+            continue
+        assert round_trip(spec, rows, "en", tok)["exact_match"].to_pylist() == [1.0]
+
+
+def parts(tok: Any, context: str, at: int) -> bool:
+    """Whether a token begins at a character, or behind a mark before it."""
+    starts, _ = token_offsets(tok.encode(context, add_special_tokens=False), context)
+    return at in starts
+
+
+def blanking(tok: Any, mark: str) -> Any:
+    """As XLM-R's: the mark becomes white space before words are parted."""
+    from tokenizers import Tokenizer, normalizers
+
+    made = Tokenizer.from_str(tok.to_str())
+    made.normalizer = normalizers.Replace(mark, " ")
+    return made
+
+
+def test_a_number_sign_is_read() -> None:
+    spec = task("span_qa", "squad1")
+    context = "عام \u06011907 كان"
+    answer = {"text": "\u06011907", "start": context.index("\u0601")}
+    rows = table("span_qa", [{"id": "1", "context": context, "question": "?", "answers": [answer]}])
+    assert round_trip(spec, rows, "ar", tokenizer())["exact_match"].to_pylist() == [1.0]
+
+
+def test_what_cannot_be_answered_is_counted() -> None:
+    spec = task("span_qa", "squad1")
+    words = [f"w{at}" for at in range(60)]
+    context = " ".join(["the", *words])
+    long, whole = " ".join(words[10:32]), "w3"
+    rows = table(
+        "span_qa",
+        [
+            {
+                "id": str(at),
+                "context": context,
+                "question": "Who ? " * (40 if text == whole else 1),
+                "answers": [{"text": text, "start": start}],
+            }
+            for at, (text, start) in enumerate(
+                [
+                    (whole, context.index(whole)),
+                    (long, context.index(long)),
+                    ("nobody", -1),
+                    (context, 0),
+                    ("h", 1),
+                ]
+            )
+        ],
+    )
+    features = SPAN_QA.encode(rows, spec, tokenizer(), recipe(spec, max_length=160))
+    assert SPAN_QA.counts(rows, features) == {
+        "questions cut": 1,
+        f"answers of more than {MAX_ANSWER} tokens": 1,
+        "answers that are not in their context": 1,
+        "answers that no window holds whole": 1,
+        "answers that end inside a token": 1,
+    }

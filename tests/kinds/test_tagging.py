@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, scores
-from scaling.kinds.tagging import windows
+from scaling.kinds.tagging import word_windows
 from tests.helpers.making import SENTENCES, recipe, round_trip, table, task, tokenizer
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC")
@@ -35,7 +35,7 @@ def test_gold_tags_come_back_from_any_window(max_length: int) -> None:
         ("span_precision", 1.0),
         ("span_recall", 1.0),
     ]
-    assert outcomes["prediction"].to_pylist() == [" ".join(row["tags"]) for row in tagged(4)]  # type: ignore[arg-type]
+    assert outcomes["prediction"].to_pylist() == [" ".join(row["tags"]) for row in tagged(4)]
 
 
 def test_a_label_stands_on_the_first_subword_and_each_word_has_one() -> None:
@@ -80,7 +80,7 @@ def test_an_unknown_tag_is_named() -> None:
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(6, 30))
 def test_windows_hold_every_word_once_and_fit(lengths: list[int], room: int) -> None:
     seen: list[int] = []
-    for begin, start, end in windows(lengths, room):
+    for begin, start, end in word_windows(lengths, room):
         assert begin <= start < end
         seen += range(start, end)
         assert sum(lengths[begin:end]) <= room or end - begin == 1

@@ -12,6 +12,7 @@ from scaling.planning.memory import demand_of
 from scaling.planning.placement import misfit
 from scaling.study.plan import make_plan
 from scaling.study.recipes import Recipe
+from scaling.study.study import Study
 from tests.helpers.measured import calibration
 from tests.helpers.studies import BASE_AND_XXL
 
@@ -41,6 +42,23 @@ def test_prices_and_measured_speed_are_used() -> None:
     fast = forecast(plan, {}, gpu, {"xlm-r-base": twice}).sizes[0]
     assert fast.device_hours == pytest.approx(hours / 2, rel=0.1)
     assert "measured on NVIDIA H100 80GB HBM3" in fast.basis and "assumed" in assumed.sizes[0].basis
+
+
+def test_what_the_study_pays_is_the_price_of_its_own_devices() -> None:
+    gpu = GPUS["h100-80"]
+    fields = {**BASE_AND_XXL.model_dump(), "dollars_per_device_hour": 0.5}
+    plan = make_plan(Study(**fields))
+    paying = forecast(plan, {}, gpu, {})
+    assert paying.dollars(4) == 2
+    assert paying.price_source == "The study's own price of a device:"
+    # A table that is given with the command says more than the file.
+    table = Prices(dated="2027-01", dollars_per_hour={"h100-80": 7.0})
+    assert forecast(plan, {}, gpu, {}, prices=table).dollars(1) == 7
+    other = make_plan(Study(**{**fields, "gpu": "l4-24"}))
+    assert forecast(other, {}, gpu, {}).dollars(1) == gpu.dollars_per_hour
+    assert forecast(other, {}, GPUS["l4-24"], {}).dollars(1) == 0.5
+    assert forecast(plan, {}, None, {}).dollars(1) == 0.5
+    assert forecast(make_plan(BASE_AND_XXL), {}, None, {}).dollars(1) is None
 
 
 def test_a_gang_that_never_starts_and_bad_placements_are_refused() -> None:

@@ -14,7 +14,7 @@ def test_more_workers_higher_stages_and_recomputation_need_less() -> None:
     demand, xxl = demand_of(Recipe()), MODELS["xlm-r-xxl"]
 
     def total(**fields: object) -> float:
-        return memory(xxl, demand, Placement(**{"workers": 8, "micro_batch": 4, **fields})).total  # type: ignore[arg-type]
+        return memory(xxl, demand, Placement(**{"workers": 8, "micro_batch": 4, **fields})).total
 
     assert total(zero_stage=1) > total(zero_stage=2) > total(zero_stage=3)
     assert total(zero_stage=3) > total(zero_stage=3, checkpoint_activations=True)

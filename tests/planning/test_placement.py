@@ -37,7 +37,7 @@ SIZES = [MODELS[name] for name in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm
     batch=st.sampled_from([8, 16, 32]),
     masked=st.booleans(),
 )
-def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, masked: bool) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_chosen_fits_and_divides(model, gpu, length: int, batch: int, masked: bool) -> None:
     demand = demand_of(
         Recipe(max_length=length, batch=batch), {"masked_lm"} if masked else {"tagging"}
     )

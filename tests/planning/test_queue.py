@@ -74,8 +74,8 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
             assert {queue.placements[step].workers for step in steps} == {queue.running[name].gang}
             used = [0] * len(queue.nodes)
             for session in queue.running.values():
-                assert sum(session.place.values()) == session.gang
-                for node, count in session.place.items():
+                assert sum(session.held.values()) == session.gang
+                for node, count in session.held.items():
                     used[node] += count
             assert all(count <= size for count, size in zip(used, queue.nodes, strict=True))
             assert sum(used) <= queue.slots
@@ -226,7 +226,7 @@ def test_a_large_gang_is_not_starved_by_small_ones() -> None:
     # The large model comes first in line, but the node is never free at once: its sessions end at
     # different times.
     for step, seconds in queue.seconds.items():
-        queue.seconds[step] = seconds * (3 if plan.steps[step].model == "xlm-r-large" else 1)  # type: ignore[index]
+        queue.seconds[step] = seconds * (3 if plan.steps[step].model == "xlm-r-large" else 1)
     queue.extend(plan, [], {}, {})
     rng = random.Random(1)
     actual = {step: seconds * rng.uniform(0.8, 1.2) for step, seconds in queue.seconds.items()}
@@ -294,13 +294,13 @@ def test_children_prefer_the_node_of_their_parent() -> None:
         # All nodes are free for the first session of a round.
         parent = queue.plan.steps[taken[1][0]].parent
         if parent is not None:
-            assert queue.running[taken[0]].place == {homes[parent]: 1}
+            assert queue.running[taken[0]].held == {homes[parent]: 1}
             seen.add(homes[parent])
         while queue.take(now) is not None:
             pass
         now += 10
         for name, session in list(queue.running.items()):
-            homes |= dict.fromkeys(session.steps, next(iter(session.place)))
+            homes |= dict.fromkeys(session.steps, next(iter(session.held)))
             queue.close(name, lambda step: True, now, None)
     assert len(seen) > 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from scaling.data.rows import splits_of
 from scaling.planning.rates import RateScore, choose, rate_lines, recipe_lines
 from scaling.study.plan import make_plan
 from scaling.study.study import Study, load_study
@@ -20,7 +19,7 @@ def test_a_check_has_equal_budgets_and_reads_english_alone() -> None:
         counts[step.model, step.recipe.learning_rate] += 1
     assert set(counts.values()) == {2}
     for task in study.used_tasks:
-        assert splits_of(study, study.task(task)) == [("train", "en"), ("dev", "en")]
+        assert study.splits_of(study.task(task)) == [("train", "en"), ("dev", "en")]
 
 
 def test_a_check_without_rates_is_the_study_as_it_was() -> None:

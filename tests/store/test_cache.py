@@ -21,7 +21,7 @@ pytest.importorskip("moto")
 import torch
 from pyarrow import fs
 
-from scaling.encoders.checkpoint import BadWeights, Spec, read_index, write_index, write_shard
+from scaling.encoders.checkpoint import BadWeights, TensorSpec, read_index, write_index, write_shard
 from scaling.store import cache as fetching
 from scaling.store.cache import INDEX, Cache, fetch, forget_steps, hashed_files, open_cache
 from scaling.store.store import Store, StoreError
@@ -71,7 +71,7 @@ def weights(folder: Path, store: Store) -> dict[str, str]:
     """A folder of weights in the store, in two files."""
     folder.mkdir()
     shares = {
-        f"model-{n}.safetensors": [Spec(f"t{n}{i}", torch.float32, (50, 3)) for i in "ab"]
+        f"model-{n}.safetensors": [TensorSpec(f"t{n}{i}", torch.float32, (50, 3)) for i in "ab"]
         for n in (1, 2)
     }
     hashes: dict[str, str] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.store.stop import LOOK_SECONDS, StopRequest, ask_to_stop
+from scaling.store.stop import REQUEST_SECONDS, StopRequest, ask_to_stop
 from scaling.store.store import Store
 from tests.helpers.begun_study import SMALL
 from tests.helpers.command import scaling
@@ -17,8 +17,8 @@ from tests.helpers.tiny import write_study
 def test_a_driver_obeys_requests_that_are_newer_than_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaling.store.stop.LOOK_SECONDS", 0.0)
-    assert LOOK_SECONDS > 0
+    monkeypatch.setattr("scaling.store.stop.REQUEST_SECONDS", 0.0)
+    assert REQUEST_SECONDS > 0
     path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
     before = StopRequest(store)
     assert before.how == ""

@@ -12,8 +12,9 @@ from pyarrow import fs
 from scaling.data.rows import data_name, manifest_name
 from scaling.store.cache import fetch, open_cache
 from scaling.store.leases import claim
+from scaling.store.paths import StepFolder
 from scaling.store.records import StepRecord
-from scaling.store.store import Store, StoreError, attempt_name
+from scaling.store.store import Store, StoreError, pause_after
 from scaling.study.identity import Lock
 from tests.helpers.step_records import STEP, record
 
@@ -165,8 +166,8 @@ def test_steps_attempts_owners_and_files_are_names_too(
         for act in (
             lambda: inner.commit(record(part)),
             lambda: inner.record(part),
-            lambda: inner.delete(attempt_name(STEP, part)),
-            lambda: inner.delete(attempt_name(part, "o")),
+            lambda: inner.delete(StepFolder(STEP).attempt(part)),
+            lambda: inner.delete(StepFolder(part).attempt("o")),
             lambda: claim(inner, part, "o"),
             lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
             lambda: inner.exists(manifest_name(part)),
@@ -194,3 +195,8 @@ def test_a_folder_with_a_bad_file_name_is_not_uploaded_in_part(
     with pytest.raises(StoreError, match="is no name"):
         inner.upload(made, "models/m", move=move)
     assert files_below(tmp_path) == before
+
+
+def test_looking_takes_a_twentieth_of_the_time_at_most() -> None:
+    assert pause_after(0.01, 1.0) == 1.0
+    assert pause_after(3.0, 1.0) == 60.0

@@ -143,10 +143,10 @@ def test_golden_fingerprints() -> None:
 
 
 GOLDEN = [
-    "iii.xlm-r-base.none-mnli.s0.f36bb9219d65",
-    "eval.xlm-r-base.none-xnli.s0.3e1ef6d1db34",
-    "iii.xlm-r-base.none-squad1.s0.7596114805de",
-    "eval.xlm-r-base.none-xquad.s0.c8a2d242fef7",
-    "eval.xlm-r-base.none-mlqa.s0.eaa27a56ee2f",
-    "eval.xlm-r-base.none-tatoeba.afeb0c4bfeb8",
+    "iii.xlm-r-base.none-mnli.s0.fb125bb148a2",
+    "eval.xlm-r-base.none-xnli.s0.dbe8c1c40ffa",
+    "iii.xlm-r-base.none-squad1.s0.1d792d22a5bf",
+    "eval.xlm-r-base.none-xquad.s0.84f50de40941",
+    "eval.xlm-r-base.none-mlqa.s0.7bac690ae126",
+    "eval.xlm-r-base.none-tatoeba.6ac278dd90b1",
 ]

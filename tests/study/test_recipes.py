@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from scaling.spec import BadFile
+from scaling.study.flops import step_flops
+from scaling.study.plan import make_plan
 from scaling.study.recipes import Recipe
 from scaling.study.study import load_study
 from tests.helpers.tiny import write_study
@@ -37,6 +39,9 @@ def test_the_protocols_are_those_that_were_published() -> None:
         xtreme.recipe("mnli").learning_rate == 2e-5
         and xtreme.recipe("squad1").learning_rate == 3e-5
     )
+    decay = {phang.recipe(task).weight_decay for task in ("mnli", "squad1", "hellaswag")}
+    assert decay == {0.01} and "model_setup.py:85" in phang.recipe_sources("mnli")["weight_decay"]
+    assert (phang.recipe("mnli").select_every, phang.recipe("mnli").select_examples) == (1000, 500)
     assert "not verified" in phang.recipe_sources("hellaswag")["batch"]
     assert "one rate for all sizes" in xtreme.recipe_sources("mnli")["learning_rate"]
 
@@ -47,3 +52,36 @@ def test_a_recipe_by_model_is_refused_with_the_reason(
     tiny_study["recipes"]["xlm-r-large"] = {"learning_rate": 3e-5}
     with pytest.raises(BadFile, match="'xlm-r-large' is a model: a recipe is equal at all sizes"):
         load_study(write_study(tmp_path, tiny_study))
+
+
+def test_xtreme_is_its_scripts_and_ours_says_where_it_is_not() -> None:
+    ours = load_study("xtreme_r")
+    xtreme = ours.model_copy(update={"protocol": "xtreme"})
+    assert ours.protocol == "ours"
+    for task in ours.used_tasks:
+        own, theirs = ours.recipe(task), xtreme.recipe(task)
+        assert (own.warmup, own.warmup_updates, own.select_every) == (0.1, 0, 0)
+        asks = ours.task(task).kind == "span_qa"
+        assert (theirs.warmup, theirs.warmup_updates) == (0.0, 500 if asks else 0)
+        # Else they are the same numbers.
+        same = {"warmup": 0.1, "warmup_updates": 0, "select_every": 0, "select_examples": 0}
+        assert theirs.model_copy(update=same) == own
+    looks = {task: xtreme.recipe(task).select_every for task in ours.trained_tasks}
+    assert {task: every for task, every in looks.items() if every} == {
+        "mnli": 100,
+        "udpos": 500,
+        "panx": 1000,
+        "squad1_pairs": 1000,
+    }
+
+
+def test_looks_at_dev_data_are_planned_for() -> None:
+    study = load_study("xtreme_r")
+    both = [study, study.model_copy(update={"protocol": "xtreme"})]
+    flops = []
+    for one in both:
+        plan = make_plan(one)
+        step = next(step for step in plan.steps.values() if step.task == "mnli")
+        flops.append(step_flops(plan, step, {}))
+    # 613 looks at 2,490 pairs, a third of an example's work each, beside 5 x 392,702.
+    assert flops[1] / flops[0] == pytest.approx(1 + 614 * 2490 / 3 / (5 * 392_702), rel=0.02)

@@ -10,7 +10,8 @@ import pytest
 from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
 from scaling.spec import BadFile
-from scaling.study.study import Study, load_study
+from scaling.study.plan import make_plan
+from scaling.study.study import STUDIES, Study, load_study
 
 GOOD = """\
 name: mine
@@ -36,11 +37,11 @@ def test_good_study_loads(tmp_path: Path) -> None:
     [
         ("[xnli, panx]", "[xnil, panx]", "Unknown target task 'xnil'. Did you mean 'xnli'"),
         ("xlm-r-large", "xlm-r-larg", "Unknown model 'xlm-r-larg'. Did you mean 'xlm-r-large'"),
-        ("xlm-r-large", "xlm-r-base", "model 'xlm-r-base' is there twice"),
+        ("xlm-r-large", "xlm-r-base", "models: 'xlm-r-base' is there twice"),
         ("[none, mnli]", "[none, mnil]", "Unknown intermediate task 'mnil'. Did you mean 'mnli'"),
         ("[none, mnli]", "[mnli]", "arms need 'none'"),
         ("[0, 1]", "[]", "mine.yaml:5: seeds:"),
-        ("[0, 1]", "[1, 1]", "seed 1 is there twice"),
+        ("[0, 1]", "[1, 1]", "seeds: 1 is there twice"),
         ("seeds:", "sedes:", "mine.yaml:5: sedes: unknown key 'sedes'. Did you mean 'seeds'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, xx]", "Unknown language 'xx'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, wo]", "no target has the language 'wo'"),
@@ -151,3 +152,10 @@ def test_a_name_that_could_lead_out_of_the_store_is_refused_at_its_line(
 def test_names_of_the_catalogue_are_names() -> None:
     for spec in (*MODELS.values(), *TASKS.values()):
         type(spec).model_validate(spec.model_dump())
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in STUDIES.glob("*.yaml")))
+def test_every_shipped_study_is_valid_and_has_a_plan(name: str) -> None:
+    study = load_study(name)
+    assert study.name == name
+    assert make_plan(study).steps

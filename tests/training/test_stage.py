@@ -179,12 +179,12 @@ def test_a_defect_accepted_by_the_flag_is_counted_and_shown(
     tmp_path: Path, tiny_models: list[Any]
 ) -> None:
     folder = tmp_path / "data" / "org" / "mine"
-    put(folder)
+    put(folder, test=60)
     with (folder / "test.jsonl").open("a") as file:
         file.write('{"text": " ", "label": "a"}\n')
     path = study_file(tmp_path, tiny_models)
     with pytest.raises(
-        BadData, match=r"test.jsonl:5: 'text' is empty. To count .*`--accept empty_text`"
+        BadData, match=r"test.jsonl:61: 'text' is empty. To count .*`--accept empty_text`.*to 2%"
     ):
         staged(path, tmp_path / "store", tmp_path / "data")
     staged(path, tmp_path / "store", tmp_path / "data", ("empty_text",))
@@ -193,6 +193,26 @@ def test_a_defect_accepted_by_the_flag_is_counted_and_shown(
         "mine: defects of the data, accepted and counted: 1 × empty_text (data/mine/manifest.json"
         " lists them)."
     ]
+
+
+def test_an_accepted_defect_cannot_move_a_score(tmp_path: Path, tiny_models: list[Any]) -> None:
+    folder = tmp_path / "data" / "org" / "mine"
+    put(folder, test=60)
+    with (folder / "test.jsonl").open("a") as file:
+        file.write('{"text": " ", "label": "a"}\n' * 2)
+    with pytest.raises(
+        BadData, match=r"test.en: 2 × empty_text of 62 are more than 2%.*empty_text: {test.en: 2}"
+    ):
+        staged(
+            study_file(tmp_path, tiny_models), tmp_path / "s", tmp_path / "data", ("empty_text",)
+        )
+    for count, message in ((2, ""), (3, "2 × empty_text where 3 are expected")):
+        path = study_file(tmp_path, tiny_models, defects={"empty_text": {"test": count}})
+        if message:
+            with pytest.raises(BadData, match=message):
+                staged(path, tmp_path / f"{count}", tmp_path / "data")
+        else:
+            staged(path, tmp_path / f"{count}", tmp_path / "data")
 
 
 def test_a_branch_name_is_no_revision(tmp_path: Path, tiny_models: list[Any]) -> None:

@@ -1,15 +1,15 @@
-"""Readers: one file per raw format, each turning the files of one split of one language into rows
-of a kind's schema.
+"""Readers, one file per raw format: the files of one split of one language → rows of a kind.
 
-To add a format, write `read(request) -> Iterator[Row]` and name it here. Every error is BadData
+To add a format, write `read(request) -> Iterator[Row]` and name it here and in
+catalogue/readers.py, with its options. Every error is BadData
 with file and line.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from scaling.data.holdout import part_of_split
 from scaling.data.readers.bucc import read_bucc
 from scaling.data.readers.ccg_auto import read_ccg_auto
 from scaling.data.readers.conll import read_conll
@@ -25,7 +25,7 @@ from scaling.data.readers.mewsli_x import read_mewsli_x
 from scaling.data.readers.parallel_text import read_parallel_text
 from scaling.data.readers.plain_text import read_plain_text
 from scaling.data.readers.pycountry import read_pycountry_names
-from scaling.data.readers.raw import defect
+from scaling.data.readers.raw import check_options, defect
 from scaling.data.readers.squad_json import read_squad_json
 from scaling.data.readers.squad_pairs import read_squad_pairs
 from scaling.data.readers.subjqa import read_subjqa
@@ -33,23 +33,22 @@ from scaling.data.readers.word_order import read_word_order
 from scaling.data.schema import BadData, Reader, ReadRequest, Row
 
 
-def whole(reader: Reader) -> Reader:
-    """`reader`, held to what every split must be: not empty, and no id twice.
+def whole(name: str, reader: Reader) -> Reader:
+    """The reader of this name, held to what every split must be.
 
-    With the option `hold_out`, a share of 0 to 1, dev and train are read from the same files: dev
-    gets the rows whose id hashes below the share (whose context does, where there is one: no
-    paragraph is in both), train the others.
+    That is: options that it knows, not empty, and no id twice. With the option `hold_out` dev and
+    train are read from the same files (holdout.py).
     """
 
     def read(request: ReadRequest, /) -> Iterator[Row]:
+        check_options(name, request)
         seen: dict[str, int] = {}
-        hold_out = request.options.get("hold_out", 0)
-        for row in reader(request):
+        share = request.options.get("hold_out", 0)
+        rows: Iterable[Row] = reader(request)
+        if share and request.split in ("train", "dev"):
+            rows = part_of_split(list(rows), request.split, share)
+        for row in rows:
             row_id = row["id"]
-            if hold_out and request.split in ("train", "dev"):
-                is_dev = _share(row.get("context") or row_id) < hold_out
-                if is_dev != (request.split == "dev"):
-                    continue
             seen[row_id] = seen.get(row_id, 0) + 1
             if seen[row_id] > 1:
                 defect(request, "repeated_id", _place(request), f"the id {row_id!r} occurs again")
@@ -63,17 +62,12 @@ def whole(reader: Reader) -> Reader:
     return read
 
 
-def _share(text: str) -> float:
-    """A number in [0, 1) that is the same on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
-
-
 def _place(request: ReadRequest) -> str:
     return ", ".join(map(str, request.files))
 
 
 READERS: dict[str, Reader] = {
-    name: whole(reader)
+    name: whole(name, reader)
     for name, reader in {
         "bucc": read_bucc,
         "ccg_auto": read_ccg_auto,

@@ -1,5 +1,4 @@
-"""BUCC 2018: two monolingual files of `id<TAB>sentence` and the gold pairs `id<TAB>id`, most
-sentences having none.
+"""BUCC 2018: two files of `id<TAB>sentence`, and the gold pairs `id<TAB>id` of a few sentences.
 
 Files: the language's, English, gold; then the dev set's three where a threshold is to be tuned.
 Queries are the language's sentences, candidates the English ones; dev sentences are sides of their
@@ -13,15 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scaling.data.readers.raw import checked_options, lines, only_file
+from scaling.data.readers.raw import lines, only_file
 from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_bucc(request: ReadRequest) -> Iterator[Row]:
-    """Queries with their gold candidates (none for most), then candidates; then the same of the dev
-    set.
-    """
-    checked_options(request, set())
+    """Queries with their gold candidates (most have none), then candidates; then the dev set's."""
     files = only_file(request, count=6 if len(request.files) > 3 else 3)
     yield from _corpus(request, files[:3], "")
     if files[3:]:

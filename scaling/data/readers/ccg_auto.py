@@ -1,5 +1,4 @@
-"""CCGbank's AUTO files (LDC2005T13, licensed): the words of a derivation and their lexical
-categories.
+"""CCGbank's AUTO files (LDC2005T13, licensed): words of a derivation and their categories.
 
 A line `ID=wsj_0001.1 …` is followed by one with the derivation, whose leaves are `<L category tag
 tag word …>`.
@@ -10,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scaling.data.readers.raw import checked_options, lines
+from scaling.data.readers.raw import lines
 from scaling.data.readers.records import tagged
 from scaling.data.schema import BadData, ReadRequest, Row
 
@@ -19,10 +18,10 @@ _BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LCB-": "{", "-RCB-": "}", "-LSB-": "[
 
 
 def read_ccg_auto(request: ReadRequest) -> Iterator[Row]:
-    """One row per derivation; brackets are written as brackets. Files are read in their order
-    (sections 02 to 21).
+    """One row per derivation, in the order of the files (sections 02 to 21).
+
+    Brackets are written as brackets.
     """
-    checked_options(request, {"other"})
     # Categories outside the task's labels, where the task has one label for all of them.
     other = request.options.get("other")
     for path in request.files:

@@ -1,29 +1,33 @@
-"""CoNLL columns of words and tags, sentences apart by empty lines: PAN-X, MasakhaNER, MasakhaPOS,
-WNUT 17.
+"""CoNLL columns of words and tags, an empty line between sentences: PAN-X, MasakhaNER, WNUT 17, …
 
-Options: `prefix`, what precedes each word (`{lang}:` in PAN-X); `label_map` {upstream tag: ours}.
-The first column is the word, the last its tag; columns are apart by a tab where the line has one,
-by spaces otherwise (a word may be a no-break space: only these two count).
+Options: `prefix`, what precedes each word (`{lang}:` in PAN-X); `label_map` {upstream tag: ours};
+`word_column` and `tag_column`, counted from 0 or from the end by -1 (by default the first and the
+last); `comments`, what a line begins with that is no word. Columns are apart by a tab where the
+line has one, by spaces otherwise (a word may be a no-break space: only these two count).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling.data.readers.raw import checked_options, defect, filled, lines, numbered
+from scaling.data.readers.raw import defect, filled, lines, numbered
 from scaling.data.readers.records import mapped, tagged
 from scaling.data.schema import BadData, ReadRequest, Row
+
+_PLACES = {"word_column": 0, "tag_column": -1}
 
 
 def read_conll(request: ReadRequest) -> Iterator[Row]:
     """One row per sentence."""
-    checked_options(request, {"prefix", "label_map"})
     prefix = filled(request.options.get("prefix", ""), request)
+    comments = request.options.get("comments")
     for file, path in enumerate(request.files):
         words: list[str] = []
         tags: list[str] = []
         start, number = "", 0
         for place, line in (*lines(path), (f"{path}: end of file", "")):
+            if comments and line.startswith(comments):
+                continue
             if line.strip(" \t") and not line.startswith("-DOCSTART-"):
                 start = start or place
                 word, tag = _columns(request, place, line)
@@ -39,7 +43,11 @@ def read_conll(request: ReadRequest) -> Iterator[Row]:
 def _columns(request: ReadRequest, place: str, line: str) -> tuple[str, str]:
     columns = line.split("\t") if "\t" in line else line.split(" ")
     columns = [column for column in columns if column] if "\t" not in line else columns
-    if len(columns) >= 2 and columns[-1].strip():
-        return columns[0], columns[-1].strip()
+    word, tag = (request.options.get(name, at) for name, at in _PLACES.items())
+    if len(columns) >= 2:
+        if not all(-len(columns) <= at < len(columns) for at in (word, tag)):
+            raise BadData(f"{place}: {len(columns)} columns; column {word} and {tag} are due")
+        if columns[tag].strip():
+            return columns[word], columns[tag].strip()
     defect(request, "untagged_word", place, f"no tag in {line!r}")
-    return columns[0], "O" if "O" in request.labels else "X"
+    return columns[word if len(columns) > 1 else 0], "O" if "O" in request.labels else "X"

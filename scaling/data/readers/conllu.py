@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaling.data.readers.raw import checked_options, defect, lines, numbered
+from scaling.data.readers.raw import defect, lines, numbered
 from scaling.data.readers.records import tagged
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import UserError
 
 _FIELDS = 10
-_MODES = ("syntactic", "xtreme")
 # Which part of a multiword token gives the tag where several are equally near the root, best first.
 _PRECEDENCE = {
     "": "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT",
@@ -39,10 +37,7 @@ class _Token:
 
 def read_conllu(request: ReadRequest) -> Iterator[Row]:
     """One row per sentence; its id is `sent_id` where there is one."""
-    checked_options(request, {"words"})
     mode = request.options.get("words", "syntactic")
-    if mode not in _MODES:
-        raise UserError(f"words: {mode!r} must be one of {_MODES}")
     for file, path in enumerate(request.files):
         sentence: list[_Token] = []
         row_id, start, number = "", "", 0
@@ -62,9 +57,7 @@ def read_conllu(request: ReadRequest) -> Iterator[Row]:
 
 
 def _token(place: str, line: str) -> _Token | None:
-    """A word or a multiword token; None for an empty node (8.1), which is no word of the
-    sentence.
-    """
+    """A word or a multiword token; None for an empty node (8.1), which is no word."""
     fields = line.split("\t")
     if len(fields) != _FIELDS:
         raise BadData(f"{place}: {len(fields)} fields where CoNLL-U has {_FIELDS}")

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
 
-from scaling.data.readers.raw import checked_options, only_file, open_text
+from scaling.catalogue.sources import COPA_QUESTIONS
+from scaling.data.readers.raw import only_file, open_text
 from scaling.data.schema import BadData, ReadRequest, Row
 from scaling.spec import did_you_mean
-
-QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
-"""The two questions of COPA (Roemmele et al. 2011), the same words for XCOPA in every language."""
 
 
 def read_copa_xml(request: ReadRequest) -> Iterator[Row]:
     """One row per item, its id the item's."""
-    checked_options(request, set())
     (path,) = only_file(request)
     items: list[tuple[str, dict[str, str]]] = []
     parser = expat.ParserCreate()
@@ -54,9 +51,10 @@ def _row(place: str, item: dict[str, Any]) -> Row:
     missing = {"id", "asks-for", "most-plausible-alternative", "p", "a1", "a2"} - set(item)
     if missing:
         raise BadData(f"{place}: the item has no {', '.join(sorted(missing))}")
-    if item["asks-for"] not in QUESTIONS:
+    if item["asks-for"] not in COPA_QUESTIONS:
         raise BadData(
-            f"{place}: asks for {item['asks-for']!r}. {did_you_mean(item['asks-for'], QUESTIONS)}"
+            f"{place}: asks for {item['asks-for']!r}."
+            f" {did_you_mean(item['asks-for'], COPA_QUESTIONS)}"
         )
     if item["most-plausible-alternative"] not in ("1", "2"):
         raise BadData(
@@ -65,7 +63,7 @@ def _row(place: str, item: dict[str, Any]) -> Row:
     return {
         "id": item["id"],
         "context": item["p"].strip(),
-        "question": QUESTIONS[item["asks-for"]],
+        "question": COPA_QUESTIONS[item["asks-for"]],
         "choices": [item["a1"].strip(), item["a2"].strip()],
         "label": int(item["most-plausible-alternative"]) - 1,
     }

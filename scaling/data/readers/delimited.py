@@ -1,5 +1,4 @@
-"""TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, NLI dev sets, Cosmos QA,
-…
+"""TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, Cosmos QA, …
 
 Options beside those of records.py: `delimiter`, tab or comma (by default comma for .csv, tab
 otherwise); `columns`, the names where the file has no header. Comma-separated files follow CSV's
@@ -16,22 +15,15 @@ from pathlib import Path
 from scaling.data.readers.raw import lines, open_text
 from scaling.data.readers.records import Record, rows
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import UserError
-
-_DELIMITERS = {"tab": "\t", "comma": ","}
 
 
 def read_delimited(request: ReadRequest) -> Iterator[Row]:
     """Rows by column mapping; a line with another number of fields than the header is BadData."""
-    return rows(
-        request, (_records(request, path) for path in request.files), {"delimiter", "columns"}
-    )
+    return rows(request, (_records(request, path) for path in request.files))
 
 
 def _records(request: ReadRequest, path: Path) -> Iterator[tuple[str, Record]]:
     delimiter = request.options.get("delimiter") or ("comma" if ".csv" in path.suffixes else "tab")
-    if delimiter not in _DELIMITERS:
-        raise UserError(f"delimiter {delimiter!r} must be tab or comma")
     fields = (
         _quoted(path)
         if delimiter == "comma"
@@ -41,6 +33,9 @@ def _records(request: ReadRequest, path: Path) -> Iterator[tuple[str, Record]]:
     for place, values in fields:
         if columns is None:
             columns = values
+            twice = sorted({name for name in values if values.count(name) > 1})
+            if twice:
+                raise BadData(f"{place}: the header has the column {twice[0]!r} twice")
         elif values not in ([], [""]):
             if len(values) != len(columns):
                 raise BadData(

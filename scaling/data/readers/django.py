@@ -1,9 +1,7 @@
-"""Django's message catalogues: user-interface sentences in about a hundred languages, by
-application.
+"""Django's message catalogues: user-interface sentences in about a hundred languages.
 
 Without options: the message and its application. `pairs`: a message and its English original, for
-retrieval.
-`shuffled`: English only, each message as it is and with its words in another order.
+retrieval. `shuffled`: English only, each message as it is and with its words in another order.
 """
 
 from __future__ import annotations
@@ -36,9 +34,7 @@ def _catalogue(root: Path, application: str, code: str) -> dict[str, str]:
 
 
 def _messages(root: Path) -> dict[str, str]:
-    """English message → the one application it belongs to; messages of several applications are
-    left out.
-    """
+    """English message → its application; messages of several applications are left out."""
     found: dict[str, Counter[str]] = {}
     for application in _FOLDERS:
         counts: Counter[str] = Counter()

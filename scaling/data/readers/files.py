@@ -12,9 +12,14 @@ from scaling.spec import did_you_mean
 def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
     """Files that match the patterns of `ref`, in the patterns' order, by name within one pattern.
 
-    `code` is the upstream language code; `root` the folder of the source. Raises BadData naming
-    what is there for a split that the source does not have, and for a pattern that matches nothing:
-    a missing language is never empty.
+    Raises BadData naming what is there for a split that the source does not have, and for a pattern
+    that matches nothing: a missing language is never empty.
+
+    Args:
+        ref: The source.
+        split: Train, dev or test.
+        code: The language's code in the upstream files.
+        root: The folder of the source.
     """
     if split not in ref.files:
         raise BadData(f"{ref.source} has no {split} split; it has {', '.join(ref.files) or 'none'}")

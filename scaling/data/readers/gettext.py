@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import hashlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def read_catalogue(path: Path) -> dict[str, str]:
         )
     with path.open("rb") as stream:
         # The only access to all entries that the standard library has.
-        entries = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
+        try:
+            entries = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
+        except (OSError, UnicodeDecodeError, struct.error) as error:
+            raise BadData(f"{path}: not a compiled catalogue: {error}") from error
     return {
         message: text
         for message, text in entries.items()
@@ -35,9 +39,7 @@ def read_catalogue(path: Path) -> dict[str, str]:
 
 
 def split_of(message: str) -> str:
-    """`train` (45 %), `dev` (15 %) or `test` (40 %) by the English message, so that no translation
-    crosses over.
-    """
+    """`train` (45 %), `dev` (15 %) or `test` (40 %) of an English message and its translations."""
     share = int(hashlib.sha256(message.encode()).hexdigest()[:8], 16) / 2**32
     return "train" if share < 0.45 else "dev" if share < 0.60 else "test"
 

@@ -1,5 +1,4 @@
-"""Mewsli-X's JSON lines: mentions of entities in context, looked up among descriptions of a million
-entities.
+"""Mewsli-X's JSON lines: mentions in context, looked up among descriptions of a million entities.
 
 Files with a mention and its entity in each line (`contextual_mention`, `entity`: the Wikipedia
 pairs for training) give both sides; files of mentions (`context` with `mention` or `mentions`) give
@@ -14,19 +13,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from scaling.data.readers.raw import checked_options, defect, json_lines
+from scaling.data.readers.raw import defect, json_lines, number_of, text_of
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import UserError
 
 _BRACES = re.compile(r"\{(.*?)\}")
 
 
 def read_mewsli_x(request: ReadRequest) -> Iterator[Row]:
     """Queries and candidates, in file order; an entity that several pairs name is one candidate."""
-    checked_options(request, {"candidates"})
     scope = request.options.get("candidates", "all")
-    if scope not in ("all", "english"):
-        raise UserError(f"candidates: {scope!r} must be 'all' or 'english'")
     seen: set[str] = set()
     for path in request.files:
         for place, record in json_lines(path):
@@ -44,10 +39,11 @@ def read_mewsli_x(request: ReadRequest) -> Iterator[Row]:
                     continue
                 else:
                     entity = record
-                if entity["entity_id"] not in seen:
-                    seen.add(entity["entity_id"])
+                name = text_of(place, "entity_id", entity["entity_id"])
+                if name not in seen:
+                    seen.add(name)
                     yield _candidate(request, place, entity)
-            except (KeyError, TypeError) as error:
+            except (KeyError, TypeError, AttributeError) as error:
                 raise BadData(
                     f"{place}: not a line of Mewsli-X: {error!r}; there: {sorted(record)}"
                 ) from error
@@ -56,11 +52,10 @@ def read_mewsli_x(request: ReadRequest) -> Iterator[Row]:
 def _query(
     request: ReadRequest, place: str, context: dict[str, Any], mention: dict[str, Any]
 ) -> Row:
-    """`Smith: The verdict came for { Smith }, who …`: the mention, then the one sentence around
-    it.
-    """
-    text, span = context["text"], mention["mention_span"]
-    start, end = span["start"], span["end"]
+    """`Smith: The verdict came for { Smith }, who …`: the mention, then the sentence around it."""
+    text, span = text_of(place, "text", context["text"]), mention["mention_span"]
+    start = number_of(place, "start", span["start"])
+    end = number_of(place, "end", span["end"])
     if text[start:end] != span["text"]:
         raise BadData(
             f"{place}: the mention {span['text']!r} is not at {start} to {end} of its context"
@@ -74,17 +69,17 @@ def _query(
     right = _BRACES.sub(r"(\1)", text[end : holding[0]["end"]])
     marked = _on_one_line(f"{span['text']}: {left} {{ {span['text']} }} {right}")
     return {
-        "id": mention["example_id"],
+        "id": text_of(place, "example_id", mention["example_id"]),
         "side": "query",
         "language": request.language,
         "text": marked,
         "context": "",
-        "relevant": [mention["entity_id"]],
+        "relevant": [text_of(place, "entity_id", mention["entity_id"])],
     }
 
 
 def _candidate(request: ReadRequest, place: str, entity: dict[str, Any]) -> Row:
-    description = entity["description"]
+    description = text_of(place, "description", entity["description"])
     text = _on_one_line(
         " ".join(description[span["start"] : span["end"]] for span in entity["sentence_spans"])
     )

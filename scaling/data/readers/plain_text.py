@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scaling.data.readers.raw import checked_options, lines, numbered
+from scaling.data.readers.raw import lines, numbered
 from scaling.data.schema import ReadRequest, Row
 
 
 def read_plain_text(request: ReadRequest) -> Iterator[Row]:
     """One row per line that is not empty."""
-    checked_options(request, set())
     for file, path in enumerate(request.files):
         number = 0
         for _, line in lines(path):

@@ -1,5 +1,4 @@
-"""pycountry's catalogues: names of countries, languages, scripts, currencies and parts of
-countries.
+"""pycountry's catalogues: names of countries and their parts, languages, scripts, currencies.
 
 Without options: a name and what it names. `pairs`: the name of a country and its English original,
 for retrieval.
@@ -41,9 +40,7 @@ def _names(root: Path) -> dict[str, str]:
 
 
 def read_pycountry_names(request: ReadRequest) -> Iterator[Row]:
-    """Rows of the classification schema, or of the retrieval schema (countries) with the option
-    `pairs`.
-    """
+    """Rows of the classification schema, or with `pairs` (countries) of the retrieval schema."""
     root = request.files[0]
     names = {name: kind for name, kind in _names(root).items() if split_of(name) == request.split}
     translated: dict[str, str] = {}

@@ -6,61 +6,64 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from scaling.data.schema import BadData, ReadRequest
-from scaling.spec import UserError, did_you_mean
+from scaling.catalogue.readers import READER_KINDS, SHARED, option_fault
+from scaling.data.schema import BadData, ReadRequest, number_fault, text_fault
+from scaling.spec import did_you_mean
 
-DEFECTS = {
-    "answer_elsewhere": (
-        "an answer is not at its offset but elsewhere in its context: moved to the nearest"
-        " occurrence"
-    ),
-    "answer_missing": (
-        "an answer does not occur in its context: kept for scoring with start -1, no use for"
-        " training"
-    ),
-    "empty_text": "a text is empty: kept",
-    "empty_word": "a word is empty: replaced by U+FFFD, the replacement character",
-    "masked_text": "a UD sentence's words are hidden (`_`) for copyright: left out, as XTREME does",
-    "repeated_id": "an id occurs again: the later ones get a number",
-    "size": "a split has another number of examples than `sizes` says: read as it is",
-    "unlabelled": "an example has no gold label: left out",
-    "untagged_word": "a word has no tag: tagged O, or X where O is no tag, as XTREME does",
-}
-"""Defects that published data really contain → what happens to them if `accept` in DataRef.options
-lists them.
-
-Without that, each is BadData. Accepted ones are appended to `request.defects` (a list), where the
-request has one.
-"""
+MOST_DEFECTS = 0.02
+"""Share of a split that may have a defect which nobody counted beforehand."""
 
 
 def defect(request: ReadRequest, name: str, place: str, message: str) -> None:
-    """Raise BadData, or record the defect where the task accepts it."""
-    if name not in request.options.get("accept", ()):
+    """Raise BadData, or record the defect where the task accepts it.
+
+    Args:
+        request: Its options list the defects that are accepted.
+        name: A key of `DEFECTS`.
+        place: `file:line`.
+        message: What is wrong.
+    """
+    count_defect(name, place, message, request.options.get("accept", ()), request.defects)
+
+
+def count_defect(
+    name: str, place: str, message: str, accepted: Collection[str], defects: list[str]
+) -> None:
+    """Add to `defects`, or raise BadData where the defect's name is not among the accepted ones.
+
+    Args:
+        name: one of DEFECTS.
+        place: file and line, or task and split.
+        message: what is wrong.
+        accepted: names of defects.
+        defects: grows by one line, which begins with the name.
+    """
+    if name not in accepted:
         raise BadData(
             f"{place}: {message}. To count such rows instead, pass `--accept {name}`, or add"
-            f" {name!r} to `accept` in the task's options"
+            f" {name!r} to `accept` in the task's options: up to {MOST_DEFECTS:.0%} of a split, or"
+            " exactly as many as the task's `defects` say"
         )
-    recorded = getattr(request, "defects", None)
-    if recorded is not None:
-        recorded.append(f"{name}: {place}: {message}")
+    defects.append(f"{name}: {place}: {message}")
 
 
-def checked_options(request: ReadRequest, valid: set[str]) -> None:
-    """ValueError for options that the reader does not know, and for defects that do not exist."""
-    # `ref` is for staging, the hub ref whose commit is resolved; `hold_out` for readers.whole.
-    valid = valid | {"accept", "hold_out", "ref"}
-    for option in request.options:
-        if option not in valid:
-            raise UserError(f"Unknown reader option {option!r}. {did_you_mean(option, valid)}")
-    for name in request.options.get("accept", ()):
-        if name not in DEFECTS:
-            raise UserError(f"Unknown defect {name!r} in `accept`. {did_you_mean(name, DEFECTS)}")
+def check_options(reader: str, request: ReadRequest) -> None:
+    """BadData for an option that the reader does not know, or whose value it cannot use."""
+    valid = dict(SHARED)
+    for options in READER_KINDS[reader].values():
+        valid |= options
+    for name, value in request.options.items():
+        if name not in valid:
+            raise BadData(f"Unknown reader option {name!r}. {did_you_mean(name, valid)}")
+        if fault := option_fault(valid[name], value):
+            raise BadData(f"reader {reader}: the option {name!r} {fault}")
 
 
 def filled(template: str, request: ReadRequest) -> str:
@@ -70,29 +73,34 @@ def filled(template: str, request: ReadRequest) -> str:
 
 @contextmanager
 def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
-    r"""UTF-8 text, decompressed (.gz, .tar.gz of one file), without a byte order mark; lines end at
-    \n only.
+    r"""UTF-8 text of a file, unpacked if it is .gz or .tar.gz, without a byte order mark.
 
-    str.splitlines and universal newlines would split at the line separators that real sentences
-    contain.
+    An archive has one file. Lines end at `\n` only: str.splitlines and universal newlines would
+    split at the line separators that real sentences contain.
     """
     with _open_bytes(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
+        text = io.TextIOWrapper(  # type: ignore[type-var]
+            stream, encoding="utf-8-sig", newline=newline
+        )
         try:
             yield text
         except UnicodeDecodeError as error:
             raise BadData(
                 f"{path}: byte {error.start} of a block is not UTF-8: {error.reason}"
             ) from error
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise BadData(f"{path}: broken gzip file: {error}") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
+            raise BadData(f"{path}: broken gzip file or archive: {error}") from error
 
 
 @contextmanager
 def _open_bytes(path: Path) -> Iterator[Any]:
     if path.name.endswith((".tar.gz", ".tgz")):
-        with tarfile.open(path) as archive:
+        try:
+            archive = tarfile.open(path)  # noqa: SIM115 (it is closed below)
             members = [member for member in archive.getmembers() if member.isfile()]
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            raise BadData(f"{path}: broken archive: {error}") from error
+        with archive:
             if len(members) != 1:
                 raise BadData(
                     f"{path}: an archive of {len(members)} files; exactly one is expected"
@@ -113,12 +121,7 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
 def read_json(path: Path) -> Any:
     """The one JSON value in a file."""
     with open_text(path) as text:
-        try:
-            return json.load(text)
-        except json.JSONDecodeError as error:
-            raise BadData(
-                f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}"
-            ) from error
+        return _parsed(text.read(), str(path), lambda error: f"{path}:{error.lineno}")
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -126,13 +129,72 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for place, line in lines(path):
         if not line.strip():
             continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadData(f"{place}: broken JSON: {error.msg} at column {error.colno}") from error
+        value = _parsed(line, place, lambda error, place=place: place)  # type: ignore[misc]
         if not isinstance(value, dict):
             raise BadData(f"{place}: expected a JSON object, found {type(value).__name__}")
         yield place, value
+
+
+def _parsed(text: str, place: str, place_of: Callable[[json.JSONDecodeError], str]) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = Counter(name for name, _ in pairs)
+            twice = next(name for name, count in names.items() if count > 1)
+            raise BadData(f"{place}: the key {twice!r} is there twice in one object")
+        return found
+
+    def no_number(name: str) -> Any:
+        raise BadData(f"{place}: {name} is no number of JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{place_of(error)}: broken JSON: {error.msg} at column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise BadData(f"{place}: JSON that is too deep") from error
+    except ValueError as error:
+        if isinstance(error, BadData):
+            raise
+        # A number of more digits than Python reads.
+        raise BadData(f"{place}: broken JSON: {error}") from error
+
+
+def part_of(place: str, whole: Any, name: str) -> Any:
+    """`whole[name]`; BadData names what is there instead."""
+    if not isinstance(whole, Mapping):
+        raise BadData(f"{place}: an object with {name!r} is due, found {whole!r:.60}")
+    if name not in whole:
+        raise BadData(f"{place}: no field {name!r}; there: {sorted(map(str, whole))}")
+    return whole[name]
+
+
+def text_of(place: str, name: str, value: Any) -> str:
+    """`value`, which must be text; BadData names it by `name`."""
+    if fault := text_fault(value):
+        raise BadData(f"{place}: {name!r} {fault}")
+    return str(value)
+
+
+def number_of(place: str, name: str, value: Any) -> int:
+    """`value`, which must be a whole number; BadData names it by `name`."""
+    if fault := number_fault(value):
+        raise BadData(f"{place}: {name!r} {fault}")
+    return int(value)
+
+
+def list_of(place: str, name: str, value: Any) -> list[Any]:
+    """`value`, which must be a list; BadData names it by `name`."""
+    if not isinstance(value, list | tuple):
+        raise BadData(f"{place}: {name!r} should be a list, found {value!r:.60}")
+    return list(value)
+
+
+def texts_of(place: str, name: str, value: Any) -> list[str]:
+    """`value`, which must be a list of texts; BadData names it by `name`."""
+    return [text_of(place, name, item) for item in list_of(place, name, value)]
 
 
 def only_file(request: ReadRequest, count: int = 1) -> tuple[Path, ...]:
@@ -147,8 +209,9 @@ def only_file(request: ReadRequest, count: int = 1) -> tuple[Path, ...]:
 
 
 def numbered(request: ReadRequest, file: int, row: int) -> str:
-    """The id of a row that has none upstream: the source's `name`, its file's number (of several),
-    its number.
+    """The id of a row that has none: the source's `name`, its file's number, its own number.
+
+    A single file is not numbered.
     """
     parts = [request.options.get("name"), None if len(request.files) == 1 else file, row]
     return "-".join(str(part) for part in parts if part is not None)

@@ -3,12 +3,14 @@
 Options name columns; a dotted name goes into nested values and maps over lists
 (`question.choices.text`).
 
-    text_a, text_b?, label                          classification choices, context?, question?,
-    label             multiple_choice: one column that holds a list, or a list of columns tags,
-    words                                     tagging answers, starts, context, question
-    span_qa query, candidate, languages?                    retrieval: pairs of one record each, in
-    [own, en] by default
-    text                                            masked_lm
+    text_a, text_b?, label                  classification
+    choices, context?, question?, label     multiple_choice: a column that holds a list, or a list
+                                            of columns
+    tags, words                             tagging
+    answers, starts, context, question      span_qa
+    query, candidate, languages?            retrieval: pairs of one record each, in [own, en] by
+                                            default
+    text                                    masked_lm
 
 Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several
 sources); `where` {column: value}, a filter in which {lang} is the upstream language code;
@@ -19,38 +21,49 @@ one of which is `label`. span_qa: `unanswerable: true` where questions may have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from scaling.data.readers.raw import checked_options, defect, filled, numbered
+from scaling.data.readers.raw import (
+    defect,
+    filled,
+    list_of,
+    number_of,
+    numbered,
+    text_of,
+    texts_of,
+)
 from scaling.data.readers.spans import checked_answer
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import UserError, did_you_mean
+from scaling.spec import did_you_mean
 
 Record = Mapping[str, Any]
-_SHARED = {"id", "name", "where", "label_map", "label_names"}
 
 
 def rows(
     request: ReadRequest,
     files: Iterable[Iterator[tuple[str, Record]]],
-    own_options: set[str] | None = None,
+    named: Collection[int] = (),
 ) -> Iterator[Row]:
-    """Rows of the kind that the options describe, from (place, record) by file. Raises BadData with
-    the place.
+    """Rows of the kind that the options describe; BadData names the place.
+
+    files: (place, record) of each file. named: numbers of the files that name their classes
+    themselves; there a label is a name already.
     """
-    marker = next((marker for marker in _KINDS if marker in request.options), None)
-    if marker is None:
-        raise UserError(
+    build = next((build for marker, build in _KINDS.items() if marker in request.options), None)
+    if build is None:
+        raise BadData(
             f"reader options {sorted(request.options)} name no kind: one of {sorted(_KINDS)} is"
             " needed"
         )
-    options, build = _KINDS[marker]
-    checked_options(request, _SHARED | options | {marker} | (own_options or set()))
     where = {
-        column: filled(str(value), request)
-        for column, value in request.options.get("where", {}).items()
+        column: filled(value, request) for column, value in request.options.get("where", {}).items()
     }
+    unnumbered = replace(
+        request,
+        options={name: own for name, own in request.options.items() if name != "label_names"},
+    )
     for file, records in enumerate(files):
         number = 0
         for place, record in records:
@@ -58,12 +71,22 @@ def rows(
                 str(value_at(place, record, column)) != value for column, value in where.items()
             ):
                 continue
-            column = request.options.get("id")
-            row_id = (
-                str(value_at(place, record, column)) if column else numbered(request, file, number)
-            )
+            row_id = _id(request, place, record) or numbered(request, file, number)
             number += 1
-            yield from build(request, place, record, row_id)
+            yield from build(unnumbered if file in named else request, place, record, row_id)
+
+
+def _id(request: ReadRequest, place: str, record: Record) -> str:
+    """The id in the record; '' where the options name no column of ids."""
+    column = request.options.get("id")
+    if column is None:
+        return ""
+    value = value_at(place, record, column)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not (found := text_of(place, column, value)).strip():
+        raise BadData(f"{place}: the id in {column!r} is empty")
+    return found
 
 
 def value_at(place: str, record: Record, path: str) -> Any:
@@ -82,9 +105,8 @@ def _text(request: ReadRequest, place: str, record: Record, option: str) -> str:
     """The text in the column that `option` names; empty where the option is not given."""
     if option not in request.options:
         return ""
-    value = value_at(place, record, request.options[option])
-    if not isinstance(value, str):
-        raise BadData(f"{place}: {request.options[option]!r} should be text, found {value!r}")
+    column = request.options[option]
+    value = text_of(place, column, value_at(place, record, column))
     if not value.strip():
         defect(request, "empty_text", place, f"{request.options[option]!r} is empty")
     return value
@@ -93,13 +115,15 @@ def _text(request: ReadRequest, place: str, record: Record, option: str) -> str:
 def _name(request: ReadRequest, place: str, raw: Any) -> str:
     """The upstream name of a label or tag, mapped to ours."""
     names = request.options.get("label_names")
+    if isinstance(raw, bool) or not isinstance(raw, str | int):
+        raise BadData(f"{place}: a label should be text or a whole number, found {raw!r:.60}")
     if names is not None:
         if not isinstance(raw, int) or not 0 <= raw < len(names):
             raise BadData(
                 f"{place}: label {raw!r} is not one of 0 to {len(names) - 1} ({', '.join(names)})"
             )
         raw = names[raw]
-    return mapped(request, place, str(raw))
+    return mapped(request, place, text_of(place, "label", str(raw)))
 
 
 def mapped(request: ReadRequest, place: str, raw: str) -> str:
@@ -116,12 +140,20 @@ def _known(request: ReadRequest, place: str, label: str) -> str:
     return label
 
 
-_UNLABELLED = (None, "", "-", -1, "-1")
+_UNLABELLED = ("", "-", "-1")
+
+
+def _is_unlabelled(request: ReadRequest, raw: Any) -> bool:
+    """Whether a value says that there is no gold label: never one that the task names."""
+    if raw is None:
+        return True
+    given = {*request.options.get("label_map", {}), *request.labels}
+    return str(raw) in _UNLABELLED and str(raw) not in given
 
 
 def _classification(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
     raw = value_at(place, record, request.options["label"])
-    if raw in _UNLABELLED:
+    if _is_unlabelled(request, raw):
         defect(request, "unlabelled", place, f"no gold label ({raw!r})")
         return
     yield {
@@ -136,24 +168,11 @@ def _multiple_choice(
     request: ReadRequest, place: str, record: Record, row_id: str
 ) -> Iterator[Row]:
     options = request.options
-    columns = options["choices"]
-    choices = (
-        list(value_at(place, record, columns))
-        if isinstance(columns, str)
-        else [value_at(place, record, column) for column in columns]
-    )
     raw = value_at(place, record, options["label"])
-    if raw in _UNLABELLED:
+    if _is_unlabelled(request, raw):
         defect(request, "unlabelled", place, f"no right answer ({raw!r})")
         return
-    keys = value_at(place, record, options["choice_keys"]) if "choice_keys" in options else None
-    if keys is not None and raw not in keys:
-        raise BadData(f"{place}: unknown choice {raw!r}. {did_you_mean(str(raw), keys)}")
-    name = str(keys.index(raw)) if keys is not None else _name(request, place, raw)
-    if not name.isdecimal() or int(name) >= len(choices):
-        raise BadData(f"{place}: the right answer {raw!r} is not one of 0 to {len(choices) - 1}")
-    if not all(isinstance(choice, str) and choice.strip() for choice in choices):
-        defect(request, "empty_text", place, f"one of the choices {choices} is empty")
+    choices, label = _choices(request, place, record, raw)
     question = _text(request, place, record, "question")
     if "question_map" in options:
         if question not in options["question_map"]:
@@ -167,37 +186,83 @@ def _multiple_choice(
         "context": _text(request, place, record, "context"),
         "question": question,
         "choices": choices,
-        "label": int(name),
+        "label": label,
     }
 
 
+def _choices(request: ReadRequest, place: str, record: Record, raw: Any) -> tuple[list[str], int]:
+    """The choices that are there, and the number of the right one among them.
+
+    Exams have four options here and five there: an empty one is none, and nobody can guess it.
+    """
+    columns = request.options["choices"]
+    found = (
+        list_of(place, columns, value_at(place, record, columns))
+        if isinstance(columns, str)
+        else [value_at(place, record, column) for column in columns]
+    )
+    if "choice_keys" in request.options:
+        column = request.options["choice_keys"]
+        keys = texts_of(place, column, value_at(place, record, column))
+        if len(keys) != len(found):
+            raise BadData(f"{place}: {len(found)} choices and {len(keys)} names of choices")
+        if keys.count(str(raw)) != 1:
+            raise BadData(f"{place}: unknown choice {raw!r}. {did_you_mean(str(raw), keys)}")
+        name = str(keys.index(str(raw)))
+    else:
+        name = _name(request, place, raw)
+    if not (name.isascii() and name.isdecimal()) or int(name) >= len(found):
+        raise BadData(f"{place}: the right answer {raw!r} is not one of 0 to {len(found) - 1}")
+    right = int(name)
+    present = [
+        at
+        for at, choice in enumerate(found)
+        if choice is not None and text_of(place, "choices", choice).strip()
+    ]
+    if right not in present or len(present) < 2:
+        raise BadData(f"{place}: one of the choices {found} is empty, and it is the right one")
+    if len(present) < len(found):
+        request.counts["choices that are not there"] += len(found) - len(present)
+    return [found[at] for at in present], present.index(right)
+
+
 def _tagging(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
-    words = list(value_at(place, record, request.options["words"]))
-    tags = list(value_at(place, record, request.options["tags"]))
+    options = request.options
+    words = texts_of(place, options["words"], value_at(place, record, options["words"]))
+    tags = list_of(place, options["tags"], value_at(place, record, options["tags"]))
     if len(words) != len(tags) or not words:
         raise BadData(f"{place}: {len(words)} words and {len(tags)} tags")
     yield tagged(request, place, row_id, words, [_name(request, place, tag) for tag in tags])
 
 
 def tagged(request: ReadRequest, place: str, row_id: str, words: list[str], tags: list[str]) -> Row:
-    """A sentence of kind tagging whose tags are all known and whose words are not empty."""
+    """A sentence of kind tagging whose tags are all known and whose words are not empty.
+
+    Args:
+        request: The task's labels and accepted defects.
+        place: `file:line`.
+        row_id: Its id.
+        words: Its words; empty ones are replaced in place.
+        tags: Our name of the tag of each word.
+    """
     for at, word in enumerate(words):
-        if not word.strip():
+        if not text_of(place, f"word {at + 1}", word).strip():
             defect(request, "empty_word", place, f"word {at + 1} is empty")
             words[at] = "\ufffd"
     return {"id": row_id, "words": words, "tags": [_known(request, place, tag) for tag in tags]}
 
 
 def _span_qa(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
-    texts = list(value_at(place, record, request.options["answers"]))
-    starts = list(value_at(place, record, request.options["starts"]))
+    options = request.options
+    texts = texts_of(place, options["answers"], value_at(place, record, options["answers"]))
+    starts = list_of(place, options["starts"], value_at(place, record, options["starts"]))
     if len(texts) != len(starts):
         raise BadData(f"{place}: {len(texts)} answers with {len(starts)} offsets")
     yield question(
         request,
         place,
         row_id,
-        value_at(place, record, request.options["context"]),
+        value_at(place, record, options["context"]),
         _text(request, place, record, "question"),
         list(zip(texts, starts, strict=True)),
     )
@@ -206,12 +271,23 @@ def _span_qa(request: ReadRequest, place: str, record: Record, row_id: str) -> I
 def question(
     request: ReadRequest,
     place: str,
-    row_id: str,
-    context: str,
-    text: str,
-    answers: list[tuple[str, int]],
+    row_id: Any,
+    context: Any,
+    text: Any,
+    answers: list[tuple[Any, Any]],
 ) -> Row:
-    """A row of kind span_qa whose answers are where they say."""
+    """A row of kind span_qa whose answers are where they say.
+
+    Args:
+        request: Its options count, and the defects that it accepts.
+        place: `file:line`.
+        row_id: Its id.
+        context: The text that has the answers.
+        text: The question.
+        answers: Text and first code point in `context` of each right answer.
+    """
+    row_id, context = text_of(place, "id", row_id), text_of(place, "context", context)
+    text = text_of(place, "question", text)
     if not answers and not request.options.get("unanswerable"):
         raise BadData(
             f"{place}: question {row_id!r} has no answer; set `unanswerable: true` where that is"
@@ -222,7 +298,14 @@ def question(
         "context": context,
         "question": text,
         "answers": [
-            checked_answer(request, place, context, answer, start) for answer, start in answers
+            checked_answer(
+                request,
+                place,
+                context,
+                text_of(place, "answers", answer),
+                number_of(place, "answer_start", start),
+            )
+            for answer, start in answers
         ],
     }
 
@@ -243,8 +326,14 @@ def _retrieval(request: ReadRequest, place: str, record: Record, row_id: str) ->
 def pair(
     row_id: str, languages: list[str], query: str, candidate: str, context: str = ""
 ) -> Iterator[Row]:
-    """A query and the one candidate that is right for it. `languages`: of the query, of the
-    candidate.
+    """A query and the one candidate that is right for it.
+
+    Args:
+        row_id: The id of both, behind `q` and `c`.
+        languages: Of the query, of the candidate.
+        query: Text.
+        candidate: Text.
+        context: What surrounds the candidate.
     """
     yield {
         "id": f"q{row_id}",
@@ -269,11 +358,12 @@ def _masked_lm(request: ReadRequest, place: str, record: Record, row_id: str) ->
 
 
 Build = Callable[[ReadRequest, str, Record, str], Iterator[Row]]
-_KINDS: dict[str, tuple[set[str], Build]] = {
-    "choices": ({"context", "question", "label", "question_map", "choice_keys"}, _multiple_choice),
-    "tags": ({"words"}, _tagging),
-    "answers": ({"starts", "context", "question", "unanswerable"}, _span_qa),
-    "candidate": ({"query", "languages"}, _retrieval),
-    "text_a": ({"text_b", "label"}, _classification),
-    "text": (set(), _masked_lm),
+# The option that tells the kind.
+_KINDS: dict[str, Build] = {
+    "choices": _multiple_choice,
+    "tags": _tagging,
+    "answers": _span_qa,
+    "candidate": _retrieval,
+    "text_a": _classification,
+    "text": _masked_lm,
 }

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling.data.readers.raw import checked_options, filled, read_json
+from scaling.data.readers.raw import filled, list_of, part_of, read_json, text_of
 from scaling.data.readers.records import question
 from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_squad_json(request: ReadRequest) -> Iterator[Row]:
     """Questions of all files, in order."""
-    checked_options(request, {"unanswerable", "id_prefix", "held_out"})
     prefix = filled(request.options.get("id_prefix", ""), request)
     held_out = request.files[-1:] if request.options.get("held_out") else []
     unseen = {
@@ -31,18 +30,23 @@ def read_squad_json(request: ReadRequest) -> Iterator[Row]:
                 continue
             for asked in paragraph["qas"]:
                 where = f"{place}, question {asked.get('id')!r}"
-                try:
-                    row_id, text = asked["id"], asked["question"]
-                    impossible = asked.get("is_impossible", False)
-                    answers = (
-                        []
-                        if impossible
-                        else [(item["text"], item["answer_start"]) for item in asked["answers"]]
-                    )
-                except KeyError as error:
-                    raise BadData(f"{where}: no field {error}; there: {sorted(asked)}") from error
-                if row_id.startswith(prefix):
+                row_id, answers = part_of(where, asked, "id"), []
+                impossible = asked.get("is_impossible", False)
+                if not isinstance(impossible, bool):
+                    raise BadData(f"{where}: 'is_impossible' is {impossible!r}, not true or false")
+                if not impossible:
+                    answers = answers_of(where, asked)
+                if text_of(where, "id", row_id).startswith(prefix):
+                    text = part_of(where, asked, "question")
                     yield question(request, where, row_id, paragraph["context"], text, answers)
+
+
+def answers_of(place: str, asked: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """(text, answer_start) of every answer to a question."""
+    return [
+        (part_of(place, item, "text"), part_of(place, item, "answer_start"))
+        for item in list_of(place, "answers", part_of(place, asked, "answers"))
+    ]
 
 
 def paragraphs(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -52,10 +56,13 @@ def paragraphs(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         raise BadData(f"{path}: not in SQuAD's format: an object with a list `data` is due")
     number = 0
     for article in whole["data"]:
-        for paragraph in article.get("paragraphs", ()):
+        if not isinstance(article, dict):
+            raise BadData(f"{path}: behind paragraph {number}: {article!r:.60} is no article")
+        for paragraph in list_of(str(path), "paragraphs", article.get("paragraphs", [])):
             number += 1
             place = f"{path}: paragraph {number}"
-            missing = {"context", "qas"} - set(paragraph)
-            if missing:
-                raise BadData(f"{place}: no field {sorted(missing)}; there: {sorted(paragraph)}")
+            text_of(place, "context", part_of(place, paragraph, "context"))
+            for asked in list_of(place, "qas", part_of(place, paragraph, "qas")):
+                if not isinstance(asked, dict):
+                    raise BadData(f"{place}: {asked!r:.60} is no question")
             yield place, number, paragraph

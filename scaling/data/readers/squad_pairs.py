@@ -1,9 +1,9 @@
-"""SQuAD as question-sentence pairs, to train a dual encoder for LAReQA: the answer's sentence
-inside its paragraph.
+"""SQuAD as question-sentence pairs, to train a dual encoder for LAReQA.
 
-SQuAD has no sentence breaks. Here a sentence ends at a full stop, question or exclamation mark
-(with closing quotes or brackets) that is followed by white space and an upper-case letter, digit or
-opening quote, unless the word before is a single letter or a common abbreviation.
+A candidate is the sentence with the answer, inside its paragraph. SQuAD has no sentence breaks.
+Here a sentence ends at a full stop, question or exclamation mark (with closing quotes or brackets)
+that is followed by white space and an upper-case letter, digit or opening quote, unless the word
+before is a single letter or a common abbreviation.
 """
 
 from __future__ import annotations
@@ -22,14 +22,23 @@ _ABBREVIATION = re.compile(
 
 
 def read_squad_pairs(request: ReadRequest) -> Iterator[Row]:
-    """A query per question, a candidate per distinct (paragraph, sentence); reads Parquet or JSON
-    by file name.
+    """A query per question and a candidate per distinct (paragraph, sentence).
+
+    Files are Parquet or JSON, by their names.
     """
     is_parquet = all(path.suffix == ".parquet" for path in request.files)
     names: dict[tuple[str, int], str] = {}
     for row in (read_hub_parquet if is_parquet else read_squad_json)(request):
+        if not row["answers"]:
+            request.counts["questions without an answer, left out"] += 1
+            continue
         context, start = row["context"], row["answers"][0]["start"]
+        if start < 0:
+            # Counted as answer_missing: no sentence holds it.
+            continue
         begin, end = next((begin, end) for begin, end in sentences(context) if start < end)
+        if start + len(row["answers"][0]["text"].rstrip()) > end:
+            request.counts["answers that go on in the next sentence"] += 1
         is_new = (context, begin) not in names
         name = names.setdefault((context, begin), f"sentence-{len(names)}")
         yield {

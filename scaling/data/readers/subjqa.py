@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from scaling.data.readers.raw import checked_options, numbered, open_text
+from scaling.data.readers.raw import numbered, open_text
 from scaling.data.readers.records import question
 from scaling.data.schema import BadData, ReadRequest, Row
 
@@ -20,17 +22,16 @@ _COLUMNS = ("question", "review", "human_ans_spans", "human_ans_indices")
 
 
 def read_subjqa(request: ReadRequest) -> Iterator[Row]:
-    """One row per line: several lines may ask the same question of one review, each with its own
-    answer.
-    """
-    checked_options(request, {"unanswerable"})
+    """One row per line. Several lines may ask the same question of a review."""
     for file, path in enumerate(request.files):
         with open_text(path, newline="") as text:
             reader = csv.DictReader(text)
             if missing := set(_COLUMNS) - set(reader.fieldnames or ()):
                 raise BadData(f"{path}:1: no column {sorted(missing)}; there: {reader.fieldnames}")
-            for number, record in enumerate(reader):
+            for number, record in enumerate(_records(path, reader)):
                 place = f"{path}:{reader.line_num}"
+                if None in record or None in record.values():
+                    raise BadData(f"{place}: another number of fields than the header's")
                 review, answer = record["review"].removesuffix(_NONE), record["human_ans_spans"]
                 offsets = _OFFSETS.match(record["human_ans_indices"])
                 if offsets is None:
@@ -52,3 +53,10 @@ def read_subjqa(request: ReadRequest) -> Iterator[Row]:
                     record["question"],
                     answers,
                 )
+
+
+def _records(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[Any, Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise BadData(f"{path}:{reader.line_num}: broken CSV: {error}") from error

@@ -1,21 +1,20 @@
-"""Plain text as it is or with its words shuffled: a task of form, not meaning, for any text (Chang
-& Lu 2021).
-"""
+"""Plain text as it is or with its words shuffled: a task of form, not meaning (Chang & Lu 2021)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from scaling.data.readers.raw import checked_options, lines, numbered
+from scaling.data.readers.raw import lines, numbered
 from scaling.data.schema import ReadRequest, Row
 
 _MIN_WORDS = 4
 
 
 def real_and_shuffled(text: str, key: str) -> Iterator[Row]:
-    """Two rows of classification, `real` and `shuffled`; none of a text with fewer than four
-    different words.
+    """Two rows of classification, `real` and `shuffled`.
+
+    None of a text with fewer than four different words.
     """
     words = text.split()
     if len(set(words)) < _MIN_WORDS:
@@ -30,7 +29,6 @@ def real_and_shuffled(text: str, key: str) -> Iterator[Row]:
 
 def read_word_order(request: ReadRequest) -> Iterator[Row]:
     """Rows of the classification schema, two for each line."""
-    checked_options(request, set())
     for file, path in enumerate(request.files):
         for number, (_, line) in enumerate(lines(path)):
             yield from real_and_shuffled(line, numbered(request, file, number))

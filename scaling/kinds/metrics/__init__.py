@@ -1,11 +1,9 @@
-"""Scores, equal to the official scorers. A metric is one function: predictions, references,
-language → outcomes.
+"""Scores, equal to the official scorers: predictions, references, language → outcomes.
 
-    outcomes = METRICS["squad1"](predictions, references, "th")  # one per example: store them with
-    the predictions
+    outcomes = METRICS["squad1"](predictions, references, "th")  # one per example, to be stored
     aggregate(outcomes)  # {"f1": 0.79, "exact_match": 0.66, …}: the main score comes first
 
-To add one, write the function (see labels.py for the shortest) and name it here.
+A metric is one function. To add one, write it (see labels.py for the shortest) and name it here.
 """
 
 from __future__ import annotations

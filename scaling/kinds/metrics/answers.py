@@ -26,11 +26,10 @@ _ENGLISH_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 def squad1(
     predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = ""
 ) -> list[Outcome]:
-    """`f1`, `exact_match` and their mean (XTREME-R's score of a QA task), best over the answers,
-    SQuAD 1.1's rules.
+    """`f1`, `exact_match` and their mean, best over the answers, by SQuAD 1.1's rules.
 
-    Where an answer is nothing but articles and punctuation, exact match can be 1 with an F1 of 0:
-    so in the original.
+    The mean is XTREME-R's score of a QA task. Where an answer is nothing but articles and
+    punctuation, exact match can be 1 with an F1 of 0, as in the original.
     """
     return _scored(predictions, references, normalise_english)
 
@@ -38,8 +37,9 @@ def squad1(
 def mlqa(
     predictions: Sequence[str], references: Sequence[Sequence[str]], language: str
 ) -> list[Outcome]:
-    """As `squad1`, with MLQA's normalisation of the language of the answer: ar, de, en, es, hi, vi
-    or zh.
+    """As `squad1`, with MLQA's normalisation of the answer's language.
+
+    Languages: ar, de, en, es, hi, vi and zh.
     """
     known("language of MLQA", language, _MLQA_ARTICLES)
     return _scored(predictions, references, lambda text: normalise_mlqa(text, language))
@@ -121,8 +121,9 @@ _HAN = re.compile("([\u4e00-\u9fa5])")
 
 
 def normalise_mlqa(text: str, language: str) -> str:
-    """Lower case, without Unicode punctuation and the language's articles; Chinese one token per
-    character.
+    """Lower case, without Unicode punctuation and the language's articles.
+
+    Chinese becomes one token per character.
     """
     articles = _MLQA_ARTICLES[get_language(language).code]
     text = "".join(character for character in text.lower() if not _is_punctuation(character))

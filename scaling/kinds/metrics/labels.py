@@ -11,8 +11,9 @@ from scaling.kinds.metrics.outcomes import Outcome, pairs
 def tag_f1(
     predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], language: str = ""
 ) -> list[Outcome]:
-    """`tag_f1`: the share of all words that have the right tag (CCG supertagging); precision and
-    recall equal it.
+    """`tag_f1`: the share of all words that have the right tag (CCG supertagging).
+
+    Precision and recall equal it.
     """
     return [
         {

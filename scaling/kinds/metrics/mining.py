@@ -1,5 +1,4 @@
-"""BUCC 2018: pairs of translations mined by margin, and the F1 of the pairs above a threshold set
-on dev data.
+"""BUCC 2018: pairs of translations mined by margin, and the F1 above a threshold set on dev data.
 
 The method of Artetxe & Schwenk 2019 (arXiv 1811.01136) as XTREME runs it (google-research/xtreme,
 utils_retrieve.py): ratio margin over the k nearest neighbours of both sides, best pairs of both
@@ -24,11 +23,12 @@ NEIGHBOURS = 4
 def mine(
     queries: NDArray[np.floating], candidates: NDArray[np.floating], neighbours: int = NEIGHBOURS
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pairs (n, 2) of query and candidate index, each index in one pair at most, and margins (n,),
-    best pair first.
+    """Pairs of indices, shape (n, 2), each index in one pair at most, and margins (n,), best first.
 
-    margin(x, y) = cos(x, y) / ((mean cos of x to its k nearest + mean cos of y to its k nearest) /
-    2).
+    queries, candidates: N x H and M x H; a pair is (query, candidate).
+
+        margin(x, y) = cos(x, y)
+                       / ((mean cos of x to its k nearest + mean cos of y to its k nearest) / 2)
     """
     queries, candidates = unit_rows(queries), unit_rows(candidates)
     forward, ahead = top_k(queries, candidates, neighbours)
@@ -48,12 +48,14 @@ def mine(
 
 
 def _chosen(neighbours: NDArray[np.int64], margins: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The neighbour of largest margin of each row, shape (n,). Both: shape (n, k)."""
     return np.take_along_axis(neighbours, margins.argmax(axis=1, keepdims=True), axis=1)[:, 0]
 
 
 def _one_to_one(
     found: NDArray[np.int64], margins: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The pairs (n, 2) whose indices are in no better pair, and their margins (n,), best first."""
     used_queries: set[int] = set()
     used_candidates: set[int] = set()
     kept = []
@@ -69,12 +71,11 @@ def _one_to_one(
 def best_threshold(
     margins: Sequence[float], right: Sequence[bool], num_gold: int
 ) -> tuple[float, float]:
-    """(threshold, F1 on these pairs): the cut of largest F1 over mined pairs, best first, of which
-    `right` are gold.
+    """(threshold, F1 on these pairs): the cut of largest F1 over mined pairs, best first.
 
-    Between two margins the threshold is their mean; below the last pair it is that pair's margin. A
-    cut never falls between equal margins. Where no pair is right it lies above all: (infinity,
-    0.0).
+    `right`: which of them are gold, of which there are `num_gold` in all. Between two margins the
+    threshold is their mean; below the last pair it is that pair's margin. A cut never falls between
+    equal margins. Where no pair is right it lies above all: (infinity, 0.0).
     """
     threshold, best, correct = float("inf"), 0.0, 0
     for count, (margin, is_right) in enumerate(pairs(margins, right), start=1):
@@ -93,8 +94,7 @@ def mining_f1(
     references: Sequence[Collection[str]],
     language: str = "",
 ) -> list[Outcome]:
-    """`mining_f1`, `mining_precision`, `mining_recall`: for each query the mined candidate ids
-    against the gold ones.
+    """`mining_f1`, `mining_precision`, `mining_recall`: mined candidate ids against the gold ones.
 
     Most queries have neither; they count as examples and change nothing.
     """

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 QUERY_BLOCK = 1024
 """Queries scored at a time."""
 SCORE_BLOCK = 8_388_608
-"""Scores held at a time (32 MiB of float32); with every score a new best, the peak is about ten
-times that.
+"""Scores held at a time (32 MiB of float32).
+
+Where every score is a new best, the peak is about ten times that.
 """
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Rows scaled to length 1 (a copy), so that a dot product is a cosine; rows of zeros stay
-    zeros.
+    """Rows scaled to length 1, a copy of shape (n, d); rows of zeros stay zeros.
+
+    A dot product of two is their cosine.
     """
     vectors = np.array(vectors, dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -25,12 +27,11 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 def top_k(
     queries: NDArray[np.float32], candidates: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The k candidates of largest dot product for each query: scores and indices, both
-    (num_queries, min(k, n)).
+    """The k candidates of largest dot product for each query: scores and indices.
 
-    Best first; of equal scores the lower index first. `candidates` may be a memory map: it is read
-    block by block. Raises ValueError for shapes that do not fit and for scores that are not
-    numbers.
+    Both have the shape (num_queries, min(k, num_candidates)), best first; of equal scores the lower
+    index comes first. `candidates` may be a memory map: it is read block by block. Raises
+    ValueError for shapes that do not fit and for scores that are not numbers.
     """
     if queries.ndim != 2 or candidates.ndim != 2 or queries.shape[1] != candidates.shape[1]:
         raise ValueError(
@@ -51,8 +52,10 @@ def top_k(
 def _block(
     queries: NDArray[np.float32], candidates: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Blocks of candidates of doubling size: after the first, few scores beat the k-th best so
-    far.
+    """`top_k` of one block of queries, shape (n, d): scores and indices, shape (n, k).
+
+    Candidates are taken in blocks of doubling size: after the first, few scores beat the k-th best
+    so far.
     """
     limit = max(k, SCORE_BLOCK // len(queries))
     end = min(max(k, 256), len(candidates))
@@ -70,6 +73,7 @@ def _block(
 
 
 def _scores(queries: NDArray[np.float32], candidates: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Dot products, shape (n, m), of queries (n, d) and candidates (m, d)."""
     scores = queries @ np.asarray(candidates, dtype=np.float32).T
     if not np.isfinite(scores.sum(dtype=np.float64)):
         raise ValueError("a similarity is not a finite number: look for NaN in the embeddings")
@@ -83,7 +87,7 @@ def _merge(
     scores: NDArray[np.float32],
     found: NDArray[np.int64],
 ) -> None:
-    """Put the (row, score, index) hits where they belong, in place."""
+    """Put hits (row, score, index), shape (h,) each, into tables of shape (n, k), in place."""
     k = best.shape[1]
     touched = np.unique(rows)
     all_rows = np.concatenate([np.repeat(touched, k), rows])

@@ -1,13 +1,12 @@
-"""Outcomes: what one example contributes to a score. Every number of the report is computed from
-stored outcomes.
+"""Outcomes: what one example contributes to a score. All scores are computed from stored outcomes.
 
 Two sorts of columns, told apart by name:
 
-- `X_correct`, `X_predicted`, `X_gold` are counts; summed over the examples they give `X_precision`,
-`X_recall`, `X_f1`;
+- `X_correct`, `X_predicted`, `X_gold` are counts; summed over the examples they give
+  `X_precision`, `X_recall`, `X_f1`;
 - any other column is a score of the example, 0..1, averaged over the examples that have one. None
-means that the
-  score does not apply to the example (a no-answer score of a question that has an answer).
+  means that the score does not apply to the example (a no-answer score of a question that has an
+  answer).
 """
 
 from __future__ import annotations
@@ -36,8 +35,9 @@ def pairs(predictions: Sequence[Any], references: Sequence[Any]) -> zip[tuple[An
 def precision_recall_f1(
     correct: float, predicted: float, gold: float
 ) -> tuple[float, float, float]:
-    """Micro-averaged, 0..1. Nothing predicted or nothing to find scores 0, as in seqeval and
-    LASER.
+    """Micro-averaged, 0..1; 0 where nothing is predicted or nothing is to be found.
+
+    seqeval and LASER do the same.
     """
     precision = correct / predicted if predicted else 0.0
     recall = correct / gold if gold else 0.0
@@ -45,10 +45,10 @@ def precision_recall_f1(
 
 
 def aggregate(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Score name → value, 0..1, the main score first. A score that applies to no example is left
-    out.
+    """Score name → value, 0..1, the main score first.
 
-    Raises ValueError for no outcomes at all: no score is invented for an empty test set.
+    A score that applies to no example is left out. Raises ValueError for no outcomes at all: no
+    score is invented for an empty test set.
     """
     if not outcomes:
         raise ValueError("no outcomes to aggregate: the score of an empty test set does not exist")

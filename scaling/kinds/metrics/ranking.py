@@ -7,16 +7,13 @@ from collections.abc import Collection, Sequence
 from scaling.kinds.metrics.outcomes import Outcome, pairs
 
 DEPTH = 20
-"""XTREME-R cuts both tasks at 20; the original LAReQA paper does not cut
-(google-research/xtreme#64).
-"""
+"""XTREME-R cuts both tasks at 20; LAReQA's paper does not (google-research/xtreme#64)."""
 
 
 def map_at_20(
     predictions: Sequence[Sequence[str]], references: Sequence[Collection[str]], language: str = ""
 ) -> list[Outcome]:
-    """`map_at_20`: average precision of each ranking of candidate ids, best first, against the
-    relevant ids.
+    """`map_at_20`: average precision of each ranking of candidate ids, best first.
 
     With one relevant candidate it is the reciprocal rank, which is what XTREME-R's Mewsli-X scorer
     computes.
@@ -28,11 +25,10 @@ def map_at_20(
 
 
 def average_precision(ranking: Sequence[str], relevant: Collection[str], depth: int) -> float:
-    """Sum of the precision at each relevant rank ≤ depth, over the number of relevant candidates
-    (trec_eval's map_cut).
+    """The mean over all relevant candidates of the precision at their ranks (trec_eval's map_cut).
 
-    Raises ValueError for a query without relevant candidates and for a ranking that names a
-    candidate twice.
+    Ranks below `depth` count 0. Raises ValueError for a query without relevant candidates and for a
+    ranking that names a candidate twice.
     """
     wanted = set(relevant)
     top = ranking[:depth]

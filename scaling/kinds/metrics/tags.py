@@ -25,18 +25,16 @@ from collections.abc import Iterator, Sequence
 from scaling.kinds.metrics.outcomes import Outcome, pairs
 
 Span = tuple[str, int, int]
-"""Type, first word and last word, positions counted over the whole file with one between
-sentences.
-"""
+"""Type, first word and last word, numbered over the whole file with one between sentences."""
 
 
 def span_f1(
     predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], language: str = ""
 ) -> list[Outcome]:
-    """`span_f1`, `span_precision`, `span_recall` of tag sequences (BIO, IOBES or bare tags), one
-    outcome a sentence.
+    """`span_f1`, `span_precision`, `span_recall` of tag sequences, one outcome a sentence.
 
-    Raises ValueError where a sentence has another number of predicted than of gold tags.
+    Tags are BIO, IOBES or bare. Raises ValueError where a sentence has another number of predicted
+    than of gold tags.
     """
     for number, (predicted, gold) in enumerate(pairs(predictions, references)):
         if len(predicted) != len(gold):

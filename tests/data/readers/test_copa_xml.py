@@ -20,7 +20,7 @@ def test_questions_of_copa(tmp_path: Path) -> None:
         {
             "id": "7",
             "context": "It rained & hailed.",
-            "question": "What happened as a result?",
+            "question": "What was the effect?",
             "choices": ["The sun", "The street got wet."],
             "label": 1,
         }

@@ -166,7 +166,7 @@ CASES: list[tuple[str, dict[str, Any], Any, str, str]] = [
         {},
         (),
         '{"data": [{"paragraphs": [{"qas": []}]}]}',
-        r"paragraph 1: no field \['context'\]",
+        r"paragraph 1: no field 'context'; there: \['qas'\]",
     ),
     ("squad_json", {}, (), "[1]", r"not in SQuAD's format"),
     (
@@ -336,7 +336,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Unknown reader option 'prefx'. Did you mean 'prefix'"):
         read("conll", [path], {"prefx": "en:"}, labels=("O",))
     with pytest.raises(
-        ValueError, match=r"Unknown defect 'empty_wrd' in `accept`. Did you mean 'empty_word'"
+        ValueError, match=r"'accept' knows no 'empty_wrd'. Did you mean 'empty_word'"
     ):
         read("conll", [path], {"accept": ["empty_wrd"]}, labels=("O",))
     with pytest.raises(ValueError, match="name no kind"):
