@@ -55,8 +55,9 @@ def what_is_asked(study: Study) -> dict[str, Any]:
 
 
 def register(study: Study, store: Store, num_records: int) -> None:
-    """Write down what is asked, if it is not what was written down last. A study with fewer seeds
-    than registered is on its way to them and writes nothing.
+    """Write down what is asked, if it is not what was written down last.
+
+    A study with fewer seeds than registered is on its way to them and writes nothing.
     """
     found = registrations(store)
     asked = what_is_asked(study)
@@ -74,8 +75,9 @@ def register(study: Study, store: Store, num_records: int) -> None:
 
 
 def registrations(store: Store) -> list[Registration]:
-    """The register, oldest first; [] for stores from before there was one. StoreError names an
-    entry that was edited or that this version cannot read.
+    """The register, oldest first; [] for stores from before there was one.
+
+    StoreError names an entry that was edited or that this version cannot read.
     """
     names = sorted(info.base_name for info in store.listing(FOLDER) if info.is_file)
     out = []

@@ -18,8 +18,9 @@ rule work where guessing scores nothing (F1 of spans and tags): two standard err
 
 
 def has_collapsed(score: float, chance: float, num_examples: int) -> bool:
-    """Whether an English dev score (0..1) is no better than guessing, by two standard errors or by
-    `NEAR_GUESSING`. False below `JUDGED_EXAMPLES`: such a run is not judged.
+    """Whether an English dev score (0..1) is no better than guessing.
+
+    By two standard errors or by `NEAR_GUESSING`; False below `JUDGED_EXAMPLES`: not judged.
     """
     if num_examples < JUDGED_EXAMPLES:
         return False
