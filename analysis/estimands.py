@@ -85,7 +85,7 @@ def scalar(
         quantity=quantity,
         scale=scale,
         estimate=float(result.estimate),
-        se=float(result.se),
+        se=float((high - low) / 2 / t_quantile(0.975, result.df)),
         df=float(result.df),
         low=float(low),
         high=float(high),

@@ -180,9 +180,10 @@ def balance(panel: Panel) -> Panel:
         none = np.zeros(len(panel.series), dtype=bool)
         return replace(panel.sizes(keep).only(none), whole=panel.series)
     chosen = present[keep].all(axis=0)
-    arms = panel.series["arm"].to_numpy()
-    lost = ~np.isin(arms, arms[chosen])
-    chosen = chosen | (lost & once[keep].all(axis=0))
+    if not chosen.all():
+        left = panel.series.filter(pl.Series(chosen))["arm"].unique().to_list()
+        lost = ~panel.series["arm"].is_in(left).to_numpy()
+        chosen = chosen | (lost & once[keep].all(axis=0))
     return replace(panel.sizes(keep).only(chosen), whole=panel.series)
 
 

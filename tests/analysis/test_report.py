@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from analysis.claims import PHANG2020
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
+from scaling.spec import BadFile
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
 
@@ -246,7 +247,7 @@ def test_two_methods_never_share_a_curve(tmp_path: Path) -> None:
 
 
 def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.DataFrame) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(BadFile):
         write_report(
             falling, question=Question(), title="x", out=tmp_path / "r", claims=tmp_path / "no.yaml"
         )
