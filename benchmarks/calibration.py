@@ -33,7 +33,7 @@ from scaling.study.collapse import has_collapsed
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
 
-STUDIES = 2000
+STUDIES = 1000
 DESIGNS = ((3, 3, 3, 3), (3, 3, 2, 2), (5, 5, 3, 2), (5, 5, 5, 5))
 SHAPES = {"1": rising(1), "2": rising(2), "5": rising(5), "1 1 1 5": np.array([1.0, 1, 1, 5])}
 OTHER = (
