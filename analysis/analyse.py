@@ -42,6 +42,7 @@ from analysis.gains import (
     with_languages,
 )
 from analysis.influence import Variation, influence, is_robust
+from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
@@ -197,26 +198,6 @@ def analyse(
         claims=checked,
     )
     return silenced(results)
-
-
-def scale_margins(gains: pl.DataFrame, margin: float, span: float) -> dict[str, float]:
-    """By scale: the slope per tenfold that moves a gain by `margin` points over `span` decades.
-
-    On the scales of log odds, points are converted by the derivative at the mean score without
-    phase ii: dλ = dp/(p(1 − p)), and dλ = dp/((m − c)·q(1 − q)) between chance c and ceiling m.
-    """
-    p = gains["baseline"].to_numpy()
-    c = gains["chance_level"].to_numpy()
-    m = gains["ceiling"].fill_null(1.0).to_numpy()
-    q = np.clip((p - c) / (m - c), 0.02, 0.98).mean()
-    p_mean = float(np.clip(p, 0.02, 0.98).mean())
-    share = margin / 100
-    by_scale = {
-        "points": margin,
-        "logit": share / (p_mean * (1 - p_mean)),
-        "room": share / (float((m - c).mean()) * q * (1 - q)),
-    }
-    return {scale: float(value) / span for scale, value in by_scale.items()}
 
 
 def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:
