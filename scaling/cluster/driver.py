@@ -28,6 +28,7 @@ from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
+from scaling.store.registration import register
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
@@ -132,6 +133,7 @@ def run_plan(
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
     scan = store.scan()
+    register(plan.study, store, len(scan.done))
     pending = pending_steps(plan, scan)
     if not pending:
         return RunResult(plan=plan, done=0, failed={})

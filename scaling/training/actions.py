@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from scaling.store.cache import fetch
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
+from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
@@ -177,7 +177,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         dev_n=0 if main is None else main.n,
         dev_chance=0.0 if main is None else main.chance,
         collapsed=any(
-            row is not None and is_collapsed(row)
+            row is not None and has_collapsed(row.value, row.chance, row.n)
             for row, member in zip(scored, step.mixture.members, strict=True)
             # From shuffled labels nothing but guessing can be learnt.
             if not member.shuffled_labels
@@ -236,14 +236,6 @@ def _dev_row(
     )
     rows, _ = score_languages(one.dev, predictions, one.kind, one.task)
     return rows[0]
-
-
-def is_collapsed(dev: EvalRow) -> bool:
-    """Whether an English dev score is no better than guessing, by two standard errors.
-
-    No other language is looked at.
-    """
-    return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
 
 
 def _as_trained(step: Step, plan: Plan) -> TaskSpec:
