@@ -177,8 +177,9 @@ class Engine:
 
     @property
     def gradient_norm(self) -> Tensor | float | None:
-        """Of the last update, over all parameters and ranks, before clipping; not waited for. Inf
-        where it is no number; None without ZeRO.
+        """Of the last update, a scalar: over all parameters and ranks, before clipping.
+
+        Not waited for. Inf where it is no number; None without ZeRO.
         """
         return getattr(self.core.optimizer, "_global_grad_norm", None)
 

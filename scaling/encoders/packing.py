@@ -148,7 +148,17 @@ def flash(
     dropout_p: float,
     scale: float | None,
 ) -> Tensor:
-    """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision."""
+    """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision.
+
+    Args:
+        query: 1 x heads x T x D, and so are `key` and `value`.
+        key: As `query`.
+        value: As `query`.
+        lengths: Tokens of each sequence.
+        offsets: Where each sequence begins, and T, shape (sequences + 1,).
+        dropout_p: Of the attention weights.
+        scale: Of the scores; 1/√D if None.
+    """
     q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
     longest = max(lengths)
     # Without nested tensors around it, whose Python takes longer than the kernel.
