@@ -10,6 +10,7 @@ from rich.console import Console
 
 from scaling.catalogue.hardware import GpuSpec, get_gpu
 from scaling.planning.progress import current_plan
+from scaling.spec import UserError
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
@@ -60,6 +61,16 @@ def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     if store.exists("study.json"):
         store.check_study(study.name)
     return study, store, current_plan(study, store)
+
+
+def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
+    """As `open_study`; UserError where nothing of the study has been staged or run yet."""
+    study, store, plan = open_study(name, uri)
+    if not store.exists("study.json"):
+        raise UserError(
+            f"{store.uri} is no store of the study {study.name!r}; `scaling run` makes one"
+        )
+    return study, store, plan
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,8 @@ def power(
     from scaling.catalogue.languages import get_language
     from scaling.planning.forecast import forecast
 
+    if not (math.isfinite(effect) and effect > 0):
+        raise UserError(f"--effect {effect:g}: a slope to be detected is larger than 0")
     study = load_study(name)
     plan = make_plan(study)
     ledger = analyse(load_tidy([pilot]), study.question).ledger if pilot is not None else Ledger()

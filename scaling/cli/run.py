@@ -86,9 +86,11 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
             " is the budget. Raise budget_dollars and run again to go on.",
             soft_wrap=True,
         )
+    if ended.halted:
+        console.print(f"[red]halted[/red]  {ended.halted}", soft_wrap=True)
     if ended.stopped:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
         )
-    if ended.failed or ended.unfunded or ended.stopped:
+    if ended.failed or ended.unfunded or ended.stopped or ended.halted:
         raise typer.Exit(1 if ended.failed else 3)

@@ -6,27 +6,30 @@ import contextlib
 import io
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaling.catalogue.hardware import get_gpu
+from scaling.catalogue.hardware import GIB, GpuSpec, get_gpu
 from scaling.cluster.check import DRIVER_RESOURCE
-from scaling.cluster.nodes import capacity_of, check_gangs
+from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
 from scaling.cluster.ray_private import ensure_token
 from scaling.cluster.session import SessionOrder, quiet, run_session
 from scaling.planning.calibration import measured_on, read_calibrations
+from scaling.planning.devices import complaint, planned_gpu
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
+from scaling.spec import UserError
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import price_of
+from scaling.study.study import Study, price_of
 from scaling.training.watchdog import Watchdog, limit_of
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ class RunResult:
     """Steps that the budget did not admit."""
     stopped: bool = False
     """Whether somebody asked it to stop (scaling.store.stop)."""
+    halted: str = ""
+    """Why it ended itself, where what is wrong is no step's fault; '' otherwise."""
 
 
 def join_cluster(address: str | None) -> dict[str, float]:
@@ -59,12 +64,19 @@ def join_cluster(address: str | None) -> dict[str, float]:
     # The store has its own log; Tune would print a line per trial and write three files for each.
     os.environ.setdefault("AIR_VERBOSITY", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Passes differ in shape, which would leave holes in the memory of a GPU. Workers inherit it
+    # from the node that this process starts; on clusters their nodes set it.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     import ray
 
     _ensure_token()
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False)
+        _check_answers(address)
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(f"no Ray cluster at {address}: {error}") from error
     else:
         # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
@@ -75,6 +87,22 @@ def join_cluster(address: str | None) -> dict[str, float]:
             resources={DRIVER_RESOURCE: 64},
         )
     return dict(ray.cluster_resources())
+
+
+# Of a connection to a cluster's head; Ray itself tries for minutes.
+_CONNECT_SECONDS = 5.0
+
+
+def _check_answers(address: str) -> None:
+    """UserError unless somebody listens at HOST:PORT or ray://HOST:PORT; other names are Ray's."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(f"nobody answers at {address}: {error}") from error
 
 
 def _ensure_token() -> None:
@@ -111,7 +139,8 @@ def run_plan(
 
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
-    gpu = get_gpu(plan.study.gpu) if plan.study.gpu and use_gpu else None
+    bundle = capacity.bundle()
+    gpu = _planned_gpu(plan.study, capacity, bundle) if use_gpu else None
     chosen = placements(plan, gpu)
     check_fit(plan, chosen, gpu)
     check_gangs(plan, chosen, nodes, capacity)
@@ -161,6 +190,8 @@ def run_plan(
             placements={step: queue.placements[step] for step in steps},
             workers=gang,
             use_gpu=use_gpu,
+            gpu=gpu,
+            resources=bundle,
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
             limits={
@@ -210,7 +241,26 @@ def run_plan(
         failed=dict(queue.failed),
         unfunded=tuple(queue.unfunded),
         stopped=bool(asked.how),
+        halted=queue.halted,
     )
+
+
+def _planned_gpu(study: Study, capacity: Capacity, bundle: Mapping[str, float]) -> GpuSpec:
+    """The study's GPU, or the one that is there. UserError if they are not the same."""
+    devices = look_at_devices(capacity)
+    if study.gpu:
+        gpu = get_gpu(study.gpu)
+    else:
+        alive = capacity.alive()
+        gpu = planned_gpu(
+            devices,
+            per_node=max((int(node["Resources"]["GPU"]) for node in alive), default=1),
+            host_gib=min((node["Resources"].get("memory", 0) / GIB for node in alive), default=0),
+            dollars=price_of(study) or 0.0,
+        )
+    if problem := complaint(devices, gpu):
+        raise UserError(problem)
+    return gpu
 
 
 def _trial(config: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
-from scaling.cluster.session import SessionOrder
+from scaling.cluster.session import SessionOrder, WrongDevice
 from scaling.planning.queue import ReadyQueue
 from scaling.store.garbage import drop_replaced
 from scaling.store.pending import pending_steps
@@ -139,6 +139,8 @@ class QueueSearch(Searcher):
         if error and left:
             reasons = failure_of(self._store, left[0])
             reason = reasons[-1] if reasons else "its worker group died without a word"
+            if WrongDevice.__name__ in reason:
+                self._queue.halted = reason
         self._queue.close(
             name,
             done,

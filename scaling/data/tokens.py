@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.rows import read_table
+from scaling.data.schema import BadData
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
 from scaling.kinds.text import literal
@@ -27,7 +28,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
     It takes text as text: no special token is made from it.
     """
-    tokenizer = literal(Tokenizer.from_file(str(path)))
+    try:
+        tokenizer = literal(Tokenizer.from_file(str(path)))
+    # The library raises nothing more special.
+    except Exception as error:
+        raise BadData(f"{path}: not a tokenizer: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

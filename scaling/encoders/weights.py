@@ -36,6 +36,7 @@ from scaling.encoders.checkpoint import (
     write_shard,
 )
 from scaling.encoders.encoder import make_config, wanted_shapes
+from scaling.encoders.upstream import check_tokenizer, layer_norm_eps
 from scaling.encoders.vocabulary import with_rows
 from scaling.store.store import Store, sha256
 from scaling.study.identity import canonical_json, fingerprint
@@ -68,7 +69,9 @@ def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") ->
             )
         return Path(spec.origin).parent / "assets" / "multilingual-e5-small" / "tokenizer.json"
     path = _source_folder(model, folder, revision) / "tokenizer.json"
-    if not path.is_file():
+    if path.is_file():
+        check_tokenizer(model, path)
+    else:
         raise BadData(
             f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
             " writes it"
@@ -129,9 +132,14 @@ def _lazy(tensor: Tensor) -> _Lazy:
 def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
     """The tensors of a Hugging Face directory: safetensors, else PyTorch's own format."""
     if list(path.glob("*.safetensors")):
+        try:
+            stored_tensors = read_index(path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            # Of a header or an index of another form; BadWeights names its file itself.
+            raise BadData(f"model {model.name!r}: {path}: {error}") from error
         return {
             name: _Lazy(stored.dtype, stored.shape, stored.read)
-            for name, stored in read_index(path).items()
+            for name, stored in stored_tensors.items()
         }
     files = sorted(path.glob("pytorch_model*.bin"))
     if not files:
@@ -157,8 +165,10 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise BadData(f"{file}: cannot be read as plain tensors: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise BadData(f"{file}: not a dictionary of tensors by name")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
@@ -173,12 +183,16 @@ def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]
         for name, lazy in state.items()
         if not name.startswith(("lm_head.", "pooler."))
         and not name.endswith("position_ids")
-        and not (name.startswith("encoder.layer.") and int(name.split(".")[2]) >= model.depth)
+        and not _is_above(name, model.depth)
     } | lm_head
-    config = (
-        json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
-    )
-    return state, float(config.get("layer_norm_eps", 1e-5))
+    return state, layer_norm_eps(model, path)
+
+
+def _is_above(name: str, depth: int) -> bool:
+    """Whether a tensor is of a layer that the model does not use."""
+    prefix, _, rest = name.partition("encoder.layer.")
+    number = rest.partition(".")[0]
+    return not prefix and number.isdecimal() and int(number) >= depth
 
 
 _LM_HEAD = ("dense.weight", "dense.bias", "layer_norm.weight", "layer_norm.bias", "bias")
@@ -195,7 +209,9 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
         found.setdefault("lm_head.bias", bias)
     wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
     what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
-    if decoder is not None and not torch.equal(decoder.read(), state[_WORDS].read()):
+    if decoder is not None and (
+        _WORDS not in state or not torch.equal(decoder.read(), state[_WORDS].read())
+    ):
         what = "its decoder is not the word embeddings"
     if what:
         raise BadData(
@@ -240,6 +256,15 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
         )
 
 
+def _finite(name: str, tensor: Tensor) -> Tensor:
+    """The tensor, of any shape; BadData where a number of it is NaN or infinite."""
+    # A sum in float64 is finite if and only if all finite float32 in it are: no second tensor.
+    if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float64)):
+        count = int((~torch.isfinite(tensor)).sum())
+        raise BadData(f"the tensor {name!r} has {count:,} numbers that are NaN or infinite")
+    return tensor
+
+
 def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
     """Write shards and their index, tensor by tensor; the SHA-256 of names, shapes and values.
 
@@ -251,7 +276,11 @@ def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
     hashes: dict[str, str] = {}
     for file, share in files.items():
         hashes.update(
-            write_shard(target / file, share, (state[spec.name].read() for spec in share))
+            write_shard(
+                target / file,
+                share,
+                (_finite(spec.name, state[spec.name].read()) for spec in share),
+            )
         )
     write_index(target, files, hashes)
     content = {spec.name: [str(spec.dtype), list(spec.shape), hashes[spec.name]] for spec in specs}

@@ -5,14 +5,13 @@ Nothing is committed here.
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -111,35 +110,38 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
         )
         params = context.plan.study.model(step.model).total_params
-        resume = resume_point(
-            step.id, context.store, world, context.placement, context.cache, params
-        )
-    with clock.part("work"):
-        run = TrainingRun(
-            engine=engine,
-            streams=streams,
-            turns=turns,
-            recipe=recipe,
-            placement=context.placement,
-            seed=seed,
-        )
-        losses = run_updates(
-            run,
-            progress=_progress(context, lease),
-            resume=resume,
-            notice=context.notice,
-            dev_score=(
-                _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None
-            ),
-        )
-        scored = [
-            _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
-        ]
+    with closing(engine):
+        with clock.part("load"):
+            resume = resume_point(
+                step.id, context.store, world, context.placement, context.cache, params
+            )
+        with clock.part("work"):
+            run = TrainingRun(
+                engine=engine,
+                streams=streams,
+                turns=turns,
+                recipe=recipe,
+                placement=context.placement,
+                seed=seed,
+            )
+            dev_score = None
+            if materials[0].dev:
+                dev_score = _look(engine, materials[0], recipe, lookup, context)
+            losses = run_updates(
+                run,
+                progress=_progress(context, lease),
+                resume=resume,
+                notice=context.notice,
+                dev_score=dev_score,
+            )
+            scored = [
+                _dev_row(engine, one, number, lookup, context)
+                for number, one in enumerate(materials)
+            ]
+        with clock.part("save"):
+            folder = _own_folder(step, context)
+            engine.export(folder / "weights", beside)
     with clock.part("save"):
-        folder = _own_folder(step, context)
-        engine.export(folder / "weights", beside)
-        engine.close()
-        gc.collect()
         files = _publish(step, context, folder)
     main = scored[0]
     training = Training(
@@ -222,6 +224,16 @@ def is_collapsed(dev: EvalRow) -> bool:
     return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
 
 
+def _as_trained(step: Step, plan: Plan) -> TaskSpec:
+    """The task that a step scores, its labels in the order of the head that was trained."""
+    task = plan.study.task(step.task)
+    if step.parent is None:
+        return task
+    trained = plan.study.task(plan.steps[step.parent].task)
+    fits = trained.kind == task.kind and set(trained.labels) == set(task.labels)
+    return task.model_copy(update={"labels": trained.labels}) if fits else task
+
+
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     """Score the step's parent on all its test languages; the outcomes lie in the attempt's folder.
 
@@ -229,24 +241,25 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     ranks.
     """
     world, recipe, clock = context.world, step.recipe, _Clock()
-    task = context.plan.study.task(step.task)
+    task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
         weights = _weights(step, context)
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
-        model = start_scoring(
+        engine = start_scoring(
             weights,
             lambda hidden: kind.head(hidden, task, recipe),
             recipe,
             context.placement,
             world,
         )
-    with clock.part("work"):
+    with closing(engine), clock.part("work"):
         predictions = predict(
-            model, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
+            engine.core, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
         )
+    with clock.part("work"):
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         folder = _own_folder(step, context)

@@ -25,6 +25,7 @@ from scaling.kinds import KINDS
 from scaling.kinds.kind import Part
 from scaling.store.store import Store
 from scaling.study.study import Study
+from scaling.training.stage import stage
 
 FAQ = [
     ("Wie lange kann ich ein Paket zurückgeben?", "You can return a parcel within thirty days."),
@@ -591,3 +592,56 @@ def test_an_answer_in_another_unicode_form_is_called_so(tmp_path: Path) -> None:
             train_on=[],
             data=[{"reader": "squad_json", "source": "dir:.", "files": {"test": ["test.json"]}}],
         )
+
+
+def test_a_split_of_which_nothing_can_train_is_refused(
+    tmp_path: Path, tiny_models: list[dict[str, Any]]
+) -> None:
+    context = "Das Cafe\u0301 und das Re\u0301sume\u0301 ."
+    asked = [
+        {"id": f"{at}", "question": "Was?", "answers": [{"text": text, "answer_start": 0}]}
+        for at, text in enumerate(["Café", "Résumé"])
+    ]
+    whole = {"id": "2", "question": "Was?", "answers": [{"text": "Das", "answer_start": 0}]}
+    for name, questions in (("train", asked), ("test", [whole])):
+        content = {"data": [{"paragraphs": [{"context": context, "qas": questions}]}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    task = {
+        "name": "mine",
+        "kind": "span_qa",
+        "metric": "squad1",
+        "languages": ["de"],
+        "defects": {"answer_missing": {"train": 2}},
+        "data": [
+            {
+                "reader": "squad_json",
+                "source": "dir:.",
+                "files": {"train": ["train.json"], "dev": ["test.json"], "test": ["test.json"]},
+            }
+        ],
+    }
+    study = {
+        "name": "own",
+        "models": ["tiny-1"],
+        "arms": ["none"],
+        "targets": ["mine"],
+        "seeds": [0],
+        "define": {"models": tiny_models[:1], "tasks": [task]},
+    }
+    message = "train.en: 0 of 2 questions can train; 2 answers that are not in their context"
+    with pytest.raises(BadData, match=message):
+        stage(
+            Study.model_validate(study),
+            Store.open(tmp_path / "store"),
+            tmp_path,
+            lambda what: None,
+        )
+    # Half of them is of use.
+    lost = {"id": "3", "question": "Was?", "answers": [{"text": "Das", "answer_start": 0}]}
+    content["data"][0]["paragraphs"][0]["qas"] = [*asked, whole, lost]
+    (tmp_path / "train.json").write_text(json.dumps(content), encoding="utf-8")
+    store = Store.open(tmp_path / "other")
+    stage(Study.model_validate(study), store, tmp_path, lambda what: None)
+    manifest = json.loads(store.read("data/mine/manifest.json"))
+    assert manifest["splits"]["train.en"]["tokens"] == {"answers that are not in their context": 2}
+    assert manifest["splits"]["test.de"]["tokens"] == {}
