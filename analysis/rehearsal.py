@@ -228,6 +228,7 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
         "rerun": 0,
         "split": "test",
         "metric": "score",
+        "depth": None,
         "main": True,
         "english_dev": None,
         "english_dev_n": None,
