@@ -34,6 +34,8 @@ FALLS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
+    """A target task of a design: its languages, and what its scores can be."""
+
     name: str
     languages: tuple[str, ...]
     chance: float
@@ -111,7 +113,15 @@ def rehearse(
 def smallest_change(
     design: Design, ledger: Ledger, question: Question, *, baselines: str, studies: int
 ) -> float | None:
-    """The smallest fall, of `FALLS`, that is called DIMINISHES in 80 % of studies; None if none."""
+    """The smallest fall, of `FALLS`, that is called DIMINISHES in 80 % of studies; None if none.
+
+    Args:
+        design: Sizes, seeds, arms and targets.
+        ledger: Noise, points².
+        question: Margins and the low-resource definition.
+        baselines: A key of `PATHS`.
+        studies: Simulated for each fall.
+    """
     for fall in FALLS:
         found = rehearse(
             design, ledger, question, change=-fall, baselines=baselines, studies=studies
