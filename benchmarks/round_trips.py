@@ -92,13 +92,14 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
         task = plan.study.task(step.task)
         if step.action != "eval" or task.kind != kind or step.id not in done:
             continue
-        attempt = store.record(step.id).provenance.attempt
-        outcomes = pq.read_table(
-            io.BytesIO(store.read(f"steps/{step.id}/attempts/{attempt}/outcomes.parquet"))
-        )
+        raw = store.read_file(store.record(step.id), "outcomes.parquet")
+        outcomes = pq.read_table(io.BytesIO(raw))
         for key in dict.fromkeys(outcomes["key"].to_pylist()):
             gold = {
-                row["id"]: row for row in read_table(store, task.name, Key.read(key)).to_pylist()
+                row["id"]: row
+                for row in read_table(
+                    store, task.name, Key.read(key), plan.lock.data[task.name][key]
+                ).to_pylist()
             }
             chosen = [
                 row

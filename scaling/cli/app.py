@@ -80,3 +80,11 @@ def duration(seconds: float) -> str:
     if seconds >= 60:
         return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
     return f"{seconds:.0f} s"
+
+
+def plain(text: object) -> str:
+    """Text from a store or a worker: control characters, which steer a terminal, shown as text."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in str(text)
+    )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, plain
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
 from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
@@ -59,6 +60,7 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
     from scaling.cluster.driver import run_plan
     from scaling.cluster.here import run_here
     from scaling.planning.progress import study_status
+    from scaling.store.history import version_notes, versions_here
     from scaling.store.tidy import write_rows
 
     def watch(queue: ReadyQueue) -> Callable[[], None]:
@@ -67,17 +69,30 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
+    done = store.scan().done
+    records = store.records(step for step in plan.steps if step in done)
+    for note in version_notes(records.values(), versions_here()):
+        console.print(f"· {note}", soft_wrap=True)
     if here:
         ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
     else:
         ended = run_plan(plan, store, address=address, watch=watch)
     plan = ended.plan
+    if ended.signal:
+        left = len(pending_steps(plan, store.scan()))
+        console.print(
+            f"interrupted; {left:,} steps are left. Run again to go on",
+            soft_wrap=True,
+            markup=False,
+        )
+        raise typer.Exit(128 + ended.signal)
     status = study_status(plan, store)
     console.print(status_group(plan, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
-            console.print(f"[red]failed[/red]  {step}: {reason}", soft_wrap=True)
+            line = Text.assemble(("failed", "red"), plain(f"  {step}: {reason}"))
+            console.print(line, soft_wrap=True)
     for step in ended.unfunded:
         console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
     if ended.unfunded:
@@ -86,9 +101,12 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
             " is the budget. Raise budget_dollars and run again to go on.",
             soft_wrap=True,
         )
-    if ended.stopped:
+    if ended.halted:
+        console.print(f"[red]halted[/red]  {ended.halted}", soft_wrap=True)
+    if ended.stopped and status.pending:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
         )
-    if ended.failed or ended.unfunded or ended.stopped:
+    stopped = ended.stopped and status.pending
+    if ended.failed or ended.unfunded or stopped or ended.halted:
         raise typer.Exit(1 if ended.failed else 3)

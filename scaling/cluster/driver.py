@@ -6,29 +6,34 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import socket
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaling.catalogue.hardware import get_gpu
+from scaling.catalogue.hardware import GIB, GpuSpec, get_gpu
 from scaling.cluster.check import DRIVER_RESOURCE
-from scaling.cluster.nodes import capacity_of, check_gangs
+from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
 from scaling.cluster.ray_private import ensure_token
 from scaling.cluster.session import SessionOrder, quiet, run_session
 from scaling.planning.calibration import measured_on, read_calibrations
+from scaling.planning.devices import complaint, planned_gpu
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
 from scaling.spec import UserError
+from scaling.store.cache import own_folder
+from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
+from scaling.store.registration import register
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import price_of
+from scaling.study.study import Study, price_of
 from scaling.training.watchdog import Watchdog, limit_of
 
 if TYPE_CHECKING:
@@ -48,6 +53,10 @@ class RunResult:
     """Steps that the budget did not admit."""
     stopped: bool = False
     """Whether somebody asked it to stop (scaling.store.stop)."""
+    halted: str = ""
+    """Why it ended itself, where what is wrong is no step's fault; '' otherwise."""
+    signal: int = 0
+    """What ended it before its time: Ctrl-C, or another signal; 0 if nothing did."""
 
 
 def join_cluster(address: str | None) -> dict[str, float]:
@@ -61,6 +70,9 @@ def join_cluster(address: str | None) -> dict[str, float]:
     # The store has its own log; Tune would print a line per trial and write three files for each.
     os.environ.setdefault("AIR_VERBOSITY", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Passes differ in shape, which would leave holes in the memory of a GPU. Workers inherit it
+    # from the node that this process starts; on clusters their nodes set it.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     import ray
 
     _ensure_token()
@@ -121,6 +133,7 @@ def run_plan(
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
     scan = store.scan()
+    register(plan.study, store, len(scan.done))
     pending = pending_steps(plan, scan)
     if not pending:
         return RunResult(plan=plan, done=0, failed={})
@@ -133,7 +146,8 @@ def run_plan(
 
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
-    gpu = get_gpu(plan.study.gpu) if plan.study.gpu and use_gpu else None
+    bundle = capacity.bundle()
+    gpu = _planned_gpu(plan.study, capacity, bundle) if use_gpu else None
     chosen = placements(plan, gpu)
     check_fit(plan, chosen, gpu)
     check_gangs(plan, chosen, nodes, capacity)
@@ -183,8 +197,11 @@ def run_plan(
             placements={step: queue.placements[step] for step in steps},
             workers=gang,
             use_gpu=use_gpu,
+            gpu=gpu,
+            resources=bundle,
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
+            stop=asked.old,
             limits={
                 step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))
                 for step in steps
@@ -195,7 +212,8 @@ def run_plan(
         # Tune announces itself on standard output whatever its verbosity; the study has its own
         # display.
         with (
-            tempfile.TemporaryDirectory(prefix="scaling-") as scratch,
+            own_folder() as scratch,
+            ends_on_signals() as ended,
             contextlib.redirect_stdout(io.StringIO()),
         ):
             tune.Tuner(
@@ -208,13 +226,13 @@ def run_plan(
                         expected=expected,
                         capacity=capacity,
                         asked=asked,
-                        scratch=scratch,
+                        scratch=str(scratch),
                     ),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     name="tune",
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=0),
@@ -232,7 +250,55 @@ def run_plan(
         failed=dict(queue.failed),
         unfunded=tuple(queue.unfunded),
         stopped=bool(asked.how),
+        halted=queue.halted,
+        # Tune takes the first Ctrl-C for itself and ends as if all had been done.
+        signal=0
+        if queue.finished or asked.how or queue.unfunded or queue.halted
+        else (ended.signal or signal.SIGINT),
     )
+
+
+@dataclass
+class Ended:
+    """Which signal asked this process to end; 0 if none did, or Ctrl-C, which Tune takes."""
+
+    signal: int = 0
+
+
+@contextmanager
+def ends_on_signals() -> Iterator[Ended]:
+    """SIGTERM and SIGHUP end what runs as Ctrl-C does: worker groups first, then this process."""
+    ended = Ended()
+
+    def end(number: int, frame: object) -> None:
+        ended.signal = number
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _planned_gpu(study: Study, capacity: Capacity, bundle: Mapping[str, float]) -> GpuSpec:
+    """The study's GPU, or the one that is there. UserError if they are not the same."""
+    devices = look_at_devices(capacity)
+    if study.gpu:
+        gpu = get_gpu(study.gpu)
+    else:
+        alive = capacity.alive()
+        gpu = planned_gpu(
+            devices,
+            per_node=max((int(node["Resources"]["GPU"]) for node in alive), default=1),
+            host_gib=min((node["Resources"].get("memory", 0) / GIB for node in alive), default=0),
+            dollars=price_of(study) or 0.0,
+        )
+    if problem := complaint(devices, gpu):
+        raise UserError(problem)
+    return gpu
 
 
 def _trial(config: dict[str, Any]) -> None:
@@ -240,7 +306,7 @@ def _trial(config: dict[str, Any]) -> None:
     session = SessionOrder.from_json(config["session"])
 
     def note(reason: Mapping[str, Any]) -> None:
-        Store.open(session.store).fail(session.steps[0], session.id, reason)
+        note_failure(Store.open(session.store), session.steps[0], session.id, reason)
 
     with Watchdog().watch(session.limit, note):
         run_session(session, config["scratch"])

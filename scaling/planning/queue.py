@@ -32,6 +32,9 @@ SESSION_SECONDS = 120.0
 LONGEST_SECONDS = 100 * START_SECONDS
 # Tries of a step before it counts as failed and takes its descendants with it.
 MAX_TRIES = 3
+# Different steps that fail in the same way, with none done between them, before the run ends: what
+# is wrong is not theirs, and thousands of others would be tried three times each.
+SYSTEMATIC = 4
 # Seconds until a step that another driver works on is looked at again.
 RETRY_SECONDS = 10.0
 # Ready steps that are looked at for one that fits into a gap.
@@ -68,7 +71,12 @@ class ReadyQueue:
     unfunded: list[str] = field(default_factory=list)
     """Steps that the budget did not admit."""
 
+    halted: str = ""
+    """Why nothing more is handed out; '' while there is no such reason."""
+
     def __post_init__(self) -> None:
+        # What failed since a step was last done, and how.
+        self._alike: tuple[str, set[str]] = ("", set())
         self._tries: dict[str, int] = {}
         self._home: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -132,12 +140,25 @@ class ReadyQueue:
         self.placements = {**placements, **self.placements}
         self._reload(step for step in self._open | fresh if step in plan.steps)
 
+    def lost(self, pending: Iterable[str]) -> list[str]:
+        """Which pending steps nobody waits for, although a step that is open starts from them.
+
+        Their weights were there and are gone: deleted by hand, or found to be damaged.
+        """
+        found: set[str] = set()
+        for step in reversed(list(pending)):
+            if step in self._open or step in self.failed or step in self.unfunded:
+                continue
+            if any(child in self._open or child in found for child in self.plan.children_of(step)):
+                found.add(step)
+        return [step for step in pending if step in found]
+
     # what is there
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is open and nothing runs."""
-        return not self._open and not self.running
+        """Whether nothing is open, or to be handed out, and nothing runs."""
+        return (not self._open or bool(self.halted)) and not self.running
 
     @property
     def slots(self) -> int:
@@ -196,6 +217,8 @@ class ReadyQueue:
         Lines of one gang size each, the longest path first. The first line whose gang has no room
         gets a reservation; whoever comes after it may use only what the reservation leaves.
         """
+        if self.halted:
+            return None
         while self._later and self._later[0][0] <= now:
             self._offer(heapq.heappop(self._later)[1])
         room = free_devices(self.nodes, self.running.values())
@@ -388,6 +411,7 @@ class ReadyQueue:
         """A step is done, perhaps in the middle of its session: what starts from it may run."""
         if step not in self._open:
             return
+        self._alike = ("", set())
         if step not in self._busy:
             self._withdraw(step)
             self._left[self._gang(step)] -= self.seconds[step]
@@ -402,6 +426,8 @@ class ReadyQueue:
         now: float,
         error: str | None,
         device_seconds: float | None = None,
+        *,
+        final: bool = False,
     ) -> None:
         """Take a session back.
 
@@ -412,6 +438,7 @@ class ReadyQueue:
             error: Why it failed, which counts as a try of its first step that is not done; None if
                 it did not.
             device_seconds: What it cost; all since it was taken if None.
+            final: Whether the error would come again, so that the step is not tried once more.
         """
         ended = self.running.pop(session)
         for step in reversed(ended.steps):
@@ -425,8 +452,9 @@ class ReadyQueue:
         for step in left:
             self._left[ended.gang] += self.seconds[step]
         if error is not None and left:
+            self._notice(left[0], error)
             self._tries[left[0]] = self._tries.get(left[0], 0) + 1
-            if self._tries[left[0]] >= MAX_TRIES:
+            if final or self._tries[left[0]] >= MAX_TRIES:
                 self._fail(left[0], error)
         for step in left:
             parent = self.plan.steps[step].parent if step in self._open else None
@@ -436,6 +464,18 @@ class ReadyQueue:
                 heapq.heappush(self._later, (now + RETRY_SECONDS, step))
             else:
                 self._offer(step)
+
+    def _notice(self, step: str, error: str) -> None:
+        """Halt the run where step after step fails in the same way."""
+        # "2026-11-28T10:00:00+00:00  OutOfMemoryError: …"; what died without a word has no kind.
+        kind = error.partition("  ")[2].partition(":")[0]
+        if not kind:
+            return
+        before, steps = self._alike
+        steps = {*steps, step} if kind == before else {step}
+        self._alike = kind, steps
+        if len(steps) >= SYSTEMATIC:
+            self.halted = f"{len(steps)} steps failed alike and none was done between them: {error}"
 
     def _settle(
         self, ended: RunningSession, left: Sequence[str], now: float, device_seconds: float | None

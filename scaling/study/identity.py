@@ -120,7 +120,7 @@ def token_cache_name(
         "prefix": recipe.prefix,
         **({"transliterated": dict(table)} if table else {}),
     }
-    return f"tokens/{fingerprint(identity)}.arrow"
+    return f"tokens/{fingerprint(identity)}.features"
 
 
 def staged_name(model: str, arm: Arm) -> str:

@@ -5,14 +5,12 @@ Nothing is committed here.
 
 from __future__ import annotations
 
-import gc
 import io
 import json
-import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,12 +27,13 @@ from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
-from scaling.encoders.weights import model_files
+from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
+from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
@@ -66,22 +65,43 @@ class _Clock:
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
 
 
-def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts, verified by hash: its parent's weights or the pretrained model."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The weights that a step starts from, as files of the store."""
+
+    folder: str
+    files: dict[str, str]
+    """File → SHA-256."""
+    attempt: str
+    """Of the parent; empty for a pretrained model."""
+
+
+def start_of(step: Step, context: Context) -> Start:
+    """Where a step starts. StoreError if the pretrained model is not there."""
     store = context.store
     if step.parent is None:
-        folder, files = f"models/{step.staged}", model_files(store, step.staged)
-    else:
-        record = store.record(step.parent)
-        folder = StepFolder(step.parent).weights(record.provenance.attempt)
-        prefix = "weights/"
-        files = {
+        files = model_files(store, step.staged)
+        return Start(folder=f"models/{step.staged}", files=files, attempt="")
+    record = store.record(step.parent)
+    prefix = "weights/"
+    return Start(
+        folder=StepFolder(step.parent).weights(record.provenance.attempt),
+        files={
             name.removeprefix(prefix): digest
             for name, digest in record.files.items()
             if name.startswith(prefix)
-        }
-    local = fetch(store, folder, files, context.cache)
-    kept = local / "kept_rows.npy"
+        },
+        attempt=record.provenance.attempt,
+    )
+
+
+def _weights(step: Step, context: Context, start: Start) -> Weights:
+    """What lies there, verified by hash."""
+    local = fetch(context.store, start.folder, start.files, context.cache)
+    if step.parent is None:
+        locked = context.plan.lock.models[step.staged]["weights"]
+        check_staged(local, start.files, locked, f"{context.store.uri}/{start.folder}")
+    kept = local / KEPT_ROWS
     return Weights(
         folder=local,
         architecture=context.plan.study.model(step.model).architecture,
@@ -99,7 +119,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     world, recipe, clock = context.world, step.recipe, _Clock()
     seed = step.training_seed
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         # These are read before the weights are loaded: afterwards the parent's files may go.
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
@@ -111,35 +132,38 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
         )
         params = context.plan.study.model(step.model).total_params
-        resume = resume_point(
-            step.id, context.store, world, context.placement, context.cache, params
-        )
-    with clock.part("work"):
-        run = TrainingRun(
-            engine=engine,
-            streams=streams,
-            turns=turns,
-            recipe=recipe,
-            placement=context.placement,
-            seed=seed,
-        )
-        losses = run_updates(
-            run,
-            progress=_progress(context, lease),
-            resume=resume,
-            notice=context.notice,
-            dev_score=(
-                _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None
-            ),
-        )
-        scored = [
-            _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
-        ]
+    with closing(engine):
+        with clock.part("load"):
+            resume = resume_point(
+                step.id, context.store, world, context.placement, context.cache, params
+            )
+        with clock.part("work"):
+            run = TrainingRun(
+                engine=engine,
+                streams=streams,
+                turns=turns,
+                recipe=recipe,
+                placement=context.placement,
+                seed=seed,
+            )
+            dev_score = None
+            if materials[0].dev:
+                dev_score = _look(engine, materials[0], recipe, lookup, context)
+            losses = run_updates(
+                run,
+                progress=_progress(context, lease),
+                resume=resume,
+                notice=context.notice,
+                dev_score=dev_score,
+            )
+            scored = [
+                _dev_row(engine, one, number, lookup, context)
+                for number, one in enumerate(materials)
+            ]
+        with clock.part("save"):
+            folder = _own_folder(step, context)
+            engine.export(folder / "weights", beside)
     with clock.part("save"):
-        folder = _own_folder(step, context)
-        engine.export(folder / "weights", beside)
-        engine.close()
-        gc.collect()
         files = _publish(step, context, folder)
     main = scored[0]
     training = Training(
@@ -153,7 +177,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         dev_n=0 if main is None else main.n,
         dev_chance=0.0 if main is None else main.chance,
         collapsed=any(
-            row is not None and is_collapsed(row)
+            row is not None and has_collapsed(row.value, row.chance, row.n)
             for row, member in zip(scored, step.mixture.members, strict=True)
             # From shuffled labels nothing but guessing can be learnt.
             if not member.shuffled_labels
@@ -167,7 +191,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, training=training, rows=[], files=files)
+    return _record(step, context, clock, start, training=training, rows=[], files=files)
 
 
 def _look(
@@ -214,14 +238,6 @@ def _dev_row(
     return rows[0]
 
 
-def is_collapsed(dev: EvalRow) -> bool:
-    """Whether an English dev score is no better than guessing, by two standard errors.
-
-    No other language is looked at.
-    """
-    return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
-
-
 def _as_trained(step: Step, plan: Plan) -> TaskSpec:
     """The task that a step scores, its labels in the order of the head that was trained."""
     task = plan.study.task(step.task)
@@ -242,21 +258,23 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
-        model = start_scoring(
+        engine = start_scoring(
             weights,
             lambda hidden: kind.head(hidden, task, recipe),
             recipe,
             context.placement,
             world,
         )
-    with clock.part("work"):
+    with closing(engine), clock.part("work"):
         predictions = predict(
-            model, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
+            engine.core, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
         )
+    with clock.part("work"):
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         folder = _own_folder(step, context)
@@ -268,7 +286,9 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         files = _publish(step, context, folder)
     counts = {str(key): dict(kind.counts(*both)) for key, both in tables.items()}
     counts = {key: found for key, found in counts.items() if found}
-    return _record(step, context, clock, training=None, rows=rows, files=files, counts=counts)
+    return _record(
+        step, context, clock, start, training=None, rows=rows, files=files, counts=counts
+    )
 
 
 def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[Key]:
@@ -324,6 +344,7 @@ def _record(
     step: Step,
     context: Context,
     clock: _Clock,
+    start: Start,
     *,
     training: Training | None,
     rows: list[EvalRow],
@@ -360,6 +381,7 @@ def _record(
                 "micro_batch": placement.micro_batch,
                 "packed": placement.packed,
             },
+            parent=start.attempt,
         ),
     )
 

@@ -14,7 +14,6 @@ from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.data.features import Features, as_features, joined
 from scaling.data.order import sampled_order, training_order
 from scaling.data.tokens import features
-from scaling.encoders.weights import model_files
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Kind
@@ -75,7 +74,7 @@ def tables_of(
         keys: What to read of it.
     """
     study = context.plan.study
-    files = {"tokenizer.json": model_files(context.store, step.staged)["tokenizer.json"]}
+    files = {"tokenizer.json": context.plan.lock.models[step.staged]["tokenizer"]}
     tokenizer = (
         fetch(context.store, f"models/{step.staged}", files, context.cache) / "tokenizer.json"
     )

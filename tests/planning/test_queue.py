@@ -13,7 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scaling.catalogue.hardware import Placement
-from scaling.planning.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, ReadyQueue
+from scaling.planning.queue import (
+    LONGEST_SECONDS,
+    MAX_TRIES,
+    SESSION_SECONDS,
+    SYSTEMATIC,
+    ReadyQueue,
+)
 from scaling.planning.simulate import SpotLosses, lower_bound, simulate
 from scaling.store.pending import pending_steps
 from scaling.store.store import Scan
@@ -380,6 +386,28 @@ def test_a_step_that_keeps_failing_takes_its_descendants_and_nothing_else() -> N
     assert done | set(queue.failed) == set(queue.pending)
 
 
+def test_a_fault_that_is_no_steps_own_ends_the_run_after_a_few() -> None:
+    queue = queue_of(SMALL, [8], seconds=200.0)
+    for number in range(3 * len(queue.pending)):
+        taken = queue.take(float(number))
+        if taken is None:
+            break
+        queue.close(taken[0], lambda step: False, float(number), "now  OutOfMemoryError: 3 GiB")
+    assert queue.finished and queue.halted.startswith(f"{SYSTEMATIC} steps failed alike")
+    assert number <= MAX_TRIES * SYSTEMATIC
+
+
+@pytest.mark.parametrize("different", [True, False])
+def test_other_failures_end_no_run(different: bool) -> None:
+    """Such as losses of machines, which leave no word, and faults of the steps' own."""
+    queue = queue_of(SMALL, [8], seconds=200.0)
+    for number in range(2 * SYSTEMATIC):
+        name, _ = queue.take(float(number))  # type: ignore[misc]
+        error = f"now  Error{number}: boom" if different else "it died without a word"
+        queue.close(name, lambda step: False, float(number), error)
+    assert not queue.halted
+
+
 def test_a_step_that_somebody_else_has_is_looked_at_later() -> None:
     queue = queue_of(SMALL, [2])
     taken = queue.take(0.0)
@@ -443,3 +471,30 @@ def test_a_child_of_another_gang_size_waits_for_a_session_of_its_own() -> None:
         queue_of(SMALL, [4], by_task={"panx": 2}), queue.seconds, random.Random(0)
     )
     assert sorted(ended) == sorted(queue.pending)
+
+
+def test_an_error_that_would_come_again_is_not_tried_again() -> None:
+    queue = queue_of(SMALL, [1])
+    taken = queue.take(0.0)
+    assert taken is not None
+    queue.close(taken[0], lambda step: False, 1.0, "damaged rows", final=True)
+    assert queue.failed[taken[1][0]] == "damaged rows"
+
+
+def test_weights_that_are_lost_bring_their_training_back() -> None:
+    plan = SMALL
+    training = next(step for step in plan.steps if plan.steps[step].phase == "ii")
+    queue = queue_of(plan, [1])
+    queue.commit(training)
+    assert queue.lost(pending_steps(plan, NOTHING)) == [training]
+    queue.extend(plan, [training], queue.seconds, queue.placements)
+    assert queue.lost(pending_steps(plan, NOTHING)) == []
+    # Of a step that failed nothing is expected any more, so its parent is not needed.
+    done = Scan(
+        done=frozenset({training}), weights=frozenset(), leases={}, failures={}, num_bytes=0
+    )
+    for child in plan.children_of(training):
+        queue._fail(child, "an error")
+    queue.commit(training)
+    assert training in pending_steps(plan, done)
+    assert queue.lost(pending_steps(plan, done)) == []
