@@ -16,7 +16,7 @@ import polars as pl
 from analysis.collapse import label_runs
 from analysis.estimands import PRIMARY, pooled
 from analysis.gains import JUDGED, pair_gains, with_languages
-from analysis.load import SCHEMA
+from analysis.load import NULLABLE, SCHEMA
 from analysis.margins import scale_margins
 from analysis.panel import make_panel, size_table
 from analysis.power import Ledger
@@ -226,7 +226,7 @@ def simulated(
 
 
 def _completed(frame: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with the columns of tidy rows that no rule here looks at."""
+    """`frame` with the columns of tidy rows that no rule here looks at; null where they may be."""
     constants = {
         "study": "rehearsal",
         "family": "rehearsal",
@@ -240,15 +240,14 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
         "metric": "score",
         "depth": None,
         "main": True,
-        "english_dev": None,
-        "english_dev_n": None,
         "collapsed": False,
         "same_data": False,
         "step": "",
         "wall_seconds": 0.0,
-        "dollars": None,
     }
+    unknown = dict.fromkeys(sorted(NULLABLE - set(frame.columns)))
     whole = frame.with_columns(
-        pl.lit(value, dtype=SCHEMA[name]).alias(name) for name, value in constants.items()
+        pl.lit(value, dtype=SCHEMA[name]).alias(name)
+        for name, value in {**constants, **unknown}.items()
     ).with_columns(backbone_params=pl.col("total_params"))
     return whole.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
