@@ -156,8 +156,9 @@ class Engine:
 
     @property
     def gradient_norm(self) -> Tensor | float | None:
-        """Of the last update, over all parameters and ranks, before clipping; not waited for. Inf
-        where it is no number; None without ZeRO.
+        """The last gradient's norm over all ranks before clipping, a scalar: shape ().
+
+        It is not waited for. Inf where it is no number; None without ZeRO.
         """
         return getattr(self.core.optimizer, "_global_grad_norm", None)
 

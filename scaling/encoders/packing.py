@@ -148,7 +148,17 @@ def flash(
     dropout_p: float,
     scale: float | None,
 ) -> Tensor:
-    """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision."""
+    """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision.
+
+    Args:
+        query: 1 x heads x T x D.
+        key: 1 x heads x T x D.
+        value: 1 x heads x T x D.
+        lengths: Tokens of each sequence; T together.
+        offsets: Shape (B + 1,): where each sequence begins, and where they end.
+        dropout_p: Share of the attention weights that are dropped.
+        scale: What products are multiplied by; None for 1/sqrt(D).
+    """
     q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
     longest = max(lengths)
     # Without nested tensors around it, whose Python takes longer than the kernel.

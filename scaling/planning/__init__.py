@@ -3,6 +3,7 @@
     memory.py       bytes on a device, part by part
     placement.py    layouts of a step over devices: candidates, cost, fit, choice
     speed.py        FLOPs to seconds
+    devices.py      the devices that are there against those planned for
     calibration.py  what was measured on this kind of device
     queue.py        which step runs next
     backfill.py     gangs on nodes, with a reservation

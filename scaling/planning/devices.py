@@ -30,12 +30,14 @@ class Device:
 
     @property
     def text(self) -> str:
+        """Node, name and memory, for a message."""
         return f"{self.node} has {self.name} with {self.memory_gib:.1f} GiB"
 
 
 def read_smi(text: str, node: str, cuda: str) -> tuple[Device, ...]:
-    """Lines of `nvidia-smi --query-gpu=name,memory.total,driver_version
-    --format=csv,noheader,nounits`.
+    """The devices in what `nvidia-smi` prints of name, memory.total and driver_version as CSV.
+
+    Without header and units: memory is in MiB.
     """
     rows = [
         [part.strip() for part in line.split(",")] for line in text.splitlines() if line.strip()
@@ -91,8 +93,15 @@ def complaint(devices: Sequence[Device], gpu: GpuSpec) -> str:
 def planned_gpu(
     devices: Sequence[Device], *, per_node: int, host_gib: float, dollars: float
 ) -> GpuSpec:
-    """What to plan for where a study names no GPU: the one that is there. UserError where nobody
-    could be asked.
+    """What to plan for where a study names no GPU: the one that is there.
+
+    UserError where nobody could be asked.
+
+    Args:
+        devices: What the living nodes have.
+        per_node: Devices of a node.
+        host_gib: Memory of a node.
+        dollars: Price of a device and hour.
     """
     if not devices:
         raise UserError(

@@ -122,8 +122,9 @@ def _update_cost(
 
 
 def fitted(costs: Sequence[tuple[float, float]], workers: int) -> tuple[float, float]:
-    """(seconds of an update whatever its tokens, FLOP/s a worker) through two (FLOPs, seconds) of
-    an update; the price is 0 where the short one did not take less.
+    """(seconds of an update whatever its tokens, FLOP/s a worker), from two of different lengths.
+
+    `costs` are (FLOPs, seconds) of an update. The price is 0 where the short one took no less.
     """
     (few, quick), (many, slow) = costs
     rate = (many - few) / (slow - quick) if slow > quick else many / slow
@@ -211,8 +212,9 @@ class Measurement:
 
 
 def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]:
-    """Run a gang of processes; one Measurement each. RuntimeError with the end of the log of the
-    first that fails: the others wait for it.
+    """Run one process per worker; their Measurements, by rank.
+
+    RuntimeError with the end of the log of the first that fails: the others wait for it.
     """
     workers = request.placement["workers"]
     with tempfile.TemporaryDirectory() as folder:
