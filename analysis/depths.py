@@ -10,21 +10,18 @@ import polars as pl
 
 
 def depth_table(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """A row per target, arm and model: mean main metric over zero-shot languages and seeds, points;
-    [] without a sweep.
+    """A row per target, arm and model: mean main metric over zero-shot languages and seeds.
 
-    `scores`: depth as in the metric's name (`accuracy@0.33` is at a third; '' is the recipe's own
-    depth) → points.
+    `scores`: depth, as in `0.33` ('' for the recipe's own) → points. [] without a sweep.
     """
     test = frame.filter(
         (pl.col("split") == "test") & (pl.col("language") != "en") & ~pl.col("collapsed")
     )
     parts = test.with_columns(
-        base=pl.col("metric").str.split("@").list.first(),
-        depth=pl.col("metric").str.extract("@(.+)$").fill_null(""),
+        depth=pl.col("depth").map_elements(lambda depth: f"{depth:.2g}", pl.String).fill_null("")
     )
-    mains = parts.filter("main").select("target", "base").unique()
-    swept = parts.filter(pl.col("depth") != "").join(mains, on=["target", "base"], how="semi")
+    mains = parts.filter("main").select("target", "metric").unique()
+    swept = parts.filter(pl.col("depth") != "").join(mains, on=["target", "metric"], how="semi")
     own = parts.filter("main").join(swept.select("target").unique(), on="target", how="semi")
     keys = ["target", "arm", "backbone_params", "model", "depth"]
     means = (

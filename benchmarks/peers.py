@@ -28,8 +28,7 @@ from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, PAD
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
-from scaling.training.loop import learning_rate, run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, learning_rate, run_updates
 
 Precision = Literal["fp32", "bf16"]
 LABELS = tuple("abcdefg")
@@ -147,15 +146,14 @@ def ours(
         stream = Stream(features=features, kind=kind, recipe=recipe, order=part)
         start = clock()
         run_updates(
-            engine,
-            [stream],
-            [0] * updates,
-            recipe,
-            placement,
-            world,
-            0,
-            lambda done, total: None,
-            ResumePoint(found=None, save=lambda fill, update: None),
+            TrainingRun(
+                engine=engine,
+                streams=[stream],
+                turns=[0] * updates,
+                recipe=recipe,
+                placement=placement,
+                seed=0,
+            )
         )
         return real_tokens(case, features, part), clock() - start
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 
 from benchmarks.results_table import write_results
+from benchmarks.right_data import FIGURES as DATA
 from benchmarks.right_training import FIGURES as TRAINING
 
-FIGURES = {**TRAINING}
+FIGURES = {**DATA, **TRAINING}
 
 
 def main() -> None:

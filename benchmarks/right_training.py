@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.answer_decoding import EXPLAINED, compare
 from benchmarks.peers import Case, made
 from scaling.data.features import Features
 from scaling.data.order import training_order
 from scaling.kinds import KINDS
 from scaling.study.recipes import Recipe
+from tests.helpers.documented_decoder import EXPLAINED, compare
 
 ROOT = Path(__file__).parents[1]
 BATCH = 32
@@ -143,52 +143,57 @@ def answer_decoder() -> Iterator[dict[str, Any]]:
 
 
 def scores_against_trainer() -> Iterator[dict[str, Any]]:
-    """Minutes to hours, by the machine: `SCALING_RIGHT_SEEDS` says how many seeds."""
+    """Many minutes: `SCALING_RIGHT_SEEDS` says how many seeds."""
     from benchmarks.against_trainer import compare as train_both
     from scaling.cluster.session import quiet
     from scaling.encoders.engine import join_world
 
     quiet()
-    seeds = int(os.environ.get("SCALING_RIGHT_SEEDS", "4"))
-    own, control = train_both(seeds, join_world())
-    yield from score_rows(own, control, f"{seeds} seeds")
+    yield from score_rows(train_both(int(os.environ.get("SCALING_RIGHT_SEEDS", "4")), join_world()))
 
 
-def score_rows(
-    own: dict[str, tuple[float, float]], control: dict[str, tuple[float, float]], seeds: str
-) -> Iterator[dict[str, Any]]:
-    """Rows of differences to Trainer and their standard errors, by line."""
+def score_rows(found: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[dict[str, Any]]:
+    """Rows of the differences to Trainer, from the scores of every seed by line and side."""
+    own = {name: apart(one["ours"], one["Trainer"]) for name, one in found.items()}
     mean = float(np.mean([difference for difference, _ in own.values()]))
     error = float(np.sqrt(sum(error**2 for _, error in own.values()))) / len(own)
+    seeds = min(len(one["Trainer"]) for one in found.values())
     yield row(
-        "score with the random order minus Trainer's, mean of the lines, points",
+        "score with the random order minus Trainer's, points, mean of the lines",
         "within 0.3, SE ≤ 0.15",
-        f"{mean:+.2f}, SE {error:.2f}, {seeds}",
+        f"{mean:+.2f}, SE {error:.2f}, {seeds} seeds, {len(own)} lines",
         abs(mean) <= 0.3 and error <= 0.15,
     )
     for name, (difference, error) in own.items():
         yield row(
-            f"score minus Trainer's, {name} examples, points",
+            f"score minus Trainer's, points, {name} sentences",
             "within 3 SE",
             f"{difference:+.2f}, SE {error:.2f}",
             abs(difference) <= 3 * error,
         )
-    for name, (difference, error) in control.items():
-        yield row(
-            f"control: updates sorted by length, minus Trainer's, {name} examples, points",
-            "fails: below by 2 SE or more",
-            f"{difference:+.2f}, SE {error:.2f}",
-            difference <= -2 * error,
-        )
+    for name, one in found.items():
+        if one["by length"]:
+            difference, error = apart(one["by length"], one["Trainer"])
+            yield row(
+                f"control, updates sorted by length: score minus Trainer's, points, {name}",
+                "fails: below by 2 SE",
+                f"{difference:+.2f}, SE {error:.2f}",
+                difference <= -2 * error,
+            )
+
+
+def apart(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """(difference of two means, its standard error: not a number for one seed)."""
+    errors = [np.var(one, ddof=1) / len(one) if len(one) > 1 else np.nan for one in (first, second)]
+    return float(np.mean(first) - np.mean(second)), float(np.sqrt(sum(errors)))
 
 
 def training_speed() -> Iterator[dict[str, Any]]:
-    """Real tokens a second of CPU time against Trainer's default sampling, placed as planned."""
-    from benchmarks.train import CASES as RACES
-    from benchmarks.train import compare as race
+    """Real tokens a second of CPU time against Trainer's default sampling; ours packed."""
+    from benchmarks import train
 
-    cases = [case for case in RACES if case.name in ("short texts", "long texts", "tagging")]
-    found = race(2, cases, ("packed", "random"), updates=15)
+    cases = [case for case in train.CASES if case.name in ("short texts", "long texts", "tagging")]
+    found = train.compare(2, cases, ("packed", "random"), updates=15)
     values = {name: rates["packed"] / rates["random"] for name, rates in found.items()}
     yield row(
         "training speed against Trainer's default sampling, with the random order",

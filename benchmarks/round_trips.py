@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
+from scaling.catalogue.task import Key
 from scaling.data.rows import read_table
 from scaling.data.tokens import load_tokenizer
 from scaling.encoders.weights import tokenizer_file
@@ -91,19 +92,22 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
         task = plan.study.task(step.task)
         if step.action != "eval" or task.kind != kind or step.id not in done:
             continue
-        attempt = store.record(step.id).provenance.attempt
-        outcomes = pq.read_table(
-            io.BytesIO(store.read(f"steps/{step.id}/attempts/{attempt}/outcomes.parquet"))
-        )
+        raw = store.read_file(store.record(step.id), "outcomes.parquet")
+        outcomes = pq.read_table(io.BytesIO(raw))
         for key in dict.fromkeys(outcomes["key"].to_pylist()):
-            gold = {row["id"]: row for row in read_table(store, task.name, key).to_pylist()}
+            gold = {
+                row["id"]: row
+                for row in read_table(
+                    store, task.name, Key.read(key), plan.lock.data[task.name][key]
+                ).to_pylist()
+            }
             chosen = [
                 row
                 for row in outcomes.select(["key", "id", "prediction"]).to_pylist()
                 if row["key"] == key
             ]
             predictions = [row["prediction"] for row in chosen]
-            language = key.partition(".")[2]
+            language = Key.read(key).language
             if kind == "tagging":
                 yield (
                     language,

@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.results_table import write_results
 from scaling.catalogue.models import MODELS
+from scaling.catalogue.task import Key
 from scaling.data.rows import stage_task
 from scaling.data.tokens import features, load_tokenizer
 from scaling.encoders.weights import tokenizer_file
@@ -58,7 +59,7 @@ def ours(work: Path, tokenizer: Path) -> int:
     for name in TASKS:
         task = STUDY.task(name)
         for key, data_hash in stage_task(STUDY, task, store, SHARED).items():
-            count += features(store, task, key, data_hash, STUDY.recipe(name), tokenizer)[
+            count += features(store, task, Key.read(key), data_hash, STUDY.recipe(name), tokenizer)[
                 1
             ].num_rows
     return count

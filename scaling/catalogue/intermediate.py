@@ -91,7 +91,9 @@ INTERMEDIATE = (
                 text_a="question1",
                 text_b="question2",
                 label="label",
-                label_names=["different", "duplicate"],
+                # GLUE's names of its classes.
+                label_names=["not_duplicate", "duplicate"],
+                label_map={"not_duplicate": "different", "duplicate": "duplicate"},
                 id="idx",
             ),
         ),

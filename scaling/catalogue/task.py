@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple, cast
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,7 @@ from scaling.catalogue.definition import (
     check_source,
 )
 from scaling.catalogue.readers import KindName
-from scaling.spec import Commit, Name, Spec, UserError
+from scaling.spec import Commit, FieldError, Name, Spec, UserError, known
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
 PAIRS_TOGETHER = 8
@@ -24,6 +24,26 @@ PAIRS_TOGETHER = 8
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+class Key(NamedTuple):
+    """A split of a language of a task. In names and files it is `SPLIT.LANGUAGE`."""
+
+    split: Split
+    language: str
+
+    def __str__(self) -> str:
+        return f"{self.split}.{self.language}"
+
+    @classmethod
+    def read(cls, text: str) -> Key:
+        """The key that a name or a file has as `text`; UserError if there is no such split."""
+        split, _, language = text.partition(".")
+        return cls(cast(Split, known("split", split, SPLITS)), language)
+
+
+DEV = Key("dev", "en")
+"""What collapse is judged by, and weights are selected by: no other language has dev data."""
 
 
 # Raised when a kind's features, head, loss, decoding or score change meaning: it is part of every
@@ -97,6 +117,12 @@ class TaskSpec(Spec):
     citation: str = ""
     sizes: dict[str, int] = Field(default_factory=dict)
     """Published example counts by `split` or `split.lang`, checked when staged without a limit."""
+    ceiling: float | None = Field(default=None, gt=0, le=1)
+    """The best score that is attainable, 0..1, by human or label-noise bounds: an analysis on the
+    scale of what is left to reach uses it, no training does.
+    """
+    ceiling_source: str = ""
+    """Where `ceiling` is stated."""
     defects: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Counted faults of the upstream data: name → `split` or `split.lang` → how often. Accepted
     where there are exactly so many."""
@@ -107,6 +133,8 @@ class TaskSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
+        if self.ceiling is not None and not self.ceiling_source:
+            raise FieldError(("ceiling",), "needs ceiling_source: where it is stated")
         check_languages(("languages",), self.languages)
         check_languages(("train_languages",), self.train_languages)
         check_metric(self.metric, self.kind, self.languages)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from scaling.catalogue.hardware import GpuSpec, get_gpu
 from scaling.planning.progress import current_plan
+from scaling.spec import UserError
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
@@ -62,6 +63,16 @@ def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     return study, store, current_plan(study, store)
 
 
+def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
+    """As `open_study`; UserError where nothing of the study has been staged or run yet."""
+    study, store, plan = open_study(name, uri)
+    if not store.exists("study.json"):
+        raise UserError(
+            f"{store.uri} is no store of the study {study.name!r}; `scaling run` makes one"
+        )
+    return study, store, plan
+
+
 def duration(seconds: float) -> str:
     """1 h 05 min, 3 min 20 s, 12 s."""
     if seconds >= 5400:
@@ -69,3 +80,11 @@ def duration(seconds: float) -> str:
     if seconds >= 60:
         return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
     return f"{seconds:.0f} s"
+
+
+def plain(text: object) -> str:
+    """Text from a store or a worker: control characters, which steer a terminal, shown as text."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in str(text)
+    )

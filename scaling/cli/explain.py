@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, plain
 from scaling.spec import known
 
 
@@ -12,20 +12,22 @@ from scaling.spec import known
 def explain(name: StudyArgument, step: str, uri: StoreOption = "") -> None:
     """One step: what it is made from, why it is pending or runs again, its tries and failures."""
     from scaling.planning.progress import attempts_of, why_pending
+    from scaling.store.failures import failures_of
     from scaling.store.logs import log_lines
     from scaling.store.paths import StepFolder
-    from scaling.store.store import failure_of
 
     _, store, plan = open_study(name, uri)
     identity = plan.steps[known("step", step, plan.steps)].identity
     console.print_json(json.dumps(dict(identity)))
     console.print(why_pending(plan, step, store.scan()), soft_wrap=True)
     for attempt in attempts_of(store, step):
-        console.print(f"attempt {attempt.owner}  {attempt.what}", soft_wrap=True, markup=False)
-    failures = failure_of(store, step)
-    for line in failures:
-        console.print(f"failed  {line}", soft_wrap=True, markup=False)
+        console.print(
+            plain(f"attempt {attempt.owner}  {attempt.what}"), soft_wrap=True, markup=False
+        )
+    failures = failures_of(store, step)
+    for failure in failures:
+        console.print(plain(f"failed  {failure}"), soft_wrap=True, markup=False, emoji=False)
     for line in log_lines(store, step)[-20:] if failures else ():
-        console.print(f"   {line}", soft_wrap=True, markup=False)
+        console.print(plain(f"   {line}"), soft_wrap=True, markup=False, emoji=False)
     if store.is_done(step):
         console.print_json(store.read(StepFolder(step).record).decode())

@@ -54,7 +54,9 @@ class Watcher(threading.Thread):
         pause = every
         while not self.done.wait(pause):
             before = time.monotonic()
-            show(self.reader.status(self.plan))
+            # The display is not what a run may end of, nor what may stay away after one bad look.
+            with suppress(OSError, ValueError):
+                show(self.reader.status(self.plan))
             pause = pause_after(time.monotonic() - before, every)
 
     def _line(self, status: Status) -> None:

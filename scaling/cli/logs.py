@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console, plain
 from scaling.spec import known
 
 
@@ -20,12 +20,12 @@ def logs(
     """What the workers said, as far as the store has it: the tail of every worker group's log."""
     from scaling.store.logs import log_lines
 
-    _, store, plan = open_study(name, uri)
+    _, store, plan = begun_study(name, uri)
     if step:
         known("step", step, plan.steps)
     shown = log_lines(store, step or None)[-lines:]
     for line in shown:
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(plain(line), soft_wrap=True, markup=False, emoji=False)
     if not shown:
         console.print(
             f"{store.uri} has no log lines{f' of {step}' if step else ''}", soft_wrap=True

@@ -14,6 +14,7 @@ from scaling.planning.forecast import Forecast, SizeForecast
 from scaling.planning.memory import USABLE
 from scaling.spec import load
 from scaling.study.steps import Plan
+from scaling.study.study import MOST_DEVICES
 
 
 @app.command()
@@ -25,7 +26,11 @@ def plan(
     ] = None,
     gpus: Annotated[
         int,
-        typer.Option(help="Devices at once, for the makespan; max_devices of the study.", min=0),
+        typer.Option(
+            help="Devices at once, for the makespan; max_devices of the study.",
+            min=0,
+            max=MOST_DEVICES,
+        ),
     ] = 0,
     prices: Annotated[
         Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")

@@ -26,10 +26,13 @@ def report(
     ] = None,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
+    from scaling.store.history import remade_notes, version_notes
+    from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
     study, store, plan = open_study(name, uri)
-    if not store.scan().done or not write_rows(plan, store):
+    done = store.scan().done
+    if not done or not write_rows(plan, store):
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
@@ -39,10 +42,13 @@ def report(
     from analysis.load import load_tidy
     from analysis.report import write_report
 
+    records = store.records(step for step in plan.steps if step in done)
     folder = out or (store.local / "report" if store.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)
-    local.write_bytes(store.read(ROWS))
+    rows = store.read(ROWS)
+    local.write_bytes(rows)
+    asked = sentences(study, registrations(store), look(store, rows))
     grid = [
         {"model": cell.model, "arm": cell.arm, "target": cell.target, "seed": cell.seed}
         | {"language": code}
@@ -56,7 +62,12 @@ def report(
             title=study.title or study.name,
             out=folder,
             expected=pl.DataFrame(grid),
-            notes=study.notes,
+            notes=[
+                *study.notes,
+                *asked,
+                *remade_notes(plan, store, records),
+                *version_notes(records.values(), {}),
+            ],
             claims=claims or PHANG2020,
             progress=lambda what: shown.update(f"report: {what}"),
         )

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, plain
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
 from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
+from scaling.spec import UserError
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.steps import Plan
@@ -26,8 +28,16 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
     ] = None,
+    here: Annotated[
+        bool,
+        typer.Option(
+            "--here", help="In this process, without Ray: for a debugger and for stack traces."
+        ),
+    ] = False,
 ) -> None:
     """Do everything that is missing. Run it again after anything: nothing is done twice."""
+    if here and address:
+        raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
     study = load_study(name)
     store = open_store(study, uri)
     store.check_study(study.name)
@@ -37,7 +47,7 @@ def run(
     store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
     if plan.provisional or pending_steps(plan, scan):
-        _run(stage_and_plan(study, store, source, accept or []), store, address)
+        _run(stage_and_plan(study, store, source, accept or []), store, address, here)
     else:
         console.print(
             f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
@@ -45,10 +55,12 @@ def run(
         )
 
 
-def _run(plan: Plan, store: Store, address: str | None) -> None:
+def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
+    from scaling.cluster.here import run_here
     from scaling.planning.progress import study_status
+    from scaling.store.history import version_notes, versions_here
     from scaling.store.tidy import write_rows
 
     def watch(queue: ReadyQueue) -> Callable[[], None]:
@@ -57,14 +69,30 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
-    ended = run_plan(plan, store, address=address, watch=watch)
+    done = store.scan().done
+    records = store.records(step for step in plan.steps if step in done)
+    for note in version_notes(records.values(), versions_here()):
+        console.print(f"· {note}", soft_wrap=True)
+    if here:
+        ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
+    else:
+        ended = run_plan(plan, store, address=address, watch=watch)
     plan = ended.plan
+    if ended.signal:
+        left = len(pending_steps(plan, store.scan()))
+        console.print(
+            f"interrupted; {left:,} steps are left. Run again to go on",
+            soft_wrap=True,
+            markup=False,
+        )
+        raise typer.Exit(128 + ended.signal)
     status = study_status(plan, store)
     console.print(status_group(plan, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
-            console.print(f"[red]failed[/red]  {step}: {reason}", soft_wrap=True)
+            line = Text.assemble(("failed", "red"), plain(f"  {step}: {reason}"))
+            console.print(line, soft_wrap=True)
     for step in ended.unfunded:
         console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
     if ended.unfunded:
@@ -75,9 +103,10 @@ def _run(plan: Plan, store: Store, address: str | None) -> None:
         )
     if ended.halted:
         console.print(f"[red]halted[/red]  {ended.halted}", soft_wrap=True)
-    if ended.stopped:
+    if ended.stopped and status.pending:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
         )
-    if ended.failed or ended.unfunded or ended.stopped or ended.halted:
+    stopped = ended.stopped and status.pending
+    if ended.failed or ended.unfunded or stopped or ended.halted:
         raise typer.Exit(1 if ended.failed else 3)

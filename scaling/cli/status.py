@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console
 
 
 @app.command()
@@ -21,7 +21,7 @@ def status(
     from scaling.cli.live import show_live, status_group
     from scaling.planning.progress import study_status
 
-    _, store, plan = open_study(name, uri)
+    _, store, plan = begun_study(name, uri)
     if live:
         show_live(plan, store, console)
     console.print(status_group(plan, study_status(plan, store)))

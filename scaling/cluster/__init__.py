@@ -1,6 +1,7 @@
 """Ray's part: a study as one Tune run of worker groups, and jobs on a cluster.
 
     driver.py       a plan to its end: sessions, budget, failures
+    here.py         the same without Ray, in one process
     search.py       the ready queue as a Tune search algorithm
     session.py      a Ray Train worker group and its worker
     nodes.py        nodes and devices of the running cluster

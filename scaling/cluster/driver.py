@@ -6,9 +6,11 @@ import contextlib
 import io
 import logging
 import os
-import tempfile
+import signal
+import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,10 @@ from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
 from scaling.spec import UserError
+from scaling.store.cache import own_folder
+from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
+from scaling.store.registration import register
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
@@ -50,6 +55,8 @@ class RunResult:
     """Whether somebody asked it to stop (scaling.store.stop)."""
     halted: str = ""
     """Why it ended itself, where what is wrong is no step's fault; '' otherwise."""
+    signal: int = 0
+    """What ended it before its time: Ctrl-C, or another signal; 0 if nothing did."""
 
 
 def join_cluster(address: str | None) -> dict[str, float]:
@@ -71,7 +78,11 @@ def join_cluster(address: str | None) -> dict[str, float]:
     _ensure_token()
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False)
+        _check_answers(address)
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(f"no Ray cluster at {address}: {error}") from error
     else:
         # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
@@ -82,6 +93,22 @@ def join_cluster(address: str | None) -> dict[str, float]:
             resources={DRIVER_RESOURCE: 64},
         )
     return dict(ray.cluster_resources())
+
+
+# Of a connection to a cluster's head; Ray itself tries for minutes.
+_CONNECT_SECONDS = 5.0
+
+
+def _check_answers(address: str) -> None:
+    """UserError unless somebody listens at HOST:PORT or ray://HOST:PORT; other names are Ray's."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(f"nobody answers at {address}: {error}") from error
 
 
 def _ensure_token() -> None:
@@ -106,6 +133,7 @@ def run_plan(
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
     scan = store.scan()
+    register(plan.study, store, len(scan.done))
     pending = pending_steps(plan, scan)
     if not pending:
         return RunResult(plan=plan, done=0, failed={})
@@ -173,6 +201,7 @@ def run_plan(
             resources=bundle,
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
+            stop=asked.old,
             limits={
                 step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))
                 for step in steps
@@ -183,7 +212,8 @@ def run_plan(
         # Tune announces itself on standard output whatever its verbosity; the study has its own
         # display.
         with (
-            tempfile.TemporaryDirectory(prefix="scaling-") as scratch,
+            own_folder() as scratch,
+            ends_on_signals() as ended,
             contextlib.redirect_stdout(io.StringIO()),
         ):
             tune.Tuner(
@@ -196,13 +226,13 @@ def run_plan(
                         expected=expected,
                         capacity=capacity,
                         asked=asked,
-                        scratch=scratch,
+                        scratch=str(scratch),
                     ),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     name="tune",
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=0),
@@ -221,7 +251,36 @@ def run_plan(
         unfunded=tuple(queue.unfunded),
         stopped=bool(asked.how),
         halted=queue.halted,
+        # Tune takes the first Ctrl-C for itself and ends as if all had been done.
+        signal=0
+        if queue.finished or asked.how or queue.unfunded or queue.halted
+        else (ended.signal or signal.SIGINT),
     )
+
+
+@dataclass
+class Ended:
+    """Which signal asked this process to end; 0 if none did, or Ctrl-C, which Tune takes."""
+
+    signal: int = 0
+
+
+@contextmanager
+def ends_on_signals() -> Iterator[Ended]:
+    """SIGTERM and SIGHUP end what runs as Ctrl-C does: worker groups first, then this process."""
+    ended = Ended()
+
+    def end(number: int, frame: object) -> None:
+        ended.signal = number
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _planned_gpu(study: Study, capacity: Capacity, bundle: Mapping[str, float]) -> GpuSpec:
@@ -247,7 +306,7 @@ def _trial(config: dict[str, Any]) -> None:
     session = SessionOrder.from_json(config["session"])
 
     def note(reason: Mapping[str, Any]) -> None:
-        Store.open(session.store).fail(session.steps[0], session.id, reason)
+        note_failure(Store.open(session.store), session.steps[0], session.id, reason)
 
     with Watchdog().watch(session.limit, note):
         run_session(session, config["scratch"])

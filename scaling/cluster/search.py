@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ray import tune
 from ray.tune.search import Searcher
@@ -17,12 +18,17 @@ from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import SessionOrder, WrongDevice
 from scaling.planning.queue import ReadyQueue
-from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.sessions import note_end
+from scaling.store.failures import failures_of
+from scaling.store.garbage import drop_replaced
+from scaling.store.leases import EXPIRY_SECONDS
+from scaling.store.pending import pending_steps
+from scaling.store.sessions import note_end, session_name
 from scaling.store.stop import StopRequest
-from scaling.store.store import Scan, Store, failure_of, pause_after
+from scaling.store.store import Scan, Store, pause_after
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
+
+T = TypeVar("T")
 
 # Of steps of a plan: estimated seconds, and placements.
 Expected = tuple[Mapping[str, float], Mapping[str, Placement]]
@@ -36,27 +42,36 @@ NODES_SECONDS = 15.0
 def grow(
     queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]
 ) -> None:
-    """Add re-runs, and what starts from them, of trainings that collapsed since the last look."""
+    """Add re-runs, and what starts from them, of trainings that collapsed since the last look.
+
+    And trainings whose weights are gone although an open step starts from them.
+    """
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
-    if not fresh or not plan.study.reruns:
-        return
-    grown = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
-    pending = pending_steps(grown, scan)
-    queue.extend(grown, pending, *expected(grown, pending))
+    if fresh and plan.study.reruns:
+        plan = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
+        pending = pending_steps(plan, scan)
+    else:
+        pending = queue.lost(pending_steps(plan, scan))
+    if pending:
+        queue.extend(plan, pending, *expected(plan, pending))
 
 
-def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
-    """Delete the weights of collapsed trainings that are not needed any more.
+def waited_for(look: Callable[[], T]) -> T:
+    """What a look at the store says, once the store is there; OSError after a lease's expiry."""
+    deadline = time.monotonic() + EXPIRY_SECONDS
+    while True:
+        try:
+            return look()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1.0)
 
-    A worker deletes weights by the plan that its session began with. In that plan a training that
-    collapsed later still has the children that now start from its re-run.
-    """
-    if plan.study.reruns:
-        pending = frozenset(pending_steps(plan, scan))
-        for step in plan.collapsed & scan.weights & plan.steps.keys():
-            if not weights_needed(plan, step, pending.__contains__):
-                store.delete_weights(store.record(step))
+
+def nothing_done(step: str) -> bool:
+    """What is known of steps while nobody can look: none counts as done."""
+    return False
 
 
 class StopNow(tune.Stopper):
@@ -125,7 +140,9 @@ class QueueSearch(Searcher):
         """See steps that were committed in the middle of a session, and nodes lost or come."""
         now = time.monotonic()
         if self._queue.running and now >= self._look_at:
-            self._queue.look(self._look())
+            # A store that is away for a moment is looked at later.
+            with suppress(OSError):
+                self._queue.look(self._look())
             after = time.monotonic()
             self._look_at = after + pause_after(after - now, STORE_SECONDS)
         if now >= self._resize_at:
@@ -145,21 +162,31 @@ class QueueSearch(Searcher):
         if trial_id not in self._orders:
             return
         name, order = self._orders.pop(trial_id)
-        done = self._look()
+        reason, final, cost = None, False, None
+        try:
+            done = waited_for(self._look)
+            reason, final = self._reason(name, order, done) if error else (None, False)
+            cost = note_end(self._store, order.id, order.workers)
+        except OSError as failure:
+            # One try of one step, not the end of all sessions.
+            reason = f"the store {self._store.uri} cannot be used: {failure}"
+            done = nothing_done
+        self._queue.close(name, done, time.monotonic(), reason, device_seconds=cost, final=final)
+
+    def _reason(
+        self, name: str, order: SessionOrder, done: Callable[[str], bool]
+    ) -> tuple[str | None, bool]:
+        """Why a session failed, and whether it would fail again; None if all of it is done."""
         left = [step for step in self._queue.running[name].steps if not done(step)]
-        reason = None
-        if error and left:
-            reasons = failure_of(self._store, left[0])
-            reason = reasons[-1] if reasons else "its worker group died without a word"
-            if WrongDevice.__name__ in reason:
-                self._queue.halted = reason
-        self._queue.close(
-            name,
-            done,
-            time.monotonic(),
-            reason,
-            device_seconds=note_end(self._store, order.id, order.workers),
-        )
+        if not left:
+            return None, False
+        began = self._store.written_at(session_name(order.id))
+        failures = failures_of(self._store, left[0])
+        reason = str(failures[-1]) if failures else "its worker group died without a word"
+        if WrongDevice.__name__ in reason:
+            self._queue.halted = reason
+        # Of the end of another session nobody knows whether this one's was the same.
+        return reason, any(one.is_final and began and one.noted_at >= began for one in failures)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store is the truth."""

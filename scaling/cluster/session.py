@@ -56,6 +56,8 @@ class SessionOrder:
     """Trainings that re-runs of the plan are for."""
     limits: Mapping[str, Limit]
     """What each step may take."""
+    stop: str
+    """The request to stop that was there when the driver began: a newer one counts."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back exactly."""
@@ -73,6 +75,7 @@ class SessionOrder:
             "resources": dict(self.resources),
             "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
+            "stop": self.stop,
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }
 
@@ -101,8 +104,10 @@ def worker(config: dict[str, Any]) -> None:
     import torch
 
     from scaling.encoders.engine import join_world
+    from scaling.store.failures import note_failure
     from scaling.store.logs import kept_log
     from scaling.store.sessions import note_start
+    from scaling.store.stop import StopRequest
     from scaling.store.store import Store
     from scaling.study.plan import make_plan
     from scaling.study.study import Study
@@ -120,7 +125,7 @@ def worker(config: dict[str, Any]) -> None:
         check_devices(world, session.gpu)
     except WrongDevice as error:
         if world.rank == 0:
-            store.fail(session.steps[0], session.id, {"error": f"WrongDevice: {error}"})
+            note_failure(store, session.steps[0], session.id, {"error": f"WrongDevice: {error}"})
         raise
     if world.rank == 0:
         note_start(
@@ -130,9 +135,17 @@ def worker(config: dict[str, Any]) -> None:
             workers=world.size,
             steps=session.steps,
         )
+    asked = StopRequest(store, session.stop)
     with kept_log(store, session.id, world.rank):
         run_steps(
-            plan, store, session.steps, world, session.placements, session.limits, seconds_left
+            plan,
+            store,
+            session.steps,
+            world,
+            session.placements,
+            session.limits,
+            seconds_left,
+            lambda: bool(asked.how),
         )
 
 

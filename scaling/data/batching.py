@@ -170,11 +170,10 @@ _MOST_ROUNDS = 8
 def _cut(
     longest: np.ndarray, sequences: np.ndarray, tokens: int, workers: int, pass_tokens: float
 ) -> list[int]:
-    """Edges that cut ascending blocks into passes, whose number is a multiple of `workers`: of all
-    such numbers the one that takes least time.
+    """Edges that cut ascending blocks into passes, in the number that takes least time.
 
     longest, sequences: shape (n,), by block. A pass has at most `tokens` padded tokens, or one
-    block.
+    block. The number is a multiple of `workers`.
     """
     needed = -(-(len(_greedy(longest, sequences, tokens)) - 1) // workers)
     most = len(longest) // workers
@@ -193,7 +192,7 @@ def _cut(
 
 
 def _even(longest: np.ndarray, sequences: np.ndarray, number: int) -> list[int]:
-    """Edges of so many passes with the least in the fullest of them."""
+    """Edges of so many passes with the least in the fullest. longest, sequences: shape (n,)."""
     low, high = int((longest * sequences).max()), int(longest[-1] * sequences.sum())
     while low < high:
         middle = (low + high) // 2

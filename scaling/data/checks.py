@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.readers.raw import MOST_DEFECTS, count_defect
 from scaling.data.schema import BadData, Row
 
@@ -24,7 +24,7 @@ _LEFT_OUT = ("masked_text", "unlabelled")
 
 
 def check_defects(
-    task: TaskSpec, key: str, rows: Sequence[Row], defects: Iterable[str], accepted: Collection[str]
+    task: TaskSpec, key: Key, rows: Sequence[Row], defects: Iterable[str], accepted: Collection[str]
 ) -> None:
     """BadData where more is wrong with a split than was accepted.
 
@@ -33,7 +33,7 @@ def check_defects(
 
     Args:
         task: whose split it is.
-        key: `SPLIT.LANGUAGE`.
+        key: which split.
         rows: of the split.
         defects: lines that begin with a defect's name, one for each that was found.
         accepted: names of defects that are counted instead of refused.
@@ -42,7 +42,7 @@ def check_defects(
     place = f"task {task.name}, {key}"
     for name in sorted({*found, *task.defects} - {"size"}):
         expected = task.defects.get(name, {})
-        due = expected.get(key, expected.get(key.partition(".")[0]))
+        due = expected.get(str(key), expected.get(key.split))
         if due is not None and found[name] != due:
             raise BadData(
                 f"{place}: {found[name]:,} × {name} where {due:,} are expected: another version of"
@@ -72,7 +72,7 @@ def check_defects(
             )
 
 
-def check_words(task: TaskSpec, key: str, rows: Sequence[Row]) -> None:
+def check_words(task: TaskSpec, key: Key, rows: Sequence[Row]) -> None:
     """BadData where the words of most sentences are their own numbers: a column too far left."""
     if task.kind != "tagging":
         return
@@ -110,14 +110,14 @@ def content_digest(task: TaskSpec, rows: Iterable[Row]) -> str:
     return f"{total % 2**128:032x}"
 
 
-def check_distinct(task: TaskSpec, digests: Mapping[str, str]) -> None:
+def check_distinct(task: TaskSpec, digests: Mapping[Key, str]) -> None:
     """BadData where two languages have the same test set, or the same training set.
 
-    `digests`: of the whole split, by SPLIT.LANGUAGE.
+    `digests`: of each whole split.
     """
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str], Key] = {}
     for key, digest in digests.items():
-        split = key.partition(".")[0]
+        split = key.split
         other = seen.setdefault((split, digest), key)
         if other != key:
             raise BadData(
@@ -130,11 +130,11 @@ def check_distinct(task: TaskSpec, digests: Mapping[str, str]) -> None:
 
 def settle_retrieval(
     task: TaskSpec,
-    splits: dict[str, list[Row]],
+    splits: dict[Key, list[Row]],
     accepted: Collection[str],
-    defects: Mapping[str, list[str]],
-    counts: Mapping[str, Counter[str]],
-) -> dict[str, list[Row]]:
+    defects: Mapping[Key, list[str]],
+    counts: Mapping[Key, Counter[str]],
+) -> dict[Key, list[Row]]:
     """The splits of a retrieval task, every right candidate in its pool and an answer under one id.
 
     Candidates of one text and context become one, unless the task keeps them `apart`; so do the
@@ -143,10 +143,10 @@ def settle_retrieval(
 
     Args:
         task: says by `identical` whether equal candidates are one.
-        splits: rows by SPLIT.LANGUAGE.
+        splits: rows of each.
         accepted: names of defects; candidate_missing is the one that is found here.
-        defects: by SPLIT.LANGUAGE, grow.
-        counts: by SPLIT.LANGUAGE, grow by what is merged or kept apart.
+        defects: of each split, grow.
+        counts: of each split, grow by what is merged or kept apart.
     """
     merge = task.identical == "right"
     settled = dict(splits)
@@ -161,7 +161,7 @@ def settle_retrieval(
             alias = {name: name for name in alias}
         rows = [row for row in rows if alias.get(row["id"], row["id"]) == row["id"]]
         right = {name: [kept] for name, kept in alias.items()}
-        split = key.partition(".")[0]
+        split = key.split
         content = {row["id"]: (split, row["text"], row["context"]) for row in rows}
         for name, kept in alias.items():
             # One answer in the pools of two languages is right in both of them.
@@ -173,7 +173,7 @@ def settle_retrieval(
         )
     for key, rows in splits.items():
         if not any(row["side"].endswith("candidate") for row in rows):
-            pool = pools[key.partition(".")[0]]
+            pool = pools[key.split]
             settled[key] = _queries(task, key, rows, pool, accepted, defects[key], counts[key])
     return settled
 
@@ -190,7 +190,7 @@ def _aliases(rows: Iterable[Row]) -> dict[str, str]:
 
 def _queries(
     task: TaskSpec,
-    key: str,
+    key: Key,
     rows: Sequence[Row],
     right: Mapping[str, Sequence[str]],
     accepted: Collection[str],
@@ -227,13 +227,13 @@ def _queries(
 
 
 def check_usable(
-    task: TaskSpec, key: str, rows: pa.Table, features: pa.Table, counts: Mapping[str, int]
+    task: TaskSpec, key: Key, rows: pa.Table, features: pa.Table, counts: Mapping[str, int]
 ) -> None:
     """BadData where most of a training split cannot train, or most of a split cannot be answered.
 
     Args:
         task: whose split.
-        key: SPLIT.LANGUAGE.
+        key: which split.
         rows: the split.
         features: of the rows.
         counts: what the kind says is cut or cannot be predicted.
@@ -242,7 +242,7 @@ def check_usable(
     sides = rows["side"].to_pylist() if task.kind == "retrieval" else ["query"] * rows.num_rows
     total = sides.count("query")
     units = features["unit"].to_numpy()
-    if key.startswith("train."):
+    if key.split == "train":
         usable = {row for row in features["row"].to_numpy()[units >= 0] if sides[row] == "query"}
         if len(usable) < LEAST_USABLE * total:
             raise BadData(f"{place}: {len(usable):,} of {total:,} {what} can train{_why(counts)}")

@@ -24,6 +24,8 @@ Sort = Literal["dataset", "model"]
 
 def local_copy(name: str, folder: Path | None) -> Path | None:
     """`FOLDER/ORG/NAME` where it exists: `scaling stage --from` goes before the hub."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BadData(f"{name!r} is no folder below the one given to --from")
     if folder is not None and (folder / name).is_dir():
         return folder / name
     return None

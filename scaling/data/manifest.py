@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scaling.catalogue.task import Key
 from scaling.store.store import Store
 from scaling.study.study import Study
 
@@ -37,14 +38,15 @@ def staged_tasks(study: Study, store: Store) -> list[StagedTask]:
         manifest = json.loads(store.read(path))
         rows: Counter[str] = Counter()
         defects: Counter[str] = Counter()
-        for key, entry in manifest["splits"].items():
-            rows[key.partition(".")[0]] += entry["rows"]
+        splits = {Key.read(key): entry for key, entry in manifest["splits"].items()}
+        for key, entry in splits.items():
+            rows[key.split] += entry["rows"]
             defects.update(defect.partition(":")[0] for defect in entry["defects"])
         found.append(
             StagedTask(
                 task=name,
                 rows=rows,
-                languages=sum(key.startswith("test.") for key in manifest["splits"]),
+                languages=sum(key.split == "test" for key in splits),
                 sources=tuple((source, revision) for source, revision in manifest["sources"]),
                 licence=manifest["licence"],
                 defects=dict(sorted(defects.items())),

@@ -15,6 +15,10 @@ import numpy as np
 from scaling.study.mixture import language_counts, num_updates
 from scaling.study.recipes import Recipe
 
+# Any numbers would do; they are part of every training's bits.
+SALT_SAMPLED = 40_071_3
+SALT_EPOCHS = 20_051_3013
+
 
 def sampled_order(
     sizes: Sequence[int], exponent: float, updates: int, batch: int, seed: int
@@ -33,7 +37,7 @@ def sampled_order(
     """
     if 0 in sizes:
         raise ValueError(f"a language without an example that can train, of sizes {list(sizes)}")
-    rng = np.random.default_rng([seed, 40_071_3])
+    rng = np.random.default_rng([seed, SALT_SAMPLED])
     drawn = []
     counts = language_counts(updates * batch, sizes, exponent)
     for start, size, count in zip(np.cumsum([0, *sizes[:-1]]), sizes, counts, strict=True):
@@ -60,7 +64,7 @@ def training_order(
     """
     if num_units == 0:
         raise ValueError("no example can train")
-    rng = np.random.default_rng([seed, 20_051_3013])
+    rng = np.random.default_rng([seed, SALT_EPOCHS])
     batch = recipe.batch
     updates = num_updates(num_units, recipe) if updates is None else updates
     order: list[np.ndarray] = []

@@ -1,6 +1,6 @@
 """Raw data → normalised Parquet in the store, once; its hashes → the lock file.
 
-Everything after staging reads only that.
+Everything after staging reads only that, and only if it still is what the lock file says.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import io
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.task import DataRef, Split, TaskSpec, refs_of
+from scaling.catalogue.task import DataRef, Key, Split, TaskSpec, refs_of
 from scaling.data.checks import (
     check_defects,
     check_distinct,
@@ -28,14 +29,19 @@ from scaling.data.checks import (
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
-from scaling.spec import known
-from scaling.store.store import Store
-from scaling.study.identity import canonical_json, fingerprint
+from scaling.spec import UserError, known
+from scaling.store.store import Store, StoreError
+from scaling.study.identity import fingerprint
 from scaling.study.study import Study
 
+# Of which sources may be, beside folders and the hub.
+PACKAGES = ("django", "pycountry")
+# Rows that are Python objects at one time while they are hashed.
+_ROWS_AT_ONCE = 4096
 
-def data_name(task: str, key: str) -> str:
-    """Store name of the normalised rows of `SPLIT.LANGUAGE`."""
+
+def data_name(task: str, key: Key) -> str:
+    """Store name of the normalised rows of a split."""
     return f"data/{task}/{key}.parquet"
 
 
@@ -45,6 +51,8 @@ def _root(
     """The folder that a DataRef's patterns are looked up in."""
     scheme, _, name = ref.source.partition(":")
     if scheme == "package":
+        # Looking for a module imports the packages around it, so not any name will do.
+        known("package", name, PACKAGES)
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise BadData(
@@ -161,7 +169,7 @@ def _accepted(ref: DataRef) -> list[str]:
 
 
 def check_size(
-    task: TaskSpec, key: str, rows: Iterable[Row], accept: Collection[str], defects: list[str]
+    task: TaskSpec, key: Key, rows: Iterable[Row], accept: Collection[str], defects: list[str]
 ) -> None:
     """BadData where a split has not as many examples as were published.
 
@@ -169,12 +177,12 @@ def check_size(
 
     Args:
         task: The task.
-        key: The `SPLIT.LANGUAGE`.
+        key: Which split.
         rows: Its rows.
         accept: Names of defects that this run accepts beside the task's own.
         defects: Grows by the defect.
     """
-    published = task.sizes.get(key, task.sizes.get(key.partition(".")[0]))
+    published = task.sizes.get(str(key), task.sizes.get(key.split))
     found = sum(row.get("side", "query") == "query" for row in rows)
     if published is None or found == published:
         return
@@ -229,9 +237,12 @@ def to_table(rows: list[Row], task: TaskSpec, place: str) -> pa.Table:
 def content_hash(table: pa.Table) -> str:
     """SHA-256 of the rows' canonical text, so that Parquet's own encoding does not matter."""
     digest = hashlib.sha256()
-    for row in table.to_pylist():
-        digest.update(canonical_json(row).encode())
-        digest.update(b"\n")
+    # The canonical text of rows without floats, of which no kind has any, is json's own.
+    encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            digest.update(encode(row).encode("ascii"))
+            digest.update(b"\n")
     return digest.hexdigest()
 
 
@@ -247,11 +258,13 @@ def stage_task(
     folder: Path | None,
     *,
     locked: Mapping[str, str] | None = None,
+    expected: Mapping[str, str] | None = None,
     accept: Collection[str] = (),
 ) -> dict[str, str]:
     """Write all splits of a task; `SPLIT.LANGUAGE` → hash.
 
-    Does nothing if the same request was staged before.
+    Does nothing if the same request was staged before and is whole. StoreError, before anything is
+    written, if rows differ from those of the lock file.
 
     Args:
         study: The study: its languages and limits.
@@ -259,8 +272,10 @@ def stage_task(
         store: Where the rows go.
         folder: Where local sources lie; None without one.
         locked: Commit by `DataRef.origin`, from the lock file.
+        expected: Hash by `SPLIT.LANGUAGE`, from the lock file.
         accept: Names of defects of the data to count and not refuse.
     """
+    expected = expected or {}
     splits = study.splits_of(task)
     request = fingerprint(
         {
@@ -269,10 +284,9 @@ def stage_task(
             "limits": {split: limit for split, limit in study.limits.items()},
         }
     )
-    if store.exists(manifest_name(task.name)):
-        manifest = json.loads(store.read(manifest_name(task.name)))
-        if manifest["request"] == request:
-            return {key: entry["sha256"] for key, entry in manifest["splits"].items()}
+    before = _whole_splits(store, task.name, expected)
+    if before is not None and before.request == request and not before.damaged:
+        return {key: entry["sha256"] for key, entry in before.splits.items()}
     place = f"task {task.name}"
     revisions = {
         ref.origin: _revision(ref, locked or {}, folder, place)
@@ -285,26 +299,24 @@ def stage_task(
         for ref in (*task.data, *task.translations)
     }
     entries: dict[str, dict[str, Any]] = {}
-    defects: dict[str, list[str]] = {f"{split}.{code}": [] for split, code in splits}
-    counts: dict[str, Counter[str]] = {key: Counter() for key in defects}
+    made: dict[str, bytes] = {}
+    defects: dict[Key, list[str]] = {key: [] for key in splits}
+    counts: dict[Key, Counter[str]] = {key: Counter() for key in defects}
     accepted = {*accept, *task.defects, *(name for ref in task.data for name in _accepted(ref))}
 
-    def read() -> Iterator[tuple[str, list[Row]]]:
-        for split, code in splits:
-            key = f"{split}.{code}"
-            yield (
-                key,
-                list(read_rows(task, split, code, roots, accept, defects[key], counts[key])),
-            )
+    def read() -> Iterator[tuple[Key, list[Row]]]:
+        for key in splits:
+            yield key, list(read_rows(task, *key, roots, accept, defects[key], counts[key]))
 
-    read_splits: Iterable[tuple[str, list[Row]]] = read()
+    read_splits: Iterable[tuple[Key, list[Row]]] = read()
     if task.kind == "retrieval":
         # A language may look among the candidates of another.
         read_splits = settle_retrieval(task, dict(read_splits), accepted, defects, counts).items()
     chosen: set[str] = set()
     whole: set[str] = set()
-    digests: dict[str, str] = {}
-    for (split, code), (key, available) in zip(splits, read_splits, strict=True):
+    digests: dict[Key, str] = {}
+    for key, available in read_splits:
+        split, code = key
         check_defects(task, key, available, defects[key], accepted)
         check_words(task, key, available)
         digests[key] = content_digest(task, available)
@@ -322,15 +334,24 @@ def stage_task(
         table = to_table(rows, task, f"{place}, {key}")
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        store.write(data_name(task.name, key), buffer.getvalue())
-        entries[key] = {
+        made[str(key)] = buffer.getvalue()
+        entries[str(key)] = {
             "rows": table.num_rows,
             "available": len(available),
             "sha256": content_hash(table),
+            "file": hashlib.sha256(buffer.getvalue()).hexdigest(),
             "defects": defects[key],
             "counts": dict(sorted(counts[key].items())),
             **({"of_english": len(chosen)} if translated else {}),
         }
+    _check_unchanged(place, expected, entries)
+    for text, entry in entries.items():
+        there = None if before is None or text in before.damaged else before.splits.get(text)
+        if there is not None and there["sha256"] == entry["sha256"] and "file" in there:
+            # Who is reading this file now keeps it.
+            entry["file"] = there["file"]
+        else:
+            store.write(data_name(task.name, Key.read(text)), made[text])
     store.write(
         manifest_name(task.name),
         json.dumps(
@@ -359,7 +380,7 @@ def _holds_out(task: TaskSpec) -> bool:
     return any("hold_out" in ref.options for ref in task.data)
 
 
-def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) -> set[str]:
+def _patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
     """The files of a source that a study reads: what has to be fetched of it."""
     return {
         pattern.replace("{lang}", ref.codes.get(code, code))
@@ -370,6 +391,93 @@ def _patterns(task: TaskSpec, origin: str, splits: Iterable[tuple[Split, str]]) 
     }
 
 
-def read_table(store: Store, task: str, key: str) -> pa.Table:
-    """Normalised rows of a staged split."""
-    return pq.read_table(io.BytesIO(store.read(data_name(task, key))))
+@dataclass(frozen=True, kw_only=True)
+class _Splits:
+    """What an earlier staging of a task left."""
+
+    request: str
+    splits: Mapping[str, Mapping[str, Any]]
+    damaged: frozenset[str]
+    """Keys whose file is gone, or holds something else than the manifest or the lock file says."""
+
+
+def _whole_splits(store: Store, task: str, expected: Mapping[str, str]) -> _Splits | None:
+    """What an earlier staging left, every file of it read; None where nothing whole is there."""
+    raw = _read_manifest(store, task)
+    if raw is None:
+        return None
+    damaged = set()
+    for key, entry in raw["splits"].items():
+        try:
+            read_table(store, task, Key.read(key), expected.get(key, entry["sha256"]))
+        except UserError:
+            damaged.add(key)
+    return _Splits(request=raw["request"], splits=raw["splits"], damaged=frozenset(damaged))
+
+
+def _read_manifest(store: Store, task: str) -> dict[str, Any] | None:
+    """The manifest of a staged task; None where there is none, or none that can be read."""
+    try:
+        raw = store.read_json(manifest_name(task))
+        splits = {
+            key: {**entry, "sha256": str(entry["sha256"])} for key, entry in raw["splits"].items()
+        }
+        return {**raw, "request": str(raw["request"]), "splits": splits}
+    except (FileNotFoundError, StoreError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _check_unchanged(
+    place: str, expected: Mapping[str, str], entries: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """StoreError if rows are not those of the lock file, on which finished steps may rest."""
+    changed = sorted(
+        key
+        for key, digest in expected.items()
+        if key in entries and entries[key]["sha256"] != digest
+    )
+    if changed:
+        raise StoreError(
+            f"{place}: the rows of {', '.join(changed)} differ from those in the store's lock file."
+            " Data, limits or reader changed; use a new --store, so that two versions never mix in"
+            " one report. Nothing was written."
+        )
+
+
+def read_table(store: Store, task: str, key: Key, expected: str) -> pa.Table:
+    """Normalised rows of a staged split, if they are those of the hash in the lock file.
+
+    StoreError names the file otherwise, and what brings it back. Damaged bytes are not parsed where
+    the manifest knows the file's own hash: Parquet's reader may hang or crash over them.
+
+    Args:
+        store: Where the study was staged.
+        task: Name of the task.
+        key: Which split, in which language.
+        expected: Content hash of the rows, of the lock file.
+    """
+    name = data_name(task, key)
+    try:
+        raw = store.read(name)
+    except FileNotFoundError as error:
+        raise _damaged(store, name, "it is missing") from error
+    manifest = _read_manifest(store, task)
+    entry = {} if manifest is None else manifest["splits"].get(str(key), {})
+    file = entry.get("file") if entry.get("sha256") == expected else None
+    found = hashlib.sha256(raw).hexdigest()
+    if file is not None and found != file:
+        raise _damaged(store, name, f"its SHA-256 is {found}, staged was {file}")
+    try:
+        table = pq.read_table(io.BytesIO(raw))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(store, name, f"it is no Parquet file: {error}") from error
+    if (rows := content_hash(table)) != expected:
+        raise _damaged(store, name, f"its rows have the hash {rows}, the lock file says {expected}")
+    return table
+
+
+def _damaged(store: Store, name: str, what: str) -> StoreError:
+    return StoreError(
+        f"{store.uri}/{name}: {what}. `scaling stage STUDY --store {store.uri}` (with the --from of"
+        " the first time) makes it again."
+    )

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from scaling.spec import UserError
 from scaling.store.cache import INDEX
+from scaling.store.paths import is_part
 
 SHARD_BYTES = 4_000_000_000
 
@@ -128,6 +129,9 @@ def read_index(folder: Path) -> dict[str, Stored]:
     if path.is_file():
         raw = json.loads(path.read_text())
         listed, metadata = raw["weight_map"], raw.get("metadata", {})
+        for file in set(listed.values()):
+            if not is_part(file):
+                raise BadWeights(f"{path}: {file!r} is no name of a file in this folder")
         hashes, headers = metadata.get("sha256", {}), metadata.get("headers", {})
     files = sorted(
         {folder / file for file in listed.values()} if listed else folder.glob("*.safetensors")
@@ -136,7 +140,7 @@ def read_index(folder: Path) -> dict[str, Stored]:
         raise BadWeights(f"{folder}: no *.safetensors")
     found: dict[str, Stored] = {}
     for file in files:
-        for name, stored in _header(file, hashes, headers.get(file.name)).items():
+        for name, stored in read_header(file, hashes, headers.get(file.name)).items():
             if name in found:
                 raise BadWeights(f"{file}: tensor {name!r} is also in {found[name].path.name}")
             found[name] = stored
@@ -146,7 +150,7 @@ def read_index(folder: Path) -> dict[str, Stored]:
     return found
 
 
-def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:
+def read_header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict[str, Stored]:
     """The tensors of one file by name; BadWeights if it is damaged or not the expected one."""
     if not path.is_file():
         raise BadWeights(f"{path}: missing, although the index names it")
@@ -165,7 +169,7 @@ def _header(path: Path, hashes: Mapping[str, str], expected: str | None) -> dict
             )
         try:
             header = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadWeights(f"{path}: not a safetensors file: {error}") from error
     header.pop("__metadata__", None)
     found: dict[str, Stored] = {}

@@ -14,12 +14,15 @@ from typing import Any
 import deepspeed.ops
 import torch
 import torch.distributed as dist
+from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
+from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
 from deepspeed.runtime.zero import parameter_offload
 from deepspeed.runtime.zero.partition_parameters import (
     InsertPostInitMethodToModuleSubClasses,
     ZeroParamStatus,
 )
 from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
+from deepspeed.utils.tensor_fragment import fragment_address
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
@@ -47,9 +50,27 @@ from scaling.encoders.loading import (
     tied_heads,
 )
 from scaling.encoders.lora import add_adapters, merge_adapters
+from scaling.encoders.plain_state import read_state, write_state
 from scaling.encoders.world import World
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
+
+# Objects in the state of DeepSpeed's optimizers.
+_OBJECTS: dict[str, type] = {
+    kind.__name__: kind for kind in (LossScaler, DynamicLossScaler, fragment_address)
+}
+
+
+class PlainCheckpoints(TorchCheckpointEngine):  # type: ignore[misc]
+    """What DeepSpeed reads and writes resume points with, in the place of pickles."""
+
+    def save(self, state_dict: Any, path: str) -> None:
+        """Write one file's state."""
+        write_state(Path(path), state_dict, _OBJECTS)
+
+    def load(self, path: str, map_location: Any = None) -> Any:
+        """One file's state, on the CPU: DeepSpeed copies it to where it belongs."""
+        return read_state(Path(path), _OBJECTS)
 
 
 def join_world() -> World:
@@ -156,9 +177,9 @@ class Engine:
 
     @property
     def gradient_norm(self) -> Tensor | float | None:
-        """The last gradient's norm over all ranks before clipping, a scalar: shape ().
+        """Of the last update, a scalar: over all parameters and ranks, before clipping.
 
-        It is not waited for. Inf where it is no number; None without ZeRO.
+        Not waited for. Inf where it is no number; None without ZeRO.
         """
         return getattr(self.core.optimizer, "_global_grad_norm", None)
 
@@ -202,7 +223,7 @@ class Engine:
         self.kept = None
 
     def _shares(self) -> Iterator[Tensor]:
-        """What this rank holds of the trained parameters, in the precision of the computation."""
+        """What this rank holds of the trained parameters, each of its own or its shard's shape."""
         trained: list[Any] = [p for p in self.model.parameters() if p.requires_grad]
         for parameter in trained:
             # Small ones stay gathered: a copy that would hide what is put into the share.
@@ -464,6 +485,7 @@ def start_training(
     )
     if placement.zero_stage in (1, 2) and not placement.offload_optimizer:
         core.optimizer.unscale_and_clip_grads = partial(_clip, core.optimizer)
+    core.checkpoint_engine = PlainCheckpoints()
     _check_loaded(loaded, weights, world)
     core.train()
     if world.size == 1 and placement.zero_stage == 0:

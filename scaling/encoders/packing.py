@@ -151,13 +151,13 @@ def flash(
     """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision.
 
     Args:
-        query: 1 x heads x T x D.
-        key: 1 x heads x T x D.
-        value: 1 x heads x T x D.
-        lengths: Tokens of each sequence; T together.
-        offsets: Shape (B + 1,): where each sequence begins, and where they end.
-        dropout_p: Share of the attention weights that are dropped.
-        scale: What products are multiplied by; None for 1/sqrt(D).
+        query: 1 x heads x T x D, and so are `key` and `value`.
+        key: As `query`.
+        value: As `query`.
+        lengths: Tokens of each sequence.
+        offsets: Where each sequence begins, and T, shape (sequences + 1,).
+        dropout_p: Of the attention weights.
+        scale: Of the scores; 1/√D if None.
     """
     q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
     longest = max(lengths)

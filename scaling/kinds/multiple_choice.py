@@ -21,10 +21,25 @@ from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 
+def _target(choice: int, is_right: bool) -> int:
+    """Number of a choice among those of its question, and whether it is right, in one number."""
+    return 2 * choice + int(is_right)
+
+
+def _choice_of(target: Any) -> Any:
+    """Number of the choice of a target, or of each target of a tensor, any shape."""
+    return target // 2
+
+
+def _is_right(target: Any) -> Any:
+    """Whether the choice of a target is right, or of each target of a tensor, any shape."""
+    return target % 2 == 1
+
+
 def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
     """<s> context question </s></s> choice </s> for each choice; those of a row are one unit.
 
-    Target: twice the number of the choice, plus one for the right one.
+    Target: the number of the choice, and whether it is right (`_target`).
     """
     asked = zip(rows["context"].to_pylist(), rows["question"].to_pylist(), strict=True)
     prompts = [recipe.prefix + f"{context} {question}".strip() for context, question in asked]
@@ -45,7 +60,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
             )
         for at, choice in enumerate(second[start:end]):
             ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length)
-            target = 2 * at + int(at == label)
+            target = _target(at, at == label)
             features.append(
                 {"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target}
             )
@@ -85,29 +100,29 @@ def _targets(targets: Sequence[Any], length: int) -> Tensor:
     and C.
     """
     # Not by unit: an update that spans two epochs may hold one question twice, side by side.
-    starts = [at for at, target in enumerate(targets) if at == 0 or target // 2 == 0]
+    starts = [at for at, target in enumerate(targets) if at == 0 or _choice_of(target) == 0]
     spans = list(pairwise([*starts, len(targets)]))
     table = np.full((len(spans), 1 + max(end - start for start, end in spans)), -1, dtype=np.int64)
     for row, (start, end) in enumerate(spans):
         # What is only scored may be any choices, and the right one not among them.
-        table[row, 0] = max(range(start, end), key=lambda at: targets[at] % 2) - start
+        table[row, 0] = max(range(start, end), key=lambda at: _is_right(targets[at])) - start
         table[row, 1 : 1 + end - start] = range(start, end)
     return torch.from_numpy(table)
 
 
 def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
     """The place of the right choice moves between questions that have equally many choices."""
-    starts = [at for at, target in enumerate(targets) if target // 2 == 0]
+    starts = [at for at, target in enumerate(targets) if _choice_of(target) == 0]
     questions = [targets[a:b] for a, b in pairwise([*starts, len(targets)])]
-    right = [[target % 2 for target in question].index(1) for question in questions]
+    right = [[_is_right(target) for target in question].index(True) for question in questions]
     given = list(right)
     for count in sorted({len(question) for question in questions}):
         alike = [at for at, question in enumerate(questions) if len(question) == count]
         for at, other in zip(alike, rng.permutation(alike), strict=True):
             given[at] = right[other]
     return [
-        2 * at + int(at == one)
-        for question, one in zip(questions, given, strict=True)
+        _target(at, at == choice)
+        for question, choice in zip(questions, given, strict=True)
         for at in range(len(question))
     ]
 
@@ -117,7 +132,7 @@ MULTIPLE_CHOICE = Kind(
     head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
     targets=_targets,
     loss=_loss,
-    loss_weight=lambda targets: float(sum(target % 2 for target in targets)),
+    loss_weight=lambda targets: float(sum(_is_right(target) for target in targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),
     outcomes=_outcomes,
     chance=_chance,

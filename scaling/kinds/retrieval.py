@@ -32,9 +32,10 @@ from scaling.kinds.kind import (
     outcome_table,
     targets_in_order,
 )
-from scaling.kinds.metrics import METRICS, Outcome
+from scaling.kinds.metrics import METRICS
 from scaling.kinds.metrics.mining import best_threshold, mine
 from scaling.kinds.metrics.neighbours import top_k, unit_rows
+from scaling.kinds.metrics.outcomes import column_at
 from scaling.kinds.metrics.ranking import DEPTH
 from scaling.kinds.text import join_pair
 from scaling.spec import UserError
@@ -77,7 +78,9 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
             )
         else:
             for whole, outcome in zip(merged, scored, strict=True):
-                whole.update(_at_depth(outcome, SWEEP[depth - 1]))
+                whole.update(
+                    {column_at(name, SWEEP[depth - 1]): score for name, score in outcome.items()}
+                )
     return outcome_table(names, shown, merged)
 
 
@@ -123,16 +126,6 @@ def _mined(
         if margin >= threshold:
             found[query].append(candidates.ids[candidate])
     return queries.ids, found, queries.relevant
-
-
-def _at_depth(outcome: Outcome, depth: float) -> dict[str, float | None]:
-    """`accuracy` → `accuracy@0.33`, `mining_gold` → `mining@0.33_gold`."""
-    named = {}
-    for column, value in outcome.items():
-        stem, _, counted = column.rpartition("_")
-        is_count = counted in ("correct", "predicted", "gold")
-        named[f"{stem}@{depth:.2g}_{counted}" if is_count else f"{column}@{depth:.2g}"] = value
-    return named
 
 
 def _chance(part: Part, task: TaskSpec) -> float:
@@ -216,6 +209,16 @@ class DualEncoder(nn.Module):
         return mean_pool(hidden, mask)
 
 
+def _query_target(passage: int) -> int:
+    """Of a query that looks for a passage. The target of a candidate is its passage itself."""
+    return -passage - 1
+
+
+def _is_query(target: Any) -> Any:
+    """Whether a target is that of a query, or of each target of a tensor, any shape."""
+    return target < 0
+
+
 def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
     """Each query beside its first right candidate, as one unit; then the others.
 
@@ -234,8 +237,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
     order: list[tuple[int, int, int]] = []
     for query, at in _pairs_of(rows):
         unit, passage = len(order) // 2, passages[at]
-        # The target of a query is its passage as a negative number, that of a candidate its own.
-        order += [(query, unit, -passage - 1), (at, unit, passage)]
+        order += [(query, unit, _query_target(passage)), (at, unit, passage)]
     paired = {row for row, _, _ in order}
     order += [(row, -1, row) for row in range(rows.num_rows) if row not in paired]
     return feature_table(
@@ -327,9 +329,7 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
 
 
 def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
-    """Texts that are cut, and candidates that only their own query finds though another has the
-    same text.
-    """
+    """Texts that are cut, and candidates with the text of another that are kept apart from it."""
     sides, texts, contexts = (rows[name].to_pylist() for name in ("side", "text", "context"))
     found = [one for one in zip(sides, texts, contexts, strict=True) if one[0] == "candidate"]
     twins = len(found) - len(set(found))
@@ -348,7 +348,7 @@ RETRIEVAL = Kind(
     head=lambda hidden, task, recipe: DualEncoder(recipe),
     targets=targets_in_order,
     loss=_loss,
-    loss_weight=lambda targets: float(sum(target < 0 for target in targets)),
+    loss_weight=lambda targets: float(sum(_is_query(target) for target in targets)),
     predict=_predict,
     outcomes=_outcomes,
     chance=_chance,

@@ -1,9 +1,9 @@
 """What it takes: memory, placements, hours, dollars, and which step runs next.
 
+    devices.py      the devices that are there, and whether they are those planned for
     memory.py       bytes on a device, part by part
     placement.py    layouts of a step over devices: candidates, cost, fit, choice
     speed.py        FLOPs to seconds
-    devices.py      the devices that are there against those planned for
     calibration.py  what was measured on this kind of device
     queue.py        which step runs next
     backfill.py     gangs on nodes, with a reservation

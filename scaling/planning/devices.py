@@ -35,9 +35,9 @@ class Device:
 
 
 def read_smi(text: str, node: str, cuda: str) -> tuple[Device, ...]:
-    """The devices in what `nvidia-smi` prints of name, memory.total and driver_version as CSV.
+    """The devices that nvidia-smi lists.
 
-    Without header and units: memory is in MiB.
+    Asked with --query-gpu=name,memory.total,driver_version --format=csv,noheader,nounits.
     """
     rows = [
         [part.strip() for part in line.split(",")] for line in text.splitlines() if line.strip()
@@ -98,10 +98,10 @@ def planned_gpu(
     UserError where nobody could be asked.
 
     Args:
-        devices: What the living nodes have.
-        per_node: Devices of a node.
-        host_gib: Memory of a node.
-        dollars: Price of a device and hour.
+        devices: Those of the cluster that could be asked.
+        per_node: Devices of a machine.
+        host_gib: Memory of the machine around them, GiB.
+        dollars: Price of one device and hour.
     """
     if not devices:
         raise UserError(

@@ -140,6 +140,19 @@ class ReadyQueue:
         self.placements = {**placements, **self.placements}
         self._reload(step for step in self._open | fresh if step in plan.steps)
 
+    def lost(self, pending: Iterable[str]) -> list[str]:
+        """Which pending steps nobody waits for, although a step that is open starts from them.
+
+        Their weights were there and are gone: deleted by hand, or found to be damaged.
+        """
+        found: set[str] = set()
+        for step in reversed(list(pending)):
+            if step in self._open or step in self.failed or step in self.unfunded:
+                continue
+            if any(child in self._open or child in found for child in self.plan.children_of(step)):
+                found.add(step)
+        return [step for step in pending if step in found]
+
     # what is there
 
     @property
@@ -413,6 +426,8 @@ class ReadyQueue:
         now: float,
         error: str | None,
         device_seconds: float | None = None,
+        *,
+        final: bool = False,
     ) -> None:
         """Take a session back.
 
@@ -423,6 +438,7 @@ class ReadyQueue:
             error: Why it failed, which counts as a try of its first step that is not done; None if
                 it did not.
             device_seconds: What it cost; all since it was taken if None.
+            final: Whether the error would come again, so that the step is not tried once more.
         """
         ended = self.running.pop(session)
         for step in reversed(ended.steps):
@@ -438,7 +454,7 @@ class ReadyQueue:
         if error is not None and left:
             self._notice(left[0], error)
             self._tries[left[0]] = self._tries.get(left[0], 0) + 1
-            if self._tries[left[0]] >= MAX_TRIES:
+            if final or self._tries[left[0]] >= MAX_TRIES:
                 self._fail(left[0], error)
         for step in left:
             parent = self.plan.steps[step].parent if step in self._open else None

@@ -23,12 +23,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling.store.paths import split_step
+from scaling.store.paths import is_sha256, split_step
 from scaling.store.store import Store, StoreError, safe_name, sha256
 
 INDEX = "model.safetensors.index.json"
@@ -40,6 +40,8 @@ LOG = logging.getLogger(__name__)
 IDLE_SHARE = 1 / 3
 
 _CHUNK_BYTES = 1 << 24
+# In a temporary folder: locked as long as its process lives.
+_ALIVE = ".alive"
 
 # Differs after every start of the machine, so that files are hashed again then: what was not yet on
 # disk when the machine lost power may be damaged.
@@ -68,12 +70,41 @@ def open_cache() -> Iterator[Cache]:
         os.environ.get("SCALING_CACHE")
         or Path(tempfile.gettempdir()) / f"scaling-cache-{os.getuid()}"
     )
-    with tempfile.TemporaryDirectory() as own:
-        cache = Cache(Path(own), Path(shared))
+    with own_folder() as own:
+        cache = Cache(own, Path(shared))
         try:
             yield cache
         finally:
             _let_go(cache, list(cache.held))
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A temporary folder of this process alone, gone with it.
+
+    One that is killed cannot delete its own: whoever comes next on this machine does.
+    """
+    prefix = f"scaling-own-{os.getuid()}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        _free_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        with (folder / _ALIVE).open("wb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_left(folder: Path) -> None:
+    """Delete a temporary folder whose process is dead: nobody holds its lock."""
+    found = folder.lstat() if folder.is_dir() and not folder.is_symlink() else None
+    if found is None or found.st_uid != os.getuid():
+        return
+    # Its process may not have come to the lock yet.
+    with suppress(FileNotFoundError, BlockingIOError), (folder / _ALIVE).open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Path:
@@ -89,8 +120,10 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
             name that leads elsewhere.
         cache: Where downloads go. The files stay there until `forget_steps` or the cache's end.
     """
-    for file in files:
+    for file, digest in files.items():
         safe_name(f"{name}/{file}")
+        if not is_sha256(digest):
+            raise StoreError(f"{store.uri}/{name}/{file}: {digest!r} is no SHA-256")
     local = store.local_path(name)
     if local is not None:
         return _in_place(store, name, files, local)
@@ -106,6 +139,26 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
     for file, digest in late.items():
         _take(store, name, file, digest, cache, wait=True)
     return folder
+
+
+def damaged_files(store: Store, name: str, files: Mapping[str, str]) -> list[str]:
+    """Which of these files of the store (name → SHA-256) are missing or hold something else.
+
+    Reads all of them, from the store itself and not from this machine.
+    """
+    damaged = []
+    for file, digest in files.items():
+        found = hashlib.sha256()
+        try:
+            with store.filesystem.open_input_file(store.path(f"{name}/{file}")) as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    found.update(chunk)
+        except FileNotFoundError:
+            damaged.append(file)
+            continue
+        if found.hexdigest() != digest:
+            damaged.append(file)
+    return damaged
 
 
 def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:

@@ -11,10 +11,11 @@ from datetime import datetime
 
 from pyarrow import fs
 
+from scaling.catalogue.task import Key
 from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
 from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Scan, Store, StoreError
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
 
@@ -99,6 +100,19 @@ def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
                 store.delete(item.name)
                 freed.append(item)
     return freed
+
+
+def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
+    """Delete the weights of collapsed trainings that are not needed any more.
+
+    A worker deletes weights by the plan that its session began with. In that plan a training that
+    collapsed later still has the children that now start from its re-run.
+    """
+    if plan.study.reruns:
+        pending = frozenset(pending_steps(plan, scan))
+        for step in plan.collapsed & scan.weights & plan.steps.keys():
+            if not weights_needed(plan, step, pending.__contains__):
+                store.delete_weights(store.record(step))
 
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:
@@ -187,7 +201,7 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
         token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)
         for task in study.used_tasks
         for key, data_hash in lock.data[task].items()
-        for table in (None, *study.tables_of(key.partition(".")[2]))
+        for table in (None, *study.tables_of(Key.read(key).language))
         for tokenizer in tokenizers
     }
     for info in store.listing("tokens"):

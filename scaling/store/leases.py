@@ -29,7 +29,7 @@ from typing import Any
 from pyarrow import fs
 
 from scaling.store.paths import StepFolder, lease_owner, split_step
-from scaling.store.store import Store
+from scaling.store.store import Store, StoreError, plain_name
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0
@@ -201,7 +201,7 @@ def claim(
         tries: Looks, a random moment apart, before it gives up.
         expiry: Seconds without a heartbeat after which an owner counts as dead.
     """
-    lease = Lease(store, step, owner, _expiry=expiry)
+    lease = Lease(store, plain_name(step), plain_name(owner), _expiry=expiry)
     for attempt in range(tries):
         lease._write()
         if lease._rivals() == {}:
@@ -247,6 +247,12 @@ def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working
                 continue
             age = max(0.0, (now - info.mtime).total_seconds())
             if age <= EXPIRY_SECONDS:
-                progress = json.loads(store.read(name)).get("progress", {})
+                try:
+                    progress = dict(store.read_json(name).get("progress", {}))
+                except FileNotFoundError:
+                    # Released since it was listed.
+                    continue
+                except (StoreError, TypeError, ValueError, AttributeError):
+                    progress = {}
                 alive.append(Working(step=step, owner=owner, age_seconds=age, progress=progress))
     return alive

@@ -1,10 +1,43 @@
-"""Where the files of a step lie in a store. Only names: nothing here reads or writes."""
+"""What files of a store may be called, and where those of a step lie.
+
+Only names: nothing here reads or writes.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 STEPS = "steps"
+# Holds leases as a step does, and is none: who stages into the store.
+STAGING = "staging"
+
+_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name, divided by /, stays inside the folder that it is joined to."""
+    return not (any(part in ("", ".", "..") for part in name.split("/")) or _UNSAFE.search(name))
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is one part of a path: what a step or an attempt that is read is called."""
+    return "/" not in name and is_inside(name)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a step or an owner may be called so when it is made: letters, digits and `_.+-`.
+
+    What an older version or another program called otherwise is still read.
+    """
+    return _PLAIN.fullmatch(name) is not None
+
+
+def is_sha256(text: object) -> bool:
+    """Whether this is a hex digest, which may become the name of a file."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -16,12 +49,16 @@ class StepFolder:
     @property
     def name(self) -> str:
         """The folder itself."""
-        return f"{STEPS}/{self.step}"
+        return self.step if self.step == STAGING else f"{STEPS}/{self.step}"
 
     @property
     def record(self) -> str:
         """Written last: the step is done if and only if this file exists."""
         return f"{self.name}/record.json"
+
+    def history(self, owner: str) -> str:
+        """A record that gave way to another one."""
+        return f"{self.name}/history/{owner}.json"
 
     @property
     def collapsed(self) -> str:
@@ -70,8 +107,10 @@ class StepFolder:
 
 
 def split_step(name: str) -> tuple[str, str] | None:
-    """(step, name below its folder) of a file of a step; None for files of no step."""
+    """(step, name below its folder) of a file of a step or of staging; None for other files."""
     top, _, rest = name.partition("/")
+    if top == STAGING:
+        return STAGING, rest
     if top != STEPS:
         return None
     step, _, below = rest.partition("/")

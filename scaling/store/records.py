@@ -5,18 +5,31 @@ Everything here is plain data with a schema version; `to_json` and `from_json` a
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from scaling.spec import UserError
+from pydantic import TypeAdapter, ValidationError
 
-SCHEMA_VERSION = 1
+from scaling.spec import UserError
+from scaling.store.paths import is_inside, is_part, is_sha256
+from scaling.study.identity import fingerprint
+
+SCHEMA_VERSION = 2
+"""1: the depth of a row stood behind its metric's name, as in `accuracy@0.33`. Still read."""
 
 
 class CorruptRecord(UserError):
-    """A record that cannot be trusted: not JSON, of another schema, or with missing fields."""
+    """A record that cannot be trusted: no record, of another place or schema, or altered."""
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what a JSON object says, however it is written down."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +40,8 @@ class EvalRow:
     split: Literal["dev", "test"]
     """`dev` is English only, for collapse rules and the choice of depths, never for the report."""
     metric: str
+    depth: float | None = None
+    """Fraction of the layers whose states were pooled, to two digits; None for the recipe's own."""
     n: int
     """Examples scored."""
     value: float
@@ -93,6 +108,10 @@ class Provenance:
     commit: str
     execution: dict[str, Any]
     """Workers, ZeRO stage, micro-batch, whether packed."""
+    parent: str = ""
+    """Attempt whose weights it started from; empty for pretrained ones, and in older records."""
+    replaces: str = ""
+    """Attempt whose record gave way, its weights being gone; empty for a first record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,36 +141,98 @@ class StepRecord:
         }
 
     def to_json(self) -> str:
-        """Text that `from_json` reads back exactly."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
+        """Text that `from_json` reads back exactly, with a digest over the whole of it."""
+        whole = asdict(self)
+        return json.dumps({**whole, "digest": digest_of(whole)}, indent=1, sort_keys=True)
 
     @staticmethod
     def from_json(text: str, place: str) -> StepRecord:
-        """The record in `text`; CorruptRecord names `place` and what is wrong."""
+        """The record in `text`; CorruptRecord names `place` and what is wrong.
+
+        Records from before there was a digest have none; of them only the form is checked.
+        """
         try:
             raw = json.loads(text)
-            if raw["schema_version"] != SCHEMA_VERSION:
+            version = raw["schema_version"]
+            if version not in (1, SCHEMA_VERSION):
                 raise CorruptRecord(
-                    f"{place} has record schema {raw['schema_version']}, this code reads"
-                    f" {SCHEMA_VERSION}"
+                    f"{place} has record schema {version}, this code reads 1 and {SCHEMA_VERSION}"
                 )
-            unknown = set(raw) - {item.name for item in fields(StepRecord)}
-            if unknown:
-                raise CorruptRecord(f"{place} has unknown fields {sorted(unknown)}")
-            training = raw["training"]
-            return StepRecord(
-                **{
-                    **raw,
-                    "training": None if training is None else Training(**training),
-                    "rows": [EvalRow(**row) for row in raw["rows"]],
-                    "cost": Cost(**raw["cost"]),
-                    "provenance": Provenance(**raw["provenance"]),
-                }
-            )
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            digest = raw.pop("digest", None)
+            if digest is not None and digest != digest_of(raw):
+                raise ValueError("its digest is another: it was altered after it was written")
+            raw["schema_version"] = SCHEMA_VERSION
+            raw["rows"] = [_row(row, version) for row in raw["rows"]]
+            parts = [(StepRecord, raw), (Cost, raw["cost"]), (Provenance, raw["provenance"])]
+            parts += [(EvalRow, row) for row in raw["rows"]]
+            parts += [(Training, raw["training"])] if raw["training"] is not None else []
+            for kind, part in parts:
+                unknown = set(part) - {item.name for item in fields(kind)}
+                if unknown:
+                    raise CorruptRecord(f"{place} has unknown fields {sorted(unknown)}")
+            # Strict: text is no number, and a number no text.
+            record = _RECORD.validate_json(json.dumps(raw), strict=True)
+            _check(record)
+            return record
+        except CorruptRecord:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptRecord(
-                f"{place} is not a record: {error!r}. Delete it to run the step again."
+                f"{place} is not a record: {_short(error)}. Delete it to run the step again."
             ) from error
+
+
+_RECORD = TypeAdapter(StepRecord)
+
+
+def _short(error: Exception) -> str:
+    """One line: of a validation the first fault and its place."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error) if type(error) is ValueError else repr(error)
+
+
+def _check(record: StepRecord) -> None:
+    """ValueError for values that no finished step writes."""
+    named = fingerprint(record.identity)
+    if record.fingerprint != named:
+        raise ValueError(f"its identity has the fingerprint {named}, not {record.fingerprint}")
+    if record.step.rpartition(".")[2] != record.fingerprint:
+        raise ValueError(f"the step {record.step!r} does not end in {record.fingerprint}")
+    for name in (record.step, record.provenance.attempt):
+        if not is_part(name):
+            raise ValueError(f"{name!r} is no name of a step or of an attempt")
+    for name, digest in record.files.items():
+        if not is_sha256(digest):
+            raise ValueError(f"{name}: {digest!r} is no SHA-256")
+        if not is_inside(name):
+            raise ValueError(f"{name!r} is no name of a file inside an attempt")
+    scores = [(f"{row.metric} of {row.language}", row.value, row.chance) for row in record.rows]
+    if record.training is not None and record.training.dev_score is not None:
+        scores.append(("the dev score", record.training.dev_score, record.training.dev_chance))
+    for what, value, chance in scores:
+        if not (0.0 <= value <= 1.0 and 0.0 <= chance <= 1.0):
+            raise ValueError(f"{what} is {value}, guessing {chance}; both lie between 0 and 1")
+    if any(row.n < 1 for row in record.rows):
+        raise ValueError("a score of no examples")
+    cost = [value for value in asdict(record.cost).values() if not isinstance(value, str)]
+    if not all(math.isfinite(value) and value >= 0 for value in cost):
+        raise ValueError("a cost that is no number of seconds or devices")
+
+
+def _row(raw: dict[str, Any], version: int) -> dict[str, Any]:
+    """The fields of a row, as schema 2 has them."""
+    if version > 1:
+        return raw
+    metric, _, depth = raw["metric"].partition("@")
+    # Counted metrics had their part behind the depth: `mining@0.33_f1`.
+    depth, _, part = depth.partition("_")
+    return {
+        **raw,
+        "metric": f"{metric}_{part}" if part else metric,
+        "depth": float(depth) if depth else None,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +267,22 @@ class TidyRow:
     """Re-runs of collapsed trainings behind this row; 0 for first runs. A cell's highest counts."""
     split: str
     metric: str
+    depth: float | None
+    """Fraction of the layers whose states were pooled; None for the recipe's own."""
     main: bool
     n: int
     value: float
     """0..1."""
     chance: float
     """0..1: the score of guessing."""
+    ceiling: float | None
+    """0..1: the best score that is attainable on the target, by a stated source
+    (`TaskSpec.ceiling`); None where none is declared.
+    """
     english_dev: float | None
     """0..1: English dev score of the checkpoint that was scored; None if it was not trained."""
+    english_dev_n: int | None
+    """Examples behind `english_dev`."""
     collapsed: bool
     """By the English-dev rule, in phase ii or phase iii."""
     same_data: bool

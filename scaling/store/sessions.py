@@ -57,7 +57,7 @@ def note_start(
 
 def note_end(store: Store, session: str, workers: int) -> float:
     """Note what a session cost that ends now, in device seconds; 0 if it never started."""
-    if not store.exists(_name(session)):
+    if not store.exists(session_name(session)):
         return 0.0
     started = _read(store, session)
     device_seconds = max(0.0, time.time() - started.asked_at) * workers
@@ -115,15 +115,16 @@ def price_paid(study: Study, records: Iterable[StepRecord]) -> float | None:
     return price_of(study)
 
 
-def _name(session: str) -> str:
+def session_name(session: str) -> str:
+    """Store name of what a session cost."""
     return f"sessions/{session}.json"
 
 
 def _read(store: Store, session: str) -> SessionCost:
-    raw = json.loads(store.read(_name(session)))
+    raw = json.loads(store.read(session_name(session)))
     return SessionCost(**{**raw, "steps": tuple(raw["steps"])})
 
 
 def _write(store: Store, session: str, cost: SessionCost) -> None:
     raw = {name: value for name, value in asdict(cost).items() if value is not None}
-    store.write(_name(session), json.dumps(raw))
+    store.write(session_name(session), json.dumps(raw))

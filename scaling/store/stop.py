@@ -6,12 +6,13 @@ A driver obeys requests that are made after it began.
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from datetime import UTC, datetime
 from typing import Literal
 
-from scaling.store.store import Store
+from scaling.store.store import Store, StoreError
 
 NAME = "stop.json"
 REQUEST_SECONDS = 2.0
@@ -33,26 +34,32 @@ def ask_to_stop(store: Store, *, now: bool) -> None:
 
 
 class StopRequest:
-    """What the driver was asked to do; looks at the store every few seconds at most."""
+    """What was asked since a driver began; looks at the store every few seconds at most.
 
-    def __init__(self, store: Store) -> None:
+    A store that is away for a moment asks nothing, and neither does a file that is no request.
+    """
+
+    def __init__(self, store: Store, old: str | None = None) -> None:
+        """`old`: the request that a driver found when it began; looked for if it is None."""
         self._store = store
-        self._old, _ = self._read()
-        self._looked_at = 0.0
+        self.old = self._read()[0] if old is None else old
+        self._looked_at = -math.inf
         self._how: Stop = ""
 
     def _read(self) -> tuple[str, Stop]:
-        if not self._store.exists(NAME):
+        try:
+            raw = self._store.read_json(NAME)
+            how = raw["how"]
+            return str(raw["id"]), how if how in ("finish", "now") else ""
+        except (OSError, StoreError, KeyError, TypeError):
             return "", ""
-        raw = json.loads(self._store.read(NAME))
-        return raw["id"], raw["how"]
 
     @property
     def how(self) -> Stop:
-        """What was asked since this driver began; '' if nothing was."""
+        """What was asked since the driver began; '' if nothing was."""
         if time.monotonic() - self._looked_at >= REQUEST_SECONDS:
             self._looked_at = time.monotonic()
             identity, how = self._read()
-            if identity != self._old:
+            if identity and identity != self.old:
                 self._how = how
         return self._how

@@ -13,25 +13,39 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
 from scaling.spec import UserError
-from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
-from scaling.store.records import StepRecord
+from scaling.store.paths import STEPS, StepFolder, is_inside, is_plain, lease_owner, split_step
+from scaling.store.records import CorruptRecord, StepRecord, digest_of
 from scaling.study.identity import Lock
 
-_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
+# Seconds between tries to read one file: a connection that breaks, a mount that is away a moment.
+_READ_PAUSES = (0.1, 0.5, 2.0)
+
+# What to do about a file that is broken.
+_MEND = "restore it, or delete it"
+_MENDS = {
+    "lock.json": "restore it, or use a new --store; its steps rest on it",
+    "study.json": 'restore it, or write {"name": STUDY} into it',
+    "sizes.json": "delete it, and `scaling stage` counts again",
+    "stop.json": "delete it",
+}
+
+
+LOCK = "lock.json"
 
 
 class StoreError(UserError):
@@ -103,7 +117,15 @@ class Store:
 
         StoreError for a name that could lead out of the store: every other method comes here first.
         """
-        return f"{self.root}/{safe_name(name)}"
+        path = f"{self.root}/{safe_name(name)}"
+        if self.local is not None:
+            # A link below a folder would make another one part of the store.
+            part = self.root
+            for one in name.split("/"):
+                part = f"{part}/{one}"
+                if os.path.islink(part):
+                    raise StoreError(f"{part} is a link; a store has none. Put its files there")
+        return path
 
     def local_path(self, name: str) -> Path | None:
         """The same as a path if the store is a folder of this machine. StoreError as of `path`."""
@@ -120,10 +142,40 @@ class Store:
         """Whether there is a file or folder of this name."""
         return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
 
+    def written_at(self, name: str) -> datetime | None:
+        """When a file was written, by the store's own clock; None where there is none."""
+        info = self.filesystem.get_file_info(self.path(name))
+        return info.mtime if info.type == fs.FileType.File else None
+
     def read(self, name: str) -> bytes:
-        """Content of a file; FileNotFoundError if it is not there."""
-        with self.filesystem.open_input_stream(self.path(name)) as stream:
-            return bytes(stream.read())
+        """The whole file; FileNotFoundError where there is none.
+
+        A storage library asks again for a request that failed, and not for a body that broke off in
+        the middle: that is done here.
+        """
+        path = self.path(name)
+        for pause in (*_READ_PAUSES, None):
+            try:
+                with self.filesystem.open_input_stream(path) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                raise
+            except OSError:
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def read_json(self, name: str) -> Any:
+        """What a JSON file of the store says. StoreError with its name if it is no JSON."""
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            raise self.broken(name, str(error)) from error
+
+    def broken(self, name: str, what: str) -> StoreError:
+        """The error for a file of the store that holds something else than it should."""
+        return StoreError(f"{self.uri}/{name} is broken ({what}): {_MENDS.get(name, _MEND)}")
 
     def write(self, name: str, content: bytes | str) -> None:
         """All or nothing: a reader sees the old file, the new one, or none, never a part."""
@@ -169,11 +221,11 @@ class Store:
 
     def listing(self, name: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         """What lies below a folder; [] if it does not exist."""
-        return list(
-            self.filesystem.get_file_info(
-                fs.FileSelector(self.path(name), allow_not_found=True, recursive=recursive)
-            )
-        )
+        path = self.path(name)
+        if self.local is None:
+            selector = fs.FileSelector(path, allow_not_found=True, recursive=recursive)
+            return list(self.filesystem.get_file_info(selector))
+        return list(_below(path, recursive=recursive))
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
         """Copy a local folder into the store; relative file name → SHA-256.
@@ -200,6 +252,24 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
         return hashes
 
+    def replace_folder(self, folder: Path, name: str) -> dict[str, str]:
+        """Have a local folder, which then is gone, take the place of one of the store.
+
+        File → SHA-256. In a local store that is one move: nobody sees half of both.
+        """
+        target = self.local_path(name)
+        if target is None:
+            self.delete(name)
+            return self.upload(folder, name, move=True)
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+        for file in hashes:
+            self.path(f"{name}/{file}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.delete(name)
+        os.replace(folder, target)
+        return hashes
+
     # the study
 
     def check_study(self, name: str) -> None:
@@ -211,9 +281,12 @@ class Store:
                 "study.json", json.dumps({"name": name})
             ):
                 return
-            owner = json.loads(self.read("study.json")).get("name")
+            raw = self.read_json("study.json")
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
+        if not isinstance(raw, dict):
+            raise self.broken("study.json", "no JSON object")
+        owner = raw.get("name")
         if owner != name:
             raise StoreError(
                 f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
@@ -230,32 +303,45 @@ class Store:
             raise StoreError(f"{self.uri} cannot be written to: {error}") from error
 
     def read_lock(self) -> Lock:
-        """What staging resolved; an empty lock before it."""
-        if not self.exists("lock.json"):
+        """What staging resolved; an empty lock before it.
+
+        StoreError for one that is no lock, or not the one that was written. Of stores from before
+        locks had a digest only the form is checked.
+        """
+        if not self.exists(LOCK):
             return Lock()
         try:
-            raw = json.loads(self.read("lock.json"))
-            return Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
-        except (json.JSONDecodeError, KeyError) as error:
-            raise StoreError(
-                f"{self.uri}/lock.json is broken ({error}): restore it, or use a new --store; its"
-                " steps rest on it"
-            ) from error
+            raw = self.read_json(LOCK)
+            content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
+            if digest_of(content) != raw.get("digest", digest_of(content)):
+                raise self.broken(LOCK, "its digest is another")
+            for entries in (*content["models"].values(), *content["data"].values()):
+                if not all(isinstance(value, str) for value in entries.values()):
+                    raise TypeError("an entry that is no text")
+            return Lock(models=raw["models"], data=raw["data"], revisions=content["revisions"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self.broken(LOCK, repr(error)) from error
 
     def write_lock(self, lock: Lock) -> None:
-        """Write what staging resolved."""
+        """Write what staging resolved, with a digest over the whole of it."""
         content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
-        self.write("lock.json", json.dumps(content, indent=1, sort_keys=True))
+        whole = {**content, "digest": digest_of(content)}
+        self.write(LOCK, json.dumps(whole, indent=1, sort_keys=True))
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
-        if not self.exists("sizes.json"):
+        try:
+            raw = self.read_json("sizes.json")
+            return {
+                task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
+                for task, keys in raw.items()
+            }
+        except FileNotFoundError:
             return {}
-        raw = json.loads(self.read("sizes.json"))
-        return {
-            task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
-            for task, keys in raw.items()
-        }
+        except (ValueError, TypeError, AttributeError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise self.broken("sizes.json", repr(error)) from error
 
     # steps
 
@@ -299,7 +385,13 @@ class Store:
     def record(self, step: str) -> StepRecord:
         """The record of a finished step; CorruptRecord names the file if it cannot be trusted."""
         name = StepFolder(step).record
-        return StepRecord.from_json(self.read(name).decode(errors="replace"), f"{self.uri}/{name}")
+        place = f"{self.uri}/{name}"
+        record = StepRecord.from_json(self.read(name).decode(errors="replace"), place)
+        if record.step != step:
+            raise CorruptRecord(
+                f"{place} is the record of {record.step}. Delete it to run the step again."
+            )
+        return record
 
     def is_done(self, step: str) -> bool:
         """Whether a step has a record."""
@@ -323,18 +415,40 @@ class Store:
         with ThreadPoolExecutor(16) as pool:
             return dict(zip(steps, pool.map(self.record, steps), strict=True))
 
+    def read_file(self, record: StepRecord, file: str) -> bytes:
+        """A small file of the attempt that counts, such as the outcomes of a scoring.
+
+        StoreError if it is not what the record says.
+        """
+        name = f"{StepFolder(record.step).attempt(record.provenance.attempt)}/{file}"
+        try:
+            content = self.read(name)
+        except FileNotFoundError:
+            content = None
+        found = "missing" if content is None else hashlib.sha256(content).hexdigest()
+        if content is None or found != record.files.get(file):
+            raise StoreError(
+                f"{self.uri}/{name}: SHA-256 is {found}, recorded was {record.files.get(file)}."
+                f" Delete {StepFolder(record.step).record} to run the step again."
+            )
+        return content
+
     def commit(self, record: StepRecord, replacing: str | None = None) -> bool:
         """Write a record: the last act of a step; whether it is the one that counts from now on.
 
         A step that is already done keeps its record. Only the record of the attempt `replacing`,
         whose weights were deleted and had to be made again, may be written over.
         """
-        name = StepFolder(record.step).record
+        name = StepFolder(plain_name(record.step)).record
+        plain_name(record.provenance.attempt)
         if replacing is None:
             return self.create(name, record.to_json())
-        if self.record(record.step).provenance.attempt != replacing:
+        before = self.record(record.step)
+        if before.provenance.attempt != replacing:
             return False
-        self.write(name, record.to_json())
+        self.write(StepFolder(record.step).history(replacing), before.to_json())
+        provenance = replace(record.provenance, replaces=replacing)
+        self.write(name, replace(record, provenance=provenance).to_json())
         return self.record(record.step).provenance.attempt == record.provenance.attempt
 
     def mark_collapse(self, record: StepRecord) -> None:
@@ -345,9 +459,28 @@ class Store:
         elif record.training is not None:
             self.delete(name)
 
-    def fail(self, step: str, owner: str, reason: Mapping[str, Any]) -> None:
-        """Note why a try ended."""
-        self.write(StepFolder(step).failure(owner), json.dumps(dict(reason), indent=1))
+
+def _below(folder: str, *, recursive: bool) -> Iterator[fs.FileInfo]:
+    """What lies in a folder of this machine; StoreError for a link, which pyarrow would follow."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            raise StoreError(f"{entry.path} is a link; a store has none. Put its files there")
+        try:
+            stat = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            # Deleted since.
+            continue
+        at = datetime.fromtimestamp(stat.st_mtime, UTC)
+        if entry.is_dir(follow_symlinks=False):
+            yield fs.FileInfo(entry.path, fs.FileType.Directory, mtime=at)
+            if recursive:
+                yield from _below(entry.path, recursive=True)
+        else:
+            yield fs.FileInfo(entry.path, fs.FileType.File, mtime=at, size=stat.st_size)
 
 
 @contextmanager
@@ -373,10 +506,20 @@ def _one_request_per_file(uri: str) -> str:
 
 def safe_name(name: str) -> str:
     """`name` if it names something below the folder that it is joined to; StoreError otherwise."""
-    if any(part in ("", ".", "..") for part in name.split("/")) or _UNSAFE.search(name):
+    if not is_inside(name):
         raise StoreError(
             f"{name!r} is no name of a file in a store: its parts, divided by /, may not be empty,"
             " '.' or '..', nor hold a backslash or a control character"
+        )
+    return name
+
+
+def plain_name(name: str) -> str:
+    """`name` if a step or an owner may be called so; StoreError otherwise."""
+    if not is_plain(safe_name(name)):
+        raise StoreError(
+            f"{name!r} is no name of a step or of who works on it: letters, digits and _.+- alone,"
+            " beginning with a letter, a digit or _"
         )
     return name
 
@@ -393,12 +536,3 @@ def pause_after(took: float, least: float) -> float:
     At most a twentieth of the time goes into looking: a listing of a large store takes a while.
     """
     return max(least, 20 * took)
-
-
-def failure_of(store: Store, step: str) -> list[str]:
-    """Why tries of a step ended, oldest first."""
-    reasons = []
-    for info in sorted(store.listing(StepFolder(step).failures), key=lambda info: info.mtime):
-        raw = json.loads(store.read(store.name_of(info)))
-        reasons.append(f"{raw.get('at', '?')}  {raw.get('error', '?')}")
-    return reasons

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scaling.catalogue.models import ModelSpec
-from scaling.catalogue.task import Split, TaskSpec
+from scaling.catalogue.task import DEV, Key, Split, TaskSpec
 from scaling.study.mixture import Member, member_updates
 from scaling.study.steps import Plan, Step
 
@@ -31,22 +31,21 @@ ASSUMED_CHOICES = 4
 
 
 def split_size(
-    task: TaskSpec, key: str, sizes: Sizes, limits: Mapping[Split, int]
+    task: TaskSpec, key: Key, sizes: Sizes, limits: Mapping[Split, int]
 ) -> tuple[int, int]:
     """(sequences, tokens) of a split: counted, or published counts times an assumed length.
 
     Args:
         task: whose split it is.
-        key: `SPLIT.LANGUAGE`.
+        key: which split.
         sizes: what staging counted.
         limits: most examples by split.
     """
-    staged = sizes.get(task.name, {}).get(key)
+    staged = sizes.get(task.name, {}).get(str(key))
     if staged is not None:
         return staged
-    split = key.partition(".")[0]
-    examples = task.sizes.get(key, task.sizes.get(split, 1_000))
-    examples = min(examples, limits.get(split, examples))  # type: ignore[call-overload]
+    examples = task.sizes.get(str(key), task.sizes.get(key.split, 1_000))
+    examples = min(examples, limits.get(key.split, examples))
     sequences = examples * (ASSUMED_CHOICES if task.kind == "multiple_choice" else 1)
     return sequences, sequences * ASSUMED_TOKENS[task.kind]
 
@@ -55,7 +54,7 @@ def member_sizes(plan: Plan, member: Member, sizes: Sizes) -> list[tuple[int, in
     """(sequences, tokens) of a member's training data, by language."""
     task = plan.study.task(member.task)
     return [
-        split_size(task, f"train.{code}", sizes, plan.study.limits) for code in member.languages
+        split_size(task, Key("train", code), sizes, plan.study.limits) for code in member.languages
     ]
 
 
@@ -67,7 +66,7 @@ def step_flops(plan: Plan, step: Step, sizes: Sizes) -> float:
         return _training_flops(plan, step, model, sizes) + _look_flops(plan, step, model, sizes)
     total = 0.0
     for code in study.test_languages(task.name):
-        sequences, tokens = split_size(task, f"test.{code}", sizes, study.limits)
+        sequences, tokens = split_size(task, Key("test", code), sizes, study.limits)
         total += model.train_flops_per_token(tokens // max(1, sequences)) / 3 * tokens
     return total
 
@@ -108,7 +107,7 @@ def _look_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float
     if not recipe.select_every or not task.has_dev:
         return 0.0
     several = sequences_of_a_unit(plan, step)
-    sequences, tokens = split_size(task, "dev.en", sizes, plan.study.limits)
+    sequences, tokens = split_size(task, DEV, sizes, plan.study.limits)
     if recipe.select_examples and task.kind != "retrieval":
         tokens = round(tokens * min(1.0, recipe.select_examples * several / max(1, sequences)))
     looks = step_updates(plan, step, sizes) // recipe.select_every + 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from scaling.catalogue.models import ModelSpec
-from scaling.catalogue.task import KIND_VERSIONS, TaskSpec
+from scaling.catalogue.task import KIND_VERSIONS, Key, TaskSpec
 from scaling.study.arms import Arm
 from scaling.study.recipes import Recipe
 
@@ -87,12 +87,12 @@ class Lock:
             ),
         }
 
-    def data_identity(self, task: TaskSpec, keys: list[str]) -> dict[str, Any]:
+    def data_identity(self, task: TaskSpec, keys: Iterable[Key]) -> dict[str, Any]:
         """Hash by `SPLIT.LANGUAGE` for the keys that exist."""
-        locked = self.data.get(task.name)
+        names, locked = [str(key) for key in keys], self.data.get(task.name)
         if locked is not None:
-            return {key: locked[key] for key in keys if key in locked}
-        return {"provisional": task.name, "keys": keys}
+            return {name: locked[name] for name in names if name in locked}
+        return {"provisional": task.name, "keys": names}
 
 
 def token_cache_name(
@@ -120,7 +120,7 @@ def token_cache_name(
         "prefix": recipe.prefix,
         **({"transliterated": dict(table)} if table else {}),
     }
-    return f"tokens/{fingerprint(identity)}.arrow"
+    return f"tokens/{fingerprint(identity)}.features"
 
 
 def staged_name(model: str, arm: Arm) -> str:

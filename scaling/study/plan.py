@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from scaling.catalogue.models import ModelSpec
-from scaling.catalogue.task import KIND_VERSIONS, TaskSpec
+from scaling.catalogue.task import DEV, KIND_VERSIONS, Key, TaskSpec
 from scaling.study.arms import Arm
 from scaling.study.identity import Lock, fingerprint, staged_name
 from scaling.study.mixture import Member, Mixture, add_target, mixtures
@@ -99,14 +99,14 @@ class _Builder:
 
     def _member_identity(self, member: Member, arm: Arm) -> dict[str, Any]:
         task = self.study.task(member.task)
-        keys = [f"train.{code}" for code in member.languages]
+        keys = [Key("train", code) for code in member.languages]
         several = {"exponent": member.exponent} if len(member.languages) > 1 else {}
         return {
             "kind": [task.kind, KIND_VERSIONS[task.kind]],
             "labels": list(task.labels),
             # The dev score by which a run counts as collapsed is part of the record.
             "metric": task.metric,
-            "data": self.lock.data_identity(task, [*keys, *(["dev.en"] if task.has_dev else [])]),
+            "data": self.lock.data_identity(task, [*keys, *([DEV] if task.has_dev else [])]),
             **several,
             **({"shuffled_labels": True} if member.shuffled_labels else {}),
             **self._tables(arm, member.languages),
@@ -211,14 +211,14 @@ class _Builder:
     def eval(self, model: ModelSpec, arm: Arm, target: str, seed: int, parent: str | None) -> str:
         task, recipe = self.study.task(target), self.study.recipe(target)
         languages = self.study.test_languages(target)
-        keys = ["dev.en", "test.en", *(f"test.{code}" for code in languages)]
+        keys = {DEV, *(Key("test", code) for code in ("en", *languages))}
         identity = {
             "action": "eval",
             "parent": self._parent_identity(model, arm, seed, parent),
             "kind": [task.kind, KIND_VERSIONS[task.kind]],
             "labels": list(task.labels),
             "metric": task.metric,
-            "data": self.lock.data_identity(task, sorted(set(keys))),
+            "data": self.lock.data_identity(task, sorted(keys)),
             "recipe": _recipe_identity(recipe, _EVAL_FIELDS | _depth_of(task)),
             **self._tables(arm, languages),
         }

@@ -12,7 +12,7 @@ from scaling.catalogue import TASKS
 from scaling.catalogue.definition import check_known, check_languages, check_training
 from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.models import MODELS, ModelSpec
-from scaling.catalogue.task import Split, TaskSpec, check_pairs, refs_of
+from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_of
 from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
@@ -140,11 +140,11 @@ class Study(Spec):
         """What rows call the method: two of them never share a curve."""
         return self.lora.label if self.method == "lora" else self.method
 
-    def splits_of(self, task: TaskSpec) -> list[tuple[Split, str]]:
-        """Every (split, language) that the study reads of a task."""
+    def splits_of(self, task: TaskSpec) -> list[Key]:
+        """Every split of a language that the study reads of a task."""
         if self.learning_rates:
-            return [("train", "en"), ("dev", "en")]
-        wanted: list[tuple[Split, str]] = []
+            return [Key("train", "en"), DEV]
+        wanted: list[Key] = []
         languages = {
             code for arm in self.arms for code in train_languages(arm, task.name, self.all_tasks)
         }
@@ -153,10 +153,10 @@ class Study(Spec):
         # English first: translations are checked against it, so it is read even where nothing
         # trains on it.
         if languages and task.has_dev:
-            wanted += [("train", "en"), ("dev", "en")]
-        wanted += [("train", code) for code in sorted(languages - {"en"})]
+            wanted += [Key("train", "en"), DEV]
+        wanted += [Key("train", code) for code in sorted(languages - {"en"})]
         if task.name in self.targets:
-            wanted += [("test", code) for code in self.test_languages(task.name)]
+            wanted += [Key("test", code) for code in self.test_languages(task.name)]
         return wanted
 
     @property

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,16 +23,17 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 import torch
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.data.features import as_features, joined_for_scoring
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
-from scaling.encoders.weights import model_files
+from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
 from scaling.store.cache import fetch
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
+from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
@@ -47,7 +47,7 @@ from scaling.training.inputs import (
     tables_of,
     updates_of,
 )
-from scaling.training.loop import run_updates
+from scaling.training.loop import TrainingRun, run_updates
 from scaling.training.resume import resume_point
 
 
@@ -65,22 +65,43 @@ class _Clock:
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
 
 
-def _weights(step: Step, context: Context) -> Weights:
-    """Where the step starts, verified by hash: its parent's weights or the pretrained model."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The weights that a step starts from, as files of the store."""
+
+    folder: str
+    files: dict[str, str]
+    """File → SHA-256."""
+    attempt: str
+    """Of the parent; empty for a pretrained model."""
+
+
+def start_of(step: Step, context: Context) -> Start:
+    """Where a step starts. StoreError if the pretrained model is not there."""
     store = context.store
     if step.parent is None:
-        folder, files = f"models/{step.staged}", model_files(store, step.staged)
-    else:
-        record = store.record(step.parent)
-        folder = StepFolder(step.parent).weights(record.provenance.attempt)
-        prefix = "weights/"
-        files = {
+        files = model_files(store, step.staged)
+        return Start(folder=f"models/{step.staged}", files=files, attempt="")
+    record = store.record(step.parent)
+    prefix = "weights/"
+    return Start(
+        folder=StepFolder(step.parent).weights(record.provenance.attempt),
+        files={
             name.removeprefix(prefix): digest
             for name, digest in record.files.items()
             if name.startswith(prefix)
-        }
-    local = fetch(store, folder, files, context.cache)
-    kept = local / "kept_rows.npy"
+        },
+        attempt=record.provenance.attempt,
+    )
+
+
+def _weights(step: Step, context: Context, start: Start) -> Weights:
+    """What lies there, verified by hash."""
+    local = fetch(context.store, start.folder, start.files, context.cache)
+    if step.parent is None:
+        locked = context.plan.lock.models[step.staged]["weights"]
+        check_staged(local, start.files, locked, f"{context.store.uri}/{start.folder}")
+    kept = local / KEPT_ROWS
     return Weights(
         folder=local,
         architecture=context.plan.study.model(step.model).architecture,
@@ -98,7 +119,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     world, recipe, clock = context.world, step.recipe, _Clock()
     seed = step.training_seed
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         # These are read before the weights are loaded: afterwards the parent's files may go.
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
@@ -109,25 +131,30 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         engine = start_training(
             weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
         )
+        params = context.plan.study.model(step.model).total_params
     with closing(engine):
         with clock.part("load"):
-            params = context.plan.study.model(step.model).total_params
             resume = resume_point(
                 step.id, context.store, world, context.placement, context.cache, params
             )
         with clock.part("work"):
+            run = TrainingRun(
+                engine=engine,
+                streams=streams,
+                turns=turns,
+                recipe=recipe,
+                placement=context.placement,
+                seed=seed,
+            )
+            dev_score = None
+            if materials[0].dev:
+                dev_score = _look(engine, materials[0], recipe, lookup, context)
             losses = run_updates(
-                engine,
-                streams,
-                turns,
-                recipe,
-                context.placement,
-                world,
-                seed,
-                _progress(context, lease),
-                resume,
-                context.notice,
-                _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None,
+                run,
+                progress=_progress(context, lease),
+                resume=resume,
+                notice=context.notice,
+                dev_score=dev_score,
             )
             scored = [
                 _dev_row(engine, one, number, lookup, context)
@@ -150,7 +177,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         dev_n=0 if main is None else main.n,
         dev_chance=0.0 if main is None else main.chance,
         collapsed=any(
-            row is not None and is_collapsed(row)
+            row is not None and has_collapsed(row.value, row.chance, row.n)
             for row, member in zip(scored, step.mixture.members, strict=True)
             # From shuffled labels nothing but guessing can be learnt.
             if not member.shuffled_labels
@@ -164,18 +191,21 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, training=training, rows=[], files=files)
+    return _record(step, context, clock, start, training=training, rows=[], files=files)
 
 
 def _look(
     engine: Engine, one: Material, recipe: Recipe, lookup: np.ndarray | None, context: Context
 ) -> Callable[[], float]:
-    """The main score of the first member on the dev data that weights are selected by."""
+    """What gives the main score of the first member on the dev data that selects weights.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
     most = recipe.select_examples
     if most and one.task.kind != "retrieval":
-        rows, table = one.dev["dev.en"]
+        rows, table = one.dev[DEV]
         chosen = pa.compute.less(table["row"], most)
-        one = replace(one, dev={"dev.en": (rows.slice(0, most), table.filter(chosen))})
+        one = replace(one, dev={DEV: (rows.slice(0, most), table.filter(chosen))})
 
     def score() -> float:
         row = _dev_row(engine, one, 0, lookup, context)
@@ -194,7 +224,7 @@ def _dev_row(
     """
     if not one.dev:
         return None
-    dev = as_features(one.dev["dev.en"][1], lookup)
+    dev = as_features(one.dev[DEV][1], lookup)
     predictions = predict(
         engine.core,
         dev,
@@ -208,12 +238,14 @@ def _dev_row(
     return rows[0]
 
 
-def is_collapsed(dev: EvalRow) -> bool:
-    """Whether an English dev score is no better than guessing, by two standard errors.
-
-    No other language is looked at.
-    """
-    return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
+def _as_trained(step: Step, plan: Plan) -> TaskSpec:
+    """The task that a step scores, its labels in the order of the head that was trained."""
+    task = plan.study.task(step.task)
+    if step.parent is None:
+        return task
+    trained = plan.study.task(plan.steps[step.parent].task)
+    fits = trained.kind == task.kind and set(trained.labels) == set(task.labels)
+    return task.model_copy(update={"labels": trained.labels}) if fits else task
 
 
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
@@ -223,10 +255,11 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     ranks.
     """
     world, recipe, clock = context.world, step.recipe, _Clock()
-    task = context.plan.study.task(step.task)
+    task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
-        weights = _weights(step, context)
+        start = start_of(step, context)
+        weights = _weights(step, context, start)
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
@@ -251,14 +284,16 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "outcomes.parquet").write_bytes(buffer.getvalue())
         files = _publish(step, context, folder)
-    counts = {key: dict(kind.counts(*both)) for key, both in tables.items()}
+    counts = {str(key): dict(kind.counts(*both)) for key, both in tables.items()}
     counts = {key: found for key, found in counts.items() if found}
-    return _record(step, context, clock, training=None, rows=rows, files=files, counts=counts)
+    return _record(
+        step, context, clock, start, training=None, rows=rows, files=files, counts=counts
+    )
 
 
-def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[str]:
+def _scored_keys(step: Step, plan: Plan, task: TaskSpec) -> list[Key]:
     """Test splits of the study's languages."""
-    return [f"test.{code}" for code in plan.study.test_languages(task.name)]
+    return [Key("test", code) for code in plan.study.test_languages(task.name)]
 
 
 def _progress(context: Context, lease: Lease | None) -> Any:
@@ -309,6 +344,7 @@ def _record(
     step: Step,
     context: Context,
     clock: _Clock,
+    start: Start,
     *,
     training: Training | None,
     rows: list[EvalRow],
@@ -345,6 +381,7 @@ def _record(
                 "micro_batch": placement.micro_batch,
                 "packed": placement.packed,
             },
+            parent=start.attempt,
         ),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.batching import Batch, ahead, collate, scoring_batches
 from scaling.data.features import Features
 from scaling.encoders.world import World
@@ -123,15 +123,15 @@ def _keep(
 
 
 def score_languages(
-    splits: Mapping[str, tuple[pa.Table, pa.Table]],
+    splits: Mapping[Key, tuple[pa.Table, pa.Table]],
     predictions: Sequence[np.ndarray],
     kind: Kind,
     task: TaskSpec,
 ) -> tuple[list[EvalRow], pa.Table]:
-    """(rows, per-example outcomes with their `key`) of all `SPLIT.LANGUAGE`.
+    """(rows, per-example outcomes with their `key`) of all splits.
 
     Args:
-        splits: (rows, features) by `SPLIT.LANGUAGE`.
+        splits: (rows, features) of each.
         predictions: Of `predict`, one array of shape (…) per feature row, in the order of `splits`.
         kind: The kind of the task.
         task: The task.
@@ -140,12 +140,13 @@ def score_languages(
     tables = []
     for part in _parts(splits, predictions, kind):
         outcomes = kind.outcomes(part, task)
-        for score in scores(outcomes, kind.chance(part, task)):
+        for score in scores(outcomes, kind.chance(part, task), kind.sweep):
             rows.append(
                 EvalRow(
                     language=part.language,
-                    split="dev" if part.key.startswith("dev.") else "test",
+                    split="dev" if part.key.split == "dev" else "test",
                     metric=score.metric,
+                    depth=score.depth,
                     n=score.n,
                     value=score.value,
                     chance=score.chance,
@@ -153,13 +154,15 @@ def score_languages(
                 )
             )
         tables.append(
-            outcomes.add_column(0, "key", pa.array([part.key] * outcomes.num_rows, pa.string()))
+            outcomes.add_column(
+                0, "key", pa.array([str(part.key)] * outcomes.num_rows, pa.string())
+            )
         )
     return rows, pa.concat_tables(tables)
 
 
 def _parts(
-    splits: Mapping[str, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind
+    splits: Mapping[Key, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind
 ) -> Sequence[Part]:
     """Each split with its predictions, arrays of shape (…), and what the splits share."""
     parts = []

@@ -10,11 +10,10 @@ import pyarrow as pa
 from torch import nn
 
 from scaling.catalogue.hardware import Placement
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.data.features import Features, as_features, joined
 from scaling.data.order import sampled_order, training_order
 from scaling.data.tokens import features
-from scaling.encoders.weights import model_files
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Kind
@@ -63,19 +62,19 @@ class Context:
 
 
 def tables_of(
-    step: Step, context: Context, task: TaskSpec, recipe: Recipe, keys: Sequence[str]
-) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """(rows, token features) by `SPLIT.LANGUAGE`.
+    step: Step, context: Context, task: TaskSpec, recipe: Recipe, keys: Sequence[Key]
+) -> dict[Key, tuple[pa.Table, pa.Table]]:
+    """(rows, token features) of each key.
 
     Args:
         step: Its staged model's tokenizer and its transliteration count.
         context: Plan, store and cache.
         task: The task to read.
         recipe: How its text is read.
-        keys: The `SPLIT.LANGUAGE` to read.
+        keys: What to read of it.
     """
     study = context.plan.study
-    files = {"tokenizer.json": model_files(context.store, step.staged)["tokenizer.json"]}
+    files = {"tokenizer.json": context.plan.lock.models[step.staged]["tokenizer"]}
     tokenizer = (
         fetch(context.store, f"models/{step.staged}", files, context.cache) / "tokenizer.json"
     )
@@ -86,10 +85,10 @@ def tables_of(
             context.store,
             task,
             key,
-            hashes[key],
+            hashes[str(key)],
             recipe,
             tokenizer,
-            tables.get(key.partition(".")[2]),
+            tables.get(key.language),
         )
         for key in keys
     }
@@ -104,7 +103,7 @@ class Material:
     recipe: Recipe
     parts: Sequence[Features]
     """Training features by language."""
-    dev: dict[str, tuple[pa.Table, pa.Table]]
+    dev: dict[Key, tuple[pa.Table, pa.Table]]
     """English dev rows and features; empty where there are none."""
 
     @property
@@ -125,16 +124,14 @@ def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> lis
         # first.
         text = study.recipe(member.task).model_dump(include=TEXT_FIELDS | {"pool_depth"})
         recipe = step.recipe.model_copy(update=text if len(step.mixture.members) > 1 else {})
-        keys = [f"train.{code}" for code in member.languages]
-        tables = tables_of(
-            step, context, task, recipe, [*keys, *(["dev.en"] if task.has_dev else [])]
-        )
+        keys = [Key("train", code) for code in member.languages]
+        tables = tables_of(step, context, task, recipe, [*keys, *([DEV] if task.has_dev else [])])
         parts = [as_features(tables[key][1], lookup) for key in keys]
         if member.shuffled_labels:
             parts = [
                 _with_shuffled_labels(part, KINDS[task.kind], step.training_seed) for part in parts
             ]
-        dev = {key: tables[key] for key in tables if key == "dev.en"}
+        dev = {key: tables[key] for key in tables if key == DEV}
         found.append(
             Material(task=task, kind=KINDS[task.kind], recipe=recipe, parts=parts, dev=dev)
         )

@@ -17,7 +17,7 @@ from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
-from scaling.training.resume import ResumePoint, interval
+from scaling.training.resume import NO_RESUME_POINT, ResumePoint, interval
 
 # Seconds before a machine goes away that are kept for ending the process.
 NOTICE_MARGIN_SECONDS = 10.0
@@ -72,66 +72,82 @@ def learning_rate(update: int, updates: int, recipe: Recipe) -> float:
     return recipe.learning_rate * (updates - update) / max(1, updates - warm)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """A training that is about to be made: what is trained, on what, and how."""
+
+    engine: Engine
+    streams: Sequence[Stream]
+    """One for each of the engine's heads."""
+    turns: Sequence[int]
+    """For each update the number of its stream."""
+    recipe: Recipe
+    """Batch, learning rate, warm-up and selection."""
+    placement: Placement
+    """How much fits in a pass, and how often to save."""
+    seed: int
+    """Of dropout and masking."""
+
+    def own_updates(self) -> np.ndarray:
+        """Of each update how many of its stream came before it, shape (updates,)."""
+        turns, own = np.asarray(self.turns), np.zeros(len(self.turns), dtype=np.int64)
+        for number in range(len(self.streams)):
+            own[turns == number] = np.arange((turns == number).sum())
+        return own
+
+
+def _prepare(run: TrainingRun, own_updates: np.ndarray, update: int) -> tuple[float, list[Batch]]:
+    """(terms of the loss in the whole update, this rank's passes).
+
+    `own_updates`: of the run, shape (updates,).
+    """
+    stream, own = run.streams[run.turns[update]], int(own_updates[update])
+    batch, world = run.recipe.batch, run.engine.world
+    longest = max(stream.recipe.max_length for stream in run.streams)
+    units = stream.order[own]
+    draw = own if stream.new_draws else own * batch // stream.features.num_units
+    passes = micro_batches(
+        units,
+        stream.features,
+        run.placement.rows(batch) * longest,
+        longest,
+        world.rank,
+        world.size,
+        stream.kind.together,
+        # Packed, there is no padding that more passes could save.
+        math.inf if run.placement.packed else PASS_TOKENS[world.device.type],
+    )
+    batches = [
+        collate(stream.features, stream.kind, chosen, draw=run.seed * SEED_STEP + draw).pinned()
+        for chosen in passes
+    ]
+    targets = [stream.features.targets[index] for index in sequences_of(units, stream.features)]
+    return stream.kind.loss_weight(targets), batches
+
+
 def run_updates(
-    engine: Engine,
-    streams: Sequence[Stream],
-    turns: Sequence[int],
-    recipe: Recipe,
-    placement: Placement,
-    world: World,
-    seed: int,
-    progress: Callable[[int, int], None],
-    resume: ResumePoint,
+    run: TrainingRun,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    resume: ResumePoint = NO_RESUME_POINT,
     notice: Callable[[], float | None] = lambda: None,
     dev_score: Callable[[], float] | None = None,
 ) -> Losses:
     """All updates of a training; NonFiniteLoss if the loss is no number.
 
-    Before a machine goes away the training saves itself if that can be done in time, and ends with
-    Preempted. Where the recipe selects by dev data, the engine holds the best weights in the end.
+    All ranks call it. Before a machine goes away the training saves itself if that can be done in
+    time, and ends with Preempted. Where the recipe selects by dev data, the engine holds the best
+    weights in the end.
 
     Args:
-        engine: What is trained.
-        streams: What it is trained on, one for each of the engine's heads.
-        turns: For each update the number of its stream.
-        recipe: Batch, learning rate, warm-up and selection.
-        placement: How much fits in a pass, and how often to save.
-        world: The ranks, all of which call this.
-        seed: Of dropout and masking.
+        run: The training.
         progress: Called with the updates that are done, and all.
         resume: Where the training stands, and how it saves itself.
         notice: Seconds until a machine goes away, the same on all ranks; None while none does.
         dev_score: Score of the weights of the moment on English dev data, the same on all ranks.
     """
-    which = np.asarray(turns)
-    own_update = np.zeros(len(which), dtype=np.int64)
-    for member in range(len(streams)):
-        own_update[which == member] = np.arange((which == member).sum())
-    longest = max(stream.recipe.max_length for stream in streams)
-
-    def prepare(update: int) -> tuple[float, list[Batch]]:
-        """(terms of the loss in the whole update, this rank's passes)."""
-        stream, own = streams[int(which[update])], int(own_update[update])
-        units = stream.order[own]
-        draw = own if stream.new_draws else own * recipe.batch // stream.features.num_units
-        passes = micro_batches(
-            units,
-            stream.features,
-            placement.rows(recipe.batch) * longest,
-            longest,
-            world.rank,
-            world.size,
-            stream.kind.together,
-            # Packed, there is no padding that more passes could save.
-            math.inf if placement.packed else PASS_TOKENS[world.device.type],
-        )
-        batches = [
-            collate(stream.features, stream.kind, chosen, draw=seed * SEED_STEP + draw).pinned()
-            for chosen in passes
-        ]
-        targets = [stream.features.targets[index] for index in sequences_of(units, stream.features)]
-        return stream.kind.loss_weight(targets), batches
-
+    engine, recipe, placement, world = run.engine, run.recipe, run.placement, run.engine.world
+    prepare, updates = partial(_prepare, run, run.own_updates()), len(run.turns)
     losses: list[float] = []
     tokens = 0
     looks = recipe.select_every if dev_score is not None else 0
@@ -146,12 +162,12 @@ def run_updates(
     pending: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
     begun, saved_at, every = len(losses), resume.clock(), interval(resume.save_seconds())
-    for update, (weight, batches) in enumerate(ahead(prepare, len(turns), begun), begun):
+    for update, (weight, batches) in enumerate(ahead(prepare, updates, begun), begun):
         # The seed of dropout depends on the update and not on where the process began, so that a
         # resumed training draws the same masks.
-        torch.manual_seed((seed * SEED_STEP + update) * UPDATE_STEP + world.rank)
-        turn = int(which[update])
-        stream = streams[turn]
+        torch.manual_seed((run.seed * SEED_STEP + update) * UPDATE_STEP + world.rank)
+        turn = run.turns[update]
+        stream = run.streams[turn]
         depth = stream.recipe.pool_depth if stream.kind.mid_depth else None
         total = torch.zeros((), device=world.device)
         for number, prepared in enumerate(batches, 1):
@@ -164,20 +180,22 @@ def run_updates(
             # The engine takes the mean over the ranks; this makes it the mean over the global
             # batch.
             loss = summed * (world.size / weight)
-            engine.backward(loss if len(streams) == 1 else loss + engine.model.idle(turn, hidden))
-            engine.step(learning_rate(update, len(turns), recipe))
+            engine.backward(
+                loss if len(run.streams) == 1 else loss + engine.model.idle(turn, hidden)
+            )
+            engine.step(learning_rate(update, updates, recipe))
             total += summed.detach() / weight
             tokens += batch.tokens
         pending.append(total)
         if (norm := engine.gradient_norm) is not None:
             norms.append(torch.as_tensor(norm, dtype=torch.float32, device=world.device))
-        last = update + 1 == len(turns)
+        last = update + 1 == updates
         if last or (update + 1) % 10 == 0 or _due(update + 1, placement):
             latest, sizes = _read(pending, norms, world)
-            _check_finite(latest, sizes, len(losses), len(turns))
+            _check_finite(latest, sizes, len(losses), updates)
             losses += latest
             pending, norms = [], []
-            progress(update + 1, len(turns))
+            progress(update + 1, updates)
         if looks and dev_score is not None and (last or (update + 1) % looks == 0):
             found = dev_score()
             if found > best[1]:
@@ -201,15 +219,15 @@ def run_updates(
                 )
             raise Preempted(
                 f"{left:.0f} s before a machine goes away, after update {update + 1} of"
-                f" {len(turns)}, "
+                f" {updates}, "
                 + ("saved" if fits or due else f"not saved: that takes {needed:.0f} s")
             )
     if looks:
         engine.restore_weights()
     return Losses(
         selected=best[0],
-        updates=len(turns),
-        examples=len(turns) * recipe.batch,
+        updates=updates,
+        examples=updates * recipe.batch,
         tokens=sum(world.gather(tokens)),
         per_update=tuple(losses),
     )

@@ -26,7 +26,7 @@ from torch import nn
 
 from scaling.catalogue.hardware import GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.features import Features
 from scaling.data.order import training_order
 from scaling.data.tokens import features
@@ -44,8 +44,7 @@ from scaling.store.store import Store
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, run_updates
 
 
 def calibrate(
@@ -122,9 +121,9 @@ def _update_cost(
 
 
 def fitted(costs: Sequence[tuple[float, float]], workers: int) -> tuple[float, float]:
-    """(seconds of an update whatever its tokens, FLOP/s a worker), from two of different lengths.
+    """(seconds of an update whatever its tokens, FLOP/s a worker) through two updates.
 
-    `costs` are (FLOPs, seconds) of an update. The price is 0 where the short one took no less.
+    Each is (FLOPs, seconds). The first is 0 where the short update did not take less.
     """
     (few, quick), (many, slow) = costs
     rate = (many - few) / (slow - quick) if slow > quick else many / slow
@@ -139,7 +138,7 @@ def _longest_task(plan: Plan, store: Store) -> str:
     """The task whose training has the most tokens: the one that a study mostly pays for."""
     sizes = store.read_sizes()
     trained = {step.task for step in plan.steps.values() if step.action == "train"}
-    return max(sorted(trained), key=lambda task: sizes.get(task, {}).get("train.en", (0, 0))[1])
+    return max(sorted(trained), key=lambda task: sizes.get(task, {}).get(str(_KEY), (0, 0))[1])
 
 
 def _training(plan: Plan, name: str, task: str) -> str:
@@ -157,10 +156,8 @@ def _request(
     study = plan.study
     folder = fetch(store, f"models/{name}", model_files(store, name), cache)
     recipe = study.recipe(task)
-    data_hash = plan.lock.data[task]["train.en"]
-    _, table = features(
-        store, study.task(task), "train.en", data_hash, recipe, folder / "tokenizer.json"
-    )
+    data_hash = plan.lock.data[task][str(_KEY)]
+    _, table = features(store, study.task(task), _KEY, data_hash, recipe, folder / "tokenizer.json")
     return Request(
         weights=str(folder.absolute()),
         architecture=study.model(name).architecture,
@@ -172,6 +169,8 @@ def _request(
     )
 
 
+# The split whose lengths are measured.
+_KEY = Key("train", "en")
 _TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 
 
@@ -212,7 +211,7 @@ class Measurement:
 
 
 def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]:
-    """Run one process per worker; their Measurements, by rank.
+    """Run a gang of processes; one Measurement each.
 
     RuntimeError with the end of the log of the first that fails: the others wait for it.
     """
@@ -301,24 +300,21 @@ def _process(request: Request, folder: Path, rank: int) -> Measurement:
     else:
         engine = start_training(weights, head, recipe, placement, world, seed=0)
         loaded, load_seconds = host_peak(), time.perf_counter() - before
-        resume = ResumePoint(found=None, save=lambda fill, update: None)
         for count in (request.warm, request.updates):
             world.barrier()
             before = time.perf_counter()
             features = _features(request.lengths, count * recipe.batch, count)
             order = training_order(features.num_units, recipe, 0)
             stream = Stream(features=features, kind=kind, recipe=recipe, order=order)
-            losses = run_updates(
-                engine,
-                [stream],
-                [0] * len(order),
-                recipe,
-                placement,
-                world,
-                0,
-                lambda done, total: None,
-                resume,
+            run = TrainingRun(
+                engine=engine,
+                streams=[stream],
+                turns=[0] * len(order),
+                recipe=recipe,
+                placement=placement,
+                seed=0,
             )
+            losses = run_updates(run)
             seconds, tokens = time.perf_counter() - before, losses.tokens
         peak = _peak(world)
     gpu = world.device.type == "cuda"

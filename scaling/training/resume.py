@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,8 @@ from scaling.store.cache import Cache, fetch
 from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
+# Plain files since 2; those before are pickles, which are not read.
+FORMAT = 2
 # Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
 # beside them.
 STATE_BYTES = 14.0
@@ -66,6 +69,10 @@ class ResumePoint:
     """Seconds; rank 0's decides when a resume point is due."""
 
 
+NO_RESUME_POINT = ResumePoint(found=None, save=lambda fill, update: None)
+"""Of a training that is not to be resumed: none is found, and saving does nothing."""
+
+
 def resume_point(
     step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
 ) -> ResumePoint:
@@ -91,8 +98,13 @@ def resume_point(
             store.local_path(name) or cache.own / "resume"
         ) / f".rank-{world.rank}-{uuid4().hex[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
-        fill(folder)
-        by_rank = world.gather(store.upload(folder, target, move=True))
+        try:
+            fill(folder)
+            files = store.upload(folder, target, move=True)
+        finally:
+            # Half of one is of no use, and a full disk may be why it is half.
+            shutil.rmtree(folder, ignore_errors=True)
+        by_rank = world.gather(files)
         if world.rank == 0:
             keep = ("manifest.json", str(update))
             old = [info.base_name for info in store.listing(name) if info.base_name not in keep]
@@ -113,7 +125,7 @@ def resume_point(
 
 
 def _layout(world: World, placement: Placement) -> dict[str, int]:
-    return {"workers": world.size, "zero_stage": placement.zero_stage}
+    return {"workers": world.size, "zero_stage": placement.zero_stage, "format": FORMAT}
 
 
 def _find(name: str, store: Store, world: World, placement: Placement, cache: Cache) -> Path | None:
@@ -127,7 +139,7 @@ def _find(name: str, store: Store, world: World, placement: Placement, cache: Ca
     if (
         manifest is None
         or "by_rank" not in manifest
-        or {key: manifest[key] for key in layout} != layout
+        or {key: manifest.get(key) for key in layout} != layout
     ):
         return None
     folder: Path | None

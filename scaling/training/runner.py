@@ -15,21 +15,23 @@ from typing import Any, Literal
 
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
-from scaling.store.cache import forget_steps, open_cache
+from scaling.spec import UserError
+from scaling.store.cache import damaged_files, forget_steps, open_cache
+from scaling.store.failures import note_failure
 from scaling.store.leases import Lease, LeaseLost, claim, new_owner
 from scaling.store.paths import StepFolder
 from scaling.store.pending import must_run, weights_needed
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
 from scaling.study.steps import Plan, Step
-from scaling.training.actions import now, score, train
+from scaling.training.actions import now, score, start_of, train
 from scaling.training.inputs import Context
-from scaling.training.loop import Preempted
+from scaling.training.loop import NonFiniteLoss, Preempted
 from scaling.training.watchdog import Limit, Watchdog
 
 LOG = logging.getLogger(__name__)
 
-StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted"]
+StepOutcome = Literal["done", "skipped", "taken", "blocked", "preempted", "stopped"]
 # All ranks wait for each other when Ray is asked for a notice, so it is asked at most so often.
 NOTICE_SECONDS = 2.0
 
@@ -42,11 +44,13 @@ def run_steps(
     placements: Mapping[str, Placement],
     limits: Mapping[str, Limit] | None = None,
     notice: Callable[[], float | None] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, StepOutcome]:
     """Run steps in order; what became of each.
 
     `skipped`: its record existed. `taken`: another process group works on it. `blocked`: its parent
-    is not there. `preempted`: a machine goes away. An exception of a step is noted in the store and
+    is not there. `preempted`: a machine goes away. `stopped`: nothing more was to be started. An
+    exception of a step is noted in the store and
     then ends this process group's work, so that all ranks agree. A step that passes its limit ends
     this process (scaling.training.watchdog).
 
@@ -58,6 +62,7 @@ def run_steps(
         placements: By step; each with as many workers as there are ranks.
         limits: Time limits by step; a step without one has none.
         notice: Seconds until a machine goes away, the same on all ranks; None while none does.
+        stopped: Whether somebody asked to start nothing more; rank 0 is asked before each step.
     """
     outcomes: dict[str, StepOutcome] = {}
     owner = world.from_first(new_owner())
@@ -66,6 +71,9 @@ def run_steps(
     with open_cache() as cache:
         for name in steps:
             step = plan.steps[name]
+            if world.from_first(world.rank == 0 and stopped()):
+                outcomes[name] = "stopped"
+                continue
             if notice() is not None:
                 outcomes[name] = "preempted"
                 continue
@@ -123,7 +131,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
         return decision
     LOG.info("starts on %s workers, attempt %s", world.size, context.owner, extra={"step": step.id})
     try:
-        # A training that is done and not skipped: its weights were deleted and are needed again.
+        # A training that is done and not skipped: its weights are gone and needed again.
         replacing = (
             store.record(step.id).provenance.attempt
             if lease is not None and store.is_done(step.id)
@@ -136,7 +144,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
             store.mark_collapse(record)
             ours = store.commit(record, replacing)
             if ours:
-                _clean_up(step, context)
+                _clean_up(step, context, again=replacing is not None)
             else:
                 store.mark_collapse(store.record(step.id))
                 store.delete(StepFolder(step.id).attempt(context.owner))
@@ -152,7 +160,11 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
         # stops them. A store that takes no note (a full disk) must not hide the first error.
         LOG.exception("failed", extra={"step": step.id})
         with suppress(OSError):
-            _note(step, context, {"error": f"{type(error).__name__}: {error}"})
+            healing = _forget_damage(step, context) if isinstance(error, UserError) else ""
+            # What was given, what is stored and what a training computes are the same next time.
+            final = isinstance(error, UserError | NonFiniteLoss) and not healing
+            reason = f"{type(error).__name__}: {error}{healing}"
+            _note(step, context, {"error": reason, "final": final})
         raise
     finally:
         if lease is not None:
@@ -175,10 +187,38 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         raise
 
 
+def _forget_damage(step: Step, context: Context) -> str:
+    """Have weights made again if those that a step starts from are damaged in the store.
+
+    What to add to the error: '' where they are whole, or where only `scaling stage` can mend them.
+    """
+    store, resume = context.store, StepFolder(step.id).resume
+    healing = ""
+    if store.exists(f"{resume}/manifest.json"):
+        store.delete(resume)
+        healing = f" ({store.uri}/{resume} is deleted: the step begins anew)"
+    try:
+        start = start_of(step, context)
+    except UserError:
+        return healing
+    damaged = damaged_files(store, start.folder, start.files)
+    if not damaged:
+        return healing
+    # Written last of the weights: without it they are none.
+    store.delete(f"{start.folder}/manifest.json")
+    if step.parent is None:
+        return ""
+    return (
+        f" ({', '.join(damaged)} in {store.uri}/{start.folder} is damaged: {step.parent} is trained"
+        " again)"
+    )
+
+
 def _note(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
     """Say in the store why this rank's try ended."""
     rank = context.world.rank
-    context.store.fail(step.id, f"{context.owner}-{rank}", {**reason, "at": now(), "rank": rank})
+    note = {**reason, "at": now(), "rank": rank}
+    note_failure(context.store, step.id, f"{context.owner}-{rank}", note)
 
 
 def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
@@ -191,9 +231,8 @@ def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
 def _already(step: Step, context: Context) -> StepOutcome | None:
     """What became of a step before anybody works on it; None if it is to be done now."""
     store = context.store
-    if store.is_done(step.id) and (
-        step.action == "eval" or store.has_weights(store.record(step.id))
-    ):
+    # A training whose weights are gone is made again only for a step that has yet to start from it.
+    if store.is_done(step.id) and not _pending(context)(step.id):
         return "skipped"
     if step.parent is not None:
         if not store.is_done(step.parent):
@@ -210,20 +249,33 @@ def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
     return step.action == "train" and collapsed and parent.step in plan.replaceable
 
 
-def _clean_up(step: Step, context: Context) -> None:
-    """Delete what a commit makes useless: its resume point, and weights that nobody needs now."""
+def _clean_up(step: Step, context: Context, *, again: bool) -> None:
+    """After a commit, delete the step's resume point and trained weights that nothing needs.
+
+    The study says which weights are kept in any case. `again`: whether the step is a training that
+    was made again; those below it may have been done by somebody else meanwhile.
+    """
     plan, store = context.plan, context.store
     if step.action == "train":
         store.delete(StepFolder(step.id).resume)
-        return
-    # Step by step: a listing of the whole store after every commit would cost more.
-    pending = partial(
+        if not again:
+            return
+    pending = _pending(context)
+    above = step.id if step.action == "train" else step.parent
+    while above is not None and not weights_needed(plan, above, pending):
+        store.delete_weights(store.record(above))
+        above = plan.steps[above].parent
+
+
+def _pending(context: Context) -> Callable[[str], bool]:
+    """Whether a step must run, asked of the store step by step.
+
+    A listing of the whole store after every commit would cost more.
+    """
+    store = context.store
+    return partial(
         must_run,
-        plan=plan,
+        plan=context.plan,
         done=store.is_done,
         has_weights=lambda training: store.has_weights(store.record(training)),
     )
-    parent = step.parent
-    while parent is not None and not weights_needed(plan, parent, pending):
-        store.delete_weights(store.record(parent))
-        parent = plan.steps[parent].parent

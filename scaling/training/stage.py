@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from scaling.catalogue.readers import DEFECTS
+from scaling.catalogue.task import Key
 from scaling.data.checks import check_usable
 from scaling.data.rows import add_counts, manifest_name, read_table, stage_task
 from scaling.data.tokens import features
@@ -19,10 +23,17 @@ from scaling.encoders.vocabulary import add_pieces
 from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
 from scaling.kinds import KINDS
 from scaling.spec import known
+from scaling.store.leases import Lease, claim, new_owner
+from scaling.store.paths import STAGING
 from scaling.store.store import Store, StoreError
 from scaling.study.arms import Arm
-from scaling.study.identity import Lock, staged_name
+from scaling.study.identity import Lock, canonical_json, staged_name
 from scaling.study.study import Study
+
+# Task → `SPLIT.LANGUAGE` → (sequences, tokens).
+Sizes = dict[str, dict[str, tuple[int, int]]]
+# Task → `SPLIT.LANGUAGE` → what its texts lose as tokens.
+Lost = dict[str, dict[str, dict[str, int]]]
 
 
 def stage(
@@ -47,19 +58,54 @@ def stage(
     for name in accept:
         known("defect", name, DEFECTS)
     store.check_study(study.name)
+    with _alone(store, progress) as lease:
+        lock = _stage(study, store, folder, progress, accept)
+        lease.still_ours()
+        if lock != store.read_lock():
+            store.write_lock(lock)
+    return lock
+
+
+@contextmanager
+def _alone(store: Store, progress: Callable[[str], None]) -> Iterator[Lease]:
+    """Nobody else stages into this store meanwhile: two would delete each other's files."""
+    while (lease := claim(store, STAGING, new_owner())) is None:
+        progress("waits: another `scaling stage` or `run` stages into this store")
+        time.sleep(1.0)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _stage(
+    study: Study,
+    store: Store,
+    folder: Path | None,
+    progress: Callable[[str], None],
+    accept: Collection[str],
+) -> Lock:
+    """The lock; everything that it names is in the store then."""
     before = store.read_lock()
     data: dict[str, dict[str, str]] = {}
     revisions = dict(before.revisions)
     for name in study.used_tasks:
         progress(f"data of {name}")
         data[name] = stage_task(
-            study, study.task(name), store, folder, locked=revisions, accept=accept
+            study,
+            study.task(name),
+            store,
+            folder,
+            locked=revisions,
+            expected=before.data.get(name, {}),
+            accept=accept,
         )
-        _check_unchanged(f"task {name}", before.data.get(name, {}), data[name])
         revisions = _with_sources(
-            f"task {name}", revisions, json.loads(store.read(manifest_name(name)))["sources"]
+            f"task {name}", revisions, store.read_json(manifest_name(name))["sources"]
         )
     models: dict[str, dict[str, str]] = {}
+    sizes: Sizes = {}
+    lost: Lost = {}
     with tempfile.TemporaryDirectory() as temporary:
         vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
         for model in study.models:
@@ -76,6 +122,7 @@ def stage(
                         study, store, data, tokenizer, arm, Path(temporary)
                     )
                 found = vocabularies[key]
+                sizes, lost = found.sizes or sizes, found.lost or lost
                 name = staged_name(model, arm) if arm else model
                 progress(f"weights of {name}")
                 models[name] = stage_model(
@@ -87,11 +134,36 @@ def stage(
                     tokenizer=found.tokenizer,
                     revision=revision,
                     new=found.new,
+                    locked=before.models.get(name, {}),
+                    check=partial(_check_model, store, name, before.models.get(name, {})),
                 )
-    lock = Lock(models=models, data=data, revisions=revisions)
-    if lock != before:
-        store.write_lock(lock)
-    return lock
+    store.write("sizes.json", json.dumps(sizes))
+    for name, by_key in lost.items():
+        add_counts(store, name, by_key)
+    return Lock(models=models, data=data, revisions=revisions)
+
+
+def _check_model(
+    store: Store, name: str, locked: Mapping[str, str], found: Mapping[str, str]
+) -> None:
+    """StoreError if a model is not the one of the lock file and finished steps rest on that."""
+    changed = [part for part in ("weights", "tokenizer") if locked.get(part, "") != found[part]]
+    if not locked or not changed:
+        return
+    records = store.records(store.scan().done).values()
+    # A step has the hashes of its model in its identity, or the fingerprint of one that has.
+    resting = [
+        record.step
+        for record in records
+        if any(f'"{locked[part]}"' in canonical_json(record.identity) for part in changed)
+    ]
+    if resting:
+        raise StoreError(
+            f"model {name}: its {' and '.join(changed)} differ from those in the store's lock file,"
+            f" from which {len(resting):,} finished steps started ({resting[0]} is one). Model,"
+            " data or languages changed; use a new --store, so that two versions never mix in one"
+            " report. Nothing was written."
+        )
 
 
 def _with_sources(what: str, locked: Mapping[str, str], sources: list[list[str]]) -> dict[str, str]:
@@ -118,6 +190,10 @@ class _Vocabulary:
     """New id → ids of the pieces that it replaces."""
     used: np.ndarray
     """Ids that occur in the study's text."""
+    sizes: Sizes
+    """Sequences and tokens of every split; empty of a tokenizer that an arm made."""
+    lost: Lost
+    """What the texts of every split lose; empty of a tokenizer that an arm made."""
 
 
 def _vocabulary(
@@ -131,20 +207,23 @@ def _vocabulary(
     """What a tokenizer has to know, or the one that an arm makes of it."""
     if arm is None:
         arms = [other for other in study.arms if not other.new_pieces]
-        used = _token_ids(study, store, data, tokenizer, arms, "sizes.json")
-        return _Vocabulary(tokenizer=tokenizer, new={}, used=used)
+        used, sizes, lost = _token_ids(study, store, data, tokenizer, arms)
+        return _Vocabulary(tokenizer=tokenizer, new={}, used=used, sizes=sizes, lost=lost)
     grown = temporary / f"{len(list(temporary.iterdir()))}-{arm.name}.json"
-    new = add_pieces(tokenizer, _adaptation_text(study, store, arm), arm.new_pieces, grown)
-    return _Vocabulary(
-        tokenizer=grown, new=new, used=_token_ids(study, store, data, grown, [arm], None)
-    )
+    text = _adaptation_text(study, store, data, arm)
+    new = add_pieces(tokenizer, text, arm.new_pieces, grown)
+    used, _, _ = _token_ids(study, store, data, grown, [arm])
+    return _Vocabulary(tokenizer=grown, new=new, used=used, sizes={}, lost={})
 
 
-def _adaptation_text(study: Study, store: Store, arm: Arm) -> Iterator[str]:
+def _adaptation_text(
+    study: Study, store: Store, data: Mapping[str, Mapping[str, str]], arm: Arm
+) -> Iterator[str]:
     for text in arm.adapt:
         task = study.task(text.task)
         for code in text.languages or task.train_languages:
-            rows = read_table(store, task.name, f"train.{code}")
+            key = Key("train", code)
+            rows = read_table(store, task.name, key, data[task.name][str(key)])
             if code in arm.transliterate:
                 rows = transliterated(rows, task.kind, code, study.table(arm.transliterate[code]))
             yield from rows["text"].to_pylist()
@@ -156,43 +235,26 @@ def _token_ids(
     data: dict[str, dict[str, str]],
     tokenizer: Path,
     arms: Sequence[Arm],
-    counts: str | None,
-) -> np.ndarray:
-    """Every token id in the text that the arms read, ascending, shape (N,).
+) -> tuple[np.ndarray, Sizes, Lost]:
+    """Every token id in the text that the arms read, ascending, shape (N,), and what was counted.
 
-    The cache of token features is filled on the way. `counts`: file of the store that gets the
-    sequences and tokens of every split.
+    The cache of token features is filled on the way.
     """
-    sizes: dict[str, dict[str, tuple[int, int]]] = {}
-    lost: dict[str, dict[str, dict[str, int]]] = {}
+    sizes: Sizes = {}
+    lost: Lost = {}
     found = [np.zeros(0, dtype=np.int64)]
     for name, splits in data.items():
         task, recipe = study.task(name), study.recipe(name)
-        for key, data_hash in splits.items():
-            code = key.partition(".")[2]
-            tables = {arm.transliterate.get(code, ""): None for arm in arms}
+        for text, data_hash in splits.items():
+            key = Key.read(text)
+            tables = {arm.transliterate.get(key.language, ""): None for arm in arms}
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
                 rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
                 cut = dict(KINDS[task.kind].counts(rows, made))
                 check_usable(task, key, rows, made, cut)
-                lost.setdefault(name, {})[key] = cut
+                lost.setdefault(name, {})[text] = cut
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
-                sizes.setdefault(name, {}).setdefault(key, (made.num_rows, len(ids)))
+                sizes.setdefault(name, {}).setdefault(text, (made.num_rows, len(ids)))
                 found.append(np.unique(ids).astype(np.int64))
-    if counts is not None:
-        store.write(counts, json.dumps(sizes))
-        for name, by_key in lost.items():
-            add_counts(store, name, by_key)
-    return np.unique(np.concatenate(found))
-
-
-def _check_unchanged(what: str, before: dict[str, str] | object, now: dict[str, str]) -> None:
-    assert isinstance(before, dict)
-    changed = sorted(key for key in before if key in now and before[key] != now[key])
-    if changed:
-        raise StoreError(
-            f"{what}: the rows of {', '.join(changed)} differ from those in the store's lock file."
-            " Data, limits or reader changed; use a new --store, so that two versions never mix in"
-            " one report."
-        )
+    return np.unique(np.concatenate(found)), sizes, lost

@@ -18,12 +18,14 @@ def test_depths_stand_beside_the_recipes_own() -> None:
     )
     assert depth_table(plain) == []
     swept = plain.with_columns(
-        metric=pl.lit("accuracy@0.33"),
+        depth=pl.lit(0.33),
         main=pl.lit(False),
         value=pl.col("value") / 2,
         step=pl.col("step") + "x",
     )
-    noise = plain.with_columns(metric=pl.lit("other@0.33"), main=pl.lit(False), value=pl.lit(0.9))
+    noise = plain.with_columns(
+        metric=pl.lit("other"), depth=pl.lit(0.33), main=pl.lit(False), value=pl.lit(0.9)
+    )
     table = depth_table(check_tidy(pl.concat([plain, swept, noise])))
     assert len(table) == plain.select("arm", "model").n_unique()
     for row in table:

@@ -87,3 +87,11 @@ def test_files(rows: pl.DataFrame, tmp_path: Path) -> None:
         load_tidy([tmp_path / "c.parquet"])
     with pytest.raises(BadInput, match="at least one"):
         load_tidy([])
+
+
+def test_rows_without_a_depth_have_it_in_the_name_of_their_metric(rows: pl.DataFrame) -> None:
+    swept = rows.with_columns(
+        metric=pl.lit("mining_f1"), depth=pl.lit(0.33), main=pl.lit(False), step=pl.lit("other")
+    )
+    old = pl.concat([rows, swept.with_columns(metric=pl.lit("mining@0.33_f1"))]).drop("depth")
+    assert check_tidy(old).equals(check_tidy(pl.concat([rows, swept])))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scaling.cli import main
+from scaling.spec import UserError
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
@@ -34,6 +37,59 @@ def test_bad_input_is_exit_code_2_and_one_message(
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "demo", "--gpus", "100000000000"], "gpus"),
+        (["plan", "demo", "--gpus", "-1"], "gpus"),
+        (["power", "demo", "--effect", "0"], "a slope to be detected is larger than 0"),
+        (["power", "demo", "--effect", "-1"], "a slope to be detected is larger than 0"),
+        (["power", "demo", "--effect", "nan"], "a slope to be detected is larger than 0"),
+        (["power", "demo", "--effect", "inf"], "a slope to be detected is larger than 0"),
+        (["power", "demo", "--wanted", "nan"], "wanted"),
+        (["status", "demo", "--store", "nowhere"], "is no store of the study 'demo'"),
+        (["logs", "demo", "--store", "nowhere"], "is no store of the study 'demo'"),
+        (["report", "demo", "--store", "nowhere"], "no scored cell"),
+        (["gc", "demo", "--store", "nowhere"], "is not staged"),
+        (["cancel", "demo", "--address", "http://127.0.0.1:9"], "no Ray dashboard answers"),
+    ],
+)
+def test_absurd_values_are_one_message(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["scaling", *arguments])
+    start = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert time.monotonic() - start < 30
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_at_the_address() -> None:
+    from scaling.cluster.driver import join_cluster
+
+    for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:x"):
+        with pytest.raises(UserError, match=f"nobody answers at {address}"):
+            join_cluster(address)
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("scaling.cli.plan.open_study", broken)
+    monkeypatch.setattr(sys, "argv", ["scaling", "plan", "demo"])
+    with pytest.raises(ValueError, match="a bug"):
+        main()
 
 
 def test_a_bad_study_file_starts_nothing(tmp_path: Path) -> None:
@@ -136,6 +192,8 @@ def test_a_bug_keeps_its_traceback_and_what_was_given_wrong_is_one_line(
     script = f"""
 import sys
 from scaling.cli import app, main
+from scaling.spec import UserError
+from scaling.cli import main
 from scaling.spec import UserError
 from scaling.store.store import StoreError
 

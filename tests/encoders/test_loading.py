@@ -4,6 +4,7 @@ load stops.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,20 @@ def test_tampered_and_cut_files_do_not_load(source: Any, tmp_path: Path) -> None
     stored.path.unlink()
     with pytest.raises(BadWeights, match=r"no \*\.safetensors"):
         read_index(folder)
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "a/b", "..", "a\\b"])
+def test_an_index_names_files_of_its_folder_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"x": name}}))
+    with pytest.raises(BadWeights, match="is no name of a file in this folder"):
+        read_index(tmp_path)
+
+
+def test_a_header_of_brackets_is_no_safetensors_file(tmp_path: Path) -> None:
+    raw = b"[" * 200_000
+    (tmp_path / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
+    with pytest.raises(BadWeights, match="not a safetensors file"):
+        read_index(tmp_path)
 
 
 def test_every_wrong_tensor_is_named_at_loading(source: Any, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
+from scaling.training.loop import Losses, TrainingRun, run_updates
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
 from scaling.training.stage import stage
@@ -170,15 +170,13 @@ def test_a_killed_arm_resumes_with_the_same_record(
     class Killed(Exception):
         pass
 
-    def dies(*args: Any) -> Any:
-        at, resume = next((at, one) for at, one in enumerate(args) if isinstance(one, ResumePoint))
-
+    def dies(run: TrainingRun, *, resume: ResumePoint, **others: Any) -> Losses:
         def save(fill: Any, update: int) -> None:
             resume.save(fill, update)
             raise Killed
 
         fatal = replace(resume, save=save if resume.found is None else resume.save)
-        return original(*args[:at], fatal, *args[at + 1 :])
+        return original(run, resume=fatal, **others)
 
     monkeypatch.setattr(work, "run_updates", dies)
     found = [cell(plan, arm) for arm in arms]
@@ -407,10 +405,16 @@ def test_a_mixture_trains_alike_under_every_stage(
             0,
             lora,
         )
-        nothing = ResumePoint(found=None, save=lambda fill, update: None)
         turns = schedule([6, 6], 0, None)
         found = run_updates(
-            engine, streams, turns, layouts.RECIPE, placement, world, 0, lambda *_: None, nothing
+            TrainingRun(
+                engine=engine,
+                streams=streams,
+                turns=turns,
+                recipe=layouts.RECIPE,
+                placement=placement,
+                seed=0,
+            )
         )
         losses[zero] = found.per_update
         engine.close()

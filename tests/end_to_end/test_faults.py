@@ -23,14 +23,15 @@ from scaling.encoders.engine import join_world
 from scaling.encoders.world import World
 from scaling.planning.placement import placements
 from scaling.planning.queue import ReadyQueue
+from scaling.store.failures import failures_of
 from scaling.store.garbage import find_garbage
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
-from scaling.store.store import Store, failure_of
+from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.training.runner import StepOutcome, run_steps
 from tests.helpers.s3_server import Objects, object_store
-from tests.helpers.step_records import record
+from tests.helpers.step_records import STEP, record
 from tests.helpers.whole_study import science, staged
 
 pytestmark = pytest.mark.torch
@@ -111,7 +112,7 @@ def test_a_loss_that_diverges_names_its_update_and_its_descendants(
     with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) at update \d+ of \d+"):
         run(plan, store, world)
     training, scoring = pending_steps(plan, store.scan())
-    reason = failure_of(store, training)[-1]
+    reason = str(failures_of(store, training)[-1])
     queue = ReadyQueue(
         plan=plan,
         pending=[training, scoring],
@@ -140,7 +141,7 @@ def test_a_full_disk_fails_the_step_by_name_and_leaves_nothing(
             run(plan, store, world)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "File too large" in failure_of(store, training)[-1]
+    assert "File too large" in str(failures_of(store, training)[-1])
     left = {
         info.path.split(f"{training}/")[1].split("/")[0]
         for info in store.listing(f"steps/{training}")
@@ -260,7 +261,7 @@ def test_a_driver_that_slept_through_its_lease_commits_nothing(
     objects: Objects, tmp_path: Path, place: str, how: str, said: str
 ) -> None:
     store = Store.open(tmp_path if place == "local" else objects.uri(tmp_path.name))
-    step = "ii.m.t.s0.abc"
+    step = STEP
     sleeper = subprocess.Popen(
         [sys.executable, "-c", SLEEPER, store.uri, step, how],
         cwd=ROOT,

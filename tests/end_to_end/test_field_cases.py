@@ -18,13 +18,14 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.rows import read_table, stage_task
 from scaling.data.schema import BadData
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part
 from scaling.store.store import Store
 from scaling.study.study import Study
+from scaling.training.stage import stage
 
 FAQ = [
     ("Wie lange kann ich ein Paket zurückgeben?", "You can return a parcel within thirty days."),
@@ -91,7 +92,7 @@ def perfect_part(rows: pa.Table) -> Part:
     texts = {row["id"]: row["text"] for row in listed}
     wanted = [texts[row["relevant"][0]] if row["relevant"] else row["text"] for row in listed]
     return Part(
-        key="test.de",
+        key=Key("test", "de"),
         rows=rows,
         features=pa.table({"row": pa.array(range(len(listed)), pa.int32())}),
         predictions=one_hot(wanted),
@@ -103,7 +104,7 @@ def test_candidates_of_one_text_are_one_answer(tmp_path: Path, metric: str) -> N
     lines(tmp_path / "test.jsonl", [{"q": q, "a": a} for q, a in FAQ])
     task = {**retrieval({"test": ["test.jsonl"]}), "metric": metric, "train_on": []}
     store, manifest = staged(tmp_path, **task)
-    rows = read_table(store, "mine", "test.de")
+    rows = read_table(store, "mine", Key("test", "de"))
     assert rows["side"].to_pylist().count("candidate") == 3
     spec = TaskSpec(name="mine", **task)
     part = perfect_part(rows)
@@ -120,7 +121,7 @@ def test_a_protocol_that_scores_by_id_is_kept(tmp_path: Path) -> None:
     store, manifest = staged(
         tmp_path, **retrieval({"test": ["test.jsonl"]}), train_on=[], identical="apart"
     )
-    rows = read_table(store, "mine", "test.de")
+    rows = read_table(store, "mine", Key("test", "de"))
     assert rows["side"].to_pylist().count("candidate") == 6
     assert manifest["splits"]["test.de"]["counts"] == {
         "candidates with the text of another, kept apart": 3
@@ -131,7 +132,7 @@ def test_a_question_that_repeats_has_all_its_answers(tmp_path: Path) -> None:
     asked = [("same", "one"), ("same", "two"), ("other", "three")]
     lines(tmp_path / "test.jsonl", [{"q": q, "a": a} for q, a in asked])
     store, _ = staged(tmp_path, **retrieval({"test": ["test.jsonl"]}), train_on=[])
-    rows = read_table(store, "mine", "test.de").to_pylist()
+    rows = read_table(store, "mine", Key("test", "de")).to_pylist()
     assert [row["relevant"] for row in rows if row["side"] == "query"] == [
         ["c0", "c1"],
         ["c0", "c1"],
@@ -145,7 +146,7 @@ def test_hold_out_leaves_pairs_whole(tmp_path: Path) -> None:
     files = {"train": ["train.jsonl"], "dev": ["train.jsonl"], "test": ["test.jsonl"]}
     store, _ = staged(tmp_path, **retrieval(files, hold_out=0.2))
     sides = {
-        split: Counter(read_table(store, "mine", f"{split}.en")["side"].to_pylist())
+        split: Counter(read_table(store, "mine", Key(split, "en"))["side"].to_pylist())
         for split in ("train", "dev")
     }
     assert sides["train"]["query"] + sides["dev"]["query"] == 200
@@ -185,14 +186,14 @@ def test_hold_out_leaves_a_premise_on_one_side(tmp_path: Path) -> None:
         ],
     )
     train, dev = (
-        {*read_table(store, "mine", f"{split}.en")["text_a"].to_pylist()}
+        {*read_table(store, "mine", Key(split, "en"))["text_a"].to_pylist()}
         for split in ("train", "dev")
     )
     assert not train & dev
     assert len(train) + len(dev) == 60
     # A translation is on the side of its English twin.
     english, german = (
-        read_table(store, "mine", f"train.{code}")["id"].to_pylist() for code in ("en", "de")
+        read_table(store, "mine", Key("train", code))["id"].to_pylist() for code in ("en", "de")
     )
     assert english == german
 
@@ -256,7 +257,7 @@ def nli(folder: Path, names: Sequence[str], labels: Sequence[str]) -> list[str]:
             }
         ],
     )
-    return read_table(store, "mine", "test.de")["label"].to_pylist()
+    return read_table(store, "mine", Key("test", "de"))["label"].to_pylist()
 
 
 def test_the_class_names_in_a_file_rule(tmp_path: Path) -> None:
@@ -302,7 +303,9 @@ def test_the_tag_names_in_a_file_rule(tmp_path: Path, form: str) -> None:
             }
         ],
     )
-    assert read_table(store, "mine", "test.de")["tags"].to_pylist() == [["B-PER", "O", "B-LOC"]]
+    assert read_table(store, "mine", Key("test", "de"))["tags"].to_pylist() == [
+        ["B-PER", "O", "B-LOC"]
+    ]
 
 
 def tagged_file(folder: Path, content: str, **options: Any) -> list[dict[str, Any]]:
@@ -323,7 +326,7 @@ def tagged_file(folder: Path, content: str, **options: Any) -> list[dict[str, An
             }
         ],
     )
-    return list(read_table(store, "mine", "test.de").to_pylist())
+    return list(read_table(store, "mine", Key("test", "de")).to_pylist())
 
 
 NUMBERED = "1 Ada NNP B-NP B-PER\n2 lives VBZ B-VP O\n3 in IN B-PP O\n4 Leeds NNP B-NP B-LOC\n"
@@ -348,10 +351,10 @@ def test_words_that_count(names: list[str]) -> None:
     spec = TaskSpec(name="mine", kind="tagging", metric="tag_f1", labels=("A", "B"))
     row = {"id": "1", "words": names, "tags": ["A"] * len(names)}
     with pytest.raises(BadData, match="count 1, 2, 3"):
-        check_words(spec, "test.de", [row])
+        check_words(spec, Key("test", "de"), [row])
     # A phone number in one of three sentences is text.
     words = {"id": "2", "words": ["Call", "1"], "tags": ["A", "A"]}
-    check_words(spec, "test.de", [row, words, words])
+    check_words(spec, Key("test", "de"), [row, words, words])
 
 
 PARAGRAPH = (
@@ -382,7 +385,7 @@ def sentence_pairs(folder: Path, *contents: dict[str, Any], accept: Sequence[str
         defects={name: {"test": 1} for name in accept},
         data=[{"reader": "squad_pairs", "source": "dir:.", "files": {"test": ["test.json"]}}],
     )
-    return read_table(store, "mine", "test.en").to_pylist()
+    return read_table(store, "mine", Key("test", "en")).to_pylist()
 
 
 def test_sentences_are_looked_up_for_answers_that_are_there(tmp_path: Path) -> None:
@@ -417,7 +420,7 @@ def test_lareqa_compares_offsets_with_texts(tmp_path: Path) -> None:
         store, _ = staged(
             tmp_path, ["answer_elsewhere"], defects={"answer_elsewhere": {"test": 1}}, **task
         )
-        (query, *_) = read_table(store, "mine", "test.en").to_pylist()
+        (query, *_) = read_table(store, "mine", Key("test", "en")).to_pylist()
         assert query["relevant"] == ["en_1_1"]
         store.delete("data")
 
@@ -490,10 +493,10 @@ def test_a_choice_that_is_not_there_is_none(tmp_path: Path, empty: Any) -> None:
     from scaling.kinds.multiple_choice import MULTIPLE_CHOICE
 
     store, manifest = exam(tmp_path, a=empty, b="copper", e=empty, k="1")
-    rows = read_table(store, "mine", "test.en")
+    rows = read_table(store, "mine", Key("test", "en"))
     assert rows.to_pylist()[0]["choices"] == ["copper", "glass", "wool"]
     assert rows.to_pylist()[0]["label"] == 0
-    part = Part(key="test.en", rows=rows, features=rows, predictions=[])
+    part = Part(key=Key("test", "en"), rows=rows, features=rows, predictions=[])
     spec = TaskSpec(name="mine", kind="multiple_choice", metric="accuracy")
     assert MULTIPLE_CHOICE.chance(part, spec) == pytest.approx(1 / 3)
     assert manifest["splits"]["test.en"]["counts"] == {"choices that are not there": 2}
@@ -559,7 +562,7 @@ def sentiment(folder: Path, accept: Sequence[str] = (), **options: Any) -> list[
             }
         ],
     )
-    return read_table(store, "mine", "test.en")["label"].to_pylist()
+    return read_table(store, "mine", Key("test", "en"))["label"].to_pylist()
 
 
 def test_what_a_label_map_names_is_a_label(tmp_path: Path) -> None:
@@ -589,3 +592,56 @@ def test_an_answer_in_another_unicode_form_is_called_so(tmp_path: Path) -> None:
             train_on=[],
             data=[{"reader": "squad_json", "source": "dir:.", "files": {"test": ["test.json"]}}],
         )
+
+
+def test_a_split_of_which_nothing_can_train_is_refused(
+    tmp_path: Path, tiny_models: list[dict[str, Any]]
+) -> None:
+    context = "Das Cafe\u0301 und das Re\u0301sume\u0301 ."
+    asked = [
+        {"id": f"{at}", "question": "Was?", "answers": [{"text": text, "answer_start": 0}]}
+        for at, text in enumerate(["Café", "Résumé"])
+    ]
+    whole = {"id": "2", "question": "Was?", "answers": [{"text": "Das", "answer_start": 0}]}
+    for name, questions in (("train", asked), ("test", [whole])):
+        content = {"data": [{"paragraphs": [{"context": context, "qas": questions}]}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    task = {
+        "name": "mine",
+        "kind": "span_qa",
+        "metric": "squad1",
+        "languages": ["de"],
+        "defects": {"answer_missing": {"train": 2}},
+        "data": [
+            {
+                "reader": "squad_json",
+                "source": "dir:.",
+                "files": {"train": ["train.json"], "dev": ["test.json"], "test": ["test.json"]},
+            }
+        ],
+    }
+    study = {
+        "name": "own",
+        "models": ["tiny-1"],
+        "arms": ["none"],
+        "targets": ["mine"],
+        "seeds": [0],
+        "define": {"models": tiny_models[:1], "tasks": [task]},
+    }
+    message = "train.en: 0 of 2 questions can train; 2 answers that are not in their context"
+    with pytest.raises(BadData, match=message):
+        stage(
+            Study.model_validate(study),
+            Store.open(tmp_path / "store"),
+            tmp_path,
+            lambda what: None,
+        )
+    # Half of them is of use.
+    lost = {"id": "3", "question": "Was?", "answers": [{"text": "Das", "answer_start": 0}]}
+    content["data"][0]["paragraphs"][0]["qas"] = [*asked, whole, lost]
+    (tmp_path / "train.json").write_text(json.dumps(content), encoding="utf-8")
+    store = Store.open(tmp_path / "other")
+    stage(Study.model_validate(study), store, tmp_path, lambda what: None)
+    manifest = json.loads(store.read("data/mine/manifest.json"))
+    assert manifest["splits"]["train.en"]["tokens"] == {"answers that are not in their context": 2}
+    assert manifest["splits"]["test.de"]["tokens"] == {}

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("deepspeed")
 
 from scaling.catalogue.hardware import Placement
+from scaling.catalogue.task import DEV
 from scaling.data.features import as_features
 from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import join_world, start_scoring, start_training
@@ -20,9 +21,8 @@ from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
 from tests.helpers.making import SENTENCES, recipe, table, task, tokenizer
-from tests.helpers.one_stream import one_stream
+from tests.helpers.one_run import one_run
 
 WORDS = SENTENCES["en"].split()
 TASKS = {
@@ -124,19 +124,10 @@ def test_a_short_training_lowers_the_loss(
         world,
         seed=0,
     )
-    losses = run_updates(
-        engine,
-        *one_stream(ready, KINDS[kind], given),
-        given,
-        placement,
-        world,
-        0,
-        lambda done, total: None,
-        ResumePoint(found=None, save=lambda fill: None),
-    )
+    losses = run_updates(one_run(engine, placement, ready, KINDS[kind], given))
     assert losses.last < 0.8 * losses.first, (losses.first, losses.last)
     predictions = predict(engine.core, ready, KINDS[kind], given, world)
-    found, outcomes = score_languages({"dev.en": (data, features)}, predictions, KINDS[kind], spec)
+    found, outcomes = score_languages({DEV: (data, features)}, predictions, KINDS[kind], spec)
     assert found[0].main and found[0].value > found[0].chance
     assert outcomes.num_rows == found[0].n
     engine.export(tmp_path / "out", weights.beside())

@@ -36,9 +36,8 @@ from scaling.kinds import KINDS
 from scaling.store.store import Store
 from scaling.training.evaluation import predict
 from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
 from tests.helpers.making import SENTENCES, recipe, table, task, tokenizer
-from tests.helpers.one_stream import one_stream
+from tests.helpers.one_run import one_run
 
 FIELDS = {
     "hidden_size": 32,
@@ -165,16 +164,7 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
 
     features = as_features(KIND.encode(ROWS, MLM, tokenizer(), RECIPE), None)
     engine = start_training(weights, head, RECIPE, placement, world, seed=0)
-    losses = run_updates(
-        engine,
-        *one_stream(features, KIND, RECIPE),
-        RECIPE,
-        placement,
-        world,
-        0,
-        lambda done, total: None,
-        ResumePoint(found=None, save=lambda fill, update: None),
-    )
+    losses = run_updates(one_run(engine, placement, features, KIND, RECIPE))
     before = predict(engine.core, features, KIND, RECIPE, world)
     engine.export(out, weights.beside())
     engine.close()

@@ -30,8 +30,7 @@ from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, run_updates
 
 # A shift common to all choices or positions has no gradient but rounding noise, which Adam blows up
 # to whole steps: the bias of the last layer, and for spans of the norm before it.
@@ -311,15 +310,14 @@ def test_the_training_is_that_of_a_plain_loop(
 
     def run(engine: Engine, placement: Placement, updates: int) -> tuple[float, ...]:
         return run_updates(
-            engine,
-            [stream],
-            [0] * updates,
-            RECIPE,
-            placement,
-            world,
-            0,
-            lambda done, total: None,
-            ResumePoint(found=None, save=lambda fill, update: None),
+            TrainingRun(
+                engine=engine,
+                streams=[stream],
+                turns=[0] * updates,
+                recipe=RECIPE,
+                placement=placement,
+                seed=0,
+            )
         ).per_update
 
     engine = start(PLACEMENTS["whole"])

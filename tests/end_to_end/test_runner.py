@@ -4,8 +4,11 @@ a step.
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from scaling.encoders.checkpoint import BadWeights
 from scaling.encoders.engine import join_world
 from scaling.encoders.world import World
 from scaling.planning.calibration import Calibration, measured_on, read_calibrations
@@ -20,13 +24,16 @@ from scaling.planning.forecast import forecast
 from scaling.planning.placement import placements
 from scaling.planning.progress import study_status
 from scaling.planning.rates import choose, rate_scores
+from scaling.store.failures import failures_of
+from scaling.store.history import earlier_records, remade_notes
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
 from scaling.store.records import CorruptRecord
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store, StoreError, sha256
 from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
+from scaling.training.loop import Losses, TrainingRun
 from scaling.training.measure import calibrate
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
@@ -114,8 +121,87 @@ def test_weights_that_are_made_again_stay_until_all_who_need_them_had_them(
     assert not store.scan().weights
 
 
+def test_a_finished_training_that_nothing_starts_from_is_not_made_again(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    run_all(plan, store, world)
+    before = {step: store.read(f"steps/{step}/record.json") for step in plan.steps}
+    # The list of a driver that another one was faster than.
+    again = run_steps(plan, store, list(plan.steps), world, placements(plan, None))
+    assert set(again.values()) == {"skipped"}
+    assert before == {step: store.read(f"steps/{step}/record.json") for step in plan.steps}
+    assert not store.scan().weights
+
+
+def test_a_training_that_is_made_again_leaves_both_records(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
+    run_all(plan, store, world)
+    training = next(step for step in plan.steps.values() if step.phase == "iii")
+    (scoring,) = plan.children_of(training.id)
+    first = store.record(training.id)
+    store.delete(f"steps/{scoring}")
+    run_all(plan, store, world)
+    second = store.record(training.id)
+    assert second.provenance.replaces == first.provenance.attempt
+    assert earlier_records(store, second) == [first]
+    assert store.record(scoring).provenance.parent == second.provenance.attempt
+    assert second.science() == first.science()
+    (note,) = remade_notes(plan, store, store.records(plan.steps))
+    assert note.startswith(f"{training.id} was trained 2 times")
+    assert f"{second.provenance.attempt} of" in note and f"{first.provenance.attempt} of" in note
+    # What somebody else did below it meanwhile: nothing starts from the weights any more.
+    assert not store.scan().weights
+
+
+def test_damaged_weights_are_made_again_and_a_damaged_model_is_staged_again(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    content = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"], "arms": ["none"]}
+    calm = staged(content, tmp_path / "calm")
+    run_all(*calm, world)
+    plan, store = staged(content, tmp_path / "store")
+    training, scoring = plan.steps
+    assert run_steps(plan, store, [training], world, placements(plan, None)) == {training: "done"}
+
+    def flip(folder: str) -> None:
+        (file,) = (tmp_path / "store" / folder).glob("*.safetensors")
+        content = bytearray(file.read_bytes())
+        content[-9] ^= 4
+        file.write_bytes(bytes(content))
+
+    flip(f"steps/{training}/attempts/{store.record(training).provenance.attempt}/weights")
+    with pytest.raises(BadWeights, match="SHA-256"):
+        run_steps(plan, store, [scoring], world, placements(plan, None))
+    (failure,) = failures_of(store, scoring)
+    assert f"model.safetensors in {store.uri}/steps/{training}" in failure.error
+    assert "is trained again" in failure.error and not failure.is_final
+    assert pending_steps(plan, store.scan()) == [training, scoring]
+    flip("models/tiny-1")
+    with pytest.raises(BadWeights, match="SHA-256"):
+        run_all(plan, store, world)
+    assert failures_of(store, training)[-1].is_final
+    with pytest.raises(StoreError, match=r"models/tiny-1 is not staged, or damaged.*stage"):
+        run_all(plan, store, world)
+    assert stage(plan.study, store, None, lambda what: None) == plan.lock
+    run_all(plan, store, world)
+    assert science(plan, store) == science(*calm)
+
+
 class Killed(Exception):
     pass
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Unpickling it makes a file."""
+
+    path: Path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
 
 
 def dies_at_30(context: Any, lease: Any) -> Any:
@@ -128,14 +214,21 @@ def dies_at_30(context: Any, lease: Any) -> Any:
     return note
 
 
+@pytest.mark.parametrize("stage", [0, 2, 3])
 def test_a_step_resumes_in_the_middle_with_the_same_numbers(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: int,
 ) -> None:
     content = {
         **tiny_study,
+        "models": ["tiny-1"],
+        "targets": ["applications"],
         "recipes": {"default": {**tiny_study["recipes"]["default"], "dropout": 0.1}},
         "placement": {
-            "default": {"workers": 1, "zero_stage": 2, "micro_batch": 4, "resume_every": 7}
+            "default": {"workers": 1, "zero_stage": stage, "micro_batch": 4, "resume_every": 7}
         },
     }
     undisturbed = staged(content, tmp_path / "a")
@@ -153,10 +246,9 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     resumed: list[int] = []
     original = work.run_updates
 
-    def spy(*args: Any) -> Any:
-        (resume,) = (item for item in args if isinstance(item, ResumePoint))
+    def spy(run: TrainingRun, *, resume: ResumePoint, **others: Any) -> Losses:
         resumed.append(0 if resume.found is None else 1)
-        return original(*args)
+        return original(run, resume=resume, **others)
 
     monkeypatch.setattr(work, "run_updates", spy)
     run_all(plan, store, world)
@@ -165,7 +257,7 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     assert science(plan, store) == science(*undisturbed)
 
 
-@pytest.mark.parametrize("harm", ["truncated", "manifest"])
+@pytest.mark.parametrize("harm", ["truncated", "manifest", "pickles"])
 def test_a_harmed_resume_point_is_not_used(
     tiny_study: dict[str, Any],
     tmp_path: Path,
@@ -190,6 +282,20 @@ def test_a_harmed_resume_point_is_not_used(
             run_steps(plan, store, [step], world, placements(plan, None))
     if harm == "manifest":
         store.write(f"steps/{step}/resume/manifest.json", '{"at": 28, "by_r')
+    elif harm == "pickles":
+        # Forged, with the right hashes, as whoever can write to the store could.
+        name = f"steps/{step}/resume/manifest.json"
+        manifest = json.loads(store.read(name))
+        for file in manifest["by_rank"][0]:
+            path = tmp_path / "harmed" / "steps" / step / "resume" / "28" / file
+            if path.suffix == ".pt":
+                path.write_bytes(pickle.dumps(Runs(tmp_path / "it-ran")))
+                manifest["by_rank"][0][file] = sha256(path)
+        store.write(name, json.dumps(manifest))
+        with pytest.raises(BadWeights, match="safetensors"):
+            run_steps(plan, store, [step], world, placements(plan, None))
+        assert not (tmp_path / "it-ran").exists()
+        assert "the step begins anew" in str(failures_of(store, step)[-1])
     else:
         shards = list((tmp_path / "harmed").glob(f"steps/{step}/resume/28/**/*.pt"))
         assert shards

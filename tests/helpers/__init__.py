@@ -1,6 +1,6 @@
 """What tests and benchmarks share. Nothing here is a test; no test imports another one.
 
-tiny, one_stream, making    encoders, trainings and texts that are made in a moment
+tiny, one_run, making       encoders, trainings and texts that are made in a moment
 features, squad_files       features and raw files likewise
 studies, every_arm          studies to plan; one with every arm
 measured                    a measurement of speed that nobody made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling.store.failures import note_failure
 from scaling.store.logs import kept_log
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
@@ -41,7 +42,8 @@ def begun(folder: Path) -> tuple[Path, Plan, Store]:
         except MemoryError:
             LOG.exception("failed", extra={"step": training.id})
             raise
-    store.fail(
+    note_failure(
+        store,
         training.id,
         "host.1.aa-1",
         {"error": "MemoryError: CUDA out of memory", "at": "2026-11-23", "rank": 1},

@@ -29,8 +29,7 @@ from scaling.encoders.engine import Engine, start_training
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, run_updates
 
 _ATEN = torch.ops.aten
 # Their result, or its size, is what the host goes on with.
@@ -142,15 +141,14 @@ def count_updates(
     def train(engine: Engine, first: int, updates: int) -> None:
         part = order[first : first + updates]
         run_updates(
-            engine,
-            [Stream(features=features, kind=KINDS[kind], recipe=recipe, order=part)],
-            [0] * updates,
-            recipe,
-            placement,
-            world,
-            0,
-            lambda done, total: None,
-            ResumePoint(found=None, save=lambda fill, update: None),
+            TrainingRun(
+                engine=engine,
+                streams=[Stream(features=features, kind=KINDS[kind], recipe=recipe, order=part)],
+                turns=[0] * updates,
+                recipe=recipe,
+                placement=placement,
+                seed=0,
+            )
         )
 
     with tempfile.TemporaryDirectory() as folder:

@@ -20,8 +20,7 @@ from scaling.encoders.engine import join_world, start_scoring, start_training
 from scaling.kinds import KINDS
 from scaling.study.recipes import Recipe
 from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
-from tests.helpers.one_stream import one_stream
+from tests.helpers.one_run import one_run
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 RECIPE = Recipe(
@@ -72,16 +71,7 @@ def main() -> None:
                 world,
                 seed=0,
             )
-            losses = run_updates(
-                engine,
-                *one_stream(features(), kind, RECIPE),
-                RECIPE,
-                placement,
-                world,
-                0,
-                lambda done, total: None,
-                ResumePoint(found=None, save=lambda fill, update: None),
-            )
+            losses = run_updates(one_run(engine, placement, features(), kind, RECIPE))
             found["/".join([architecture, size, str(stage), str(micro), *extra])] = list(
                 losses.per_update
             )

@@ -32,8 +32,7 @@ from scaling.kinds import KINDS
 from scaling.study.lora import Lora
 from scaling.training.evaluation import predict
 from scaling.training.inputs import Stream
-from scaling.training.loop import run_updates
-from scaling.training.resume import ResumePoint
+from scaling.training.loop import TrainingRun, run_updates
 from tests.helpers.held import Held
 
 ROUNDS = 3
@@ -107,15 +106,14 @@ def left_by(way: Way, world: World, folder: Path) -> dict[str, list[int]]:
                 )
             ) as engine:
                 run_updates(
-                    engine,
-                    streams,
-                    [0, *range(len(streams)), 0],
-                    recipe,
-                    placement,
-                    world,
-                    0,
-                    lambda done, total: None,
-                    ResumePoint(found=None, save=lambda fill, update: None),
+                    TrainingRun(
+                        engine=engine,
+                        streams=streams,
+                        turns=[0, *range(len(streams)), 0],
+                        recipe=recipe,
+                        placement=placement,
+                        seed=0,
+                    )
                 )
                 engine.export(out, weights.beside())
             found["train"].append(held.bytes)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.schema import SCHEMAS
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, Part
@@ -87,7 +87,7 @@ def round_trip(
     """Gold → features → decoded → outcomes."""
     features = KINDS[spec.kind].encode(rows, spec, tok, recipe(spec, **fields))
     part = Part(
-        key=f"test.{language}",
+        key=Key("test", language),
         rows=rows,
         features=features,
         predictions=perfect(features, spec.kind),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from scaling.store.records import Cost, Provenance, StepRecord
+from scaling.study.identity import fingerprint
 from scaling.study.steps import Plan
 
-STEP = "ii.m.t.s0.abc"
+IDENTITY = {"a": [1, 2.5, "x"]}
+STEP = f"ii.m.t.s0.{fingerprint(IDENTITY)}"
 
 
 def record(step: str = STEP) -> StepRecord:
     """A record of a step of no plan, by the attempt `o`."""
     return StepRecord(
         step=step,
-        fingerprint="abc",
-        identity={"a": [1, 2.5, "x"]},
+        fingerprint=fingerprint(IDENTITY),
+        identity=dict(IDENTITY),
         training=None,
         rows=[],
         files={},

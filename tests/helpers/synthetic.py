@@ -115,6 +115,7 @@ def study(
                                 "rerun": 0,
                                 "split": "test",
                                 "metric": "accuracy",
+                                "depth": None,
                                 "main": True,
                                 "n": n,
                                 "value": value / 100,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scaling.catalogue.task import Key
 from scaling.data.batching import collate
 from scaling.data.features import as_features
 from scaling.kinds import KINDS
@@ -113,6 +114,8 @@ def test_found_tokens_are_counted_by_text() -> None:
     made = features()
     found = [np.ones(KIND.loss_weight([target]).__int__()) for target in made["target"].to_pylist()]
     found[0][0] = 0
-    outcomes = KIND.outcomes(Part(key="dev.en", rows=ROWS, features=made, predictions=found), MLM)
+    outcomes = KIND.outcomes(
+        Part(key=Key("dev", "en"), rows=ROWS, features=made, predictions=found), MLM
+    )
     total = KIND.loss_weight(made["target"].to_pylist())
     assert scores(outcomes, 0.0)[0].value == (total - 1) / total

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from scaling.catalogue.task import Key
 from scaling.data.batching import micro_batches
 from scaling.data.features import as_features
 from scaling.data.order import training_order
@@ -84,7 +85,7 @@ def test_choices_are_scored_by_row_and_chance_knows_their_number() -> None:
     some = table("multiple_choice", rows(3))
     features = KIND.encode(some, MC, tokenizer(), recipe(MC))
     predictions = [np.array([float(value)]) for value in (0, 1, 5, 2, 9, 1, 0, 0, 3)]
-    part = Part(key="test.en", rows=some, features=features, predictions=predictions)
+    part = Part(key=Key("test", "en"), rows=some, features=features, predictions=predictions)
     outcomes = KIND.outcomes(part, MC)
     assert outcomes["prediction"].to_pylist() == ["1", "2", "3"]
     assert outcomes["accuracy"].to_pylist() == [0.0, 0.0, 0.0]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from scaling.catalogue.task import Key
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
 from scaling.kinds.retrieval import GROUP, DualEncoder
@@ -100,7 +101,7 @@ def part(
     spec: Any,
     rows: list[dict[str, Any]],
     vectors: dict[str, list[list[float]]],
-    key: str = "test.de",
+    language: str = "de",
 ) -> Part:
     made = table("retrieval", rows)
     features = KIND.encode(made, spec, tokenizer(), recipe(spec))
@@ -108,7 +109,7 @@ def part(
     predictions = [
         np.array(vectors[names[at]], dtype=np.float32) for at in features["row"].to_pylist()
     ]
-    return Part(key=key, rows=made, features=features, predictions=predictions)
+    return Part(key=Key("test", language), rows=made, features=features, predictions=predictions)
 
 
 def test_the_nearest_candidate_and_the_depths_beside_it() -> None:
@@ -121,13 +122,13 @@ def test_the_nearest_candidate_and_the_depths_beside_it() -> None:
     }
     given = part(NEAREST, [ROWS[0], *ROWS[3:]], vectors)
     outcomes = KIND.outcomes(given, NEAREST)
-    found = scores(outcomes, KIND.chance(given, NEAREST))
-    assert [(one.metric, one.value, one.main) for one in found] == [
-        ("accuracy", 1.0, True),
-        ("accuracy@0.33", 0.0, False),
+    found = scores(outcomes, KIND.chance(given, NEAREST), KIND.sweep)
+    assert [(one.metric, one.depth, one.value, one.main) for one in found] == [
+        ("accuracy", None, 1.0, True),
+        ("accuracy", 0.33, 0.0, False),
     ]
-    # Two of three candidates are right.
-    assert found[0].chance == pytest.approx(2 / 3)
+    # Two of three candidates are right, at every depth.
+    assert [one.chance for one in found] == [pytest.approx(2 / 3)] * 2
     assert outcomes["prediction"].to_pylist() == ["c1"]
 
 
@@ -138,7 +139,7 @@ def test_a_language_without_candidates_searches_the_pool_of_the_others() -> None
     with pytest.raises(ValueError, match="no candidates"):
         KIND.outcomes(german, RANKED)
     assert KIND.share is not None
-    english = part(RANKED, ROWS[3:], vectors, key="test.en")
+    english = part(RANKED, ROWS[3:], vectors, "en")
     completed = KIND.share([english, german])[1]
     assert KIND.outcomes(completed, RANKED)["map_at_20"].to_pylist() == [1.0]
     assert completed.rows.num_rows == 4 and KIND.share([english]) == [english]
@@ -172,7 +173,5 @@ def test_mining_tunes_its_threshold_on_the_dev_sentences_of_the_language() -> No
 
 def test_outcomes_of_all_languages_have_one_schema() -> None:
     vectors = {name: [[1.0, float(at)]] for at, name in enumerate(("q0", "q1", "c0", "c1", "c2"))}
-    given = [
-        part(NEAREST, [*ROWS[:2], *ROWS[3:]], vectors, key=f"test.{code}") for code in ("de", "ru")
-    ]
+    given = [part(NEAREST, [*ROWS[:2], *ROWS[3:]], vectors, code) for code in ("de", "ru")]
     assert pa.concat_tables([KIND.outcomes(one, NEAREST) for one in given]).num_rows == 4

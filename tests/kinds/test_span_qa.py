@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling.catalogue.task import Key
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
 from scaling.kinds.span_qa import (
@@ -96,7 +97,7 @@ def test_an_answer_that_is_not_in_its_document_is_scored_and_not_trained_on() ->
     )
     assert features["unit"].to_pylist() == [-1, 0, 1] and features["row"].to_pylist() == [0, 1, 2]
     part = Part(
-        key="test.en",
+        key=Key("test", "en"),
         rows=table("span_qa", rows),
         features=features,
         predictions=perfect(features, "span_qa"),

@@ -471,3 +471,30 @@ def test_a_child_of_another_gang_size_waits_for_a_session_of_its_own() -> None:
         queue_of(SMALL, [4], by_task={"panx": 2}), queue.seconds, random.Random(0)
     )
     assert sorted(ended) == sorted(queue.pending)
+
+
+def test_an_error_that_would_come_again_is_not_tried_again() -> None:
+    queue = queue_of(SMALL, [1])
+    taken = queue.take(0.0)
+    assert taken is not None
+    queue.close(taken[0], lambda step: False, 1.0, "damaged rows", final=True)
+    assert queue.failed[taken[1][0]] == "damaged rows"
+
+
+def test_weights_that_are_lost_bring_their_training_back() -> None:
+    plan = SMALL
+    training = next(step for step in plan.steps if plan.steps[step].phase == "ii")
+    queue = queue_of(plan, [1])
+    queue.commit(training)
+    assert queue.lost(pending_steps(plan, NOTHING)) == [training]
+    queue.extend(plan, [training], queue.seconds, queue.placements)
+    assert queue.lost(pending_steps(plan, NOTHING)) == []
+    # Of a step that failed nothing is expected any more, so its parent is not needed.
+    done = Scan(
+        done=frozenset({training}), weights=frozenset(), leases={}, failures={}, num_bytes=0
+    )
+    for child in plan.children_of(training):
+        queue._fail(child, "an error")
+    queue.commit(training)
+    assert training in pending_steps(plan, done)
+    assert queue.lost(pending_steps(plan, done)) == []

@@ -70,7 +70,7 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
     put(store, f"steps/{step}/leases/{STRANGER}.json", old=True)
     put(store, f"steps/{step}/resume/7/shard", old=False)
     put(store, f"steps/{step}/.part-x", old=True)
-    put(store, "tokens/000000000000.arrow", old=True)
+    put(store, "tokens/000000000000.features", old=True)
 
     found = find_garbage(plan, store)
     by_group = {
@@ -90,7 +90,7 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
     free(found, plan, store)
     after = store.scan()
     assert before.num_bytes - after.num_bytes == sum(item.num_bytes for item in found if item.step)
-    assert not store.exists("tokens/000000000000.arrow")
+    assert not store.exists("tokens/000000000000.features")
     assert find_garbage(plan, store) == []
     # Nothing that counts is gone: every record is there, and nothing has to run again.
     assert after.done == before.done

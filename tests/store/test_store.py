@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyarrow import fs
 
+from scaling.catalogue.task import Key
 from scaling.data.rows import data_name, manifest_name
 from scaling.store.cache import fetch, open_cache
 from scaling.store.leases import claim
 from scaling.store.paths import StepFolder
-from scaling.store.records import StepRecord
 from scaling.store.store import Store, StoreError, pause_after
 from scaling.study.identity import Lock
 from tests.helpers.step_records import STEP, record
@@ -23,8 +24,8 @@ def test_first_record_stays(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.commit(record())
     other = record()
-    store.commit(StepRecord(**{**other.__dict__, "fingerprint": "other"}))
-    assert store.record(STEP).fingerprint == "abc"
+    assert not store.commit(replace(other, cost=replace(other.cost, wall_seconds=9.0)))
+    assert store.record(STEP) == record()
     assert store.scan().done == {STEP}
 
 
@@ -171,9 +172,9 @@ def test_steps_attempts_owners_and_files_are_names_too(
             lambda: claim(inner, part, "o"),
             lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
             lambda: inner.exists(manifest_name(part)),
-            lambda: inner.exists(data_name(part, "test.en")),
+            lambda: inner.exists(data_name(part, Key("test", "en"))),
             lambda: inner.exists(f"models/{part}/manifest.json"),
-            lambda: fetch(inner, "models/m", {"config.json": "0", part: "0" * 64}, cache),
+            lambda: fetch(inner, "models/m", {"config.json": "0" * 64, part: "0" * 64}, cache),
             lambda: fetch(inner, f"models/{part}", {"config.json": "0" * 64}, cache),
         ):
             with pytest.raises(StoreError, match="is no name of a file in a store"):
@@ -200,3 +201,42 @@ def test_a_folder_with_a_bad_file_name_is_not_uploaded_in_part(
 def test_looking_takes_a_twentieth_of_the_time_at_most() -> None:
     assert pause_after(0.01, 1.0) == 1.0
     assert pause_after(3.0, 1.0) == 60.0
+
+
+def test_links_in_a_folder_store_are_refused(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    store.commit(record())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "theirs").write_text("keep")
+    attempts = tmp_path / "store" / "steps" / STEP / "attempts"
+    attempts.symlink_to(elsewhere)
+    for act in (
+        lambda: store.scan(),
+        lambda: store.delete(f"steps/{STEP}/attempts/theirs"),
+        lambda: store.delete(f"steps/{STEP}/attempts"),
+        lambda: store.read(f"steps/{STEP}/attempts/theirs"),
+        lambda: store.write(f"steps/{STEP}/attempts/ours", ""),
+    ):
+        with pytest.raises(StoreError, match=r"attempts is a link; a store has none"):
+            act()
+    assert files_below(elsewhere) == {"theirs": b"keep"}
+    # The store itself may be reached through one.
+    attempts.unlink()
+    (tmp_path / "way").symlink_to(tmp_path / "store")
+    assert Store.open(tmp_path / "way").record(STEP) == record()
+
+
+@pytest.mark.parametrize("name", ["a b", ".hidden", "-x", "a:b", "é"])
+def test_a_name_outside_the_pattern_is_read_and_not_made(tmp_path: Path, name: str) -> None:
+    store = Store.open(tmp_path)
+    for act in (
+        lambda: claim(store, name, "o"),
+        lambda: claim(store, STEP, name),
+        lambda: store.commit(record(name)),
+    ):
+        with pytest.raises(StoreError, match="is no name of a step or of who works on it"):
+            act()
+    store.write(f"steps/{name}.{STEP}/record.json", record(f"{name}.{STEP}").to_json())
+    assert store.record(f"{name}.{STEP}").step == f"{name}.{STEP}"
+    assert store.scan().done == {f"{name}.{STEP}"}

@@ -30,10 +30,10 @@ from scaling.training.loop import (
     learning_rate,
     run_updates,
 )
-from scaling.training.resume import ResumePoint
+from scaling.training.resume import NO_RESUME_POINT, ResumePoint
 from tests.helpers import layout_worker
 from tests.helpers.budget import count_updates
-from tests.helpers.one_stream import one_stream
+from tests.helpers.one_run import one_run
 from tests.helpers.tiny import make_model
 
 UPDATES = 20
@@ -103,27 +103,17 @@ def values(folder: Path) -> dict[str, torch.Tensor]:
 
 def run(
     engine: Engine,
-    world: World,
     placement: Placement,
     dev: Dev | None,
-    resume: ResumePoint,
+    resume: ResumePoint = NO_RESUME_POINT,
     left: list[float | None] | None = None,
 ) -> Losses:
     return run_updates(
-        engine,
-        *one_stream(layout_worker.features(), KIND, RECIPE),
-        RECIPE,
-        placement,
-        world,
-        0,
-        lambda done, total: None,
-        resume,
-        (lambda: left.pop(0) if left else None),
-        dev,
+        one_run(engine, placement, layout_worker.features(), KIND, RECIPE),
+        resume=resume,
+        notice=lambda: left.pop(0) if left else None,
+        dev_score=dev,
     )
-
-
-NOWHERE = ResumePoint(found=None, save=lambda fill, update: None)
 
 
 @pytest.mark.parametrize("stage", [0, 1, 3])
@@ -132,14 +122,14 @@ def test_the_best_weights_by_dev_stay_and_looking_changes_no_loss(
 ) -> None:
     placement = Placement(zero_stage=stage, micro_batch=4)
     engine = engine_of(weights, world, placement)
-    without = run(engine, world, placement, None, NOWHERE)
+    without = run(engine, placement, None)
     engine.close()
     assert without.selected == 0
 
     engine = engine_of(weights, world, placement)
     # Looks after 6, 12, 18 and 20 updates; of equal ones the first stays.
     dev = Dev(engine, tmp_path, weights, [0.2, 0.9, 0.4, 0.9])
-    found = run(engine, world, placement, dev, NOWHERE)
+    found = run(engine, placement, dev)
     assert (dev.looks, found.selected) == (4, 12)
     assert found.per_update == without.per_update
     engine.export(tmp_path / "out", weights.beside())
@@ -160,13 +150,11 @@ def test_a_resumed_training_still_has_its_best_weights(
     saved.mkdir()
     resume = ResumePoint(found=None, save=lambda fill, update: fill(saved))
     with pytest.raises(Preempted, match="after update 10 of 20, saved"):
-        run(engine, world, placement, dev, resume, left=[100.0])
+        run(engine, placement, dev, resume, left=[100.0])
     engine.close()
     engine = engine_of(weights, world, placement)
     dev = Dev(engine, tmp_path / "again", weights, [0.1, 0.1, 0.1])
-    found = run(
-        engine, world, placement, dev, ResumePoint(found=saved, save=lambda fill, update: None)
-    )
+    found = run(engine, placement, dev, ResumePoint(found=saved, save=lambda fill, update: None))
     assert (dev.looks, found.selected) == (3, 6)
     engine.export(tmp_path / "out", weights.beside())
     engine.close()
@@ -180,7 +168,7 @@ def test_adapters_are_selected_too(weights: Weights, world: World, tmp_path: Pat
     for scores in ([0.9, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.9]):
         engine = engine_of(weights, world, placement, Lora())
         dev = Dev(engine, tmp_path, weights, scores)
-        found = run(engine, world, placement, dev, NOWHERE)
+        found = run(engine, placement, dev)
         engine.export(tmp_path / str(found.selected), weights.beside())
         engine.close()
         exports.append(values(tmp_path / str(found.selected)))
@@ -245,14 +233,14 @@ def test_a_long_training_saves_itself_by_the_clock(
     )
     with closing(engine):
         found = run_updates(
-            engine,
-            *one_stream(layout_worker.features(), KIND, RECIPE.model_copy(update={"epochs": 8.0})),
-            RECIPE.model_copy(update={"select_every": 0}),
-            placement,
-            world,
-            0,
-            lambda done, total: None,
-            resume,
+            one_run(
+                engine,
+                placement,
+                layout_worker.features(),
+                KIND,
+                RECIPE.model_copy(update={"epochs": 8.0, "select_every": 0}),
+            ),
+            resume=resume,
         )
     # The clock says ten minutes more at every look, after 10, 20 and 30 updates, and when it saved.
     assert found.updates == 40 and saved == [20]

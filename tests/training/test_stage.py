@@ -5,19 +5,27 @@ its own layout.
 from __future__ import annotations
 
 import json
+import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scaling.catalogue.task import DEV, Key
 from scaling.data.manifest import defect_notes, staged_tasks
+from scaling.data.rows import content_hash, data_name, read_table
 from scaling.data.schema import BadData
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store, StoreError, sha256
+from scaling.study.identity import token_cache_name
+from scaling.study.plan import make_plan
 from scaling.study.study import load_study
+from tests.helpers.step_records import record_of
 from tests.helpers.tiny import make_model, write_study
 
 pytest.importorskip("torch")
 
+from scaling.data.tokens import features
 from scaling.training.stage import stage
 
 OLD, NEW = "0" * 39 + "1", "0" * 39 + "2"
@@ -116,6 +124,12 @@ def test_a_lock_file_that_disagrees(cache: Path, tmp_path: Path, tiny_models: li
     lock = tmp_path / "store" / "lock.json"
     before = lock.read_text()
     path = study_file(tmp_path, tiny_models, data_revision=OLD)
+    lock.write_text(before.replace(OLD, NEW))
+    with pytest.raises(StoreError, match=r"lock.json is broken \(its digest is another\)"):
+        staged(path, tmp_path / "store")
+    # Written before locks had a digest.
+    entries = {name: part for name, part in json.loads(before).items() if name != "digest"}
+    before = json.dumps(entries)
     lock.write_text(before.replace(OLD, NEW))
     with pytest.raises(
         StoreError, match=rf"hub:org/mine was staged at {OLD}, but the store's lock file says {NEW}"
@@ -268,3 +282,134 @@ def test_the_architecture_is_named_never_guessed(tmp_path: Path) -> None:
         match="names the architecture 'xlm-roberta', but the weights end with the last layer",
     ):
         staged(study_file(tmp_path, [wrong]), tmp_path / "other", tmp_path / "data")
+
+
+def content_of(store: Path) -> dict[str, bytes]:
+    """Every file of a store but the lock of who stages."""
+    return {
+        str(path.relative_to(store)): path.read_bytes()
+        for path in store.rglob("*")
+        if path.is_file() and "staging" not in path.parts
+    }
+
+
+def finished(path: Path, store: Path) -> None:
+    """Have all steps of a staged study done, by nobody."""
+    opened = Store.open(store)
+    plan = make_plan(load_study(path), opened.read_lock())
+    for step in plan.steps:
+        assert opened.commit(record_of(plan, step))
+
+
+def test_a_refused_staging_has_written_nothing(tmp_path: Path, tiny_models: list[Any]) -> None:
+    put(tmp_path / "data" / "org" / "mine")
+    path, store = study_file(tmp_path, tiny_models), tmp_path / "store"
+    lock = staged(path, store, tmp_path / "data")
+    before = content_of(store)
+    put(tmp_path / "other" / "org" / "mine", words="three four")
+    changed = study_file(tmp_path, tiny_models, note="other data")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"rows of .*test.en.* differ .*Nothing was written"):
+            staged(changed, store, tmp_path / "other")
+        assert content_of(store) == before
+    # The manifest of a staging that was refused by an older version, over its rows.
+    staged(changed, tmp_path / "refused", tmp_path / "other")
+    for file in (tmp_path / "refused" / "data" / "mine").iterdir():
+        (store / "data" / "mine" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(StoreError, match="differ"):
+        staged(changed, store, tmp_path / "other")
+    assert staged(study_file(tmp_path, tiny_models), store, tmp_path / "data") == lock
+    assert staged(study_file(tmp_path, tiny_models), store) == lock
+
+
+def test_damaged_rows_are_named_and_made_again(tmp_path: Path, tiny_models: list[Any]) -> None:
+    put(tmp_path / "data" / "org" / "mine")
+    path, store = study_file(tmp_path, tiny_models), tmp_path / "store"
+    lock = staged(path, store, tmp_path / "data")
+    rows = store / "data" / "mine" / "test.en.parquet"
+    good, expected = rows.read_bytes(), lock.data["mine"]["test.en"]
+    # Whole rows of another content, as a wrong copy leaves them.
+    rows.write_bytes((rows.parent / "train.en.parquet").read_bytes())
+    (rows.parent / "manifest.json").write_text(
+        (rows.parent / "manifest.json").read_text().replace('"file"', '"older"')
+    )
+    for damage in (rows.read_bytes(), good[:-40], b"", None):
+        rows.unlink() if damage is None else rows.write_bytes(damage)
+        with pytest.raises(StoreError, match=r"test.en.parquet: .*`scaling stage STUDY --store"):
+            read_table(Store.open(store), "mine", Key("test", "en"), expected)
+        with pytest.raises(BadData, match="--from"):
+            staged(path, store)
+        assert staged(path, store, tmp_path / "data") == lock
+        assert (
+            content_hash(read_table(Store.open(store), "mine", Key("test", "en"), expected))
+            == expected
+        )
+
+
+def test_no_flipped_bit_is_read_as_other_content(tmp_path: Path, tiny_models: list[Any]) -> None:
+    put(tmp_path / "data" / "org" / "mine")
+    path, store = study_file(tmp_path, tiny_models), Store.open(tmp_path / "store")
+    lock = staged(path, tmp_path / "store", tmp_path / "data")
+    study = load_study(path)
+    task, recipe = study.task("mine"), study.recipe("mine")
+    tokenizer = tmp_path / "store" / "models" / tiny_models[0]["name"] / "tokenizer.json"
+    rng, caught = random.Random(0), 0
+    for key, digest in lock.data["mine"].items():
+        expected = features(store, task, Key.read(key), digest, recipe, tokenizer)
+        cached = tmp_path / "store" / token_cache_name(task, recipe, digest, sha256(tokenizer))
+        assert cached.is_file()
+        for file in (tmp_path / "store" / data_name("mine", Key.read(key)), cached):
+            good = file.read_bytes()
+            for _ in range(25):
+                bad, at = bytearray(good), rng.randrange(len(good))
+                bad[at] ^= 1 << rng.randrange(8)
+                file.write_bytes(bytes(bad))
+                try:
+                    assert (
+                        features(store, task, Key.read(key), digest, recipe, tokenizer) == expected
+                    )
+                except StoreError:
+                    caught += 1
+                assert file == cached or file.read_bytes() == bytes(bad)
+                file.write_bytes(good)
+    assert caught == 3 * 25
+    # The cache of other rows in the place of these.
+    one, other = (
+        tmp_path
+        / "store"
+        / token_cache_name(task, recipe, lock.data["mine"][key], sha256(tokenizer))
+        for key in ("dev.en", "train.en")
+    )
+    expected = features(store, task, DEV, lock.data["mine"]["dev.en"], recipe, tokenizer)
+    one.write_bytes(other.read_bytes())
+    assert features(store, task, DEV, lock.data["mine"]["dev.en"], recipe, tokenizer) == expected
+
+
+def test_a_model_that_finished_steps_started_from_stays(
+    tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    put(tmp_path / "data" / "org" / "mine")
+    path, store = study_file(tmp_path, tiny_models), tmp_path / "store"
+    staged(path, store, tmp_path / "data")
+    other = {"name": tiny_models[0]["name"], **make_model(tmp_path / "other", "xlm-roberta", 1, 7)}
+    changed = study_file(tmp_path, [other])
+    # Nothing rests on it yet.
+    assert staged(changed, store, tmp_path / "data").models != {}
+    path = study_file(tmp_path, tiny_models)
+    lock = staged(path, store, tmp_path / "data")
+    finished(path, store)
+    before = content_of(store)
+    with pytest.raises(
+        StoreError, match=r"model tiny-1: its weights and tokenizer differ .*1 finished step"
+    ):
+        staged(study_file(tmp_path, [other]), store, tmp_path / "data")
+    assert content_of(store) == before
+    assert staged(study_file(tmp_path, tiny_models), store, tmp_path / "data") == lock
+
+
+def test_two_stagings_at_once_do_not_meet(tmp_path: Path, tiny_models: list[Any]) -> None:
+    put(tmp_path / "data" / "org" / "mine")
+    path, store = study_file(tmp_path, tiny_models), tmp_path / "store"
+    with ThreadPoolExecutor(3) as pool:
+        locks = list(pool.map(lambda _: staged(path, store, tmp_path / "data"), range(3)))
+    assert locks == [Store.open(store).read_lock()] * 3

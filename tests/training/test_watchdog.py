@@ -79,7 +79,8 @@ def test_a_step_over_its_limit_is_noted_and_done_by_the_next_try(
     tiny_study: dict[str, Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("torch")
-    from scaling.store.store import Store, failure_of
+    from scaling.store.failures import failures_of
+    from scaling.store.store import Store
     from scaling.study.study import Study
     from scaling.training.stage import stage
 
@@ -90,7 +91,7 @@ def test_a_step_over_its_limit_is_noted_and_done_by_the_next_try(
     scan = store.scan()
     assert not scan.done
     (step,) = scan.failures
-    assert "DeadlinePassed: the step has taken" in failure_of(store, step)[0]
+    assert "DeadlinePassed: the step has taken" in str(failures_of(store, step)[0])
     assert not scan.leases, "a lease that outlives its process keeps the next try waiting"
 
     ended = run(RUN, json.dumps(tiny_study), str(tmp_path), "600")

@@ -14,8 +14,6 @@ from scaling.data.readers.raw import defect, filled, lines, numbered
 from scaling.data.readers.records import mapped, tagged
 from scaling.data.schema import BadData, ReadRequest, Row
 
-_PLACES = {"word_column": 0, "tag_column": -1}
-
 
 def read_conll(request: ReadRequest) -> Iterator[Row]:
     """One row per sentence."""
@@ -43,7 +41,8 @@ def read_conll(request: ReadRequest) -> Iterator[Row]:
 def _columns(request: ReadRequest, place: str, line: str) -> tuple[str, str]:
     columns = line.split("\t") if "\t" in line else line.split(" ")
     columns = [column for column in columns if column] if "\t" not in line else columns
-    word, tag = (request.options.get(name, at) for name, at in _PLACES.items())
+    options = request.options
+    word, tag = options.get("word_column", 0), options.get("tag_column", -1)
     if len(columns) >= 2:
         if not all(-len(columns) <= at < len(columns) for at in (word, tag)):
             raise BadData(f"{place}: {len(columns)} columns; column {word} and {tag} are due")

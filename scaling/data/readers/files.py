@@ -26,13 +26,26 @@ def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
     found: list[Path] = []
     for pattern in ref.files[split]:
         pattern = pattern.replace("{lang}", code)
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            raise BadData(f"{ref.source}: the pattern {pattern!r} leads out of {root}")
         matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        for path in matches:
+            if not path.resolve().is_relative_to(_home(root)):
+                raise BadData(f"{path}: a link that leads out of {_home(root)}")
         if not matches:
             raise BadData(
                 f"{root / pattern}: no such file for {split} of {code!r}. {_there(root, pattern)}"
             )
         found += matches
     return found
+
+
+def _home(root: Path) -> Path:
+    """What files of a source must lie in: its folder, or of a hub's snapshot the repository's.
+
+    Snapshots are links to the `blobs` beside them.
+    """
+    return (root.parent.parent if root.parent.name == "snapshots" else root).resolve()
 
 
 def _there(root: Path, pattern: str) -> str:

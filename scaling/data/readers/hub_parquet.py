@@ -56,7 +56,8 @@ def _records(path: Path, column: str, classes: list[str]) -> Iterator[tuple[str,
                 place = f"{path}: row {number}"
                 yield place, _named(place, record, column.split("."), classes)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: broken behind row {number}: {error}") from error
+        first = str(error).partition("\n")[0]
+        raise BadData(f"{path}: behind row {number}: broken: {first}") from error
 
 
 def _named(place: str, value: Any, path: list[str], classes: list[str]) -> Any:

@@ -88,7 +88,7 @@ def _candidate(request: ReadRequest, place: str, entity: dict[str, Any]) -> Row:
     return {
         "id": entity["entity_id"],
         "side": "candidate",
-        "language": entity["description_language"],
+        "language": text_of(place, "description_language", entity["description_language"]),
         "context": "",
         "text": text,
         "relevant": [],

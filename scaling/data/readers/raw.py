@@ -85,11 +85,23 @@ def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
         try:
             yield text
         except UnicodeDecodeError as error:
-            raise BadData(
-                f"{path}: byte {error.start} of a block is not UTF-8: {error.reason}"
-            ) from error
+            raise BadData(f"{path}:{_undecodable(path)}: not UTF-8: {error.reason}") from error
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
             raise BadData(f"{path}: broken gzip file or archive: {error}") from error
+
+
+def _undecodable(path: Path) -> int:
+    """The number of the first line that is not UTF-8."""
+    number = 1
+    try:
+        with _open_bytes(path) as stream:
+            for line in stream:
+                line.decode()
+                number += 1
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError):
+        # Broken bytes may decompress to broken text.
+        pass
+    return number
 
 
 @contextmanager

@@ -58,7 +58,8 @@ def paragraphs(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
     for article in whole["data"]:
         if not isinstance(article, dict):
             raise BadData(f"{path}: behind paragraph {number}: {article!r:.60} is no article")
-        for paragraph in list_of(str(path), "paragraphs", article.get("paragraphs", [])):
+        place = f"{path}: behind paragraph {number}"
+        for paragraph in list_of(place, "paragraphs", article.get("paragraphs", [])):
             number += 1
             place = f"{path}: paragraph {number}"
             text_of(place, "context", part_of(place, paragraph, "context"))

@@ -68,3 +68,13 @@ def aggregate(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 _COUNTED = ("correct", "predicted", "gold")
+
+
+def column_at(column: str, depth: float) -> str:
+    """Name of a column at a depth: `accuracy@0.33`, `mining@0.33_gold`.
+
+    Stored outcomes have one table for all depths. No code reads a depth out of such a name.
+    """
+    stem, _, counted = column.rpartition("_")
+    at = f"@{depth:.2g}"
+    return f"{stem}{at}_{counted}" if counted in _COUNTED else f"{column}{at}"

@@ -13,6 +13,7 @@ import pytest
 
 from scaling.catalogue.sets import NLI, UPOS
 from scaling.catalogue.task import DataRef
+from scaling.data.hub import local_copy
 from scaling.data.readers import find_files
 from scaling.data.schema import BadData
 from tests.helpers.reading import read
@@ -355,3 +356,38 @@ def test_missing_files_are_named_with_what_is_there(tmp_path: Path) -> None:
         find_files(ref, "train", "en", tmp_path)
     with pytest.raises(BadData, match="There is no folder"):
         find_files(ref, "test", "en", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("pattern", ["../secret", "a/../../secret", "SECRET", "link", "sub/file"])
+def test_patterns_stay_inside_their_source(tmp_path: Path, pattern: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "out").mkdir()
+    for file in (tmp_path / "secret", tmp_path / "out" / "file"):
+        file.write_text("secret")
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "sub").symlink_to(tmp_path / "out")
+    pattern = str(tmp_path / "secret") if pattern == "SECRET" else pattern
+    ref = DataRef(reader="jsonl", source="dir:x", files={"test": (pattern,)})
+    with pytest.raises(BadData, match="leads out of") as refused:
+        find_files(ref, "test", "en", root)
+    assert "secret" not in str(refused.value).replace(str(tmp_path / "secret"), "").replace(
+        repr(pattern), ""
+    )
+
+
+def test_links_of_a_snapshot_lead_into_its_repository(tmp_path: Path) -> None:
+    repository = tmp_path / "datasets--org--mine"
+    root = repository / "snapshots" / "0123"
+    for folder in (root, repository / "blobs"):
+        folder.mkdir(parents=True)
+    (repository / "blobs" / "aa").write_text("rows")
+    (root / "test.jsonl").symlink_to("../../blobs/aa")
+    ref = DataRef(reader="jsonl", source="hub:org/mine", files={"test": ("test.jsonl",)})
+    assert find_files(ref, "test", "en", root) == [root / "test.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["../..", "/etc", "a/../../b"])
+def test_the_folder_of_a_source_is_below_the_given_one(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadData, match="is no folder below the one given to --from"):
+        local_copy(name, tmp_path)

@@ -1,0 +1,96 @@
+"""How finished steps came about: with which versions, and which trainings were done twice.
+
+A training is done again, on purpose, if its weights are gone and something starts from them.
+
+steps/ID/history/ATTEMPT.json    the record that counted before
+
+On one device the numbers are the same; on others the bits may differ. So both records stay, and the
+report says which scorings were made from which.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from scaling.store.paths import StepFolder
+from scaling.store.records import StepRecord
+from scaling.store.store import Store
+from scaling.study.steps import Plan
+
+# What `Provenance.versions` has.
+VERSIONED = ("torch", "deepspeed", "transformers")
+
+
+def earlier_records(store: Store, record: StepRecord) -> list[StepRecord]:
+    """The records that gave way to this one, newest first."""
+    found, seen = [], {record.provenance.attempt}
+    while (attempt := record.provenance.replaces) and attempt not in seen:
+        seen.add(attempt)
+        name = StepFolder(record.step).history(attempt)
+        text = store.read(name).decode(errors="replace")
+        record = StepRecord.from_json(text, f"{store.uri}/{name}")
+        found.append(record)
+    return found
+
+
+def remade_notes(plan: Plan, store: Store, records: Mapping[str, StepRecord]) -> list[str]:
+    """One line for every training that was made again: both results, and who started from which.
+
+    `records`: of the finished steps of the plan.
+    """
+    notes = []
+    for step, record in records.items():
+        if not record.provenance.replaces:
+            continue
+        tries = [record, *earlier_records(store, record)]
+        said = "; before: ".join(
+            f"attempt {one.provenance.attempt} of {one.provenance.finished_at}, English dev"
+            f" {_dev(one)}, {_started(plan, records, one)} steps started from it"
+            for one in tries
+        )
+        notes.append(f"{step} was trained {len(tries)} times, its weights being gone: {said}.")
+    return notes
+
+
+def _dev(record: StepRecord) -> str:
+    score = None if record.training is None else record.training.dev_score
+    return "-" if score is None else f"{100 * score:.2f}"
+
+
+def _started(plan: Plan, records: Mapping[str, StepRecord], record: StepRecord) -> int:
+    """How many finished steps say that they started from an attempt."""
+    return sum(
+        records[child].provenance.parent == record.provenance.attempt
+        for child in plan.children_of(record.step)
+        if child in records
+    )
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of what would compute the numbers in this environment; none of what is not there."""
+    found = {}
+    for name in VERSIONED:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def version_notes(records: Iterable[StepRecord], here: Mapping[str, str]) -> list[str]:
+    """What finished steps were made with, where that is not what is here: one line a package.
+
+    With `here` empty: where they were not all made with the same.
+    """
+    notes = []
+    records = list(records)
+    for name in VERSIONED:
+        made = Counter(record.provenance.versions.get(name, "?") for record in records)
+        made.pop("?", None)
+        other = {found for found in made if here and found != here.get(name, found)}
+        if other or (not here and len(made) > 1):
+            said = ", ".join(f"{found} ({count:,})" for found, count in sorted(made.items()))
+            today = f"; today's is {here[name]}" if other else ""
+            notes.append(f"Finished steps were made with other versions of {name}: {said}{today}.")
+    return notes

@@ -1,0 +1,170 @@
+"""`scaling run --here`: a whole study in one process makes the records that Ray makes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+
+from scaling.cli import app
+from scaling.cluster.here import run_here
+from scaling.planning.progress import current_plan
+from scaling.store.pending import pending_steps
+from scaling.store.records import StepRecord
+from scaling.store.stop import ask_to_stop
+from scaling.store.store import Store
+from scaling.study.plan import make_plan
+from scaling.study.study import Study
+from scaling.training import loop
+from tests.helpers.tiny import write_study
+from tests.helpers.whole_study import science, staged
+
+pytestmark = pytest.mark.torch
+ROOT = Path(__file__).parents[2]
+LIMIT_SECONDS = 600
+
+
+@pytest.fixture
+def small_study(tiny_study: dict[str, Any]) -> dict[str, Any]:
+    """One size, which learns so little that its trainings are run again."""
+    recipe = {**tiny_study["recipes"]["default"], "dropout": 0.1, "epochs": 2}
+    return {
+        **tiny_study,
+        "models": ["tiny-1"],
+        "targets": ["applications"],
+        "languages": ["de"],
+        "reruns": 1,
+        "recipes": {"default": recipe},
+    }
+
+
+def scaling_run(study: Path, store: Path, *options: str) -> str:
+    """What `scaling run` printed; the names of modules that it loaded come last."""
+    script = (
+        "import sys\n"
+        "from scaling.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('loaded', 'ray' in sys.modules)\n"
+    )
+    # Not a pipe: Ray's own processes would hold it open.
+    log = store.parent / f"{store.name}.log"
+    with log.open("w") as stream:
+        ended = subprocess.run(
+            [sys.executable, "-c", script, "run", str(study), "--store", str(store), *options],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    assert ended.returncode == 0, log.read_text()[-4000:]
+    return log.read_text()
+
+
+def timeless(record: StepRecord) -> dict[str, Any]:
+    """A record without times, hosts and execution."""
+    whole = asdict(record)
+    for part, names in (
+        ("cost", ("wall_seconds", "load_seconds", "work_seconds", "save_seconds")),
+        ("provenance", ("attempt", "finished_at", "execution")),
+    ):
+        for name in names:
+            del whole[part][name]
+    return whole
+
+
+@pytest.mark.ray
+def test_the_records_are_those_of_a_run_with_ray(
+    small_study: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    small_study["reruns"] = 0
+    study = write_study(tmp_path, small_study)
+    assert "loaded True" in scaling_run(study, tmp_path / "ray")
+    assert "loaded False" in scaling_run(study, tmp_path / "here", "--here")
+    assert "nothing to run" in scaling_run(study, tmp_path / "here", "--here")
+    with_ray, here = Store.open(tmp_path / "ray"), Store.open(tmp_path / "here")
+    plan = current_plan(Study(**small_study), here)
+    for step in plan.steps:
+        assert timeless(here.record(step)) == timeless(with_ray.record(step)), step
+    assert here.scan().weights == with_ray.scan().weights
+
+
+def test_several_workers_are_one_of_the_same_batch(
+    small_study: dict[str, Any], tmp_path: Path
+) -> None:
+    small_study["reruns"] = 0
+    gang = {"default": {"workers": 4, "zero_stage": 1, "micro_batch": 2}}
+    plan, store = staged({**small_study, "placement": gang}, tmp_path / "gang")
+    alone = {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 2}}
+    other = staged({**small_study, "placement": alone}, tmp_path / "alone")
+    lines: list[str] = []
+    assert run_here(plan, store, lines.append).done == len(plan.steps) == len(lines)
+    assert run_here(*other, lines.append).done == len(plan.steps)
+    assert science(plan, store) == science(*other)
+    assert {store.record(step).provenance.execution["workers"] for step in plan.steps} == {1}
+
+
+def test_what_collapsed_is_run_again(small_study: dict[str, Any], tmp_path: Path) -> None:
+    plan, store = staged(small_study, tmp_path)
+    ended = run_here(plan, store, lambda line: None)
+    grown = current_plan(plan.study, store)
+    assert ended.plan.steps.keys() == grown.steps.keys()
+    assert any(step.rerun for step in grown.steps.values())
+    assert ended.done == len(grown.steps)
+    assert not pending_steps(grown, store.scan())
+    assert not store.scan().weights
+
+
+def test_an_exception_comes_out_as_it_is_and_is_noted(
+    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = staged(small_study, tmp_path)
+
+    def breaks(update: int, updates: int, recipe: object) -> float:
+        raise ZeroDivisionError("in the middle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "learning_rate", breaks)
+        with pytest.raises(ZeroDivisionError) as caught:
+            run_here(plan, store, lambda line: None)
+    assert any(frame.name == "breaks" for frame in caught.traceback)
+    (failed,) = store.scan().failures
+    # Nothing is held: the next run goes on at once.
+    assert not store.scan().leases
+    assert run_here(plan, store, lambda line: None).done >= len(make_plan(plan.study).steps)
+    assert failed in store.scan().done
+
+
+def test_a_request_to_stop_is_obeyed(small_study: dict[str, Any], tmp_path: Path) -> None:
+    plan, store = staged(small_study, tmp_path)
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        ask_to_stop(store, now=True)
+
+    ended = run_here(plan, store, say)
+    assert ended.stopped
+    assert 1 <= ended.done < len(plan.steps)
+    assert not store.scan().leases
+
+
+def test_an_address_and_a_budget_are_refused(small_study: dict[str, Any], tmp_path: Path) -> None:
+    runner = CliRunner()
+    study = write_study(tmp_path, small_study)
+    store = ["--store", str(tmp_path / "store")]
+    refused = runner.invoke(app, ["run", str(study), *store, "--here", "--address", "auto"])
+    assert "names a Ray cluster" in str(refused.exception)
+    assert not (tmp_path / "store").exists()
+    costly = {**small_study, "dollars_per_device_hour": 1.0, "budget_dollars": 2.0}
+    with pytest.raises(ValueError, match=r"tiny has a budget \(budget_dollars\)"):
+        run_here(*staged(costly, tmp_path / "costly"), lambda line: None)
