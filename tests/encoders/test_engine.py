@@ -141,7 +141,7 @@ def test_a_training_in_bf16_starts_with_what_the_folder_has(
     )
     assert {parameter.dtype for parameter in engine.model.parameters()} == {torch.bfloat16}
     ids = torch.tensor([[0, 10, 11, 2], [0, 12, 2, 1]])
-    engine.backward(engine.hidden(ids, (ids != 1).long()).float().square().mean())
+    engine.backward(engine.core(ids, (ids != 1).long()).float().square().mean())
     engine.step(1e-3)
     engine.close()
 
