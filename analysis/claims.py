@@ -4,7 +4,7 @@ every model size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +13,13 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.gains import ENGLISH
-from analysis.panel import Array, Panel, make_panel, mean_weights, replicas
-from analysis.slope import contrast, moments
+from analysis.panel import Array, Panel, make_panel, replicas
+from analysis.slope import Contrast, contrast, moments
 from scaling.spec import BadFile, Spec, load
 
-Status = Literal["supported", "contradicted", "undecided", "not run"]
+Status = Literal["supported", "contradicted", "undecided", "not run", "not tested", "not opened"]
+"""`not tested`: a size has one seed, or the study is descriptive only. `not opened`: the pooled
+question is not answered, so that the families of tests behind it stay closed."""
 
 PHANG2020 = Path(__file__).parent / "claims" / "phang2020.yaml"
 
@@ -75,9 +77,7 @@ class Claim(Spec):
     against: Selection | None = None
     """Subtracted from `of`; None: against no intermediate training."""
     each_arm: bool = False
-    """Check every arm of `of` alone: supported if more than half are, contradicted if at least half
-    are.
-    """
+    """Check every arm of `of` alone: supported (contradicted) if more than half of them are."""
     expect: Expectation
     languages: Literal["zero-shot", "all"] = "zero-shot"
     same_data: bool = False
@@ -100,6 +100,8 @@ class Checked:
     high: float
     detail: str
     """What was compared, or why the claim was not run."""
+    p: float = 1.0
+    """Of the status, before the correction over the file's claims; 1 where there is none."""
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -119,7 +121,7 @@ def check_claims(
     expected: pl.DataFrame | None = None,
 ) -> list[Checked]:
     """Every claim at every size. Collapsed runs are left out; intervals are over replicas (size,
-    seed).
+    seed), statuses are corrected over all of them (`holm`).
     """
     out: list[Checked] = []
     for claim in claims:
@@ -129,7 +131,7 @@ def check_claims(
         if not claim.same_data:
             rule &= ~pl.col("same_data")
         out += _check(claim, gains.filter(rule), sizes)
-    return out
+    return holm(out)
 
 
 def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Checked]:
@@ -144,12 +146,13 @@ def _check(claim: Claim, gains: pl.DataFrame, sizes: pl.DataFrame) -> list[Check
             for row in _sizes(sizes)
         ]
     named |= set(gains.filter(pl.col("role").is_in(sorted(_roles(claim))))["arm"].unique())
+    x = sizes["x"].to_numpy()
     if claim.each_arm:
         return _check_each(claim, gains, sizes, named)
     first = _side(claim.of, gains, sizes, named)
     second = _side(claim.against, gains, sizes, named) if claim.against else None
     difference = first if second is None else first - second
-    return [_judged(claim, row, difference, i) for i, row in enumerate(_sizes(sizes))]
+    return [_judged(claim, row, difference, i, x) for i, row in enumerate(_sizes(sizes))]
 
 
 def _check_each(
@@ -160,9 +163,9 @@ def _check_each(
         arm: _side(claim.of.model_copy(update={"arms": (arm,)}), gains, sizes, named)
         for arm in arms
     }
-    out = []
+    out, x = [], sizes["x"].to_numpy()
     for i, row in enumerate(_sizes(sizes)):
-        each = {arm: _judged(claim, row, r, i) for arm, r in alone.items()}
+        each = {arm: _judged(claim, row, r, i, x) for arm, r in alone.items()}
         run = {arm: item for arm, item in each.items() if item.status != "not run"}
         if not run:
             out.append(_not_run(claim, row, "no such gain at this size"))
@@ -171,21 +174,32 @@ def _check_each(
             status: sum(item.status == status for item in run.values())
             for status in ("supported", "contradicted")
         }
-        status: Status = "undecided"
-        if 2 * num["supported"] > len(run):
-            status = "supported"
-        elif 2 * num["contradicted"] >= len(run):
-            status = "contradicted"
+        tested = [item for item in run.values() if item.status != "not tested"]
+        status, p = _most(tested)
         estimates = [item.estimate for item in run.values()]
         detail = (
             f"{num['supported']} of {len(run)} arms as claimed, {num['contradicted']} against it"
         )
         out.append(
             _result(
-                claim, row, status, float(np.mean(estimates)), float("nan"), float("nan"), detail
+                claim, row, status, float(np.mean(estimates)), float("nan"), float("nan"), detail, p
             )
         )
     return out
+
+
+def _most(items: list[Checked]) -> tuple[Status, float]:
+    """What more than half of the arms do, by the partial conjunction test: (n − k + 1)·p₍ₖ₎ for
+    "at least k of n", k the smallest majority (Benjamini & Heller 2008).
+    """
+    if not items:
+        return "not tested", 1.0
+    need = len(items) // 2 + 1
+    for status in ("supported", "contradicted"):
+        p = sorted(item.p for item in items if item.status == status)
+        if len(p) >= need and (len(items) - need + 1) * p[need - 1] <= 0.05:
+            return status, (len(items) - need + 1) * p[need - 1]
+    return "undecided", 1.0
 
 
 def _roles(claim: Claim) -> set[str]:
@@ -245,7 +259,7 @@ def _found(panel: Panel) -> Array:
         here = np.isfinite(panel.y[i]).any(axis=0)
         if here.any():
             part = panel.only(here)
-            r[i] = replicas(part.y[i : i + 1], mean_weights(part.series))[0]
+            r[i] = replicas(part.y[i : i + 1], part.weights)[0]
     return r
 
 
@@ -280,43 +294,60 @@ def _best_per_target(gains: pl.DataFrame) -> pl.DataFrame:
     return gains.join(best, on=[*keys, "seed", "arm"]).with_columns(pl.lit("best").alias("arm"))
 
 
-def _judged(claim: Claim, row: dict[str, str], r: Array, i: int) -> Checked:
+def _judged(claim: Claim, row: dict[str, str], r: Array, i: int, x: Array) -> Checked:
     if not np.isfinite(r[i]).any():
         return _not_run(claim, row, "no such gain at this size")
-    result = contrast(r, np.eye(len(r))[i])
+    result = contrast(r, np.eye(len(r))[i], x)
     low, high = (float(v) for v in result.interval())
     seeds = int(moments(r)[0][i])
     detail = f"{seeds} seed{'s' if seeds != 1 else ''}"
-    return _result(
-        claim, row, judge(claim.expect, low, high), float(result.estimate), low, high, detail
-    )
+    if not np.isfinite(low):
+        return _result(claim, row, "not tested", float(result.estimate), low, high, detail)
+    status, p = judge(claim.expect, result)
+    return _result(claim, row, status, float(result.estimate), low, high, detail, p)
 
 
-def judge(expect: Expectation, low: float, high: float) -> Status:
-    """A 95 % interval against an expectation: inside what is claimed, outside it, or across its
-    edge.
+def judge(expect: Expectation, result: Contrast) -> tuple[Status, float]:
+    """An estimate against an expectation, and the p-value of the status: inside what is claimed,
+    outside it, or across its edge, by the 95 % interval.
+
+    Inside a range both of its ends are excluded, so the larger p counts; outside, the nearer end.
     """
-    if not np.isfinite(low) or not np.isfinite(high):
-        return "undecided"
-    bounds = {
-        "positive": (0.0, np.inf),
-        "negative": (-np.inf, 0.0),
-        None: (
-            expect.at_least
-            if expect.at_least is not None
-            else expect.about - expect.within
-            if expect.about is not None
-            else -np.inf,
-            expect.not_above
-            if expect.not_above is not None
-            else expect.about + expect.within
-            if expect.about is not None
-            else np.inf,
-        ),
-    }[expect.direction]
-    if low > bounds[0] and high < bounds[1]:
-        return "supported"
-    return "contradicted" if high < bounds[0] or low > bounds[1] else "undecided"
+    low, high = bounds_of(expect)
+    estimate = float(result.estimate)
+    ends = [bound for bound in (low, high) if np.isfinite(bound)]
+    p = [float(replace(result, estimate=result.estimate - bound).p) for bound in ends]
+    inside = low < estimate < high
+    found = max(p) if inside else min(p)
+    if found > 0.05:
+        return "undecided", 1.0
+    return ("supported" if inside else "contradicted"), found
+
+
+def bounds_of(expect: Expectation) -> tuple[float, float]:
+    """The open range, in points, that an estimate must lie in."""
+    if expect.direction is not None:
+        return (0.0, np.inf) if expect.direction == "positive" else (-np.inf, 0.0)
+    if expect.about is not None:
+        return expect.about - expect.within, expect.about + expect.within
+    if expect.at_least is not None:
+        return expect.at_least, np.inf
+    return -np.inf, expect.not_above if expect.not_above is not None else np.inf
+
+
+def holm(checked: list[Checked]) -> list[Checked]:
+    """Statuses that survive Holm's correction over all tests of the list (Holm 1979): one wrong
+    status among them in 5 % of studies. The others become undecided.
+    """
+    tested = [
+        i for i, c in enumerate(checked) if c.status in ("supported", "contradicted", "undecided")
+    ]
+    out, alive = list(checked), True
+    for rank, i in enumerate(sorted(tested, key=lambda i: checked[i].p)):
+        alive = alive and checked[i].p * (len(tested) - rank) <= 0.05
+        if not alive and out[i].status != "undecided":
+            out[i] = replace(out[i], status="undecided")
+    return out
 
 
 def _sizes(sizes: pl.DataFrame) -> list[dict[str, str]]:
@@ -335,6 +366,7 @@ def _result(
     low: float,
     high: float,
     detail: str,
+    p: float = 1.0,
 ) -> Checked:
     return Checked(
         claim=claim,
@@ -345,4 +377,5 @@ def _result(
         low=low,
         high=high,
         detail=detail,
+        p=p,
     )

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.optimize import isotonic_regression
 from scipy.stats import f
 
-from analysis.panel import Array, Panel, TooFewScales, mean_weights
+from analysis.panel import Array, Panel, TooFewScales
 from analysis.slope import slope_weights
 
 EXPONENTS = np.geomspace(0.02, 3.0, 32)
@@ -147,7 +147,7 @@ def fitted_curves(panel: Panel) -> pl.DataFrame:
     Columns label, observed, linear, isotonic (in the direction of the slope), and, with four sizes
     or more, saturating (one exponent for all series, predictions averaged over it).
     """
-    weights = mean_weights(panel.series)
+    weights = panel.weights
     series = np.nanmean(panel.y, axis=1)
     observed = series @ weights
     beta = slope_weights(panel.x) @ observed

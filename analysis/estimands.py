@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
@@ -17,10 +17,9 @@ from analysis.panel import (
     TooFewScales,
     balance,
     covariate_weights,
-    mean_weights,
     replicas,
 )
-from analysis.slope import Contrast, contrast, moments, slope_weights
+from analysis.slope import Contrast, contrast, moments, slope_weights, t_quantile
 
 PRIMARY = (
     pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed") & (pl.col("language") != ENGLISH)
@@ -50,16 +49,22 @@ class Estimate:
     high90: float
     p: float
     method: str
-    """`pooled` or `welch` variance; `none` without replication."""
+    """`trend` (analysis/noise.py) or `welch` variance; `none` without replication."""
     other_low: float
     other_high: float
-    """The 95 % interval by the other of the two methods."""
+    """The 95 % interval if the variance were the same at all sizes."""
     num_series: int
     num_languages: int
     num_targets: int
     sizes: str
     seeds: str
     """Replicas per size."""
+
+    def silent(self) -> Estimate:
+        """The number without anything that a test needs: for studies that can only be described."""
+        nan = float("nan")
+        gone = ("se", "df", "low", "high", "low90", "high90", "p", "other_low", "other_high")
+        return Estimate(**{**self.__dict__, **dict.fromkeys(gone, nan), "method": "none"})
 
     @property
     def sign(self) -> int:
@@ -73,27 +78,21 @@ def scalar(
     """`result` (of one study) as an Estimate, with what it was made of."""
     low, high = result.interval(0.95)
     low90, high90 = result.interval(0.90)
-    welch = bool(result.welch)
-    other = replace(
-        result,
-        se=result.se_pooled if welch else result.se_welch,
-        df=result.df_pooled if welch else result.df_welch,
-    )
-    other_low, other_high = other.interval(0.95)
+    other_low, other_high = result.equal_variances().interval(0.95)
     series = panel.series
     return Estimate(
         name=name,
         quantity=quantity,
         scale=scale,
         estimate=float(result.estimate),
-        se=float(result.se),
+        se=float((high - low) / 2 / t_quantile(0.975, result.df)),
         df=float(result.df),
         low=float(low),
         high=float(high),
         low90=float(low90),
         high90=float(high90),
         p=float(result.p),
-        method=("welch" if welch else "pooled") if np.isfinite(result.se) else "none",
+        method=("welch" if result.welch else "trend") if np.isfinite(low) else "none",
         other_low=float(other_low),
         other_high=float(other_high),
         num_series=len(series),
@@ -124,7 +123,8 @@ def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Esti
         "end": last - np.eye(panel.num_sizes)[0],
     }
     return [
-        scalar(contrast(r, w), panel, r, name, quantity, scale) for quantity, w in asked.items()
+        scalar(contrast(r, w, panel.x), panel, r, name, quantity, scale)
+        for quantity, w in asked.items()
     ]
 
 
@@ -133,7 +133,7 @@ def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> li
     `condition`.
     """
     chosen = balanced(panel, condition)
-    return quantities(chosen, mean_weights(chosen.series), name, scale)
+    return quantities(chosen, chosen.weights, name, scale)
 
 
 def groups(panel: Panel) -> dict[str, pl.Expr]:
@@ -172,8 +172,55 @@ def interaction(panel: Panel, scale: str) -> Estimate | None:
         return None
     r = replicas(chosen.y, weights)
     return scalar(
-        contrast(r, slope_weights(chosen.x)), chosen, r, "resource interaction", "slope", scale
+        contrast(r, slope_weights(chosen.x), chosen.x),
+        chosen,
+        r,
+        "resource interaction",
+        "slope",
+        scale,
     )
+
+
+def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
+    """γ if the languages are a sample of languages: the run-level γ with the spread of true slopes
+    around the line added to its error.
+
+    Var = Var(γ of these languages) + τ²/Σ(z − z̄)², τ² = max(residual mean square of the languages'
+    slopes on z − their mean own noise, 0) on L − 2 degrees of freedom; the two half-widths are
+    added in quadrature. None where γ is, or below four languages.
+    """
+    conditional = interaction(panel, scale)
+    if conditional is None:
+        return None
+    chosen = balanced(panel, pl.col("cc100_gib") > 0)
+    z = standardised_resources(chosen.series)
+    codes = chosen.series["language"].to_numpy()
+    names = np.unique(codes[np.isfinite(z)])
+    if len(names) < 4:
+        return None
+    own, at = [], []
+    for code in names:
+        part = chosen.only(codes == code)
+        own.append(contrast(replicas(part.y, part.weights), slope_weights(chosen.x), chosen.x))
+        at.append(z[codes == code][0])
+    b, place = np.array([float(c.estimate) for c in own]), np.array(at)
+    d = place - place.mean()
+    fit = d @ (b - b.mean()) / (d @ d)
+    mean_square = float(((b - b.mean() - fit * d) ** 2).sum() / (len(b) - 2))
+    # Noise that languages share moves all slopes alike and is no scatter around the line: what is
+    # subtracted is too much, so only the share that is their own is.
+    shared = contrast(replicas(chosen.y, chosen.weights), slope_weights(chosen.x), chosen.x)
+    noise = np.mean([float(c.se_pooled) ** 2 for c in own]) - float(shared.se_pooled) ** 2
+    tau2 = max(mean_square - max(float(noise), 0.0), 0.0)
+    extra = np.sqrt(tau2 / (d @ d))
+    changed: dict[str, float] = {}
+    for level, low, high in ((0.95, "low", "high"), (0.9, "low90", "high90")):
+        half = (getattr(conditional, high) - getattr(conditional, low)) / 2
+        more = float(t_quantile(0.5 + level / 2, np.asarray(len(b) - 2))) * extra
+        wide = float(np.hypot(half, more))
+        changed |= {low: conditional.estimate - wide, high: conditional.estimate + wide}
+    name = "resource interaction, languages as a sample"
+    return Estimate(**{**conditional.__dict__, **changed, "name": name, "p": float("nan")})
 
 
 def standardised_resources(series: pl.DataFrame) -> Array:
@@ -202,8 +249,8 @@ def retention(panel: Panel, condition: pl.Expr | None) -> tuple[float, float, fl
     zero.
     """
     chosen = balanced(panel, condition)
-    r = replicas(chosen.y, mean_weights(chosen.series))
-    first, last = (contrast(r, np.eye(chosen.num_sizes)[i]) for i in (0, -1))
+    r = replicas(chosen.y, chosen.weights)
+    first, last = (contrast(r, np.eye(chosen.num_sizes)[i], chosen.x) for i in (0, -1))
     a, b = float(last.estimate), float(first.estimate)
     ratio = a / b if b else float("nan")
     half_b = float(first.interval()[1] - first.estimate)

@@ -29,11 +29,15 @@ the pooled gain.
 
 SCALES = {
     "points": "points",
-    "logit": "logits",
+    "logit": "log odds",
+    "room": "log odds between chance and ceiling",
     "error": "% of the errors removed",
     "chance": "% of the room above chance",
 }
-"""The four scales of a gain and their units; `points` is primary (statistics §1)."""
+"""The scales of a gain and their units; `points` is primary (statistics §1)."""
+JUDGED = ("points", "logit", "room")
+"""The scales that a verdict must survive. No scale is the right one: a gain that is constant on one
+of them moves on the others, so that only what shows on all three is said about transfer."""
 
 
 def last_runs(frame: pl.DataFrame) -> pl.DataFrame:
@@ -69,7 +73,9 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
     """One row per (model, arm, target, language, seed) for which both scores exist.
 
     Columns: the keys; `value` and `baseline` (0..1); `points` = 100·(value − baseline); `logit` on
-    the scale of log odds, with p = (k + ½)/(n + 1) so that 0 and 1 stay finite; `error` =
+    the scale of log odds, with p = (k + ½)/(n + 1) so that 0 and 1 stay finite; `room` = the same
+    for the share of the way from chance to the ceiling (`room_gain`); `below_chance`: a score under
+    chance was counted as chance there; `error` =
     100·(value − baseline)/(1 − baseline), the share of errors removed; `chance` = 100·(value −
     baseline)/(1 − chance); flags `collapsed`, `same_data`, `floor` (either side), `deterministic`
     (the baseline needed no training); `step` and `step_none`. A score of 100 without phase ii
@@ -86,11 +92,13 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("english_dev").alias("english_dev_none"),
     )
     pairs = rows.filter(pl.col("arm") != NONE).join(baseline, on=PAIR, how="inner")
-    value, before = pl.col("value"), pl.col("baseline")
+    value, before, top = pl.col("value"), pl.col("baseline"), pl.col("ceiling").fill_null(1.0)
     return (
         pairs.with_columns(
             (100 * (value - before)).alias("points"),
-            (_log_odds("value", "n") - _log_odds("baseline", "n_none")).alias("logit"),
+            (_log_odds(value, "n") - _log_odds(before, "n_none")).alias("logit"),
+            room_gain(top).alias("room"),
+            ((value < pl.col("chance")) | (before < pl.col("chance"))).alias("below_chance"),
             pl.when(before < 1).then(100 * (value - before) / (1 - before)).alias("error"),
             (100 * (value - before) / (1 - pl.col("chance"))).alias("chance_gain"),
             pl.col("chance").alias("chance_level"),
@@ -104,8 +112,23 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _log_odds(value: str, n: str) -> pl.Expr:
-    count = pl.col(value) * pl.col(n)
+def room_gain(ceiling: pl.Expr, chance: str = "chance") -> pl.Expr:
+    """The gain in log odds of q = (p − chance)/(ceiling − chance), over columns value, n, baseline,
+    n_none and `chance`; q outside 0..1 is clipped.
+
+    Accuracy between guessing and label noise is a share q of examples that the model knows, so a
+    constant effect on what is known moves neither at chance nor at the ceiling.
+    """
+    low = pl.col(chance)
+
+    def share(name: str) -> pl.Expr:
+        return ((pl.col(name) - low) / (ceiling - low)).clip(0.0, 1.0)
+
+    return _log_odds(share("value"), "n") - _log_odds(share("baseline"), "n_none")
+
+
+def _log_odds(share: pl.Expr, n: str) -> pl.Expr:
+    count = share * pl.col(n)
     return ((count + 0.5) / (pl.col(n) - count + 0.5)).log()
 
 

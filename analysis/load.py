@@ -38,6 +38,8 @@ _DTYPES: dict[str, pl.DataType] = {
 SCHEMA: dict[str, pl.DataType] = {
     name: _DTYPES[column.type] for name, column in TIDY_COLUMNS.items()
 }
+LATER = ("ceiling", "english_dev_n")
+"""Columns that rows of older stores lack; they are read as unknown."""
 NULLABLE = frozenset(name for name, column in TIDY_COLUMNS.items() if column.nullable)
 
 
@@ -81,7 +83,7 @@ def check_tidy(frame: pl.DataFrame, place: str = "the rows") -> pl.DataFrame:
         missing = frame[name].is_null() if name not in NULLABLE else pl.Series([False])
         if missing.any():
             raise BadInput(f"Column {name!r} is empty in {_rows(frame.filter(missing))}.")
-    for name in ("value", "chance", "english_dev"):
+    for name in ("value", "chance", "ceiling", "english_dev"):
         bad = frame.filter(pl.col(name).is_nan() | pl.col(name).is_infinite())
         if len(bad):
             raise BadInput(
@@ -99,6 +101,7 @@ def check_tidy(frame: pl.DataFrame, place: str = "the rows") -> pl.DataFrame:
             raise BadInput(
                 f"Column {name!r} must be positive, but is {bad[name][0]} in {_rows(bad)}."
             )
+    _check_bounds(frame)
     roles = (NONE, *POOLED_ROLES, *NOT_POOLED)
     bad = frame.filter(
         ~pl.col("role").is_in(roles) | ((pl.col("role") == NONE) != (pl.col("arm") == NONE))
@@ -131,6 +134,8 @@ def _with_depth(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _typed(frame: pl.DataFrame, place: str) -> pl.DataFrame:
     frame = _with_depth(frame)
+    absent = [name for name in LATER if name not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, dtype=SCHEMA[name]).alias(name) for name in absent)
     missing = [name for name in TIDY_COLUMNS if name not in frame.columns]
     unknown = sorted(set(frame.columns) - set(TIDY_COLUMNS))
     if missing or unknown:
@@ -148,6 +153,28 @@ def _typed(frame: pl.DataFrame, place: str) -> pl.DataFrame:
         if not fits or (want.is_integer() and have.is_float()):
             raise BadInput(f"Column {name!r} of {place} is {have}, not {want}.")
     return frame.select(pl.col(name).cast(want) for name, want in SCHEMA.items())
+
+
+def _check_bounds(frame: pl.DataFrame) -> None:
+    """BadInput where chance leaves no room below the ceiling, or a score lies above it."""
+    top = pl.col("ceiling").fill_null(1.0)
+    main = pl.col("main") & (pl.col("split") == "test")
+    bad = frame.filter(main & (pl.col("chance") >= top))
+    if len(bad):
+        raise BadInput(
+            f"Column 'chance' is {bad['chance'][0]:g} in {_rows(bad)}, which is not below the"
+            f" ceiling of {bad['ceiling'].fill_null(1.0)[0]:g}: guessing cannot be the best."
+        )
+    bad = frame.filter(main & (pl.col("value") > top + 1e-9))
+    if len(bad):
+        raise BadInput(
+            f"Column 'ceiling' is {bad['ceiling'][0]:g} in {_rows(bad)}, but the score is"
+            f" {bad['value'][0]:g}: declare a ceiling that no score exceeds, or none."
+        )
+    declared = frame.filter(main).group_by("target").agg(top.n_unique().alias("num"))
+    many = declared.filter(pl.col("num") > 1)["target"].sort()
+    if len(many):
+        raise BadInput(f"Target {many[0]!r} has rows that disagree about its ceiling.")
 
 
 def _check_languages(frame: pl.DataFrame) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from analysis.gains import ENGLISH
-from analysis.panel import Array, Panel, balance, make_panel, mean_weights, replicas
+from analysis.panel import Array, Panel, balance, make_panel, replicas
 from analysis.slope import contrast, moments, slope
 
 
@@ -57,7 +57,7 @@ def as_found(panel: Panel) -> Array:
         here = np.isfinite(panel.y[i]).any(axis=0)
         if here.any():
             part = panel.only(here).sizes([i])
-            r[i] = replicas(part.y, mean_weights(part.series))[0]
+            r[i] = replicas(part.y, part.weights)[0]
     return r
 
 
@@ -71,7 +71,7 @@ def by_size(panel: Panel) -> list[dict[str, object]]:
     for i, model in enumerate(panel.models):
         if count[i] == 0:
             continue
-        result = contrast(r, np.eye(panel.num_sizes)[i])
+        result = contrast(r, np.eye(panel.num_sizes)[i], panel.x)
         low, high = result.interval()
         languages = panel.series.filter(pl.Series(np.isfinite(panel.y[i]).any(axis=0)))[
             "language"
@@ -103,7 +103,7 @@ def _slope_row(panel: Panel) -> dict[str, object]:
     chosen = balance(panel)
     if chosen.num_sizes < 2 or chosen.series.is_empty():
         return row
-    r = replicas(chosen.y, mean_weights(chosen.series))
+    r = replicas(chosen.y, chosen.weights)
     result = slope(r, chosen.x)
     low, high = result.interval()
     return row | {

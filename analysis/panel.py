@@ -28,6 +28,9 @@ panel.
 """
 
 
+_RAKES = 20
+
+
 class TooFewScales(UserError):
     """Fewer sizes than the curve has parameters, or than the statement needs."""
 
@@ -49,6 +52,15 @@ class Panel:
     """
     y: Array
     """[size, seed, series]."""
+    whole: pl.DataFrame | None = None
+    """The series before the panel was balanced: what the weights of arms and targets stand for."""
+
+    @property
+    def weights(self) -> Array:
+        """[series]: `mean_weights`, with the arms and targets of the whole weighing as they do
+        there.
+        """
+        return mean_weights(self.series, self.whole)
 
     @property
     def num_sizes(self) -> int:
@@ -151,36 +163,65 @@ def balance(panel: Panel) -> Panel:
 
     A series with one surviving seed at a size where others have more says nothing about noise
     there, and leaves the panel too (with 10 % collapse, coverage is 90 % with such series and 95 %
-    without them).
+    without them), unless no other series of its arm is left: an arm that collapses often at one
+    size would leave all of them, and take its slope out of the answer.
     """
     seeds = np.isfinite(panel.y).sum(axis=1)
     # Where most series of a size have one seed, the size itself has one: nothing to ask of them.
     twice = (seeds >= 2).sum(axis=1) >= 0.5 * np.maximum((seeds >= 1).sum(axis=1), 1)
-    present = seeds >= np.where(twice, 2, 1)[:, None]
+    once, present = seeds >= 1, seeds >= np.where(twice, 2, 1)[:, None]
     counts = present.sum(axis=1)
     keep = [
         i for i in range(panel.num_sizes) if counts[i] > 0 and counts[i] >= MIN_SHARE * counts.max()
     ]
     while keep and not present[keep].all(axis=0).any():
         keep.remove(min(keep, key=lambda i: (counts[i], i)))
-    chosen = panel.sizes(keep)
-    return (
-        chosen.only(present[keep].all(axis=0))
-        if keep
-        else chosen.only(np.zeros(len(panel.series), dtype=bool))
-    )
+    if not keep:
+        none = np.zeros(len(panel.series), dtype=bool)
+        return replace(panel.sizes(keep).only(none), whole=panel.series)
+    chosen = present[keep].all(axis=0)
+    if not chosen.all():
+        left = panel.series.filter(pl.Series(chosen))["arm"].unique().to_list()
+        lost = ~panel.series["arm"].is_in(left).to_numpy()
+        chosen = chosen | (lost & once[keep].all(axis=0))
+    return replace(panel.sizes(keep).only(chosen), whole=panel.series)
 
 
-def mean_weights(series: pl.DataFrame) -> Array:
+def mean_weights(series: pl.DataFrame, whole: pl.DataFrame | None = None) -> Array:
     """Weights [series] that average series inside a task, then tasks equally (XTREME's convention);
     sum 1.
+
+    `whole`: the series before some were lost. Then targets that are left weigh equally, and arms
+    weigh as in the whole (raking, Deming & Stephan 1940): an arm that lost half of its series to
+    collapse still counts as the arm that it is.
     """
     if series.is_empty():
         return np.zeros(0)
     counts = series.select(
         pl.len().over("target").alias("n"), pl.col("target").n_unique().alias("targets")
     )
-    return np.asarray(1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float)))
+    plain = 1.0 / (counts["n"].to_numpy() * counts["targets"].to_numpy().astype(float))
+    if whole is None or len(whole) == len(series):
+        return np.asarray(plain)
+    # What is left of neither an arm nor a target cannot be weighed for it.
+    kept = whole.filter(
+        *(pl.col(what).is_in(series[what].unique().to_list()) for what in ("arm", "target"))
+    )
+    margin = kept.with_columns(pl.Series("w", mean_weights(kept))).group_by("arm").agg(pl.sum("w"))
+    shares = dict(margin.iter_rows())
+    arms, targets = series["arm"].to_numpy(), series["target"].to_numpy()
+    weights = plain
+    total = sum(shares[arm] for arm in np.unique(arms))
+    num = len(np.unique(targets))
+    for _ in range(_RAKES):
+        for target in np.unique(targets):
+            at = targets == target
+            weights = np.where(at, weights / weights[at].sum() / num, weights)
+        # Arms last: where an arm is left in one target only, both cannot hold, and its share must.
+        for arm in np.unique(arms):
+            at = arms == arm
+            weights = np.where(at, weights * shares[arm] / total / weights[at].sum(), weights)
+    return np.asarray(weights)
 
 
 def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) -> Array:

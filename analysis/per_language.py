@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from analysis.panel import Array, Panel, balance, mean_weights, replicas
+from analysis.panel import Array, Panel, balance, replicas
 from analysis.shrink import Languages, benjamini_hochberg, languages
-from analysis.slope import moments, p_value, t_quantile
+from analysis.slope import moments, t_quantile
 
 
 def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
@@ -26,37 +26,33 @@ def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
         own = balance(panel.where(pl.col("language") == code))
         if own.num_sizes and len(own.series):
             at = [panel.models.index(name) for name in own.models]
-            r[row, at] = replicas(own.y, mean_weights(own.series))
+            r[row, at] = replicas(own.y, own.weights)
     return table, r
 
 
 def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
     """One row per language, and the arrays behind it.
 
-    Columns: facts; gain_<i> at each size; slope, se, df, low, high, p (least squares, residual mean
-    square); pure_low, pure_high (spread between runs only); moderated_low, moderated_high; eb,
-    eb_low, eb_high, false_sign; q (Benjamini–Hochberg within the low-resource languages, plain t);
-    direction `falls`, `rises` or `undecided` by q ≤ .05 in the low-resource family.
+    Columns: facts; gain_<i> at each size; slope, se, df, low, high, p (least squares, noise as in
+    analysis/noise.py); moderated_low, moderated_high; eb, eb_low, eb_high, false_sign; q
+    (Benjamini–Hochberg within the low-resource languages, unmoderated); direction `falls`, `rises`
+    or `undecided` by q ≤ .05 in the low-resource family.
     """
     table, r = language_replicas(panel)
     fit = languages(r, panel.x)
     _, mean, _ = moments(r)
     half = t_quantile(0.975, fit.df) * fit.se
-    moderated = t_quantile(0.975, fit.moderated_df) * np.sqrt(fit.moderated * fit.k)
+    moderated = t_quantile(0.975, fit.moderated_df) * np.sqrt(fit.moderated * fit.widening)
     shrunk = t_quantile(0.975, fit.eb_df) * fit.eb_se
-    pure = _pure_error(r) * np.sqrt(fit.k)
     low = table["low"].to_numpy()
-    p = np.asarray(p_value(fit.slope, fit.se, fit.df))
-    q = benjamini_hochberg(np.where(low, p, np.nan))
+    q = benjamini_hochberg(np.where(low, fit.p, np.nan))
     columns = {
         "slope": fit.slope,
         "se": fit.se,
         "df": fit.df,
         "low_": fit.slope - half,
         "high": fit.slope + half,
-        "p": p,
-        "pure_low": fit.slope - pure,
-        "pure_high": fit.slope + pure,
+        "p": fit.p,
         "moderated_low": fit.slope - moderated,
         "moderated_high": fit.slope + moderated,
         "eb": fit.eb,
@@ -79,11 +75,3 @@ def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
         .otherwise(pl.lit("undecided"))
     )
     return out.rename({"low_": "low"}).with_columns(verdict.alias("direction")), fit
-
-
-def _pure_error(r: Array) -> Array:
-    """t-quantile times the pooled SD between replicas, per row of r[language, size, seed]."""
-    count, _, variance = moments(r)
-    df = np.maximum(count - 1, 0).sum(axis=-1)
-    squares = np.where(count > 1, variance * (count - 1), 0.0).sum(axis=-1)
-    return np.asarray(t_quantile(0.975, df) * np.sqrt(squares / np.maximum(df, 1)))

@@ -19,6 +19,7 @@ import polars as pl
 from markupsafe import Markup
 
 from analysis import sentences
+from analysis.analyse import analyse
 from analysis.claims import load_claims
 from analysis.coverage import check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
@@ -31,7 +32,8 @@ from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
 from analysis.panel import TooFewScales
 from analysis.published import overlay
-from analysis.results import Results, analyse
+from analysis.results import Results
+from analysis.sensitivity import INTENDED
 from analysis.tables import write_tables
 from scaling.study.question import Question
 
@@ -148,7 +150,7 @@ def _partial(
     missing_cells(frame, expected).write_csv(folder / "missing_cells.csv")
     _write_json(
         out / "verdict.json",
-        {"schema": 1, "verdict": None, "form": "no verdict yet", "reasons": [why]},
+        {"schema": 2, "verdict": None, "form": "no verdict yet", "reasons": [why]},
     )
     return _render(
         out,
@@ -191,7 +193,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
     """
     v = results.verdict
     return {
-        "schema": 1,
+        "schema": 2,
         "verdict": v.call,
         "form": v.form,
         "qualifiers": list(v.qualifiers),
@@ -201,19 +203,29 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "margin": results.question.margin,
         "slope_points": _plain(results.primary),
         "slope_logit": _plain(results.logit),
+        "slope_room": _plain(results.room),
+        "by_scale": list(v.by_scale),
+        "slope_first_runs": next(
+            (e.estimate for e in results.treatments if e.name == INTENDED), None
+        ),
+        "slope_worst_case": results.worst,
+        "ceiling_at_which_it_flips": results.flips,
+        "labels": dict(results.labels.iter_rows()),
         "largest_minus_smallest": _plain(results.end),
         "gain_at_largest": _plain(results.largest),
         "vanished_at_largest": v.vanished,
         "retention": dict(zip(("estimate", "low", "high"), results.retention, strict=True)),
-        "resource_interaction": None if results.gamma is None else _plain(results.gamma),
+        "resource_interaction": {name: _plain(e) for name, e in results.gammas.items()},
         "shape_test_p": None if results.shapes is None else float(results.shapes.p),
-        "specifications": {"agree": v.agree, "of": v.specifications, "robust": v.robust},
+        "robust": v.robust,
+        "influence": [asdict(item) for item in results.influence],
         "detectable_slope": results.power.detectable,
         "seeds_to_detect_margin": results.power.seeds_to_detect_margin,
         "seeds_to_affirm_no_change": results.power.seeds_to_affirm,
         "languages": {
             word: results.languages.filter(pl.col("direction") == word)["language"].to_list()
             for word in ("falls", "rises", "undecided")
+            if v.claims
         },
         "claims": [
             {

@@ -6,6 +6,8 @@ import math
 
 from analysis.estimands import Estimate
 from analysis.results import Results
+from analysis.sensitivity import INTENDED
+from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
 
 DEFINITIONS = {"cc100": "under 5 GiB of CC-100 text, or none", "joshi": "Joshi class 0 to 2"}
 AXIS_NAMES = {
@@ -25,8 +27,8 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def interval(low: float, high: float, digits: int = 2) -> str:
-    if not (math.isfinite(low) and math.isfinite(high)):
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "no interval"
     return f"{number(low, digits)} to {number(high, digits)}"
 
@@ -37,12 +39,16 @@ def p_text(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
-def q_text(q: float) -> str:
+def q_text(q: float | None) -> str:
+    if q is None or not math.isfinite(q):
+        return "–"
     return "<.001" if q < 0.001 else number(q, 3).replace("0.", ".")
 
 
 def with_interval(e: Estimate, unit: str = "", digits: int = 2) -> str:
     unit = f" {unit}" if unit else ""
+    if not math.isfinite(e.low):
+        return f"{number(e.estimate, digits, sign=True)}{unit}"
     return (
         f"{number(e.estimate, digits, sign=True)}{unit} (95 % interval"
         f" {interval(e.low, e.high, digits)})"
@@ -57,21 +63,54 @@ def headline(results: Results) -> str:
         else "all zero-shot languages"
     )
     form = results.verdict.form
-    forms = {
-        "DIMINISHES": f"The gain shrinks with scale for {who}, in points and in log odds.",
-        "GROWS": f"The gain grows with scale for {who}, in points and in log odds.",
-        "EQUIVALENT": f"The gain does not change with scale for {who}, within the margin.",
-        "INCONCLUSIVE": f"This study cannot tell whether the gain changes with scale for {who}.",
-        "descriptive only": (
-            f"Numbers for {who} are described, not tested: the runs do not replicate."
+    scales = ", ".join(results.verdict.by_scale)
+    return {
+        "DIMINISHES": _falling(results, who),
+        "GROWS": _rising(results, who),
+        "EQUIVALENT": (
+            f"The gain does not change with scale for {who}, within the margin, on all three"
+            " scales of measurement."
         ),
-    }
-    if form == "DIMINISHES" and results.largest.high < 0:
-        # A slope below zero can also be harm that grows; the reader must not take it for a
-        # vanishing benefit.
-        return f"{forms[form]} At the largest size it is a loss."
-    fallback = f"For {who} the gain {form}: the change does not show in log odds."
-    return forms.get(form, fallback)
+        "INCONCLUSIVE": f"This study cannot tell whether the gain changes with scale for {who}.",
+        SCALE_BOUND: (
+            f"Whether the gain changes with scale for {who} depends on the scale of measurement:"
+            f" it {scales}."
+        ),
+        TREATMENT_BOUND: (
+            f"Whether the gain changes with scale for {who} depends on how collapsed runs are"
+            " treated."
+        ),
+        DESCRIPTIVE: f"Numbers for {who} are described, not tested: the runs do not replicate.",
+    }[form]
+
+
+_ON_ALL = "in points, in log odds, and in log odds between chance and ceiling"
+
+
+def _falling(results: Results, who: str) -> str:
+    """A slope below zero: a benefit that shrinks, one that turns, or a harm that grows."""
+    first, _ = _ends(results)
+    if first <= 0:
+        return (
+            f"English intermediate training harms {who}, and the harm grows with scale, {_ON_ALL}."
+        )
+    text = f"The gain shrinks with scale for {who}, {_ON_ALL}."
+    return f"{text} At the largest size it is a loss." if results.largest.high < 0 else text
+
+
+def _rising(results: Results, who: str) -> str:
+    first, last = _ends(results)
+    if last <= 0:
+        return f"Intermediate training harms {who}, and the harm shrinks with scale, {_ON_ALL}."
+    if first < 0:
+        return f"The gain grows with scale for {who}, from a loss, {_ON_ALL}."
+    return f"The gain grows with scale for {who}, {_ON_ALL}."
+
+
+def _ends(results: Results) -> tuple[float, float]:
+    """The mean gain at the smallest and at the largest size of the verdict, points."""
+    last = results.largest.estimate
+    return last - results.end.estimate, last
 
 
 def summary(results: Results) -> list[str]:
@@ -81,8 +120,9 @@ def summary(results: Results) -> list[str]:
     out = [
         (
             f"Per tenfold {axis}, the {results.population} gain changes by"
-            f" {with_interval(e, 'points')} and by {with_interval(results.logit, '', 3)} in log"
-            " odds."
+            f" {with_interval(e, 'points')}, by {with_interval(results.logit, '', 3)} in log"
+            f" odds, and by {with_interval(results.room, '', 3)} in log odds between chance and"
+            " ceiling."
         ),
         (
             f"It is the mean over {e.num_languages} languages of {e.num_targets} target"
@@ -94,26 +134,121 @@ def summary(results: Results) -> list[str]:
     left_out = [label for label in results.sizes["label"] if label not in e.sizes.split(", ")]
     if left_out:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")
-    for reason in results.verdict.reasons:
-        out.append(f"No test is made: {reason}.")
-    out.append(_end(results))
-    out.append(_largest(results))
+    out += [f"No test is made: {reason}." for reason in results.verdict.reasons]
+    out += [*_noise(results), *_collapsed(results), _end(results), _largest(results)]
     if results.verdict.call is not None:
-        out.append(_margin(results))
-    if results.gamma is not None:
-        out.append(
-            "Each standard deviation more of pretraining text moves the slope by"
-            f" {with_interval(results.gamma, 'points')}; this compares languages of the same runs."
-        )
-    if results.verdict.specifications and results.verdict.call is not None:
-        agree, num = results.verdict.agree, results.verdict.specifications
-        if results.verdict.form == "INCONCLUSIVE":
-            out.append(f"{agree} of {num} specifications are as undecided.")
-        else:
-            word = "robust" if results.verdict.robust else "not robust"
-            out.append(f"{agree} of {num} specifications agree: the verdict is {word}.")
-    out.append(_counts(results))
+        out += [_margin(results), *_ceilings(results)]
+    if results.gammas:
+        out.append(_interaction(results))
+    if results.verdict.robust is not None:
+        out.append(_influence(results))
+    if results.verdict.call is not None:
+        out.append(_counts(results))
     return out
+
+
+def _noise(results: Results) -> list[str]:
+    """A warning where sizes differ in seeds or in noise: the interval rests on more than the data
+    there.
+    """
+    seeds = [int(c) for c in results.primary.seeds.split()]
+    if results.verdict.call is None or results.primary.method == "welch":
+        return []
+    sds = results.power.sds
+    ratio = max(sds) / min(sds) if min(sds, default=0.0) > 0 else float("nan")
+    if len(set(seeds)) == 1 and not ratio > 2:
+        return []
+    listed = ", ".join(number(sd) for sd in sds)
+    return [
+        f"Sizes have {', '.join(map(str, seeds))} seeds, and SDs between their replicas of {listed}"
+        " points. The intervals allow for unequal noise by a prior on how it changes with size; if"
+        " it were the same at all sizes, the slope's would be"
+        f" {interval(results.primary.other_low, results.primary.other_high)}."
+    ]
+
+
+def _collapsed(results: Results) -> list[str]:
+    """Primary, first-runs and worst-case estimates side by side."""
+    labels = dict(results.labels.iter_rows())
+    not_judged = labels.get("not judged", 0)
+    lost = labels.get("collapsed", 0) + labels.get("partial", 0)
+    out = []
+    if not_judged:
+        out.append(
+            f"{not_judged} runs cannot be judged for collapse (fewer than 500 English dev examples,"
+            " or than 6 runs of a size and target): they stay in every estimate."
+        )
+    if results.worst is None:
+        return out
+    first = {e.name: e for e in results.treatments}.get(INTENDED)
+    text = (
+        f"{lost} runs collapsed ({labels.get('partial', 0)} of them partly) and are left out of the"
+        f" primary slope of {number(results.primary.estimate, 2, True)} points;"
+    )
+    if first is not None:
+        text += (
+            " with first runs alone, whatever became of them, it is"
+            f" {number(first.estimate, 2, True)};"
+        )
+    low, high = results.worst
+    text += (
+        " whatever the lost runs had shown within the range of the others, it is between"
+        f" {number(low, 2, True)} and {number(high, 2, True)}."
+    )
+    return [*out, text]
+
+
+def _ceilings(results: Results) -> list[str]:
+    below = int(results.gains["below_chance"].sum())
+    out = []
+    if below:
+        out.append(
+            f"{below} of {len(results.gains)} gains have a score below chance, which counts as"
+            " chance on the third scale."
+        )
+    if results.flips is not None:
+        out.append(
+            "No ceiling is declared. If no model could score above"
+            f" {number(100 * results.flips, 0)} %, the claim would not hold on the third scale."
+        )
+    return out
+
+
+def _interaction(results: Results) -> str:
+    text = (
+        "Each standard deviation more of pretraining text moves the slope by"
+        f" {with_interval(results.gammas['points'], 'points')}; this compares the languages of the"
+        " same runs and speaks of these languages."
+    )
+    if results.verdict.call is None:
+        return text
+    if not results.verdict.claims:
+        return f"{text} It is shown, not tested: the question before it is not answered."
+    sample = results.gammas.get("sample")
+    if sample is None:
+        return f"{text} They are too few to speak of others."
+    signs = {e.sign for e in results.gammas.values()}
+    word = {frozenset({-1}): "falls", frozenset({1}): "rises"}.get(frozenset(signs))
+    text += f" As a sample of languages: {interval(sample.low, sample.high)}."
+    if word is None:
+        return f"{text} A difference is not established on all scales and for other languages."
+    return f"{text} It {word} on all three scales, for other languages too."
+
+
+def _influence(results: Results) -> str:
+    v = results.influence[0]
+    word = "robust" if results.verdict.robust else "not robust"
+    how = {
+        "weights": f"with {v.name}",
+        "variance": f"with a variance that is {v.name}",
+        "runs": f"with {v.name}",
+    }.get(v.what, f"without the {v.what} {v.name}")
+    undone = sum(item.undoes for item in results.influence)
+    return (
+        f"{undone} of {len(results.influence)} omissions undo the claim: it is {word}. The most"
+        f" influential: {how} the slope is {number(v.estimate, 2, True)}"
+        f" ({interval(v.low, v.high)})."
+    )
 
 
 def _end(results: Results) -> str:
@@ -140,6 +275,8 @@ def _largest(results: Results) -> str:
     if e.sign > 0:
         text += ": it has not vanished"
     share, low, high = results.retention
+    if e.estimate < 0 and e.estimate - results.end.estimate < 0:
+        return f"{text}."  # a share of a harm is no share of a gain
     if math.isfinite(low):
         first = e.sizes.split(", ")[0]
         between = interval(100 * low, 100 * high, 0)
@@ -147,14 +284,18 @@ def _largest(results: Results) -> str:
             f"{text}. That is {number(100 * share, 0)} % of the gain at {first} (95 % interval"
             f" {between} %, Fieller)."
         )
+    if results.verdict.call is None:
+        return f"{text}."
     return f"{text}. What share of the smallest size's gain is left cannot be bounded."
 
 
 def _margin(results: Results) -> str:
     q, p = results.question, results.power
     text = (
-        f"The margin fixed for 'no change' is ±{number(q.margin)} points; this design sees slopes"
-        f" of {number(p.detectable)} points and more with 80 % power."
+        f"The margin fixed for 'no change' is ±{number(q.margin)} points from the smallest to the"
+        f" largest size; if all sizes are equally noisy, this design sees slopes of"
+        f" {number(p.detectable)} points and more in points with 80 % power (`scaling power`"
+        " simulates the whole verdict)."
     )
     if results.verdict.call in ("INCONCLUSIVE",):
         detect = p.seeds_to_detect_margin or "more than 200"
@@ -174,6 +315,11 @@ def _counts(results: Results) -> str:
     }
     if not len(low):
         return "The study has no low-resource language."
+    if not results.verdict.claims:
+        return (
+            "Single languages are shown with intervals and not tested: the pooled question before"
+            " them is not answered."
+        )
     return (
         f"Of {len(low)} low-resource languages the gain falls in {count['falls']}, rises in"
         f" {count['rises']} and is undecided in {count['undecided']} (false discovery rate 5 %)."

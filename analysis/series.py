@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis.bootstrap import slope_bands
 from analysis.panel import Panel
-from analysis.slope import moments, residual_slope, t_quantile
+from analysis.slope import moments, slope
 
 
 def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
@@ -18,9 +18,10 @@ def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
     counting.
     """
     r = np.moveaxis(panel.y, -1, 0)
-    estimate, variance, df, k = residual_slope(r, panel.x)
+    found = slope(r, panel.x)
+    several = np.isfinite(r).any(axis=-1).sum(axis=-1) >= 2
+    estimate, half = np.where(several, found.estimate, np.nan), found.half()
     _, mean, spread = moments(r)
-    half = t_quantile(0.975, df) * np.sqrt(variance * k)
     boot_low, boot_high = slope_bands(panel.y, panel.x, draws, seed)
     columns = {f"gain_{i}": mean[:, i] for i in range(panel.num_sizes)}
     columns |= {f"sd_{i}": np.sqrt(spread[:, i]) for i in range(panel.num_sizes)}

@@ -1,24 +1,29 @@
-"""The coded verdict: one rule, decided before the data, applied without discretion (statistics
-§6).
+"""From estimates to a verdict: a rule fixed before the data, applied without discretion.
+
+A change is claimed only if it shows on all three scales of measurement (points, log odds, log odds
+between chance and ceiling) and has the same sign however collapsed runs are treated. "No change" is
+claimed only if it holds on all three scales too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analysis.estimands import Estimate, is_equivalent
+from analysis.gains import SCALES
 
 Call = Literal["DIMINISHES", "EQUIVALENT", "GROWS", "INCONCLUSIVE"]
 
-CEILING = "diminishes in points, consistent with a ceiling"
-FLOOR = "grows in points, consistent with the scale of measurement"
+SCALE_BOUND = "depends on the scale"
+TREATMENT_BOUND = "depends on the collapsed runs"
 SMALL = "detectable but small"
 DESCRIPTIVE = "descriptive only"
-ROBUST_SHARE = 10 / 12
-"""A verdict is robust if at least 10 of 12 specifications agree with it (the same share of
-fewer).
-"""
+_WORDS = {-1: "falls", 0: "shows no change", 1: "rises"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,35 +31,26 @@ class Verdict:
     call: Call | None
     """None where the study is descriptive only."""
     form: str
-    """The verdict as shown: the call, or one of its qualified forms."""
+    """The verdict as shown: the call, or why it is none."""
     qualifiers: tuple[str, ...]
     """`detectable but small`, `conditional on this checkpoint`, …"""
     reasons: tuple[str, ...]
     """Why it is descriptive only; empty otherwise."""
+    by_scale: tuple[str, ...]
+    """What the gain does on each scale: `falls in points`, …; empty where nothing is tested."""
     vanished: bool | None
     """Whether the gain at the largest size is equivalent to none; None without intervals."""
-    agree: int
-    specifications: int
-    robust: bool | None
+    robust: bool | None = None
+    """Whether the claim survives every omission of analysis/influence.py; None without a claim."""
+
+    @property
+    def claims(self) -> bool:
+        """Whether anything is claimed: only then are further families of tests opened."""
+        return self.call in ("DIMINISHES", "GROWS", "EQUIVALENT")
 
 
-def decide(
-    points: Estimate,
-    logit: Estimate,
-    largest: Estimate,
-    *,
-    margin: float,
-    margin_at_largest: float,
-    min_seeds: int,
-    shared_checkpoint: bool,
-    signs: list[int],
-) -> Verdict:
-    """The verdict on the low-resource slope.
-
-    DIMINISHES needs both scales: a gain that is constant in log odds shrinks in points near a
-    ceiling, so points alone say nothing about transfer (statistics §0.3). `signs`: of the
-    specification curve, −1, 0 or +1 each.
-    """
+def why_descriptive(min_seeds: int, shared_checkpoint: bool) -> tuple[str, ...]:
+    """Why a study can be described and not tested; () where it can be tested."""
     reasons = []
     if min_seeds < 2:
         reasons.append(
@@ -64,44 +60,75 @@ def decide(
         reasons.append(
             "seeds share a run, so they are not replicates: conditional on this checkpoint"
         )
-    qualifiers: list[str] = []
-    if shared_checkpoint:
-        qualifiers.append("conditional on this checkpoint")
+    return tuple(reasons)
+
+
+def agreed(signs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """signs[..., scale] of −1, 0, 1 → the sign that all scales show, [...]; 0 where they differ."""
+    return np.where((signs == signs[..., :1]).all(axis=-1), signs[..., 0], 0)
+
+
+def decide(
+    slopes: Mapping[str, Estimate],
+    largest: Estimate,
+    *,
+    margins: Mapping[str, float],
+    margin_at_largest: float,
+    others: Sequence[tuple[float, float]] = (),
+    reasons: Sequence[str] = (),
+) -> Verdict:
+    """The verdict on the slopes of one population.
+
+    Args:
+        slopes: By scale; per tenfold.
+        largest: The gain at the largest size, points.
+        margins: By scale: the slope that changes a gain by the margin from the smallest to the
+            largest size.
+        margin_at_largest: Points.
+        others: Lowest and highest slope in points under each other treatment of collapsed runs
+            (equal where a treatment gives one number): a claim needs the sign of all.
+        reasons: Of `why_descriptive`: nothing is tested.
+    """
+    points = slopes["points"]
+    shared = any("share a run" in reason for reason in reasons)
+    qualifiers = ["conditional on this checkpoint"] if shared else []
     if reasons or points.method == "none":
         return Verdict(
             call=None,
             form=DESCRIPTIVE,
             qualifiers=tuple(qualifiers),
             reasons=tuple(reasons) or ("no replication",),
+            by_scale=(),
             vanished=None,
-            agree=0,
-            specifications=len(signs),
-            robust=None,
         )
-    call, form = _call(points, logit, margin)
-    if points.sign and abs(points.estimate) < margin:
+    call, form = _call(slopes, margins, others)
+    if points.sign and abs(points.estimate) < margins["points"]:
         qualifiers.append(SMALL)
-    agree = sum(sign == (points.sign if call in ("DIMINISHES", "GROWS") else 0) for sign in signs)
     return Verdict(
         call=call,
         form=form,
         qualifiers=tuple(qualifiers),
         reasons=(),
+        by_scale=tuple(f"{_WORDS[e.sign]} in {SCALES[scale]}" for scale, e in slopes.items()),
         vanished=is_equivalent(largest, margin_at_largest),
-        agree=agree,
-        specifications=len(signs),
-        robust=bool(signs) and agree >= ROBUST_SHARE * len(signs) - 1e-9,
     )
 
 
-def _call(points: Estimate, logit: Estimate, margin: float) -> tuple[Call, str]:
-    if points.sign < 0 and logit.sign < 0:
-        return "DIMINISHES", "DIMINISHES"
-    if points.sign > 0 and logit.sign > 0:
-        return "GROWS", "GROWS"
-    # Significant in points only: the form says so, the call does not claim a change of transfer.
-    if points.sign < 0:
-        return "INCONCLUSIVE", CEILING
-    if is_equivalent(points, margin):
+def _call(
+    slopes: Mapping[str, Estimate],
+    margins: Mapping[str, float],
+    others: Sequence[tuple[float, float]],
+) -> tuple[Call, str]:
+    sign = int(agreed(np.array([e.sign for e in slopes.values()])))
+    equal = {is_equivalent(e, margins[scale]) for scale, e in slopes.items()}
+    if sign:
+        if any(sign * low <= 0 or sign * high <= 0 for low, high in others):
+            return "INCONCLUSIVE", TREATMENT_BOUND
+        claim: Call = "DIMINISHES" if sign < 0 else "GROWS"
+        return claim, claim
+    if equal == {True}:
         return "EQUIVALENT", "EQUIVALENT"
-    return "INCONCLUSIVE", FLOOR if points.sign > 0 else "INCONCLUSIVE"
+    # A test that passes on one scale and not on another says something about the scale.
+    if any(e.sign for e in slopes.values()) or True in equal:
+        return "INCONCLUSIVE", SCALE_BOUND
+    return "INCONCLUSIVE", "INCONCLUSIVE"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.analyse import analyse
 from analysis.bootstrap import slope_bands
 from analysis.claims import PHANG2020
 from analysis.curves import fit_saturating
 from analysis.load import load_tidy
 from analysis.panel import make_panel, size_table
 from analysis.report import write_report
-from analysis.results import analyse
 from analysis.slope import slope_weights
 from analysis.tables import write_tables
 from benchmarks.results_table import write_results

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,10 @@ from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
 from scaling.training.loop import TrainingRun, learning_rate, run_updates
 
+Precision = Literal["fp32", "bf16"]
 LABELS = tuple("abcdefg")
+# Of an example; one where it is not named.
+SEQUENCES = {"multiple_choice": 4, "retrieval": 2}
 # HF's own class of each kind, for the same shape.
 CLASSES = {
     "classification": "XLMRobertaForSequenceClassification",
@@ -50,11 +53,13 @@ class Case:
     median: int
     longest: int
     batch: int = 16
+    precision: Precision = "bf16" if torch.cuda.is_available() else "fp32"
 
     @property
     def recipe(self) -> Recipe:
-        precision = "bf16" if torch.cuda.is_available() else "fp32"
-        return Recipe(batch=self.batch, max_length=self.longest, precision=precision, epochs=50)
+        return Recipe(
+            batch=self.batch, max_length=self.longest, precision=self.precision, epochs=50
+        )
 
     @property
     def task(self) -> TaskSpec:
@@ -69,12 +74,14 @@ def made(case: Case, number: int, vocab: int) -> Features:
     rng = np.random.default_rng(case.median)
     sequences, targets, units = [], [], []
     for unit in range(number):
-        for choice in range(4 if case.kind == "multiple_choice" else 1):
+        for choice in range(SEQUENCES.get(case.kind, 1)):
             length = int(np.clip(rng.lognormal(np.log(case.median), 0.7), 6, case.longest))
             ids = np.concatenate([[0], rng.integers(5, vocab, length - 2), [2]]).astype(np.int64)
             target: Any = int(rng.integers(len(LABELS)))
             if case.kind == "multiple_choice":
                 target = 2 * choice + int(choice == unit % 4)
+            elif case.kind == "retrieval":
+                target = unit if choice else -unit - 1
             elif case.kind == "tagging":
                 target = [IGNORED, *rng.integers(len(LABELS), size=length - 2).tolist(), IGNORED]
             elif case.kind == "span_qa":
@@ -187,7 +194,9 @@ def bare(case: Case, weights: Weights, features: Features, world: World) -> Side
                 with torch.autocast(
                     world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):
-                    hidden = model(batch.input_ids.to(world.device), mask)
+                    hidden = model(
+                        batch.input_ids.to(world.device), mask, None, batch.lengths, batch.offsets
+                    )
                     loss = kind.loss(model.head, hidden, mask, targets, batch.units)
                 (loss / sum(one.weight for one in batches)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)

@@ -32,14 +32,17 @@ def groups_in(raw: Mapping[str, Any]) -> list[NodeGroup]:
 
 
 def _launcher_groups(raw: Mapping[str, Any]) -> Iterator[NodeGroup]:
-    for name, kind in raw["available_node_types"].items():
-        most = (
-            1
-            if name == raw.get("head_node_type")
-            else kind.get("max_workers", raw.get("max_workers", 0))
-        )
+    """The head, and workers up to the cluster's own `max_workers`, those of high priority first: a
+    pool to fall back on is not there to be filled too.
+    """
+    head, left = raw.get("head_node_type"), int(raw.get("max_workers", 0))
+    kinds = raw["available_node_types"]
+    for name in sorted(kinds, key=lambda name: -kinds[name].get("priority", 0)):
+        kind = kinds[name]
+        most = 1 if name == head else min(left, int(kind.get("max_workers", left)))
+        left -= 0 if name == head else most
         yield NodeGroup(
-            name, {key: int(value) for key, value in kind.get("resources", {}).items()}, int(most)
+            name, {key: int(value) for key, value in kind.get("resources", {}).items()}, most
         )
 
 

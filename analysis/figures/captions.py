@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.results import Results
-from analysis.sentences import number, with_interval
+from analysis.sentences import number, p_text, with_interval
 
 
 def caption(name: str, results: Results) -> str:
@@ -15,7 +15,7 @@ def caption(name: str, results: Results) -> str:
         return (
             "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin"
             " lines are 95 %, thick lines 90 % intervals over replicas; the grey band is the"
-            f" margin of ±{number(q.margin)} points. {runs}"
+            f" margin of ±{number(q.margin)} points from end to end. {runs}"
         )
     if name == "f2_languages":
         return (
@@ -49,10 +49,11 @@ def caption(name: str, results: Results) -> str:
             )
         return text
     if name == "f6_collapse":
-        trend = "; ".join(f"{key}: p = {number(p, 3)}" for key, p in results.collapse_trend.items())
+        trend = "; ".join(f"{key}: {p_text(p)}" for key, p in results.collapse_trend.items())
         return (
-            "Runs that failed the English-dev rule, with Wilson 95 % intervals. Exact test of a"
-            f" trend: {trend or '–'}."
+            "Seeds of an arm with a run that collapsed by the English-dev rule, with Wilson 95 %"
+            f" intervals; runs of one phase-ii checkpoint count once. Exact test of a trend:"
+            f" {trend or '–'}."
         )
     if name == "f7_ceiling":
         return (
@@ -60,11 +61,10 @@ def caption(name: str, results: Results) -> str:
             " constant log odds; dots that follow a curve down shrink in points only."
         )
     if name == "f8_specification":
-        v = results.verdict
-        agree = f" {v.agree} of {v.specifications} agree with the verdict." if v.call else ""
         return (
             "The slope under each axis, definition and scale; filled: the interval leaves out"
-            f" zero.{agree}"
+            " zero. The paths share their runs: the correlation of their errors is"
+            f" {number(results.path_correlation)} on average, so they are no independent votes."
         )
     if name == "f9_power":
         return (

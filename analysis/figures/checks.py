@@ -139,6 +139,7 @@ def specification(results: Results) -> Figure:
         for key in table["definition"].unique().sort()
     ]
     choices += [("scale", "points", "points"), ("scale", "logit", "log odds")]
+    choices += [("scale", "room", "log odds, chance to ceiling")]
     for place, (column, key, _) in enumerate(choices):
         on = np.array([table[column][int(i)] == key for i in order], dtype=bool)
         bottom.plot(at[~on], np.full((~on).sum(), -place), ".", color=GRID, ms=4)
@@ -179,9 +180,9 @@ def power(results: Results) -> Figure | None:
     if len(x) > 2:
         less = [detectable(sd, x[:-1], [int(s)] * (len(x) - 1)) for s in seeds]
         axes.plot(seeds, less, color=ORANGE, ls="--", label="without the largest")
-    axes.axhline(results.question.margin, color=GREY, lw=1, ls=":")
+    axes.axhline(results.margins["points"], color=GREY, lw=1, ls=":")
     axes.text(
-        20, results.question.margin, "margin", ha="right", va="bottom", fontsize=7, color=GREY
+        20, results.margins["points"], "margin", ha="right", va="bottom", fontsize=7, color=GREY
     )
     now = results.power.detectable
     have = min(int(c) for c in results.primary.seeds.split())
@@ -189,7 +190,7 @@ def power(results: Results) -> Figure | None:
     axes.set_xlabel("seeds per size")
     axes.set_ylabel("detectable slope, points")
     axes.set_ylim(
-        0, max(1.25 * max(now, detectable(sd, x, [3] * len(x))), 1.2 * results.question.margin)
+        0, max(1.25 * max(now, detectable(sd, x, [3] * len(x))), 1.2 * results.margins["points"])
     )
     axes.set_xticks(range(2, 21, 2))
     axes.legend()

@@ -117,7 +117,7 @@ def forest(results: Results) -> Figure:
     num = len(table)
     drawn = figure(7.2, 1.2 + 0.2 * num)
     axes = drawn.subplots()
-    margin = results.question.margin
+    margin = results.margins["points"]
     axes.axvspan(-margin, margin, color=BAND, lw=0, zorder=0)
     axes.axvline(0, color=INK, lw=0.8)
     for place, row in enumerate(table.iter_rows(named=True), start=1):

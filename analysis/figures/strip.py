@@ -1,4 +1,4 @@
-"""F1: the pooled slopes in points and in log odds, side by side, with the margin of equivalence."""
+"""F1: the pooled slopes on the three scales of a verdict, with the margin of equivalence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.estimands import Estimate
 from analysis.figures.style import BAND, BLUE, GREY, INK, ORANGE, SKY, VERMILLION, bare, figure
+from analysis.gains import JUDGED
 from analysis.results import Results
 
 _LOOKS = {
@@ -19,18 +20,21 @@ _LOOKS = {
     "mid (tier)": (SKY, "s"),
     "high (tier)": (BLUE, "D"),
 }
-_UNITS = {"points": "points per tenfold scale", "logit": "log odds per tenfold scale"}
+_UNITS = {
+    "points": "points per tenfold scale",
+    "logit": "log odds",
+    "room": "log odds, chance to ceiling",
+}
 
 
 def strip(results: Results) -> Figure:
     rows = [e.name for e in results.estimates["points"] if e.quantity == "slope"]
     drawn = figure(7.2, 0.9 + 0.36 * len(rows))
-    both = drawn.subplots(1, 2, sharey=True)
-    for axes, scale in zip(both, ("points", "logit"), strict=True):
+    both = drawn.subplots(1, 3, sharey=True)
+    for axes, scale in zip(both, JUDGED, strict=True):
         found = {e.name: e for e in results.estimates[scale] if e.quantity == "slope"}
-        if scale == "points":
-            margin = results.question.margin
-            axes.axvspan(-margin, margin, color=BAND, lw=0, zorder=0)
+        margin = results.margins[scale]
+        axes.axvspan(-margin, margin, color=BAND, lw=0, zorder=0)
         axes.axvline(0, color=INK, lw=0.8)
         for place, name in enumerate(rows):
             if name in found:

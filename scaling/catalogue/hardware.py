@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.catalogue.models import ModelSpec
 from scaling.spec import Spec, UserError, did_you_mean
 
 GIB = 2**30
@@ -26,27 +25,34 @@ class GpuSpec(Spec):
     """Memory of the machine around the devices, of a common cloud machine with them: what
     offloading may use.
     """
+    memory_gbs: float = 500
+    """GB/s of its memory, from the vendor's data sheet."""
+    link_gbs: float = 12
+    """GB/s of a collective between the devices of a node, as rings reach it."""
 
 
 # Middle of the ranges seen on public price pages, which disagree by a factor of three.
 PRICES_DATED = "2026-11"
 
 
-# name memory_gib bf16_tflops dollars_per_hour devices_per_node host_gib
+# name memory_gib bf16_tflops dollars_per_hour devices_per_node host_gib memory_gbs link_gbs
 _TABLE = """
-a10g-24  22.5  70  1.0 1 64
-l4-24    22.5  121 0.8 1 64
-a100-40  39.5  312 1.5 8 1152
-a100-80  79.2  312 1.9 8 1152
-h100-80  79.2  989 3.0 8 2048
-h200-141 139.8 989 3.8 8 2048
+a10g-24    22.5  70   1.0 1 64   600  12
+l4-24      22.5  121  0.8 1 64   300  12
+rtx4090-24 23.5  165  0.5 1 64   1008 12
+a100-40    39.5  312  1.5 8 1152 1555 240
+l40s-48    44.4  362  1.2 4 384  864  20
+a100-80    79.2  312  1.9 8 1152 2039 240
+h100-80    79.2  989  3.0 8 2048 3350 350
+h200-141   139.8 989  3.8 8 2048 4800 350
+b200-180   178.3 2250 5.0 8 2048 8000 700
 """
 
 
 def _parse(table: str) -> dict[str, GpuSpec]:
     found = {}
     for line in table.strip().splitlines():
-        name, memory, tflops, dollars, devices, host = line.split()
+        name, memory, tflops, dollars, devices, host, bandwidth, link = line.split()
         found[name] = GpuSpec(
             name=name,
             memory_gib=float(memory),
@@ -54,6 +60,8 @@ def _parse(table: str) -> dict[str, GpuSpec]:
             dollars_per_hour=float(dollars),
             devices_per_node=int(devices),
             host_gib=float(host),
+            memory_gbs=float(bandwidth),
+            link_gbs=float(link),
         )
     return found
 
@@ -61,9 +69,10 @@ def _parse(table: str) -> dict[str, GpuSpec]:
 GPUS: dict[str, GpuSpec] = _parse(_TABLE)
 
 
-# Share of the peak that fine-tuning reaches, by backbone size: an assumption until `scaling
-# calibrate` measures it.
-_MFU = ((200e6, 0.20), (1e9, 0.30), (5e9, 0.38), (float("inf"), 0.37))
+# Share of a GPU's peak that its matrix products reach in bf16, and of its memory's bandwidth that
+# a step of the optimizer does: 550 of 989 TFLOP/s and 2.7 of 3.35 TB/s on an H100.
+GEMM_SHARE = 0.55
+BANDWIDTH_SHARE = 0.8
 
 
 # What two cores of a laptop or a small cloud machine reach in fp32, FLOP/s per worker; for the
@@ -108,7 +117,9 @@ class Placement(Spec):
     more.
     """
     resume_every: int = Field(default=0, ge=0)
-    """Updates between resume points; 0 for none: a short step is cheaper to repeat."""
+    """Updates between resume points; 0 for resume points by the clock, which short steps never
+    reach.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> Placement:
@@ -128,11 +139,6 @@ class Placement(Spec):
     def rows(self, batch: int) -> int:
         """Examples of the longest kind in a pass."""
         return min(self.micro_batch, self.share(batch))
-
-
-def mfu(model: ModelSpec) -> float:
-    """Assumed model FLOPs utilisation of fine-tuning this size."""
-    return next(share for limit, share in _MFU if model.backbone_params < limit)
 
 
 def get_gpu(name: str) -> GpuSpec:

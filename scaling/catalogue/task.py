@@ -16,7 +16,7 @@ from scaling.catalogue.definition import (
     check_source,
 )
 from scaling.catalogue.readers import KindName
-from scaling.spec import Commit, Name, Spec, UserError, known
+from scaling.spec import Commit, FieldError, Name, Spec, UserError, known
 
 # Retrieval: pairs that are each other's negatives, and share a pass.
 PAIRS_TOGETHER = 8
@@ -117,6 +117,12 @@ class TaskSpec(Spec):
     citation: str = ""
     sizes: dict[str, int] = Field(default_factory=dict)
     """Published example counts by `split` or `split.lang`, checked when staged without a limit."""
+    ceiling: float | None = Field(default=None, gt=0, le=1)
+    """The best score that is attainable, 0..1, by human or label-noise bounds: an analysis on the
+    scale of what is left to reach uses it, no training does.
+    """
+    ceiling_source: str = ""
+    """Where `ceiling` is stated."""
     defects: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Counted faults of the upstream data: name → `split` or `split.lang` → how often. Accepted
     where there are exactly so many."""
@@ -127,6 +133,8 @@ class TaskSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
+        if self.ceiling is not None and not self.ceiling_source:
+            raise FieldError(("ceiling",), "needs ceiling_source: where it is stated")
         check_languages(("languages",), self.languages)
         check_languages(("train_languages",), self.train_languages)
         check_metric(self.metric, self.kind, self.languages)

@@ -27,6 +27,7 @@ def report(
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.history import remade_notes, version_notes
+    from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
     study, store, plan = open_study(name, uri)
@@ -45,7 +46,9 @@ def report(
     folder = out or (store.local / "report" if store.local is not None else Path("report"))
     local = folder / ROWS
     folder.mkdir(parents=True, exist_ok=True)
-    local.write_bytes(store.read(ROWS))
+    rows = store.read(ROWS)
+    local.write_bytes(rows)
+    asked = sentences(study, registrations(store), look(store, rows))
     grid = [
         {"model": cell.model, "arm": cell.arm, "target": cell.target, "seed": cell.seed}
         | {"language": code}
@@ -61,6 +64,7 @@ def report(
             expected=pl.DataFrame(grid),
             notes=[
                 *study.notes,
+                *asked,
                 *remade_notes(plan, store, records),
                 *version_notes(records.values(), {}),
             ],

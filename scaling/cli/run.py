@@ -101,9 +101,12 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
             " is the budget. Raise budget_dollars and run again to go on.",
             soft_wrap=True,
         )
+    if ended.halted:
+        console.print(f"[red]halted[/red]  {ended.halted}", soft_wrap=True)
     if ended.stopped and status.pending:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
         )
-    if ended.failed or ended.unfunded or (ended.stopped and status.pending):
+    stopped = ended.stopped and status.pending
+    if ended.failed or ended.unfunded or stopped or ended.halted:
         raise typer.Exit(1 if ended.failed else 3)

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaling.catalogue.hardware import get_gpu
+from scaling.catalogue.hardware import GIB, GpuSpec, get_gpu
 from scaling.cluster.check import DRIVER_RESOURCE
-from scaling.cluster.nodes import capacity_of, check_gangs
+from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
 from scaling.cluster.ray_private import ensure_token
 from scaling.cluster.session import SessionOrder, quiet, run_session
 from scaling.planning.calibration import measured_on, read_calibrations
+from scaling.planning.devices import complaint, planned_gpu
 from scaling.planning.placement import check_fit, placements
 from scaling.planning.queue import ReadyQueue
 from scaling.planning.speed import paces, step_seconds
@@ -27,11 +28,12 @@ from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
+from scaling.store.registration import register
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import price_of
+from scaling.study.study import Study, price_of
 from scaling.training.watchdog import Watchdog, limit_of
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class RunResult:
     """Steps that the budget did not admit."""
     stopped: bool = False
     """Whether somebody asked it to stop (scaling.store.stop)."""
+    halted: str = ""
+    """Why it ended itself, where what is wrong is no step's fault; '' otherwise."""
     signal: int = 0
     """What ended it before its time: Ctrl-C, or another signal; 0 if nothing did."""
 
@@ -66,6 +70,9 @@ def join_cluster(address: str | None) -> dict[str, float]:
     # The store has its own log; Tune would print a line per trial and write three files for each.
     os.environ.setdefault("AIR_VERBOSITY", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Passes differ in shape, which would leave holes in the memory of a GPU. Workers inherit it
+    # from the node that this process starts; on clusters their nodes set it.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     import ray
 
     _ensure_token()
@@ -126,6 +133,7 @@ def run_plan(
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
     scan = store.scan()
+    register(plan.study, store, len(scan.done))
     pending = pending_steps(plan, scan)
     if not pending:
         return RunResult(plan=plan, done=0, failed={})
@@ -138,7 +146,8 @@ def run_plan(
 
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
-    gpu = get_gpu(plan.study.gpu) if plan.study.gpu and use_gpu else None
+    bundle = capacity.bundle()
+    gpu = _planned_gpu(plan.study, capacity, bundle) if use_gpu else None
     chosen = placements(plan, gpu)
     check_fit(plan, chosen, gpu)
     check_gangs(plan, chosen, nodes, capacity)
@@ -188,6 +197,8 @@ def run_plan(
             placements={step: queue.placements[step] for step in steps},
             workers=gang,
             use_gpu=use_gpu,
+            gpu=gpu,
+            resources=bundle,
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
             stop=asked.old,
@@ -239,9 +250,10 @@ def run_plan(
         failed=dict(queue.failed),
         unfunded=tuple(queue.unfunded),
         stopped=bool(asked.how),
+        halted=queue.halted,
         # Tune takes the first Ctrl-C for itself and ends as if all had been done.
         signal=0
-        if queue.finished or asked.how or queue.unfunded
+        if queue.finished or asked.how or queue.unfunded or queue.halted
         else (ended.signal or signal.SIGINT),
     )
 
@@ -269,6 +281,24 @@ def ends_on_signals() -> Iterator[Ended]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _planned_gpu(study: Study, capacity: Capacity, bundle: Mapping[str, float]) -> GpuSpec:
+    """The study's GPU, or the one that is there. UserError if they are not the same."""
+    devices = look_at_devices(capacity)
+    if study.gpu:
+        gpu = get_gpu(study.gpu)
+    else:
+        alive = capacity.alive()
+        gpu = planned_gpu(
+            devices,
+            per_node=max((int(node["Resources"]["GPU"]) for node in alive), default=1),
+            host_gib=min((node["Resources"].get("memory", 0) / GIB for node in alive), default=0),
+            dollars=price_of(study) or 0.0,
+        )
+    if problem := complaint(devices, gpu):
+        raise UserError(problem)
+    return gpu
 
 
 def _trial(config: dict[str, Any]) -> None:

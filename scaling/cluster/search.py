@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from scaling.catalogue.hardware import Placement
 from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
-from scaling.cluster.session import SessionOrder
+from scaling.cluster.session import SessionOrder, WrongDevice
 from scaling.planning.queue import ReadyQueue
 from scaling.store.failures import failures_of
 from scaling.store.garbage import drop_replaced
@@ -183,6 +183,8 @@ class QueueSearch(Searcher):
         began = self._store.written_at(session_name(order.id))
         failures = failures_of(self._store, left[0])
         reason = str(failures[-1]) if failures else "its worker group died without a word"
+        if WrongDevice.__name__ in reason:
+            self._queue.halted = reason
         # Of the end of another session nobody knows whether this one's was the same.
         return reason, any(one.is_final and began and one.noted_at >= began for one in failures)
 

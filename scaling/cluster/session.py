@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scaling.catalogue.hardware import Placement
+from scaling.catalogue.hardware import GIB, GpuSpec, Placement
+from scaling.planning.devices import Device, complaint
 from scaling.training.watchdog import Limit
+
+if TYPE_CHECKING:
+    from scaling.encoders.world import World
 
 # A worker group that has not started after this (no such node comes, or none has room) gives its
 # turn back.
@@ -22,6 +27,10 @@ UNKNOWN_NOTICE_SECONDS = 120.0
 # Worker groups of one session that end because their machines went away. They are no failures of
 # the steps.
 MAX_PREEMPTIONS = 20
+
+
+class WrongDevice(RuntimeError):
+    """A device is not what the steps were placed for: no step can be blamed for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +46,10 @@ class SessionOrder:
     """By step; all have as many workers as the session."""
     workers: int
     use_gpu: bool
+    gpu: GpuSpec | None
+    """What the steps are placed for; None on CPUs."""
+    resources: Mapping[str, float]
+    """What each worker holds of the cluster."""
     one_node: bool
     """Whether the gang must sit on one node: a network between two would be too slow for it."""
     collapsed: frozenset[str]
@@ -58,6 +71,8 @@ class SessionOrder:
             },
             "workers": self.workers,
             "use_gpu": self.use_gpu,
+            "gpu": None if self.gpu is None else self.gpu.model_dump(),
+            "resources": dict(self.resources),
             "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
             "stop": self.stop,
@@ -69,7 +84,11 @@ class SessionOrder:
         """The order in `to_json`'s data."""
         placements = {step: Placement(**fields) for step, fields in raw["placements"].items()}
         limits = {step: Limit(**fields) for step, fields in raw["limits"].items()}
-        plain = {"steps": tuple(raw["steps"]), "collapsed": frozenset(raw["collapsed"])}
+        plain = {
+            "steps": tuple(raw["steps"]),
+            "collapsed": frozenset(raw["collapsed"]),
+            "gpu": None if raw["gpu"] is None else GpuSpec(**raw["gpu"]),
+        }
         return SessionOrder(**{**raw, **plain, "placements": placements, "limits": limits})
 
     @property
@@ -85,6 +104,7 @@ def worker(config: dict[str, Any]) -> None:
     import torch
 
     from scaling.encoders.engine import join_world
+    from scaling.store.failures import note_failure
     from scaling.store.logs import kept_log
     from scaling.store.sessions import note_start
     from scaling.store.stop import StopRequest
@@ -101,6 +121,12 @@ def worker(config: dict[str, Any]) -> None:
     store = Store.open(session.store)
     plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
     world = join_world()
+    try:
+        check_devices(world, session.gpu)
+    except WrongDevice as error:
+        if world.rank == 0:
+            note_failure(store, session.steps[0], session.id, {"error": f"WrongDevice: {error}"})
+        raise
     if world.rank == 0:
         note_start(
             store,
@@ -121,6 +147,27 @@ def worker(config: dict[str, Any]) -> None:
             seconds_left,
             lambda: bool(asked.how),
         )
+
+
+def check_devices(world: World, gpu: GpuSpec | None) -> None:
+    """WrongDevice on every rank if a device of this process group is not what was planned for."""
+    import torch
+
+    if gpu is None:
+        return
+    here = None
+    if world.device.type == "cuda":
+        found = torch.cuda.get_device_properties(world.device)
+        here = Device(node=platform.node(), name=found.name, memory_gib=found.total_memory / GIB)
+    devices = world.gather(here)
+    if None in devices:
+        raise WrongDevice(
+            f"{platform.node()}: torch {torch.__version__} (CUDA {torch.version.cuda or 'none'})"
+            " sees no GPU although Ray gave this worker one: the driver is too old for it, or it"
+            " is a build without CUDA"
+        )
+    if problem := complaint(devices, gpu):
+        raise WrongDevice(problem)
 
 
 def seconds_left() -> float | None:
@@ -147,14 +194,13 @@ def run_session(session: SessionOrder, scratch: str) -> None:
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    resources = {"GPU": 1, "CPU": 1} if session.use_gpu else {"CPU": 1}
     TorchTrainer(
         worker,
         train_loop_config={"session": session.to_json(), "asked_at": time.time()},
         scaling_config=ray.train.ScalingConfig(
             num_workers=session.workers,
             use_gpu=session.use_gpu,
-            resources_per_worker=resources,
+            resources_per_worker=dict(session.resources),
             placement_strategy="STRICT_PACK" if session.one_node else "PACK",
         ),
         run_config=ray.train.RunConfig(

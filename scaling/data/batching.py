@@ -31,10 +31,17 @@ class Batch:
     """B x …, as the kind makes them."""
     units: Tensor
     """B: the training unit of each sequence."""
+    offsets: Tensor
+    """B + 1, int32: where each sequence begins if all lie behind each other, and where they end."""
+    lengths: tuple[int, ...]
+    """Real tokens of each sequence: what the device would have to be waited for."""
     weight: float
     """Terms of the loss in this pass."""
-    tokens: int
-    """Real tokens."""
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens."""
+        return sum(self.lengths)
 
     def pinned(self) -> Batch:
         """The batch in page-locked memory, which a GPU copies from while it computes.
@@ -52,7 +59,7 @@ class Batch:
         )
 
 
-_TENSORS = ("input_ids", "mask", "targets", "units")
+_TENSORS = ("input_ids", "mask", "targets", "units", "offsets")
 
 
 def ahead(make: Callable[[int], T], count: int, start: int = 0) -> Iterator[T]:
@@ -83,7 +90,8 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
             kind.corrupt(one, target, draw) for one, target in zip(sequences, targets, strict=True)
         ]
         sequences, targets = [one for one, _ in both], [target for _, target in both]
-    longest = max(map(len, sequences))
+    lengths = tuple(map(len, sequences))
+    longest = max(lengths)
     ids = np.full((len(chosen), longest), PAD, dtype=np.int64)
     mask = np.zeros((len(chosen), longest), dtype=np.int64)
     for row, one in enumerate(sequences):
@@ -94,8 +102,9 @@ def collate(features: Features, kind: Kind, chosen: Sequence[int], draw: int = 0
         mask=torch.from_numpy(mask),
         targets=kind.targets(targets, longest),
         units=torch.from_numpy(features.units[list(chosen)].astype(np.int64)),
+        offsets=torch.from_numpy(np.cumsum((0, *lengths), dtype=np.int32)),
+        lengths=lengths,
         weight=weight,
-        tokens=int(mask.sum()),
     )
 
 

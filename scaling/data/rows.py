@@ -449,6 +449,12 @@ def read_table(store: Store, task: str, key: Key, expected: str) -> pa.Table:
 
     StoreError names the file otherwise, and what brings it back. Damaged bytes are not parsed where
     the manifest knows the file's own hash: Parquet's reader may hang or crash over them.
+
+    Args:
+        store: Where the study was staged.
+        task: Name of the task.
+        key: Which split, in which language.
+        expected: Content hash of the rows, of the lock file.
     """
     name = data_name(task, key)
     try:

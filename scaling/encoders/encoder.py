@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
 from transformers.initialization import no_init_weights
 
-from scaling.encoders.packing import PACKED, Packing, packing_of
+from scaling.encoders.packing import PACKED, packing_of
 from scaling.kinds.heads import TiedHead
 from scaling.kinds.kind import PAD
 
@@ -134,32 +134,65 @@ class Encoder(nn.Module):
         return 0.0 * total
 
     def forward(
-        self, input_ids: Tensor, mask: Tensor, depth: float | Sequence[float] | None = None
-    ) -> Tensor:
-        """Hidden states B x L x H of a batch, of the last layer or at a fraction of the depth.
-
-        input_ids, mask: B x L. Several depths give D x B x L x H, from one pass.
-        """
-        if self.encoder.config._attn_implementation == PACKED:  # type: ignore[union-attr]
-            pack = packing_of(mask)
-            return pack.spread(self._states(pack.ids(input_ids), None, depth, pack))
-        return self._states(input_ids, mask, depth, None)
-
-    def _states(
         self,
         input_ids: Tensor,
-        mask: Tensor | None,
-        depth: float | Sequence[float] | None,
-        pack: Packing | None,
+        mask: Tensor,
+        depth: float | Sequence[float] | None = None,
+        lengths: tuple[int, ...] | None = None,
+        offsets: Tensor | None = None,
     ) -> Tensor:
-        """As `forward`; packed, the shapes are 1 x T and 1 x T x H of the T real tokens."""
-        if pack is not None:
-            where = pack.arguments
-        else:
-            assert mask is not None
-            # By length, as in a pack: transformers would count ids that are not the padding's.
-            where = {"position_ids": mask.cumsum(1) * mask + PAD}
-        given = {"input_ids": input_ids, "attention_mask": mask, **where}
+        """Hidden states B x L x H, of the last layer or at a fraction of the depth.
+
+        Several depths give D x B x L x H, from one pass.
+
+        Args:
+            input_ids: B x L.
+            mask: B x L, 1 at real tokens, which come first.
+            depth: Fraction of the layers, or several.
+            lengths: Real tokens of each row. Without them the device is asked, and waited for.
+            offsets: B + 1, int32: the sums of the lengths before each row, and of all.
+        """
+        if self.encoder.config._attn_implementation != PACKED:  # type: ignore[union-attr]
+            given = {
+                "input_ids": input_ids,
+                "attention_mask": self._bias(mask, lengths),
+                # From the mask: a text may have the padding's id in its middle.
+                "position_ids": mask.cumsum(1) * mask + PAD,
+            }
+            return self._states(given, depth)
+        if lengths is None or offsets is None:
+            counts = mask.sum(1)
+            lengths, offsets = (
+                tuple(counts.tolist()),
+                nn.functional.pad(counts.cumsum(0), (1, 0)).int(),
+            )
+        pack = packing_of((mask.shape[0], mask.shape[1]), lengths, offsets)
+        given = {"input_ids": pack.ids(input_ids), "attention_mask": None, **pack.arguments}
+        return pack.spread(self._states(given, depth))
+
+    def _bias(self, mask: Tensor, lengths: tuple[int, ...] | None) -> Tensor | None:
+        """B x 1 x L x L, 0 or -inf, in the precision of the computation; None where all attend to
+        all, and the mask itself where only the device knows.
+
+        Made here once: of a plain mask every layer would make it again.
+        """
+        if lengths is None:
+            return mask
+        if len(set(lengths)) == 1:
+            return None
+        device = mask.device.type
+        dtype = (
+            torch.get_autocast_dtype(device)
+            if torch.is_autocast_enabled(device)
+            else self.encoder.embeddings.word_embeddings.weight.dtype  # type: ignore[union-attr]
+        )
+        length = mask.shape[1]
+        # Rows that begin at a multiple of 8 elements are what attention kernels take as it is.
+        rows = nn.functional.pad(mask, (0, -length % 8))
+        bias = torch.zeros_like(rows, dtype=dtype).masked_fill(rows == 0, -torch.inf)  # type: ignore[arg-type]
+        return bias[:, None, None, :length].expand(-1, 1, length, length)
+
+    def _states(self, given: Mapping[str, Any], depth: float | Sequence[float] | None) -> Tensor:
         layers = self.encoder.encoder.layer  # type: ignore[union-attr]
         count = len(layers)  # type: ignore[arg-type]
         if isinstance(depth, Sequence):

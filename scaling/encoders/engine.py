@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,19 @@ import torch
 import torch.distributed as dist
 from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
 from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+from deepspeed.runtime.zero import parameter_offload
 from deepspeed.runtime.zero.partition_parameters import (
     InsertPostInitMethodToModuleSubClasses,
     ZeroParamStatus,
 )
+from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
 from deepspeed.utils.tensor_fragment import fragment_address
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
+from scaling.data.batching import Batch
 from scaling.encoders.checkpoint import (
     BadWeights,
     TensorSpec,
@@ -71,7 +76,10 @@ class PlainCheckpoints(TorchCheckpointEngine):  # type: ignore[misc]
 def join_world() -> World:
     """The process group that Ray Train set up, or one of our own for a process that runs alone."""
     gpu = torch.cuda.is_available()
-    if not gpu:
+    if gpu:
+        # Before the first collective: every process would put it on the first device.
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    else:
         # DeepSpeed would compile a shared-memory collective for a minute; a worker killed meanwhile
         # leaves a lock file that blocks every later one (pytorch#189245). gloo does the same job.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -121,18 +129,24 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         # use, for minutes.
         "zero_force_ds_cpu_optimizer": False,
         # bf16 needs stage 1 at least: under stage 0 DeepSpeed begins with an Adam step of zero
-        # gradients.
-        "bf16": {"enabled": recipe.precision == "bf16"},
+        # gradients. Under bf16 it would look for infinities tensor by tensor, and leave such an
+        # update out without a word: `gradient_norm` says so instead.
+        "bf16": {"enabled": recipe.precision == "bf16", "check_grad_overflow": False},
+        # It would wait for the device before and after every pass.
+        "timers": {"throughput": {"enabled": False}},
         "steps_per_print": 10**9,
     }
 
 
 @dataclass
 class Engine:
-    """A model being trained. `forward` and `backward` per micro-batch, `step` once per update."""
+    """A model on its devices. `hidden` and `backward` per micro-batch, `step` once per update.
+
+    Whoever starts one closes it: DeepSpeed alone would keep it for the life of the process.
+    """
 
     core: Any
-    """The `deepspeed.DeepSpeedEngine`."""
+    """The `deepspeed.DeepSpeedEngine`; of a scoring that is not sharded the model itself."""
     model: Encoder
     stage: int
     world: World
@@ -142,9 +156,9 @@ class Engine:
     kept: list[Tensor] | None = None
     """Trained weights of an earlier moment, in host memory: this rank's share of them."""
 
-    def hidden(self, input_ids: Tensor, mask: Tensor, depth: float | None = None) -> Tensor:
-        """Hidden states B x L x H, as `Encoder.forward` gives them. input_ids, mask: B x L."""
-        return self.core(input_ids, mask, depth)
+    def hidden(self, batch: Batch, depth: float | Sequence[float] | None = None) -> Tensor:
+        """Hidden states B x L x H of a batch on this device, as `Encoder.forward` gives them."""
+        return self.core(batch.input_ids, batch.mask, depth, batch.lengths, batch.offsets)
 
     def last_pass(self, last: bool) -> None:
         """Before each pass: whether the update is made after it."""
@@ -160,6 +174,14 @@ class Engine:
         for group in self.core.optimizer.param_groups:
             group["lr"] = learning_rate
         self.core.step()
+
+    @property
+    def gradient_norm(self) -> Tensor | float | None:
+        """Of the last update, a scalar: over all parameters and ranks, before clipping.
+
+        Not waited for. Inf where it is no number; None without ZeRO.
+        """
+        return getattr(self.core.optimizer, "_global_grad_norm", None)
 
     def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
         """Every rank writes its shard and the state, for this world size and stage only."""
@@ -265,9 +287,34 @@ class Engine:
                 yield value
 
     def close(self) -> None:
-        """Free the memory that DeepSpeed's cycles would keep until some later collection."""
-        self.core.destroy()
-        self.core = None
+        """Give back the memory of the device before the next step asks for its own."""
+        core, model = self.core, self.model
+        if core is None:
+            return
+        # Whoever still holds this object, a frame of a failed step for one, holds nothing with it.
+        self.core, self.model, self.carried, self.kept = None, None, {}, None  # type: ignore[assignment]
+        if core is not model:
+            core.destroy()
+            _forget(model)
+            del core, model
+            # DeepSpeed's hooks and its engine hold each other.
+            gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _forget(model: Encoder) -> None:
+    """Take a model out of what DeepSpeed holds for the whole process under ZeRO-3."""
+    # The model, and layers too: recomputation ends in their middle, before DeepSpeed lets go.
+    own, stack = set(model.modules()), parameter_offload.FWD_MODULE_STACK
+    stack[:] = [module for module in stack if module not in own]
+    # The cache is on the class: it holds every coordinator, and through it weights and moments.
+    cached: Any = vars(PartitionedParameterCoordinator)[
+        "_PartitionedParameterCoordinator__params_to_release"
+    ]
+    while not hasattr(cached, "cache_clear"):
+        cached = cached.__closure__[0].cell_contents
+    cached.cache_clear()
 
 
 def build_model(
@@ -436,6 +483,8 @@ def start_training(
     core, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, config=config, dist_init_required=False
     )
+    if placement.zero_stage in (1, 2) and not placement.offload_optimizer:
+        core.optimizer.unscale_and_clip_grads = partial(_clip, core.optimizer)
     core.checkpoint_engine = PlainCheckpoints()
     _check_loaded(loaded, weights, world)
     core.train()
@@ -453,6 +502,16 @@ def start_training(
     )
 
 
+def _clip(optimizer: Any, gradients: Sequence[Tensor], norm: Tensor) -> None:
+    """As DeepSpeed clips below ZeRO-3, without waiting for the norm of every group of parameters.
+
+    A norm of infinity makes the gradient zero or not a number, there as here.
+    """
+    clip = torch.clamp((norm / optimizer.loss_scale + 1e-6) / optimizer.clip_grad, min=1.0)
+    for gradient in gradients:
+        gradient.data.mul_(1.0 / (clip * optimizer.loss_scale))
+
+
 def _is_matrix(parameter: nn.Parameter) -> bool:
     # By its dimensions: norms have many names. Under ZeRO-3 the shape is that of the whole.
     return len(getattr(parameter, "ds_shape", parameter.shape)) > 1
@@ -464,7 +523,7 @@ def start_scoring(
     recipe: Recipe,
     placement: Placement,
     world: World,
-) -> Encoder:
+) -> Engine:
     """A model for scoring, its head filled from the weights where they have one.
 
     Args:
@@ -486,7 +545,7 @@ def start_scoring(
     else:
         core = model.to(world.device).eval()
     _check_loaded(loaded, weights, world)
-    return core  # type: ignore[no-any-return]
+    return Engine(core=core, model=model, stage=placement.zero_stage, world=world, carried={})
 
 
 def versions() -> dict[str, str]:

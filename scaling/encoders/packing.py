@@ -27,6 +27,8 @@ class Packing:
 
     shape: tuple[int, int]
     lengths: tuple[int, ...]
+    offsets: Tensor
+    """B + 1, int32: where each sequence begins, and where they end."""
     places: Tensor
     """T: where each token is in the flattened batch."""
     positions: Tensor
@@ -44,6 +46,7 @@ class Packing:
             "position_ids": self.positions + PAD + 1,
             "token_type_ids": torch.zeros_like(self.positions),
             "lengths": self.lengths,
+            "offsets": self.offsets,
         }
 
     def spread(self, hidden: Tensor) -> Tensor:
@@ -54,22 +57,30 @@ class Packing:
         return spread.index_copy(-2, self.places, hidden.squeeze(-3)).unflatten(-2, self.shape)
 
 
-def packing_of(mask: Tensor) -> Packing:
-    """The packing of a batch. mask: B x L, 1 at real tokens, which come first."""
-    lengths = tuple(mask.sum(1).tolist())
-    positions = torch.cat([torch.arange(length) for length in lengths])
-    starts = torch.arange(len(lengths)) * mask.shape[1]
-    places = positions + starts.repeat_interleave(torch.tensor(lengths))
+def packing_of(shape: tuple[int, int], lengths: tuple[int, ...], offsets: Tensor) -> Packing:
+    """The packing of a batch whose real tokens come first in every row.
+
+    shape: B and L; offsets: B + 1, on the device of the batch.
+    """
+    tokens = torch.arange(sum(lengths), dtype=torch.int32, device=offsets.device)
+    rows = torch.searchsorted(offsets, tokens, right=True) - 1
+    positions = (tokens - offsets[rows]).long()
     return Packing(
-        shape=(mask.shape[0], mask.shape[1]),
+        shape=shape,
         lengths=lengths,
-        places=places.to(mask.device, non_blocking=True),
-        positions=positions[None].to(mask.device, non_blocking=True),
+        offsets=offsets,
+        places=rows * shape[1] + positions,
+        positions=positions[None],
     )
 
 
 def by_length(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    offsets: Tensor,
+    **how: Any,
 ) -> Tensor:
     """1 x heads x T x D → the same: one call for each run of neighbours of one length.
 
@@ -97,24 +108,27 @@ def by_length(
 
 
 def jagged(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], **how: Any
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    offsets: Tensor,
+    **how: Any,
 ) -> Tensor:
-    """1 x heads x T x D → the same: one call for all sequences.
-
-    On a GPU in half precision it is flash attention.
+    """1 x heads x T x D → the same: one call for all sequences, in any precision.
 
     Args:
         query: 1 x heads x T x D.
         key: 1 x heads x T x D.
         value: 1 x heads x T x D.
         lengths: Tokens of each sequence; T together.
+        offsets: Shape (B + 1,): where each sequence begins, and where they end.
         how: Arguments of `scaled_dot_product_attention`.
     """
-    offsets = torch.tensor([0, *lengths]).cumsum(0).to(query.device, non_blocking=True)
     q, k, v = (
         torch.nested.nested_tensor_from_jagged(
             one[0].transpose(0, 1).contiguous(),
-            offsets,
+            offsets.long(),
             min_seqlen=min(lengths),
             max_seqlen=max(lengths),
         ).transpose(1, 2)
@@ -122,6 +136,36 @@ def jagged(
     )
     found = nn.functional.scaled_dot_product_attention(q, k, v, **how)
     return found.transpose(1, 2).values().transpose(0, 1)[None]  # type: ignore[no-any-return]
+
+
+def flash(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    offsets: Tensor,
+    *,
+    dropout_p: float,
+    scale: float | None,
+) -> Tensor:
+    """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision.
+
+    Args:
+        query: 1 x heads x T x D, and so are `key` and `value`.
+        key: As `query`.
+        value: As `query`.
+        lengths: Tokens of each sequence.
+        offsets: Where each sequence begins, and T, shape (sequences + 1,).
+        dropout_p: Of the attention weights.
+        scale: Of the scores; 1/√D if None.
+    """
+    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    longest = max(lengths)
+    # Without nested tensors around it, whose Python takes longer than the kernel.
+    found, *_ = torch.ops.aten._flash_attention_forward(
+        q, k, v, offsets, offsets, longest, longest, dropout_p, False, False, scale=scale
+    )
+    return found.transpose(0, 1)[None]  # type: ignore[no-any-return]
 
 
 def _attention(
@@ -132,13 +176,15 @@ def _attention(
     attention_mask: Tensor | None,
     *,
     lengths: tuple[int, ...],
+    offsets: Tensor,
     dropout: float = 0.0,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """As transformers calls it: 1 x heads x T x D each → 1 x T x heads x D."""
-    attend = jagged if query.is_cuda else by_length
-    found = attend(query, key, value, lengths, dropout_p=dropout, scale=scaling)
+    half = query.dtype in (torch.bfloat16, torch.float16)
+    attend = by_length if not query.is_cuda else flash if half else jagged
+    found = attend(query, key, value, lengths, offsets, dropout_p=dropout, scale=scaling)
     return found.transpose(1, 2), None
 
 

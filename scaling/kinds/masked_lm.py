@@ -9,6 +9,7 @@ from those that the split uses, each as likely.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,24 +94,24 @@ def _corrupt(input_ids: np.ndarray, target: Any, draw: int) -> tuple[np.ndarray,
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-    """Cross-entropy at masked tokens, summed. hidden: B x L x H; mask, targets: B x L."""
+    """Cross-entropy at masked tokens, summed. hidden: B x L x H; targets: N x 2."""
     # Logits over 250,000 pieces at masked positions only: a seventh of the memory, which is most of
     # a step's.
-    masked = targets != IGNORED
+    places, labels = targets.unbind(1)
     return nn.functional.cross_entropy(
-        head(hidden[masked]).float(), targets[masked], reduction="sum"
+        head(hidden.flatten(0, 1)[places]).float(), labels, reduction="sum"
     )
 
 
 def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
     """Of each masked token whether it was found, 1 or 0, IGNORED elsewhere: B x L.
 
-    hidden: B x L x H; mask, targets: B x L.
+    hidden: B x L x H; mask: B x L; targets: N x 2.
     """
-    masked = targets != IGNORED
-    found = torch.full_like(targets, IGNORED, dtype=torch.int16)
-    found[masked] = (head(hidden[masked]).argmax(-1) == targets[masked]).to(torch.int16)
-    return found
+    places, labels = targets.unbind(1)
+    right = (head(hidden.flatten(0, 1)[places]).argmax(-1) == labels).to(torch.int16)
+    found = right.new_full((hidden.shape[0] * hidden.shape[1],), IGNORED)
+    return found.index_copy(0, places, right).unflatten(0, hidden.shape[:2])
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -123,6 +124,16 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     )
 
 
+def _targets(targets: Sequence[Any], length: int) -> Tensor:
+    """N x 2: the place of every masked token in the flattened batch, and what it was.
+
+    Made on the host, so that a loss need not ask a device for N.
+    """
+    padded = padded_targets(targets, length).flatten()
+    places = torch.nonzero(padded != IGNORED)[:, 0]
+    return torch.stack([places, padded[places]], dim=1)
+
+
 def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
     num = rows.num_rows - rows_that(features, np.ones(features.num_rows, dtype=bool))
     return {"texts without a token": num} if num else {}
@@ -131,7 +142,7 @@ def _counts(rows: pa.Table, features: pa.Table) -> dict[str, int]:
 MASKED_LM = Kind(
     encode=_encode,
     head=lambda hidden, task, recipe: TiedHead(hidden),
-    targets=padded_targets,
+    targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(sum(_num_masked(target["length"]) for target in targets)),
     predict=_predict,

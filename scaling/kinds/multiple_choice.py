@@ -14,14 +14,7 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import (
-    Kind,
-    Part,
-    cut_texts,
-    feature_table,
-    outcome_table,
-    targets_in_order,
-)
+from scaling.kinds.kind import Kind, Part, cut_texts, feature_table, outcome_table
 from scaling.kinds.metrics import METRICS
 from scaling.kinds.text import join_pair
 from scaling.spec import UserError
@@ -77,16 +70,13 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
     """Cross-entropy over the choices of each question, summed.
 
-    hidden: B x L x H; mask: B x L; targets, units: shape (B,).
+    hidden: B x L x H; mask: B x L; targets: Q x (1 + C), as `_targets` makes them.
     """
     scores = head(hidden, mask).float()[:, 0]
-    # Not by `units`: an update that spans two epochs may hold one question twice, side by side.
-    choice = _choice_of(targets)
-    question = (choice == 0).cumsum(0) - 1
+    right, places = targets[:, 0], targets[:, 1:]
     # Questions may have different numbers of choices: those that are not there cannot be chosen.
-    table = scores.new_full((int(question[-1]) + 1, int(choice.max()) + 1), -torch.inf)
-    table[question, choice] = scores
-    return nn.functional.cross_entropy(table, choice[_is_right(targets)], reduction="sum")
+    table = scores[places.clamp(min=0)].masked_fill(places < 0, -torch.inf)
+    return nn.functional.cross_entropy(table, right, reduction="sum")
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
@@ -101,6 +91,23 @@ def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
 def _chance(part: Part, task: TaskSpec) -> float:
     """The mean over the questions of one in so many choices."""
     return float(np.mean([1 / len(row) for row in part.rows["choices"].to_pylist()]))
+
+
+def _targets(targets: Sequence[Any], length: int) -> Tensor:
+    """Q x (1 + C): of each question the right choice, then the sequence of each choice.
+
+    -1 where a question has fewer. Made on the host, so that a loss need not ask a device for Q
+    and C.
+    """
+    # Not by unit: an update that spans two epochs may hold one question twice, side by side.
+    starts = [at for at, target in enumerate(targets) if at == 0 or _choice_of(target) == 0]
+    spans = list(pairwise([*starts, len(targets)]))
+    table = np.full((len(spans), 1 + max(end - start for start, end in spans)), -1, dtype=np.int64)
+    for row, (start, end) in enumerate(spans):
+        # What is only scored may be any choices, and the right one not among them.
+        table[row, 0] = max(range(start, end), key=lambda at: _is_right(targets[at])) - start
+        table[row, 1 : 1 + end - start] = range(start, end)
+    return torch.from_numpy(table)
 
 
 def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
@@ -123,7 +130,7 @@ def _shuffled(targets: Sequence[Any], rng: np.random.Generator) -> list[Any]:
 MULTIPLE_CHOICE = Kind(
     encode=_encode,
     head=lambda hidden, task, recipe: TextHead(hidden, 1, recipe, drop_input=False),
-    targets=targets_in_order,
+    targets=_targets,
     loss=_loss,
     loss_weight=lambda targets: float(sum(_is_right(target) for target in targets)),
     predict=lambda head, hidden, mask, targets: head(hidden, mask),

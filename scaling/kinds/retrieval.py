@@ -308,19 +308,17 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
     hidden: B x L x H; mask: B x L; targets: shape (B,).
     """
     vectors = nn.functional.normalize(head(hidden, mask).float(), dim=-1)
-    asked = _is_query(targets)
-    group, pairs = int(head.group), int(asked.sum())  # type: ignore[arg-type]
+    # A query stands before its passage: sizes are known without asking a device.
+    group, pairs = int(head.group), len(vectors) // 2  # type: ignore[arg-type]
     if pairs % group:
         raise ValueError(
             f"a pass of {pairs} pairs cannot be cut into groups of {group}, whose members are each"
             " other's negatives"
         )
-    queries, candidates = (
-        vectors[side].view(-1, group, vectors.shape[-1]) for side in (asked, ~asked)
-    )
+    queries, candidates = (vectors[side::2].unflatten(0, (-1, group)) for side in (0, 1))
     scores = SCALE * queries @ candidates.transpose(1, 2)
     # A passage that answers two questions of a group is no negative for either (_passages).
-    passage = targets[~asked].view(-1, group)
+    passage = targets[1::2].unflatten(0, (-1, group))
     same = (passage.unsqueeze(1) == passage.unsqueeze(2)) & ~torch.eye(
         group, dtype=torch.bool, device=scores.device
     )

@@ -1,5 +1,6 @@
 """What it takes: memory, placements, hours, dollars, and which step runs next.
 
+    devices.py      the devices that are there, and whether they are those planned for
     memory.py       bytes on a device, part by part
     placement.py    layouts of a step over devices: candidates, cost, fit, choice
     speed.py        FLOPs to seconds

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from scaling.catalogue.hardware import GpuSpec, Placement
+from scaling.planning.devices import is_kind
 from scaling.spec import Spec
 from scaling.store.store import Store
 
@@ -22,6 +23,8 @@ class Calibration(Spec):
     """As the driver names it; `cpu`."""
     device_gib: float
     placement: Placement
+    update_seconds: float = Field(default=0.0, ge=0)
+    """Of an update whatever its tokens; 0 where one length alone was measured."""
     flops_per_second: float = Field(gt=0)
     """Model FLOPs per second and worker, after recomputation, padding and communication."""
     tokens_per_second: float
@@ -65,5 +68,4 @@ def is_device(measured: Calibration, gpu: GpuSpec | None) -> bool:
     """
     if gpu is None or measured.device == "cpu":
         return gpu is None and measured.device == "cpu"
-    name = gpu.name.partition("-")[0].upper()
-    return name in measured.device.upper() and abs(measured.device_gib / gpu.memory_gib - 1) < 0.1
+    return is_kind(measured.device, measured.device_gib, gpu)

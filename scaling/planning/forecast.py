@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from scaling.catalogue.hardware import PRICES_DATED, GpuSpec, Placement, mfu
+from scaling.catalogue.hardware import GEMM_SHARE, PRICES_DATED, GpuSpec, Placement
 from scaling.planning.calibration import Calibration
 from scaling.planning.memory import Memory, memory
 from scaling.planning.placement import fullest, given_misfit, layouts, model_placements
@@ -210,8 +210,8 @@ def _basis(plan: Plan, name: str, gpu: GpuSpec | None, measured: Mapping[str, Ca
     if gpu is None:
         return f"{name}: speed of a CPU worker assumed"
     return (
-        f"{name}: {mfu(plan.study.model(name)):.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s"
-        " assumed"
+        f"{name}: {GEMM_SHARE:.0%} of {gpu.name}'s {gpu.bf16_tflops:g} TFLOP/s and its bandwidths"
+        " assumed, with the price of an update and of a pass"
     )
 
 

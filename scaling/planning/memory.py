@@ -121,7 +121,14 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     # Master weights, two moments and the step's gradients, all in fp32. Stage 0 trains in fp32, so
     # that it needs neither a master copy nor other gradients.
     states = 8.0 * params if stage == 0 else 16.0 * share
-    optimizer, host = (0.0, states) if placement.offload_optimizer else (states, 0.0)
+    # On the host the gradients lie twice: as they come, and in fp32.
+    optimizer, host = (0.0, 20.0 * share) if placement.offload_optimizer else (states, 0.0)
+    if stage in (1, 2) and not placement.offload_optimizer:
+        # At the end of the backward pass all gradients are there; in the step those of this rank's
+        # share, once more behind each other, and once more in fp32.
+        gradients, optimizer = max(
+            (gradients, 12.0 * share), (size * share, (16.0 + size) * share), key=sum
+        )
     # A CPU has no fused attention with dropout: the probabilities of every head are kept.
     attention = 0.0 if gpu else size * model.num_heads * demand.max_length
     return Memory(

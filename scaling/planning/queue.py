@@ -32,6 +32,9 @@ SESSION_SECONDS = 120.0
 LONGEST_SECONDS = 100 * START_SECONDS
 # Tries of a step before it counts as failed and takes its descendants with it.
 MAX_TRIES = 3
+# Different steps that fail in the same way, with none done between them, before the run ends: what
+# is wrong is not theirs, and thousands of others would be tried three times each.
+SYSTEMATIC = 4
 # Seconds until a step that another driver works on is looked at again.
 RETRY_SECONDS = 10.0
 # Ready steps that are looked at for one that fits into a gap.
@@ -68,7 +71,12 @@ class ReadyQueue:
     unfunded: list[str] = field(default_factory=list)
     """Steps that the budget did not admit."""
 
+    halted: str = ""
+    """Why nothing more is handed out; '' while there is no such reason."""
+
     def __post_init__(self) -> None:
+        # What failed since a step was last done, and how.
+        self._alike: tuple[str, set[str]] = ("", set())
         self._tries: dict[str, int] = {}
         self._home: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -149,8 +157,8 @@ class ReadyQueue:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is open and nothing runs."""
-        return not self._open and not self.running
+        """Whether nothing is open, or to be handed out, and nothing runs."""
+        return (not self._open or bool(self.halted)) and not self.running
 
     @property
     def slots(self) -> int:
@@ -209,6 +217,8 @@ class ReadyQueue:
         Lines of one gang size each, the longest path first. The first line whose gang has no room
         gets a reservation; whoever comes after it may use only what the reservation leaves.
         """
+        if self.halted:
+            return None
         while self._later and self._later[0][0] <= now:
             self._offer(heapq.heappop(self._later)[1])
         room = free_devices(self.nodes, self.running.values())
@@ -401,6 +411,7 @@ class ReadyQueue:
         """A step is done, perhaps in the middle of its session: what starts from it may run."""
         if step not in self._open:
             return
+        self._alike = ("", set())
         if step not in self._busy:
             self._withdraw(step)
             self._left[self._gang(step)] -= self.seconds[step]
@@ -441,6 +452,7 @@ class ReadyQueue:
         for step in left:
             self._left[ended.gang] += self.seconds[step]
         if error is not None and left:
+            self._notice(left[0], error)
             self._tries[left[0]] = self._tries.get(left[0], 0) + 1
             if final or self._tries[left[0]] >= MAX_TRIES:
                 self._fail(left[0], error)
@@ -452,6 +464,18 @@ class ReadyQueue:
                 heapq.heappush(self._later, (now + RETRY_SECONDS, step))
             else:
                 self._offer(step)
+
+    def _notice(self, step: str, error: str) -> None:
+        """Halt the run where step after step fails in the same way."""
+        # "2026-11-28T10:00:00+00:00  OutOfMemoryError: …"; what died without a word has no kind.
+        kind = error.partition("  ")[2].partition(":")[0]
+        if not kind:
+            return
+        before, steps = self._alike
+        steps = {*steps, step} if kind == before else {step}
+        self._alike = kind, steps
+        if len(steps) >= SYSTEMATIC:
+            self.halted = f"{len(steps)} steps failed alike and none was done between them: {error}"
 
     def _settle(
         self, ended: RunningSession, left: Sequence[str], now: float, device_seconds: float | None

@@ -2,42 +2,106 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from scaling.catalogue.hardware import CPU_FLOPS, GpuSpec, Placement, mfu
+from scaling.catalogue.hardware import (
+    BANDWIDTH_SHARE,
+    CPU_FLOPS,
+    GEMM_SHARE,
+    GpuSpec,
+    Placement,
+)
+from scaling.catalogue.models import ModelSpec
 from scaling.planning.calibration import Calibration
-from scaling.planning.placement import burden
 from scaling.store.records import StepRecord
-from scaling.study.flops import Sizes, step_flops
+from scaling.study.flops import Sizes, sequences_of_a_unit, step_flops, step_updates
 from scaling.study.steps import Plan, Step
 
 # What was measured on the device that is planned for, by model.
 Measured = Mapping[str, Calibration]
 
 
-def flops_per_second(
-    plan: Plan,
-    step: Step,
-    placement: Placement,
-    gpu: GpuSpec | None,
-    measured: Measured | None = None,
-) -> float:
-    """Model FLOPs of a gang, as measured, else the GPU's peak times the assumed utilisation.
+# Of one kernel on the host, Python around it included.
+LAUNCH_SECONDS = 4.5e-6
+# Kernels of a layer in a forward and a backward pass, and of a tensor in a step of the optimizer
+# with those that no tensor adds: counted (`make bench-fleet`).
+LAYER_LAUNCHES, LAYER_TENSORS = 112, 16
+TENSOR_LAUNCHES, STEP_LAUNCHES = 2, 70
+# Bytes that a step of the optimizer moves for each of a worker's parameters, counted in DeepSpeed's
+# code: gradients into the bucket and out of it 12, their norm 18, flattened 4, to fp32 6, clipped
+# 8, Adam 28, to bf16 6.
+STEP_BYTES = 82.0
+# Host seconds of ZeRO-3's hooks for a layer and pass.
+HOOK_SECONDS = 2.5e-3
+# An offloaded step: seconds a parameter of one CPU thread, threads that still make it faster, and
+# bytes/s of gradients to the host and weights back.
+HOST_STEP_SECONDS, HOST_THREADS, HOST_BYTES_PER_SECOND = 0.87e-9, 6, 20e9
+# Weights are read, hashed and cast by each rank, and exports hashed and sent in one stream.
+LOAD_BYTES_PER_SECOND, SAVE_BYTES_PER_SECOND = 0.75e9, 0.06e9
+# On CPUs: loading and committing small models.
+CPU_LOAD_SECONDS = 0.5
+# Padded tokens of a scoring pass on a GPU.
+SCORING_TOKENS = 32_768
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """Seconds of a gang: updates × (`update` + passes × `pass_`) + FLOPs ÷ `flops` + `step`."""
+
+    update: float
+    """Of an update whatever its tokens: the step of the optimizer."""
+    pass_: float
+    """Of a pass whatever its tokens: launches, and weights that are gathered."""
+    flops: float
+    """Model FLOPs per second."""
+    step: float
+    """Of reading weights and writing them."""
+
+
+def price_on(
+    model: ModelSpec, placement: Placement, gpu: GpuSpec, *, training: bool, fresh: bool
+) -> Price:
+    """A roofline with the bandwidths of the data sheet; nothing is measured.
 
     Args:
-        plan: Whose models.
-        step: What runs.
-        placement: How it is laid out.
-        gpu: The device; None for CPUs.
-        measured: Calibrations of that device, by model.
+        model: The size.
+        placement: Its layout.
+        gpu: What it runs on.
+        training: A training, or a scoring.
+        fresh: Whether it starts from fp32 weights, and not from an export in bf16.
     """
-    known, load = (measured or {}).get(step.model), burden(placement, scoring=step.action == "eval")
-    if known is not None:
-        # Another placement than the measured one is faster or slower by what is assumed of both.
-        return known.flops_per_second * placement.workers * burden(known.placement) / load
-    if gpu is None:
-        return CPU_FLOPS * placement.workers
-    return gpu.bf16_tflops * 1e12 * mfu(plan.study.model(step.model)) * placement.workers / load
+    params, workers = float(model.total_params), placement.workers
+    share, layers = params / workers, model.depth
+    ring = (workers - 1) / workers / (gpu.link_gbs * 1e9)
+    sharded = placement.zero_stage == 3
+    gathered = 2.0 * params * ring if sharded else 0.0
+    hooks = HOOK_SECONDS * layers if sharded else 0.0
+    forward = LAUNCH_SECONDS * LAYER_LAUNCHES * layers * (1 if training else 1 / 3)
+    update = 0.0
+    if training:
+        launches = TENSOR_LAUNCHES * LAYER_TENSORS * layers + STEP_LAUNCHES
+        # Gradients are added up on all ranks, or each share on its own, and weights sent round;
+        # under stage 3 passes do that.
+        moved = {0: 4.0, 1: 8.0, 2: 4.0, 3: 2.0}[placement.zero_stage]
+        update = launches * LAUNCH_SECONDS + moved * params * ring
+        update += (
+            share * HOST_STEP_SECONDS / HOST_THREADS + 4.0 * share / HOST_BYTES_PER_SECOND
+            if placement.offload_optimizer
+            else STEP_BYTES * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
+        )
+    # Below stage 3 every rank reads all of it.
+    loaded = (4.0 if fresh else 2.0) * (share if sharded else params)
+    saved = 2.0 * share if training else 0.0
+    rate = gpu.bf16_tflops * 1e12 * GEMM_SHARE * workers
+    return Price(
+        update=update,
+        # Weights are gathered ahead, while the layers before them compute.
+        pass_=max(forward + hooks, (2 if training else 1) * gathered),
+        flops=rate / (4 / 3 if training and placement.checkpoint_activations else 1.0),
+        step=loaded / LOAD_BYTES_PER_SECOND + saved / SAVE_BYTES_PER_SECOND,
+    )
 
 
 def step_seconds(
@@ -48,19 +112,53 @@ def step_seconds(
     gpu: GpuSpec | None,
     measured: Measured | None = None,
 ) -> float:
-    """Estimated seconds of a step in a warm worker group, with half a second to load and commit.
+    """Estimated seconds of a step in a warm worker group.
 
     Args:
-        plan: Whose models.
-        step: What runs.
-        sizes: Sequences and tokens as staged; empty before staging.
-        placement: How it is laid out.
-        gpu: The device; None for CPUs.
-        measured: Calibrations of that device, by model.
+        plan: The plan that has the step.
+        step: A training or a scoring.
+        sizes: What staging counted.
+        placement: Its layout.
+        gpu: What it runs on; None for CPUs.
+        measured: What was measured on this device, by model.
     """
-    return (
-        step_flops(plan, step, sizes) / flops_per_second(plan, step, placement, gpu, measured) + 0.5
-    )
+    flops, known = step_flops(plan, step, sizes), (measured or {}).get(step.model)
+    training = step.action == "train"
+    if gpu is None:
+        each = CPU_FLOPS if known is None else known.flops_per_second
+        own = 0.0 if known is None or not training else known.update_seconds
+        return (
+            flops / (each * placement.workers)
+            + own * step_updates(plan, step, sizes)
+            + CPU_LOAD_SECONDS
+        )
+    model = plan.study.model(step.model)
+    price = price_on(model, placement, gpu, training=training, fresh=step.parent is None)
+    if known is not None:
+        there = price_on(model, known.placement, gpu, training=True, fresh=True)
+        # Another placement than the measured one is faster or slower by what is assumed of both.
+        faster = price.flops / there.flops
+        before = there.update + _passes(known.placement, step.recipe.batch) * there.pass_
+        scale = known.update_seconds / before if known.update_seconds else 1.0
+        price = Price(
+            update=price.update * scale,
+            pass_=price.pass_ * scale,
+            flops=known.flops_per_second * known.placement.workers * faster,
+            step=price.step,
+        )
+    if not training:
+        tokens = flops * 3 / model.train_flops_per_token(128)
+        passes = math.ceil(tokens / SCORING_TOKENS / placement.workers)
+        return passes * price.pass_ + flops / price.flops + price.step
+    updates = step_updates(plan, step, sizes)
+    several = sequences_of_a_unit(plan, step)
+    each = price.update + _passes(placement, step.recipe.batch * several) * price.pass_
+    return updates * each + flops / price.flops + price.step
+
+
+def _passes(placement: Placement, sequences: int) -> int:
+    """Passes of a worker in an update, if all texts are as long as they may be."""
+    return math.ceil(sequences / placement.workers / placement.micro_batch)
 
 
 def pace(took: float, estimated: float) -> float:

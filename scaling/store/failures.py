@@ -29,7 +29,14 @@ class Failure:
 
 
 def note_failure(store: Store, step: str, owner: str, reason: Mapping[str, Any]) -> None:
-    """Note why a try ended: `error`, `at`, and `final` where a second try would end alike."""
+    """Note why a try ended.
+
+    Args:
+        store: Of the study.
+        step: Id of the step.
+        owner: Who tried.
+        reason: `error`, `at`, and `final` where a second try would end alike.
+    """
     store.write(StepFolder(step).failure(owner), json.dumps(dict(reason), indent=1))
 
 

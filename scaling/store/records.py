@@ -275,8 +275,14 @@ class TidyRow:
     """0..1."""
     chance: float
     """0..1: the score of guessing."""
+    ceiling: float | None
+    """0..1: the best score that is attainable on the target, by a stated source
+    (`TaskSpec.ceiling`); None where none is declared.
+    """
     english_dev: float | None
     """0..1: English dev score of the checkpoint that was scored; None if it was not trained."""
+    english_dev_n: int | None
+    """Examples behind `english_dev`."""
     collapsed: bool
     """By the English-dev rule, in phase ii or phase iii."""
     same_data: bool

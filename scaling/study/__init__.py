@@ -5,6 +5,7 @@
     mixture.py   trainings of several tasks, and how their updates are drawn
     recipes.py   the numbers of a training, with their sources
     lora.py      what an adapter is asked to be
+    collapse.py  when a training has collapsed, by its own record alone
     question.py  choices of the analysis, fixed before the data
     identity.py  identity to hash; the lock file
     steps.py     steps, cells, plan: the types

@@ -106,14 +106,24 @@ def _look_flops(plan: Plan, step: Step, model: ModelSpec, sizes: Sizes) -> float
     recipe, task = step.recipe, plan.study.task(step.task)
     if not recipe.select_every or not task.has_dev:
         return 0.0
-    several = ASSUMED_CHOICES if task.kind == "multiple_choice" else 1
+    several = sequences_of_a_unit(plan, step)
     sequences, tokens = split_size(task, DEV, sizes, plan.study.limits)
     if recipe.select_examples and task.kind != "retrieval":
         tokens = round(tokens * min(1.0, recipe.select_examples * several / max(1, sequences)))
-    others = [plan.steps[name] for name in step.updates_like] or [step]
-    updates = sum(_sequences(plan, one, sizes) for one in others) / recipe.batch / several
-    looks = updates // recipe.select_every + 1
+    looks = step_updates(plan, step, sizes) // recipe.select_every + 1
     return looks * tokens * model.train_flops_per_token(tokens // max(1, sequences)) / 3
+
+
+def sequences_of_a_unit(plan: Plan, step: Step) -> int:
+    """Sequences of an example of a step's task."""
+    return ASSUMED_CHOICES if plan.study.task(step.task).kind == "multiple_choice" else 1
+
+
+def step_updates(plan: Plan, step: Step, sizes: Sizes) -> float:
+    """Updates of a training, close enough by the number of sequences."""
+    others = [plan.steps[name] for name in step.updates_like] or [step]
+    drawn = sum(_sequences(plan, one, sizes) for one in others)
+    return drawn / step.recipe.batch / sequences_of_a_unit(plan, step)
 
 
 def _sequences(plan: Plan, step: Step, sizes: Sizes) -> float:

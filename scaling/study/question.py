@@ -18,8 +18,10 @@ class Question(Spec):
     """`cc100`: less than 5 GiB of pretraining text, or none; `joshi`: classes 0 to 2."""
     low_resource_languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """An explicit list instead of the definition."""
-    margin: float = Field(default=0.5, gt=0, le=100)
-    """Equivalence margin of the slope, points per tenfold scale."""
+    margin: float = Field(default=0.8, gt=0, le=100)
+    """Equivalence margin of the change from the smallest to the largest size, points. On the scales
+    of log odds it is what so many points are at the population's mean score.
+    """
     margin_at_largest: float = Field(default=0.5, gt=0, le=100)
     """Equivalence margin of the gain at the largest size, points."""
     resamples: int = Field(default=10_000, ge=0, le=1_000_000)

@@ -5,14 +5,12 @@ Nothing is committed here.
 
 from __future__ import annotations
 
-import gc
 import io
 import json
-import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +33,7 @@ from scaling.store.cache import fetch
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
+from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
@@ -133,35 +132,38 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
         )
         params = context.plan.study.model(step.model).total_params
-        resume = resume_point(
-            step.id, context.store, world, context.placement, context.cache, params
-        )
-    with clock.part("work"):
-        run = TrainingRun(
-            engine=engine,
-            streams=streams,
-            turns=turns,
-            recipe=recipe,
-            placement=context.placement,
-            seed=seed,
-        )
-        losses = run_updates(
-            run,
-            progress=_progress(context, lease),
-            resume=resume,
-            notice=context.notice,
-            dev_score=(
-                _look(engine, materials[0], recipe, lookup, context) if materials[0].dev else None
-            ),
-        )
-        scored = [
-            _dev_row(engine, one, number, lookup, context) for number, one in enumerate(materials)
-        ]
+    with closing(engine):
+        with clock.part("load"):
+            resume = resume_point(
+                step.id, context.store, world, context.placement, context.cache, params
+            )
+        with clock.part("work"):
+            run = TrainingRun(
+                engine=engine,
+                streams=streams,
+                turns=turns,
+                recipe=recipe,
+                placement=context.placement,
+                seed=seed,
+            )
+            dev_score = None
+            if materials[0].dev:
+                dev_score = _look(engine, materials[0], recipe, lookup, context)
+            losses = run_updates(
+                run,
+                progress=_progress(context, lease),
+                resume=resume,
+                notice=context.notice,
+                dev_score=dev_score,
+            )
+            scored = [
+                _dev_row(engine, one, number, lookup, context)
+                for number, one in enumerate(materials)
+            ]
+        with clock.part("save"):
+            folder = _own_folder(step, context)
+            engine.export(folder / "weights", beside)
     with clock.part("save"):
-        folder = _own_folder(step, context)
-        engine.export(folder / "weights", beside)
-        engine.close()
-        gc.collect()
         files = _publish(step, context, folder)
     main = scored[0]
     training = Training(
@@ -175,7 +177,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         dev_n=0 if main is None else main.n,
         dev_chance=0.0 if main is None else main.chance,
         collapsed=any(
-            row is not None and is_collapsed(row)
+            row is not None and has_collapsed(row.value, row.chance, row.n)
             for row, member in zip(scored, step.mixture.members, strict=True)
             # From shuffled labels nothing but guessing can be learnt.
             if not member.shuffled_labels
@@ -236,14 +238,6 @@ def _dev_row(
     return rows[0]
 
 
-def is_collapsed(dev: EvalRow) -> bool:
-    """Whether an English dev score is no better than guessing, by two standard errors.
-
-    No other language is looked at.
-    """
-    return dev.value <= dev.chance + 2 * math.sqrt(dev.chance * (1 - dev.chance) / dev.n)
-
-
 def _as_trained(step: Step, plan: Plan) -> TaskSpec:
     """The task that a step scores, its labels in the order of the head that was trained."""
     task = plan.study.task(step.task)
@@ -269,17 +263,18 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
         parts = [as_features(table, lookup) for _, table in tables.values()]
-        model = start_scoring(
+        engine = start_scoring(
             weights,
             lambda hidden: kind.head(hidden, task, recipe),
             recipe,
             context.placement,
             world,
         )
-    with clock.part("work"):
+    with closing(engine), clock.part("work"):
         predictions = predict(
-            model, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
+            engine.core, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
         )
+    with clock.part("work"):
         rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         folder = _own_folder(step, context)

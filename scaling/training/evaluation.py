@@ -72,7 +72,7 @@ def predict(
     with torch.inference_mode() if world.size == 1 else torch.no_grad():
         for turn, (chosen, prepared) in enumerate(ahead(prepare, rounds)):
             batch = prepared.to(world.device)
-            hidden = model(batch.input_ids, batch.mask, depth)
+            hidden = model(batch.input_ids, batch.mask, depth, batch.lengths, batch.offsets)
             # A rank without a batch of its own repeats the last one, head included, so that every
             # rank joins each all-gather.
             found = _on_host(

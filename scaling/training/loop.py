@@ -17,7 +17,7 @@ from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
-from scaling.training.resume import NO_RESUME_POINT, ResumePoint
+from scaling.training.resume import NO_RESUME_POINT, ResumePoint, interval
 
 # Seconds before a machine goes away that are kept for ending the process.
 NOTICE_MARGIN_SECONDS = 10.0
@@ -29,7 +29,7 @@ UPDATE_STEP = 1_009
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite."""
+    """The loss, or its gradient, became NaN or infinite."""
 
 
 class Preempted(RuntimeError):
@@ -160,7 +160,8 @@ def run_updates(
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
         best = tuple(state["best"])
     pending: list[torch.Tensor] = []
-    begun = len(losses)
+    norms: list[torch.Tensor] = []
+    begun, saved_at, every = len(losses), resume.clock(), interval(resume.save_seconds())
     for update, (weight, batches) in enumerate(ahead(prepare, updates, begun), begun):
         # The seed of dropout depends on the update and not on where the process began, so that a
         # resumed training draws the same masks.
@@ -172,7 +173,7 @@ def run_updates(
         for number, prepared in enumerate(batches, 1):
             batch = prepared.to(world.device)
             engine.last_pass(number == len(batches))
-            hidden = engine.hidden(batch.input_ids, batch.mask, depth)
+            hidden = engine.hidden(batch, depth)
             summed = stream.kind.loss(
                 engine.model.head_of(turn), hidden, batch.mask, batch.targets, batch.units
             )
@@ -186,15 +187,14 @@ def run_updates(
             total += summed.detach() / weight
             tokens += batch.tokens
         pending.append(total)
+        if (norm := engine.gradient_norm) is not None:
+            norms.append(torch.as_tensor(norm, dtype=torch.float32, device=world.device))
         last = update + 1 == updates
         if last or (update + 1) % 10 == 0 or _due(update + 1, placement):
-            losses += _sum_over_ranks(pending, world)
-            pending = []
-            if not math.isfinite(sum(losses)):
-                where = next(index for index, loss in enumerate(losses) if not math.isfinite(loss))
-                raise NonFiniteLoss(
-                    f"the loss is {losses[where]} at update {where + 1} of {updates}"
-                )
+            latest, sizes = _read(pending, norms, world)
+            _check_finite(latest, sizes, len(losses), updates)
+            losses += latest
+            pending, norms = [], []
             progress(update + 1, updates)
         if looks and dev_score is not None and (last or (update + 1) % looks == 0):
             found = dev_score()
@@ -202,10 +202,13 @@ def run_updates(
                 best = (update + 1, found)
                 engine.keep_weights()
         due = _due(update + 1, placement) and not last
+        if not pending and not last and placement.resume_every == 0:
+            due = bool(world.from_first(resume.clock() - saved_at >= every))
         if due:
             resume.save(
                 partial(engine.save_resume, state=_state(losses, tokens, best, world)), update + 1
             )
+            saved_at, every = resume.clock(), interval(resume.save_seconds())
         if not pending and not last and (left := notice()) is not None:
             needed = resume.save_seconds()
             fits = needed < left - NOTICE_MARGIN_SECONDS
@@ -242,9 +245,26 @@ def _due(update: int, placement: Placement) -> bool:
     return placement.resume_every > 0 and update % placement.resume_every == 0
 
 
-def _sum_over_ranks(pending: list[torch.Tensor], world: World) -> list[float]:
-    """The sums over the ranks of scalar tensors, one for each update."""
+def _read(
+    pending: list[torch.Tensor], norms: list[torch.Tensor], world: World
+) -> tuple[list[float], list[float]]:
+    """The losses summed over the ranks, and the norms of the gradients; the device is waited for
+    once.
+    """
     stacked = torch.stack(pending)
     if world.size > 1:
         torch.distributed.all_reduce(stacked)
-    return [float(value) for value in stacked.cpu()]
+    values = torch.cat([stacked, torch.stack(norms)] if norms else [stacked]).tolist()
+    return values[: len(pending)], values[len(pending) :]
+
+
+def _check_finite(losses: Sequence[float], norms: Sequence[float], done: int, updates: int) -> None:
+    """NonFiniteLoss names the first update, after `done` others, whose loss or gradient is no
+    number.
+    """
+    for at, loss in enumerate(losses):
+        where = f"at update {done + at + 1} of {updates}"
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(f"the loss is {loss} {where}")
+        if norms and not math.isfinite(norms[at]):
+            raise NonFiniteLoss(f"the norm of the gradient is {norms[at]} {where}")

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import torch.distributed as dist
 from torch import nn
 
 from scaling.catalogue.hardware import GpuSpec, Placement
+from scaling.catalogue.models import ModelSpec
 from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.features import Features
 from scaling.data.order import training_order
@@ -82,25 +83,51 @@ def calibrate(
         with open_cache() as cache:
             request = _request(plan, store, name, task, placement, cache, updates)
             found = measure(request)
+            short = measure(replace(request, lengths=[SHORT]))
+        model, workers = plan.study.model(name), placement.workers
+        per_update, rate = fitted(
+            [_update_cost(model, one, request) for one in (short, found)], workers
+        )
         seconds, tokens = max(one.seconds for one in found), found[0].tokens
-        length = tokens / (updates * request.recipe["batch"])
-        model = plan.study.model(name)
-        flops = model.train_flops_per_token(round(length)) * tokens
+        need = memory(model, demand_of(recipe, {kind}), placement, gpu=gpu is not None)
         calibration = Calibration(
             model=name,
             device=found[0].device,
             device_gib=found[0].device_gib,
             placement=placement,
-            flops_per_second=flops / seconds / placement.workers,
+            update_seconds=per_update,
+            flops_per_second=rate,
             tokens_per_second=tokens / seconds,
             peak_bytes=max(one.peak_bytes for one in found),
             measured_at=_now(),
-            predicted_bytes=int(
-                memory(model, demand_of(recipe, {kind}), placement, gpu=gpu is not None).total
-            ),
+            # A GPU's peak is the allocator's, which has no part in the context.
+            predicted_bytes=int(need.total - (need.fixed if gpu is not None else 0.0)),
         )
         add_calibration(store, calibration)
         yield name, calibration
+
+
+# Tokens of the texts with which the price of an update itself is measured.
+SHORT = 8
+
+
+def _update_cost(
+    model: ModelSpec, found: Sequence[Measurement], request: Request
+) -> tuple[float, float]:
+    """(model FLOPs, seconds) of an update."""
+    tokens, batch = found[0].tokens / request.updates, int(request.recipe["batch"])
+    flops = model.train_flops_per_token(round(tokens / batch)) * tokens
+    return flops, max(one.seconds for one in found) / request.updates
+
+
+def fitted(costs: Sequence[tuple[float, float]], workers: int) -> tuple[float, float]:
+    """(seconds of an update whatever its tokens, FLOP/s a worker) through two updates.
+
+    Each is (FLOPs, seconds). The first is 0 where the short update did not take less.
+    """
+    (few, quick), (many, slow) = costs
+    rate = (many - few) / (slow - quick) if slow > quick else many / slow
+    return max(0.0, slow - many / rate), rate / workers
 
 
 def _now() -> str:
@@ -184,31 +211,43 @@ class Measurement:
 
 
 def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]:
-    """Run one process per worker; their Measurements, by rank.
+    """Run a gang of processes; one Measurement each.
 
-    RuntimeError with the end of the log if one fails.
+    RuntimeError with the end of the log of the first that fails: the others wait for it.
     """
     workers = request.placement["workers"]
     with tempfile.TemporaryDirectory() as folder:
         text = json.dumps({**asdict(request), "folder": folder})
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "scaling.training.measure", text, str(rank)],
-                env={**os.environ, "LOCAL_RANK": str(rank), "DS_LOG_LEVEL": "error"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(workers)
-        ]
+        logs = [Path(folder) / f"{rank}.log" for rank in range(workers)]
+        processes = []
+        for rank, log in enumerate(logs):
+            with log.open("w") as stream:
+                processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "scaling.training.measure", text, str(rank)],
+                        env={**os.environ, "LOCAL_RANK": str(rank), "DS_LOG_LEVEL": "error"},
+                        stdout=stream,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
+        ends_at = time.monotonic() + timeout_seconds
+        failed: list[int] = []
         try:
-            logs = [process.communicate(timeout=timeout_seconds)[0] for process in processes]
+            while not failed and any(process.poll() is None for process in processes):
+                if time.monotonic() > ends_at:
+                    raise RuntimeError(
+                        f"measuring {request.weights}: no end after {timeout_seconds:.0f} s"
+                    )
+                time.sleep(0.1)
+                failed = [rank for rank, process in enumerate(processes) if process.poll()]
         finally:
             for process in processes:
                 process.kill()
-        if any(process.returncode for process in processes):
+                process.wait()
+        if failed:
             raise RuntimeError(
-                f"measuring {request.weights}: " + next(log for log in logs if log)[-2000:]
+                f"measuring {request.weights}, rank {failed[0]}: "
+                + logs[failed[0]].read_text()[-2000:]
             )
         found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(workers)]
     return [Measurement(**one) for one in found]

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import t
 
-from analysis.claims import PHANG2020, Checked, Expectation, check_claims, judge, load_claims
+from analysis.claims import (
+    PHANG2020,
+    Checked,
+    Expectation,
+    check_claims,
+    holm,
+    judge,
+    load_claims,
+)
 from analysis.gains import pair_gains, with_languages
 from analysis.load import check_tidy
 from analysis.panel import size_table
+from analysis.slope import contrast
 from scaling.spec import BadFile
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
@@ -99,11 +111,30 @@ def test_an_arm_that_is_not_in_the_data_is_named(checked: dict[tuple[str, str], 
         ({"about": 0.0}, (1.5, 2.5), "contradicted"),
         ({"not_above": 0.5}, (-1, 0.4), "supported"),
         ({"not_above": 0.5}, (0.6, 1), "contradicted"),
-        ({"direction": "positive"}, (float("nan"), float("nan")), "undecided"),
     ],
 )
 def test_statuses(expect: dict[str, object], interval: tuple[float, float], status: str) -> None:
-    assert judge(Expectation.model_validate(expect), *interval) == status
+    low, high = interval
+    # Five replicas at one of two sizes whose 95 % interval is the given one.
+    half = (high - low) / 2
+    spread = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    unit = t.ppf(0.975, 4) * spread.std(ddof=1) / np.sqrt(5)
+    r = np.stack([(low + high) / 2 + spread * half / unit, spread])
+    found, p = judge(
+        Expectation.model_validate(expect), contrast(r, np.array([1.0, 0.0]), np.array([8.0, 9.0]))
+    )
+    assert found == status
+    assert (p <= 0.05) == (status != "undecided")
+
+
+def test_holm_takes_back_what_one_of_many_tests_shows(
+    checked: dict[tuple[str, str], Checked],
+) -> None:
+    one = next(iter(checked.values()))
+    rest = [replace(one, status="undecided", p=1.0)] * 9
+    weak = [replace(one, status="supported", p=0.04), *rest]
+    assert [c.status for c in holm(weak)] == ["undecided"] * 10
+    assert holm([replace(one, status="supported", p=0.004), *weak[1:]])[0].status == "supported"
 
 
 GOOD = "{name: a, says: A., source: me, of: {arms: [mnli]}, expect: {direction: positive}}"

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from analysis.claims import PHANG2020
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
+from scaling.spec import BadFile
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
 
@@ -91,7 +92,8 @@ def test_the_verdict_is_for_machines_too(report: Path) -> None:
     verdict = json.loads((report / "verdict.json").read_text())
     assert verdict["verdict"] == "DIMINISHES"
     assert verdict["slope_points"]["high"] < 0
-    assert verdict["specifications"]["of"] == 12
+    assert len(verdict["by_scale"]) == 3
+    assert {item["what"] for item in verdict["influence"]} >= {"target", "arm", "size", "seed"}
     assert {claim["status"] for claim in verdict["claims"]} >= {"supported", "not run"}
 
 
@@ -245,7 +247,7 @@ def test_two_methods_never_share_a_curve(tmp_path: Path) -> None:
 
 
 def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.DataFrame) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(BadFile):
         write_report(
             falling, question=Question(), title="x", out=tmp_path / "r", claims=tmp_path / "no.yaml"
         )

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from analysis.analyse import analyse
 from analysis.load import SCHEMA, check_tidy
 from analysis.published import overlay, published
-from analysis.results import Results, analyse
-from analysis.verdict import CEILING, DESCRIPTIVE, SMALL
+from analysis.results import Results
+from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, SMALL
 from scaling.catalogue.models import MODELS
 from scaling.study.question import Question
 from tests.helpers.synthetic import XLMR, study
@@ -60,7 +61,7 @@ def test_a_constant_logit_gain_is_a_ceiling() -> None:
     found = verdict_of(gain=lambda u, *_: 0.3, baseline=baseline, logit=True, seeds=5, **QUIET)
     assert found.primary.sign == -1
     assert found.logit.sign == 0
-    assert found.verdict.form == CEILING
+    assert found.verdict.form == SCALE_BOUND
     assert found.verdict.call == "INCONCLUSIVE"
 
 
@@ -139,7 +140,7 @@ def test_collapsed_runs_are_left_out_and_counted() -> None:
     assert found.primary.low < -2 < found.primary.high
     assert int(found.collapse["collapsed"].sum()) > 0
     treated = {e.name: e for e in found.treatments}
-    wide = treated["intention to treat (first runs, collapsed ones in)"]
+    wide = treated["first runs, collapsed ones in (intention to treat)"]
     assert wide.high - wide.low > 3 * (found.primary.high - found.primary.low)
 
 
@@ -147,7 +148,7 @@ def test_the_listed_languages_are_the_low_resource_ones() -> None:
     question = Question(resamples=0, low_resource_languages=("de", "ru"))
     found = verdict_of(question, gain=lambda u, *_: 2.0)
     assert found.primary.num_languages == 2
-    assert len(found.specifications) == 18
+    assert len(found.specifications) == 27
     assert int(found.specifications["primary"].sum()) == 1
 
 

@@ -24,6 +24,7 @@ from scaling.encoders.engine import join_world, start_training
 from scaling.kinds import KINDS
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
+from tests.helpers.leftovers import ROUNDS, WAYS, leftovers
 from tests.helpers.tiny import make_model
 
 pytestmark = pytest.mark.torch
@@ -143,3 +144,19 @@ def test_a_training_in_bf16_starts_with_what_the_folder_has(
     engine.backward(engine.hidden(ids, (ids != 1).long()).float().square().mean())
     engine.step(1e-3)
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("workers", "ways"),
+    [
+        (1, tuple(WAYS)),
+        (2, ("ZeRO-2", "ZeRO-3, recomputed")),
+        pytest.param(2, tuple(WAYS), marks=pytest.mark.slow),
+    ],
+)
+def test_a_closed_step_leaves_nothing(workers: int, ways: tuple[str, ...]) -> None:
+    for way, found in leftovers(workers, ways).items():
+        for what, sizes in found.items():
+            assert len(sizes) == ROUNDS
+            assert max(sizes) <= 64_000, (way, what, sizes)
+            assert sizes[-1] <= sizes[0] + 1_000, (way, what, sizes)

@@ -17,6 +17,7 @@ from scaling.kinds.kind import PAD
 from tests.helpers.tiny import make_model
 
 LENGTHS = (5, 9, 9, 1, 12, 3, 3)
+OFFSETS = torch.tensor([0, *LENGTHS]).cumsum(0).int()
 HOW = {"dropout_p": 0.0, "scale": 0.3}
 
 
@@ -64,7 +65,7 @@ def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:
     torch.manual_seed(1)
     total = sum(LENGTHS)
     query, key, value = (torch.randn(1, 4, total, 16, requires_grad=True) for _ in range(3))
-    found = attend(query, key, value, LENGTHS, **HOW)
+    found = attend(query, key, value, LENGTHS, OFFSETS, **HOW)
     # By hand: all against all, other sequences masked.
     owner = torch.repeat_interleave(torch.arange(len(LENGTHS)), torch.tensor(LENGTHS))
     weights = (
@@ -82,6 +83,13 @@ def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:
 
 
 def test_positions_start_after_the_padding_id_in_every_sequence() -> None:
-    pack = packing.packing_of(batch()[1])
+    pack = packing.packing_of(tuple(batch()[1].shape), LENGTHS, OFFSETS)
     expected = [position for length in LENGTHS for position in range(PAD + 1, PAD + 1 + length)]
     assert pack.arguments["position_ids"].tolist() == [expected]
+
+
+def test_flash_attention_is_called_as_torch_declares_it() -> None:
+    # There is no such kernel on a CPU: shapes only.
+    query, key, value = (torch.empty(1, 4, sum(LENGTHS), 16, device="meta") for _ in range(3))
+    found = packing.flash(query, key, value, LENGTHS, OFFSETS.to("meta"), **HOW)
+    assert found.shape == query.shape

@@ -134,9 +134,10 @@ def test_a_short_training_lowers_the_loss(
     engine.close()
     # What was saved is what is scored.
     saved = Weights(folder=tmp_path / "out", architecture="xlm-roberta", kept_rows=None)
-    model = start_scoring(
+    scoring = start_scoring(
         saved, lambda hidden: KINDS[kind].head(hidden, spec, given), given, placement, world
     )
-    again = predict(model, ready, KINDS[kind], given, world)
+    again = predict(scoring.core, ready, KINDS[kind], given, world)
+    scoring.close()
     for before, after in zip(predictions, again, strict=True):
         np.testing.assert_allclose(before, after, atol=1e-4)

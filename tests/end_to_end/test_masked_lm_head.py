@@ -132,7 +132,7 @@ def test_logits_equal_those_of_transformers(
     assert (len(rows) < spec.vocab_rows) == trim
     model = start_scoring(
         weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world
-    )
+    ).core
     with torch.no_grad():
         ours = model.head(model(torch.searchsorted(rows, ids), torch.ones_like(ids))[masked])
         expected = theirs(input_ids=ids).logits[masked][:, rows]
@@ -169,12 +169,11 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
     engine.export(out, weights.beside())
     engine.close()
     again = Weights(folder=out, architecture=weights.architecture, kept_rows=None)
-    model = start_scoring(again, head, RECIPE, placement, world)
-    after = predict(model, features, KIND, RECIPE, world)
+    scoring = start_scoring(again, head, RECIPE, placement, world)
+    after = predict(scoring.core, features, KIND, RECIPE, world)
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
-    if stage == 3:
-        model.destroy()
+    scoring.close()
     return losses.per_update, after
 
 
@@ -228,5 +227,5 @@ def test_a_training_of_another_kind_hands_the_head_on(world: World, tmp_path: Pa
     features = as_features(KIND.encode(ROWS, MLM, tokenizer(), RECIPE), None)
     model = start_scoring(
         weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world
-    )
+    ).core
     assert len(predict(model, features, KIND, RECIPE, world)) == len(features.input_ids)

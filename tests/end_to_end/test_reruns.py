@@ -170,10 +170,14 @@ def test_weights_of_the_last_rerun_stay_for_a_child_that_is_made_again(tmp_path:
 
 
 @pytest.mark.torch
-def test_reruns_of_a_real_study(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+def test_reruns_of_a_real_study(
+    tiny_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing learns at this rate, so that every training collapses, is run again twice, and the
     last one is used.
     """
+    # The tiny study has fewer dev examples than a real one must have to be judged.
+    monkeypatch.setattr("scaling.study.collapse.JUDGED_EXAMPLES", 1)
     pytest.importorskip("torch")
     from scaling.encoders.engine import join_world
     from scaling.planning.progress import current_plan

@@ -90,7 +90,7 @@ def main() -> None:
                 )
                 start_scoring(
                     other, lambda hidden: kind.head(hidden, TASK, RECIPE), RECIPE, placement, world
-                )
+                ).close()
     if world.rank == 0:
         (Path(folder) / f"losses-{size}.json").write_text(json.dumps(found))
 

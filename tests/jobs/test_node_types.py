@@ -16,7 +16,9 @@ import pytest
 import yaml
 
 from jobs.node_types import groups_in
+from scaling.catalogue.hardware import GPUS
 from scaling.cluster.check import DRIVER_RESOURCE, wanted_versions
+from scaling.cluster.nodes import POOL
 from scaling.cluster.ray_private import NodeGroup
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +60,26 @@ def test_drivers_stay_on_the_head_and_spot_falls_back_to_demand(launcher: dict[s
         assert (types[name]["labels"]["pool"], other["labels"]["pool"]) == ("spot", "ondemand")
 
 
+def test_every_gpu_node_has_a_role_a_disk_and_a_pool_of_its_kind(launcher: dict[str, Any]) -> None:
+    types = launcher["available_node_types"]
+    workers = {name: kind for name, kind in types.items() if "GPU" in kind["resources"]}
+    assert len(workers) == 4
+    for kind in workers.values():
+        node = kind["node_config"]
+        assert node["IamInstanceProfile"]["Name"]
+        assert node["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] >= 200
+        gpu = kind["labels"]["gpu"]
+        assert gpu in GPUS
+        assert kind["resources"][f"{POOL}{gpu}"] == kind["resources"]["GPU"]
+    started = launcher["worker_start_ray_commands"]
+    (ray_start,) = (line for line in started if "ray start" in line)
+    assert "SCALING_CACHE=/opt/dlami/nvme/" in ray_start and "TMPDIR=/opt/dlami/nvme/" in ray_start
+    # A disk that is not there is said before anything is written to the root disk.
+    assert started.index(ray_start) > next(
+        at for at, line in enumerate(started) if line.startswith("test -d /opt/dlami/nvme ")
+    )
+
+
 def test_nodes_get_the_versions_that_are_pinned(launcher: dict[str, Any]) -> None:
     installed = dict(
         re.findall(r"([a-z]+)(?:\[[a-z,]+\])?==([\d.]+)", "\n".join(launcher["setup_commands"]))
@@ -73,7 +95,7 @@ def test_nodes_get_the_versions_that_are_pinned(launcher: dict[str, Any]) -> Non
 def test_every_node_signs_in_and_workers_watch_for_notices(launcher: dict[str, Any]) -> None:
     head, worker = launcher["head_start_ray_commands"], launcher["worker_start_ray_commands"]
     for line in (*head, *worker):
-        assert "RAY_AUTH_MODE=token" in line or line == "ray stop"
+        assert "RAY_AUTH_MODE=token" in line or not re.search(r"ray start|python", line)
     assert any("dashboard-host=127.0.0.1" in line for line in head)
     assert any("sentinel.py aws" in line for line in worker)
     for local in launcher["file_mounts"].values():
@@ -134,7 +156,12 @@ def test_the_manifest_authenticates_drains_and_gives_time(manifest: dict[str, An
 def test_node_types_of_both_files(launcher: dict[str, Any], manifest: dict[str, Any]) -> None:
     groups = {group.name: group for group in groups_in(launcher)}
     assert groups["head"].most == 1
-    assert groups["h100x8_spot"] == NodeGroup("h100x8_spot", {"CPU": 192, "GPU": 8}, 4)
+    own = {"CPU": 192, "GPU": 8, "gpu:h100-80": 8}
+    assert groups["h100x8_spot"] == NodeGroup("h100x8_spot", own, 4)
+    # What there is to fall back on is not there to be filled too.
+    workers = [group for name, group in groups.items() if name != "head"]
+    assert sum(group.most for group in workers) == launcher["max_workers"]
+    assert groups["h100x8_ondemand"].most == 0
     assert groups_in(manifest) == [
         NodeGroup("h100x8-spot", {"CPU": 96, "GPU": 8}, 4),
         NodeGroup("h100x8-ondemand", {"CPU": 96, "GPU": 8}, 1),

@@ -63,7 +63,7 @@ def test_loss_is_a_softmax_over_each_questions_choices() -> None:
         Given(scores),
         torch.zeros(5, 1, 1),
         torch.ones(5, 1),
-        torch.tensor([0, 3, 1, 2, 4]),
+        KIND.targets([0, 3, 1, 2, 4], 1),
         torch.tensor([4, 4, 9, 9, 9]),
     )
     first, second = np.exp(scores[:2]), np.exp(scores[2:])
@@ -73,11 +73,12 @@ def test_loss_is_a_softmax_over_each_questions_choices() -> None:
 
 
 def test_a_question_that_occurs_twice_in_an_update_counts_twice() -> None:
-    once = (torch.zeros(2, 1, 1), torch.ones(2, 1), torch.tensor([0, 3]), torch.tensor([4, 4]))
-    twice = tuple(torch.cat([one, one]) for one in once)
-    assert float(KIND.loss(Given([1.0, 2.0] * 2), *twice)) == pytest.approx(
-        2 * float(KIND.loss(Given([1.0, 2.0]), *once))
-    )
+    def loss(times: int) -> float:
+        hidden, mask = torch.zeros(2 * times, 1, 1), torch.ones(2 * times, 1)
+        targets, units = KIND.targets([0, 3] * times, 1), torch.tensor([4, 4] * times)
+        return float(KIND.loss(Given([1.0, 2.0] * times), hidden, mask, targets, units))
+
+    assert loss(2) == pytest.approx(2 * loss(1))
 
 
 def test_choices_are_scored_by_row_and_chance_knows_their_number() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from scaling.catalogue.hardware import GPUS, Placement
+from scaling.catalogue.hardware import GEMM_SHARE, GPUS, Placement
 from scaling.catalogue.models import MODELS
 from scaling.planning.forecast import Prices, forecast
 from scaling.planning.memory import demand_of
@@ -38,9 +38,12 @@ def test_prices_and_measured_speed_are_used() -> None:
     )
     with pytest.raises(ValueError, match="Unknown GPU in the price table 'h200-141'"):
         forecast(plan, {}, GPUS["h200-141"], {}, prices=mine)
-    twice = calibration(flops_per_second=2 * 0.2 * 989e12)
+    # Twice the rate shortens what tokens take, not what updates do.
+    twice = calibration(flops_per_second=2 * GEMM_SHARE * 989e12)
     fast = forecast(plan, {}, gpu, {"xlm-r-base": twice}).sizes[0]
-    assert fast.device_hours == pytest.approx(hours / 2, rel=0.1)
+    assert 0.5 * hours < fast.device_hours < hours
+    slow = twice.model_copy(update={"update_seconds": 1.0})
+    assert forecast(plan, {}, gpu, {"xlm-r-base": slow}).sizes[0].device_hours > hours
     assert "measured on NVIDIA H100 80GB HBM3" in fast.basis and "assumed" in assumed.sizes[0].basis
 
 

@@ -28,3 +28,31 @@ def test_logits_of_a_quarter_million_pieces_count() -> None:
     extra = memory(base, masked, Placement()).total - memory(base, plain, Placement()).total
     # 32 x 256 tokens, 15 % masked, 250,002 logits of 16 bytes with their gradients.
     assert extra / GIB == pytest.approx(0.15 * 32 * 256 * 250_002 * 16 / GIB)
+
+
+LAYOUTS = [(1, 1), (2, 1), (4, 1), (2, 2), (8, 2), (4, 3), (8, 3)]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("size", "workers", "stage", "rank"),
+    [
+        ("xlm-r-xl", 1, 1, 0),
+        ("xlm-r-xl", 2, 1, 1),
+        *(
+            pytest.param(size, workers, stage, rank, marks=pytest.mark.slow)
+            for size in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")
+            for workers, stage in LAYOUTS
+            for rank in sorted({0, workers - 1})
+        ),
+    ],
+)
+def test_the_real_engine_never_holds_more_than_is_predicted(
+    size: str, workers: int, stage: int, rank: int
+) -> None:
+    pytest.importorskip("deepspeed")
+    from tests.helpers.fake_world import Asked, as_rank
+
+    placement = Placement(workers=workers, zero_stage=stage, micro_batch=1)
+    found = as_rank(Asked(size=size, placement=placement.model_dump(), rank=rank))
+    assert found.peak <= found.predicted <= (1.25 if stage == 3 else 1.15) * found.peak

@@ -13,7 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scaling.catalogue.hardware import Placement
-from scaling.planning.queue import LONGEST_SECONDS, MAX_TRIES, SESSION_SECONDS, ReadyQueue
+from scaling.planning.queue import (
+    LONGEST_SECONDS,
+    MAX_TRIES,
+    SESSION_SECONDS,
+    SYSTEMATIC,
+    ReadyQueue,
+)
 from scaling.planning.simulate import SpotLosses, lower_bound, simulate
 from scaling.store.pending import pending_steps
 from scaling.store.store import Scan
@@ -378,6 +384,28 @@ def test_a_step_that_keeps_failing_takes_its_descendants_and_nothing_else() -> N
     assert below
     assert all("failed" in queue.failed[step] for step in below)
     assert done | set(queue.failed) == set(queue.pending)
+
+
+def test_a_fault_that_is_no_steps_own_ends_the_run_after_a_few() -> None:
+    queue = queue_of(SMALL, [8], seconds=200.0)
+    for number in range(3 * len(queue.pending)):
+        taken = queue.take(float(number))
+        if taken is None:
+            break
+        queue.close(taken[0], lambda step: False, float(number), "now  OutOfMemoryError: 3 GiB")
+    assert queue.finished and queue.halted.startswith(f"{SYSTEMATIC} steps failed alike")
+    assert number <= MAX_TRIES * SYSTEMATIC
+
+
+@pytest.mark.parametrize("different", [True, False])
+def test_other_failures_end_no_run(different: bool) -> None:
+    """Such as losses of machines, which leave no word, and faults of the steps' own."""
+    queue = queue_of(SMALL, [8], seconds=200.0)
+    for number in range(2 * SYSTEMATIC):
+        name, _ = queue.take(float(number))  # type: ignore[misc]
+        error = f"now  Error{number}: boom" if different else "it died without a word"
+        queue.close(name, lambda step: False, float(number), error)
+    assert not queue.halted
 
 
 def test_a_step_that_somebody_else_has_is_looked_at_later() -> None:

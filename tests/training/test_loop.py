@@ -1,7 +1,10 @@
-"""The rate of every update, and the best of the weights by English dev data."""
+"""The rate of every update, the best of the weights by English dev data, and what an update asks of
+a device.
+"""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ pytest.importorskip("deepspeed")
 
 import torch
 
+from benchmarks.peers import Case, Precision, made, ours
+from benchmarks.random_models import shape, write_model
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.encoder import Weights
@@ -18,15 +23,24 @@ from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
-from scaling.training.loop import Losses, Preempted, learning_rate, run_updates
+from scaling.training.loop import (
+    Losses,
+    NonFiniteLoss,
+    Preempted,
+    learning_rate,
+    run_updates,
+)
 from scaling.training.resume import NO_RESUME_POINT, ResumePoint
 from tests.helpers import layout_worker
+from tests.helpers.budget import count_updates
 from tests.helpers.one_run import one_run
 from tests.helpers.tiny import make_model
 
 UPDATES = 20
 RECIPE = layout_worker.RECIPE.model_copy(update={"select_every": 6})
 KIND = KINDS["classification"]
+ALL_KINDS = ("classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm")
+TINY = shape("tiny", 2, 64, vocab=300, heads=4)
 
 
 def rates(updates: int, **fields: float) -> list[float]:
@@ -160,3 +174,73 @@ def test_adapters_are_selected_too(weights: Weights, world: World, tmp_path: Pat
         exports.append(values(tmp_path / str(found.selected)))
     query = "encoder.layer.0.attention.self.query.weight"
     assert not torch.equal(exports[0][query], exports[1][query])
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage"), [*((kind, 1) for kind in ALL_KINDS), ("tagging", 2), ("tagging", 3)]
+)
+def test_an_update_waits_for_the_device_at_its_end_alone(
+    world: World, kind: str, stage: int
+) -> None:
+    count = count_updates(TINY, kind, Placement(zero_stage=stage, micro_batch=8), world)
+    assert count.passes > count.updates
+    waits = count.budget.waits
+    assert not [where for where in waits if where.startswith(("forward", "backward"))], waits
+    assert sum(waits.values()) <= (3 if stage == 3 else 1) * count.updates, waits
+
+
+@pytest.mark.parametrize(("layers", "stage"), [(12, 1), (12, 3), (36, 2)])
+def test_an_update_launches_two_kernels_a_tensor(world: World, layers: int, stage: int) -> None:
+    model = shape("narrow", layers, 64, vocab=300, heads=4, xl=layers > 24)
+    count = count_updates(model, "tagging", Placement(zero_stage=stage, micro_batch=16), world)
+    assert count.tensors > 16 * layers
+    steps = count.budget.launches["step"] / count.updates
+    assert count.tensors < steps <= 2 * count.tensors + 150
+
+
+@pytest.mark.parametrize(("stage", "precision"), [(1, "fp32"), (1, "bf16"), (3, "bf16")])
+def test_a_gradient_that_is_no_number_is_named_also_in_the_last_update(
+    world: World, tmp_path: Path, stage: int, precision: Precision
+) -> None:
+    case = Case(name="short", kind="tagging", median=8, longest=16, batch=4, precision=precision)
+    weights = write_model(TINY, tmp_path / "model")
+    train, engine = ours(
+        case,
+        weights,
+        made(case, 16, TINY.vocab_rows),
+        world,
+        Placement(zero_stage=stage, micro_batch=4),
+    )
+    with closing(engine):
+        train(2)
+        spoilt = engine.model.encoder.encoder.layer[1].output.dense.bias  # type: ignore[union-attr, index]
+        spoilt.register_hook(lambda gradient: torch.full_like(gradient, torch.inf))
+        with pytest.raises(NonFiniteLoss, match="norm of the gradient is inf at update 1 of 1"):
+            train(1)
+
+
+def test_a_long_training_saves_itself_by_the_clock(
+    weights: Weights, world: World, tmp_path: Path
+) -> None:
+    placement = Placement(zero_stage=0, micro_batch=8)
+    engine, minutes = engine_of(weights, world, placement), iter(range(0, 600, 10))
+    saved: list[int] = []
+    resume = ResumePoint(
+        found=None,
+        save=lambda fill, update: saved.append(update),
+        save_seconds=lambda: 20.0,
+        clock=lambda: 60.0 * next(minutes),
+    )
+    with closing(engine):
+        found = run_updates(
+            one_run(
+                engine,
+                placement,
+                layout_worker.features(),
+                KIND,
+                RECIPE.model_copy(update={"epochs": 8.0, "select_every": 0}),
+            ),
+            resume=resume,
+        )
+    # The clock says ten minutes more at every look, after 10, 20 and 30 updates, and when it saved.
+    assert found.updates == 40 and saved == [20]

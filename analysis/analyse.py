@@ -1,0 +1,330 @@
+"""One pass over a study: everything the report, the tables and the verdict file show, computed
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from analysis.claims import check_claims, load_claims
+from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
+from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
+from analysis.curves import (
+    EXPONENTS,
+    exponent_interval,
+    fit_saturating,
+    fitted_curves,
+    leave_largest_out,
+)
+from analysis.estimands import (
+    PRIMARY,
+    balanced,
+    interaction,
+    interaction_of_a_sample,
+    pooled,
+    pooled_table,
+    retention,
+)
+from analysis.gains import (
+    ENGLISH,
+    JUDGED,
+    NONE,
+    POOLED_ROLES,
+    SCALES,
+    first_runs,
+    pair_gains,
+    room_gain,
+    with_languages,
+)
+from analysis.influence import Variation, influence, is_robust
+from analysis.margins import scale_margins
+from analysis.pairs import pair_table, size_means
+from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
+from analysis.per_language import language_table
+from analysis.power import detectable, next_seeds, seeds_needed, seeds_to_affirm
+from analysis.results import Curve, Power, Results
+from analysis.sensitivity import INTENDED, specifications, treatments, worst_case
+from analysis.series import series_table
+from analysis.shapes import shape_test
+from analysis.silence import silenced
+from analysis.slope import contrast, moments, slope_weights
+from analysis.variance import estimate_ledger
+from analysis.verdict import Verdict, decide, why_descriptive
+from scaling.study.question import Question
+
+CEILINGS = (0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.9, 0.85, 0.8)
+"""Ceilings that are tried where none is declared."""
+
+
+def analyse(
+    frame: pl.DataFrame,
+    question: Question,
+    *,
+    expected: pl.DataFrame | None = None,
+    claims: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Results:
+    """All results of one family and method. TooFewScales where no slope exists at all."""
+    progress("pairing gains")
+    frame = label_runs(frame)
+    gains = with_languages(pair_gains(frame), question)
+    first = with_languages(pair_gains(first_runs(frame)), question)
+    sizes = size_table(frame, question.x_axis)
+    coverage = coverage_table(frame, gains, expected)
+    primary_gains = gains.filter(PRIMARY)
+    if gains.is_empty():
+        raise TooFewScales(
+            "No gain can be paired: no arm and its baseline share a model, target, language and"
+            " seed."
+        )
+    if primary_gains.is_empty():
+        raise TooFewScales(
+            f"All {len(gains)} gains are of English, of collapsed runs, of controls, or of pairs"
+            " that train twice on the same data: none can be pooled."
+        )
+    panels = {scale: make_panel(primary_gains, sizes, scale) for scale in SCALES}
+    panel = panels["points"]
+    progress("estimating slopes")
+    estimates = {scale: pooled_table(one, scale) for scale, one in panels.items()}
+    if not estimates["points"]:
+        raise TooFewScales(
+            "No series has gains at two sizes yet, so there is no slope; see the coverage table."
+        )
+    population = "low-resource" if gains["low"].any() else "all zero-shot"
+    of = {
+        (e.scale, e.quantity): e
+        for group in estimates.values()
+        for e in group
+        if e.name == population
+    }
+    condition = pl.col("low") if population == "low-resource" else pl.lit(True)
+    if ("points", "slope") not in of:
+        raise TooFewScales(
+            "The low-resource languages, which the question is about, have no series at two sizes"
+            " yet; see the coverage table."
+        )
+    chosen = balanced(panel, condition)
+    r = replicas(chosen.y, chosen.weights)
+    span = float(np.ptp(chosen.x))
+    languages, fit = language_table(panel)
+    specs, correlation = specifications(frame, gains, question, population)
+    found = {scale: interaction(panels[scale], scale) for scale in JUDGED}
+    found["sample"] = interaction_of_a_sample(panel, "points")
+    gammas = {name: e for name, e in found.items() if e is not None}
+    shared = shared_checkpoints(frame)
+    counted = frame.filter(pl.col("role").is_in([NONE, *POOLED_ROLES]))
+    in_verdict = shared.join(
+        counted.select("model", "arm").unique(), on=["model", "arm"], how="semi"
+    )
+    seeds = moments(r)[0]
+    treated = treatments(gains, first, sizes, condition, question)
+    bounds = worst_case(gains, sizes, condition)
+    others = [(e.estimate, e.estimate) for e in treated if e.name == INTENDED]
+    margins = scale_margins(gains.filter(PRIMARY & condition), question.margin, span)
+    verdict = decide(
+        {scale: of[scale, "slope"] for scale in JUDGED},
+        of["points", "largest"],
+        margins=margins,
+        margin_at_largest=question.margin_at_largest,
+        others=others if bounds is None else [*others, bounds],
+        reasons=why_descriptive(int(seeds.min()), not in_verdict.is_empty()),
+    )
+    varied: list[Variation] = []
+    if verdict.call is not None:
+        other = {"gains as shares of the room above chance": ("weights", _in_points(panels))}
+        runs = _points(first, sizes)
+        if runs is not None and gains["collapsed"].any():
+            other["first runs, collapsed ones in"] = ("runs", runs)
+        varied = influence(panel, condition, other)
+    if verdict.call in ("DIMINISHES", "GROWS"):
+        whole = contrast(r, slope_weights(chosen.x), chosen.x)
+        verdict = replace(verdict, robust=is_robust(whole, varied))
+    progress("fitting curves and resampling")
+    collapse = collapse_table(frame, sizes)
+    shapes = shape_test(r, chosen.x) if chosen.num_sizes > 2 and int(seeds.min()) > 1 else None
+    ledger, icc = estimate_ledger(chosen)
+    checked = (
+        check_claims(load_claims(claims), gains, sizes, expected) if claims is not None else []
+    )
+    results = Results(
+        question=question,
+        sizes=sizes,
+        gains=gains,
+        coverage=coverage,
+        missing=missing_cells(frame, expected),
+        shared=shared,
+        labels=label_counts(frame),
+        collapse=collapse,
+        collapse_trend=_trends(collapse),
+        panel=panel,
+        population=population,
+        num_series=len(panel.where(condition).series),
+        curves=fitted_curves(chosen),
+        estimates=estimates,
+        primary=of["points", "slope"],
+        logit=of["logit", "slope"],
+        room=of["room", "slope"],
+        margins=margins,
+        worst=bounds,
+        influence=varied,
+        flips=_flips(gains.filter(PRIMARY & condition), sizes, verdict),
+        largest=of["points", "largest"],
+        end=of["points", "end"],
+        retention=retention(panel, condition),
+        gammas=gammas,
+        shapes=shapes,
+        languages=languages,
+        fit=fit,
+        pairs=pair_table(gains, sizes),
+        means=size_means(gains, sizes),
+        specifications=specs,
+        path_correlation=correlation,
+        treatments=treated,
+        ledger=ledger,
+        icc=icc,
+        power=_power(frame, chosen, r, question),
+        curve=_curve(languages, panel),
+        series=series_table(
+            make_panel(gains.filter(~pl.col("collapsed")), sizes, "points"),
+            question.resamples,
+            question.seed,
+        ),
+        verdict=verdict,
+        claims=checked,
+    )
+    return silenced(results)
+
+
+def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:
+    """The panel in points of pooled gains with collapsed runs in; None where there is none."""
+    rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != ENGLISH)
+    kept = gains.filter(rule)
+    return make_panel(kept, sizes, "points") if len(kept) else None
+
+
+def _in_points(panels: dict[str, Panel]) -> Panel:
+    """Gains as shares of the room above chance, scaled to the mean size of gains in points."""
+    points, room = panels["points"], panels["chance"]
+    factor = np.nanmean(np.abs(points.y)) / max(float(np.nanmean(np.abs(room.y))), 1e-12)
+    return replace(room, y=room.y * factor)
+
+
+def _flips(gains: pl.DataFrame, sizes: pl.DataFrame, verdict: Verdict) -> float | None:
+    """The largest ceiling below 1 (steps of .01) at which the third scale does not carry the claim
+    any more, where no ceiling is declared.
+    """
+    if verdict.call not in ("DIMINISHES", "GROWS") or gains["ceiling"].is_not_null().any():
+        return None
+    claimed = -1 if verdict.call == "DIMINISHES" else 1
+    best = pl.max_horizontal("value", "baseline").max().over("target")
+    for ceiling in CEILINGS:
+        top = pl.max_horizontal(pl.lit(ceiling), best + 0.002)
+        panel = make_panel(
+            gains.with_columns(room_gain(top, "chance_level").alias("room")), sizes, "room"
+        )
+        found = pooled(panel, None, "ceiling", "room")[0]
+        if found.sign != claimed:
+            return float(ceiling)
+    return None
+
+
+def _trends(collapse: pl.DataFrame) -> dict[str, float]:
+    """Exact p of a trend of collapse over sizes, with phase ii and without."""
+    out = {}
+    for name, rule in {
+        "without phase ii": pl.col("arm") == NONE,
+        "with phase ii": pl.col("arm") != NONE,
+    }.items():
+        part = (
+            collapse.filter(rule)
+            .group_by("model", maintain_order=True)
+            .agg(pl.col("collapsed", "runs").sum())
+        )
+        if len(part) > 1:
+            out[name] = trend_p(part["collapsed"].to_list(), part["runs"].to_list())
+    return out
+
+
+def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question) -> Power:
+    count, _, variance = moments(r)
+    free = np.maximum(count - 1, 0)
+    df = free.sum()
+    sd = float(np.sqrt(np.where(count > 1, variance * free, 0).sum() / df)) if df else float("nan")
+    seeds = [int(c) for c in count]
+    span = float(np.ptp(panel.x))
+    if not np.isfinite(sd):
+        return Power(
+            replica_sd=sd,
+            sds=(),
+            detectable=sd,
+            seeds_to_detect_margin=None,
+            seeds_to_affirm=None,
+            advice=(),
+            x=tuple(panel.x),
+        )
+    costs, unit = replica_costs(frame, panel)
+    return Power(
+        replica_sd=sd,
+        sds=tuple(np.sqrt(variance).tolist()),
+        detectable=detectable(sd, panel.x, seeds),
+        seeds_to_detect_margin=seeds_needed(question.margin / span, sd, panel.x),
+        seeds_to_affirm=seeds_to_affirm(question.margin / span, sd, panel.x),
+        x=tuple(panel.x),
+        advice=tuple(next_seeds([sd] * len(seeds), panel.x, seeds, costs, panel.labels, unit)),
+    )
+
+
+def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
+    """Mean cost of one replica per size: the sum over its cells, in dollars where every cell has a
+    price, else hours.
+
+    Steps that cells share are counted in each, so this is an upper bound.
+    """
+    cells = frame.group_by("model", "arm", "target", "seed").agg(
+        pl.col("dollars", "wall_seconds").max()
+    )
+    priced = cells["dollars"].null_count() == 0 and float(cells["dollars"].sum()) > 0
+    value = pl.col("dollars") if priced else pl.col("wall_seconds") / 3600
+    per = dict(
+        cells.group_by("model", "seed")
+        .agg(value.sum().alias("cost"))
+        .group_by("model")
+        .agg(pl.col("cost").sort().mean())
+        .iter_rows()
+    )
+    return [float(per[name]) for name in panel.models], "$" if priced else "device hours"
+
+
+def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
+    gains = languages.select(f"gain_{i}" for i in range(panel.num_sizes)).to_numpy()
+    y = gains[np.isfinite(gains).all(axis=1)]
+    nothing = Curve(
+        refused="", exponent=None, exponent_low=None, exponent_high=None, identified=None, errors={}
+    )
+    try:
+        if not len(y):
+            raise TooFewScales("No language has a gain at every size.")
+        errors = leave_largest_out(y, panel.x)
+    except TooFewScales as error:
+        return Curve(**{**nothing.__dict__, "refused": str(error)})
+    try:
+        fit = fit_saturating(y, panel.x)
+    except TooFewScales as error:
+        return Curve(**{**nothing.__dict__, "refused": str(error), "errors": errors})
+    low, high, identified = exponent_interval(fit, y.size, 2 * len(y) + 1)
+    # Languages of a run share its noise; this profile treats their cells as independent, so its
+    # width is a lower bound.
+    edge = float(fit.exponent) in (EXPONENTS[0], EXPONENTS[-1])
+    return Curve(
+        refused="",
+        exponent=float(fit.exponent),
+        exponent_low=low,
+        exponent_high=high,
+        identified=identified and not edge,
+        errors=errors,
+    )

@@ -1,0 +1,149 @@
+"""What a study asked before it had data: written into the store at the first run, never rewritten.
+
+registered/0000.json   the question as it stood before the first record
+registered/0001.json   a later change of it, with its time and the records there were by then
+looks/HASH.json        one file per set of scores that a report has shown
+
+Seeds are registered as a maximum: a study that grows up to it has not changed its question, and
+how often it was looked at on the way is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+from scaling.store.store import Store, StoreError
+from scaling.study.collapse import JUDGED_EXAMPLES, NEAR_GUESSING
+from scaling.study.study import Study
+
+SCHEMA_VERSION = 1
+FOLDER, LOOKS = "registered", "looks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """One entry of the register."""
+
+    at: str
+    """UTC, ISO 8601."""
+    records: int
+    """Finished steps at that time."""
+    asked: Mapping[str, Any]
+    """`what_is_asked` of the study then."""
+    sha256: str
+
+
+def what_is_asked(study: Study) -> dict[str, Any]:
+    """All that decides what the report will say, given the scores."""
+    return {
+        "question": study.question.model_dump(mode="json"),
+        "collapse": {"judged_examples": JUDGED_EXAMPLES, "near_guessing": NEAR_GUESSING},
+        "reruns": study.reruns,
+        "models": sorted(study.models),
+        "arms": sorted(arm.name for arm in study.arms),
+        "targets": sorted(study.targets),
+        "languages": None if study.languages is None else sorted(study.languages),
+        "ceilings": {name: study.task(name).ceiling for name in sorted(study.targets)},
+        "most_seeds": len(study.seeds),
+    }
+
+
+def register(study: Study, store: Store, num_records: int) -> None:
+    """Write down what is asked, if it is not what was written down last.
+
+    A study with fewer seeds than registered is on its way to them and writes nothing.
+    """
+    found = registrations(store)
+    asked = what_is_asked(study)
+    if found and not changes(found[-1].asked, asked):
+        return
+    entry = {
+        "schema_version": SCHEMA_VERSION,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "records": num_records,
+        "asked": asked,
+        "sha256": _digest(asked),
+    }
+    # Another driver may register at the same moment: `create` lets one of them win.
+    store.create(f"{FOLDER}/{len(found):04d}.json", json.dumps(entry, indent=1, sort_keys=True))
+
+
+def registrations(store: Store) -> list[Registration]:
+    """The register, oldest first; [] for stores from before there was one.
+
+    StoreError names an entry that was edited or that this version cannot read.
+    """
+    names = sorted(info.base_name for info in store.listing(FOLDER) if info.is_file)
+    out = []
+    for name in names:
+        place = f"{store.uri}/{FOLDER}/{name}"
+        try:
+            raw = json.loads(store.read(f"{FOLDER}/{name}"))
+            version = raw["schema_version"]
+            entry = Registration(
+                at=raw["at"], records=raw["records"], asked=raw["asked"], sha256=raw["sha256"]
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{place} is no registration: {error}") from error
+        if version != SCHEMA_VERSION:
+            raise StoreError(f"{place} has schema {version}, this code reads {SCHEMA_VERSION}")
+        if _digest(entry.asked) != entry.sha256:
+            raise StoreError(f"{place} was edited after it was written: its hash does not fit")
+        out.append(entry)
+    return out
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs, one line each; fewer seeds than before are no change."""
+    out = []
+    for key in sorted(set(before) | set(after)):
+        old, new = before.get(key), after.get(key)
+        if key == "most_seeds" and old is not None and new is not None and new <= old:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            out += [
+                f"{key}.{name} from {old.get(name)!r} to {new.get(name)!r}"
+                for name in sorted(set(old) | set(new))
+                if old.get(name) != new.get(name)
+            ]
+        elif old != new:
+            out.append(f"{key} from {old!r} to {new!r}")
+    return out
+
+
+def look(store: Store, rows: bytes) -> int:
+    """Count a report on these rows; how many different sets of rows have been looked at."""
+    store.create(f"{LOOKS}/{hashlib.sha256(rows).hexdigest()[:16]}.json", "{}")
+    return sum(info.is_file for info in store.listing(LOOKS))
+
+
+def sentences(study: Study, found: list[Registration], looks: int) -> list[str]:
+    """What a report says about it."""
+    if not found:
+        return [
+            "The question of this study was not registered before its data: the store is older than"
+            " the register."
+        ]
+    first = found[0]
+    out = [
+        f"The question was registered at {first.at} with {first.records} records in the store"
+        f" (SHA-256 {first.sha256[:12]}); the scores were looked at {looks}"
+        f" time{'s' if looks != 1 else ''}."
+    ]
+    for before, after in pairwise(found):
+        what = "; ".join(changes(before.asked, after.asked))
+        out.append(f"Changed at {after.at}, after {after.records} records: {what}.")
+    now = changes(found[-1].asked, what_is_asked(study))
+    if now:
+        out.append(f"Changed since, and not registered: {'; '.join(now)}.")
+    return out
+
+
+def _digest(asked: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,199 @@
+"""The real engine as one rank of any number, in one process: bytes alive at the worst moment, and
+what collectives would move.
+
+Collectives of torch's fake process group do nothing, so values are wrong and sizes are right. What
+is changed for it, and nothing else:
+
+- the ranks agree without asking each other (`_Alone`), since no word of theirs arrives;
+- DeepSpeed's check that ZeRO-3's parameters are alike on all ranks is off, for the same reason;
+- buckets, and what ZeRO-3 may keep gathered, shrink with the model, as if it had its full size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from deepspeed.runtime.zero import (
+    parameter_offload,
+    partition_parameters,
+    partitioned_param_coordinator,
+)
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.random_models import shape, write_model
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.models import MODELS, ModelSpec
+from scaling.catalogue.task import TaskSpec
+from scaling.data.batching import collate
+from scaling.data.features import Features
+from scaling.encoders import engine as engine_module
+from scaling.encoders.engine import join_world, start_training
+from scaling.encoders.world import World
+from scaling.kinds import KINDS
+from scaling.planning import memory as memory_module
+from scaling.planning.memory import demand_of, memory
+from scaling.study.recipes import Recipe
+from tests.helpers.held import Held
+
+TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b"), metric="accuracy")
+PERSISTENT_ELEMENTS = 100_000
+"""DeepSpeed's own limit: smaller parameters stay whole under ZeRO-3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One rank of a training of one of the four sizes, scaled down."""
+
+    size: str
+    placement: dict[str, Any]
+    rank: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Bytes of one rank."""
+
+    peak: int
+    predicted: float
+    """Of the planner, without libraries and context."""
+    params: int
+    collectives: dict[str, int]
+    """Calls in an update, by name."""
+
+
+class _Alone(World):
+    """A rank that takes its own word for everybody's."""
+
+    def barrier(self) -> None:
+        pass
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value] * self.size
+
+    def from_first(self, value: Any) -> Any:
+        return value
+
+
+class _Collectives(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "c10d":
+            self.calls[func.name().partition("::")[2]] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def small(size: str) -> ModelSpec:
+    """Its depth and its share of embeddings, at a width of 64."""
+    full = MODELS[size]
+    hidden = 64
+    layer = 12 * hidden * hidden
+    share = full.embedding_params / full.total_params
+    rows = round(share / (1 - share) * full.depth * layer / hidden)
+    return shape(
+        size, full.depth, hidden, vocab=rows, heads=4, xl=full.architecture == "xlm-roberta-xl"
+    )
+
+
+def run(asked: Asked, folder: Path) -> Found:
+    placement, model = Placement(**asked.placement), small(asked.size)
+    ratio = model.total_params / MODELS[asked.size].total_params
+    dist.init_process_group(
+        "fake", store=FakeStore(), rank=asked.rank, world_size=placement.workers
+    )
+    os.environ |= {"RANK": str(asked.rank), "WORLD_SIZE": str(placement.workers), "LOCAL_RANK": "0"}
+    world = join_world()
+    world = _Alone(world.rank, world.size, world.device)
+    for module in (engine_module, memory_module):
+        for name in ("BUCKET_ELEMENTS", "LIVE_ELEMENTS"):
+            # DeepSpeed wants even ones.
+            setattr(module, name, 2 * max(1, round(getattr(module, name) * ratio / 2)))
+    for module in (parameter_offload, partition_parameters, partitioned_param_coordinator):
+        if hasattr(module, "assert_ints_same_as_other_ranks"):
+            module.assert_ints_same_as_other_ranks = lambda *_: None
+    plain = engine_module.ds_config
+
+    def scaled(recipe: Recipe, placement: Placement) -> dict[str, Any]:
+        config = plain(recipe, placement)
+        if placement.zero_stage == 3:
+            config["zero_optimization"]["stage3_param_persistence_threshold"] = round(
+                PERSISTENT_ELEMENTS * ratio
+            )
+        return config
+
+    engine_module.ds_config = scaled
+    recipe = Recipe(batch=placement.workers, max_length=8, precision="bf16", dropout=0.0)
+    weights = write_model(model, folder / "model")
+    features = Features(input_ids=[np.arange(8) + 4] * 2, targets=[0, 1], units=np.arange(2), cut=0)
+    kind = KINDS["classification"]
+    batch = collate(features, kind, [0])
+    calls = _Collectives()
+    with (
+        Held() as held,
+        closing(
+            start_training(
+                weights, lambda hidden: kind.head(hidden, TASK, recipe), recipe, placement, world, 0
+            )
+        ) as engine,
+    ):
+        held.forget_peak()
+        for update in range(2):
+            with calls if update else nullcontext():
+                engine.last_pass(True)
+                hidden = engine.hidden(batch)
+                loss = kind.loss(engine.model.head, hidden, batch.mask, batch.targets, batch.units)
+                del hidden
+                engine.backward(loss)
+                engine.step(1e-4)
+        params = sum(int(getattr(p, "ds_numel", p.numel())) for p in engine.model.parameters())
+    demand = demand_of(recipe)
+    need = memory(model, demand, placement)
+    return Found(
+        peak=held.peak,
+        predicted=need.total - need.fixed,
+        params=params,
+        collectives=dict(calls.calls),
+    )
+
+
+def as_rank(asked: Asked) -> Found:
+    """In a process of its own: a process group cannot be made twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.helpers.fake_world", json.dumps(asdict(asked)), folder],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "DS_LOG_LEVEL": "error"},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        if done.returncode:
+            raise RuntimeError((done.stdout + done.stderr)[-4000:])
+        return Found(**json.loads((Path(folder) / "found.json").read_text()))
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[2])
+    found = run(Asked(**json.loads(sys.argv[1])), folder)
+    (folder / "found.json").write_text(json.dumps(asdict(found)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The register: written once before the data, changes shown, growth to more seeds not one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scaling.store.registration import changes, look, register, registrations, sentences
+from scaling.store.store import Store, StoreError
+from scaling.study.study import Study
+from tests.helpers.studies import BASE
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store")
+
+
+def test_the_first_run_registers_and_the_second_changes_nothing(place: Store) -> None:
+    study = Study(**BASE)
+    assert "was not registered" in sentences(study, registrations(place), 1)[0]
+    register(study, place, 0)
+    register(study, place, 7)
+    (only,) = registrations(place)
+    assert only.records == 0
+    assert only.asked["targets"] == sorted(BASE["targets"])
+    (said,) = sentences(study, [only], 1)
+    assert "with 0 records" in said and "looked at 1 time." in said
+
+
+def test_growing_up_to_the_registered_seeds_is_no_change(place: Store) -> None:
+    register(Study(**{**BASE, "seeds": [0, 1, 2]}), place, 0)
+    register(Study(**BASE), place, 3)
+    assert len(registrations(place)) == 1
+    more = Study(**{**BASE, "seeds": [0, 1, 2, 3]})
+    register(more, place, 9)
+    assert len(registrations(place)) == 2
+    assert any(
+        "most_seeds from 3 to 4" in line for line in sentences(more, registrations(place), 2)
+    )
+
+
+def test_a_change_after_the_data_is_said_with_what_it_changes(place: Store) -> None:
+    register(Study(**BASE), place, 0)
+    other = Study(**{**BASE, "question": {"margin": 2.0}})
+    said = sentences(other, registrations(place), 3)
+    assert "not registered: question.margin from 0.8 to 2.0" in said[-1]
+    register(other, place, 12)
+    said = sentences(other, registrations(place), 3)
+    assert "after 12 records: question.margin from 0.8 to 2.0" in said[-1]
+
+
+def test_an_entry_that_was_edited_is_refused(place: Store) -> None:
+    register(Study(**BASE), place, 0)
+    raw = json.loads(place.read("registered/0000.json"))
+    raw["asked"]["question"]["margin"] = 5.0
+    place.write("registered/0000.json", json.dumps(raw))
+    with pytest.raises(StoreError, match="was edited after it was written"):
+        registrations(place)
+    place.write("registered/0000.json", "{}")
+    with pytest.raises(StoreError, match="is no registration"):
+        registrations(place)
+
+
+def test_looks_are_counted_by_what_was_seen(place: Store) -> None:
+    assert [look(place, rows) for rows in (b"a", b"a", b"b")] == [1, 1, 2]
+
+
+def test_changes_are_named() -> None:
+    assert changes({"most_seeds": 3}, {"most_seeds": 2}) == []
+    assert changes({"reruns": 2}, {"reruns": 0}) == ["reruns from 2 to 0"]
