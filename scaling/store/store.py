@@ -81,7 +81,7 @@ class Store:
 
         Asks an object store for its bucket: a wrong name, missing credentials or a dead endpoint is
         a StoreError here and not in the middle of a study. Throttling, 5xx answers and dropped
-        connections are retried by the storage library itself, for minutes.
+        connections are retried by the storage library itself, for seconds.
         """
         text = str(uri)
         if "://" not in text:
