@@ -21,6 +21,7 @@ from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.stop import ask_to_stop
 from scaling.store.store import Store
+from scaling.study import collapse
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 from scaling.training import loop
@@ -74,7 +75,7 @@ def timeless(record: StepRecord) -> dict[str, Any]:
     whole = asdict(record)
     for part, names in (
         ("cost", ("wall_seconds", "load_seconds", "work_seconds", "save_seconds")),
-        ("provenance", ("attempt", "finished_at", "execution")),
+        ("provenance", ("attempt", "parent", "finished_at", "execution")),
     ):
         for name in names:
             del whole[part][name]
@@ -113,7 +114,11 @@ def test_several_workers_are_one_of_the_same_batch(
     assert {store.record(step).provenance.execution["workers"] for step in plan.steps} == {1}
 
 
-def test_what_collapsed_is_run_again(small_study: dict[str, Any], tmp_path: Path) -> None:
+def test_what_collapsed_is_run_again(
+    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A tiny study has too few dev examples to be judged by.
+    monkeypatch.setattr(collapse, "JUDGED_EXAMPLES", 10)
     plan, store = staged(small_study, tmp_path)
     ended = run_here(plan, store, lambda line: None)
     grown = current_plan(plan.study, store)
