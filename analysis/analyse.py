@@ -1,6 +1,4 @@
-"""One pass over a study: everything the report, the tables and the verdict file show, computed
-once.
-"""
+"""One pass over a study: what the report, tables and verdict file show, computed once."""
 
 from __future__ import annotations
 
@@ -69,7 +67,18 @@ def analyse(
     claims: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Results:
-    """All results of one family and method. TooFewScales where no slope exists at all."""
+    """All results of one family and method.
+
+    TooFewScales where no slope exists at all.
+
+    Args:
+        frame: Checked tidy rows.
+        question: The population, scale axis and margins that are fixed before the data.
+        expected: The study's grid (model, arm, target, language, seed); None: what the rows
+            themselves span.
+        claims: A YAML file of claims to check; None for none.
+        progress: Called with what is done next.
+    """
     progress("pairing gains")
     frame = label_runs(frame)
     gains = with_languages(pair_gains(frame), question)
@@ -280,8 +289,9 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
 
 
 def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
-    """Mean cost of one replica per size: the sum over its cells, in dollars where every cell has a
-    price, else hours.
+    """Mean cost of one replica per size, and its unit.
+
+    The sum over its cells, in dollars where every cell has a price, else in device hours.
 
     Steps that cells share are counted in each, so this is an upper bound.
     """

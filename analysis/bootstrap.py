@@ -17,11 +17,18 @@ _CHUNK = 256
 
 
 def slope_bands(y: Array, x: Array, draws: int, seed: int) -> tuple[Array, Array]:
-    """95 % bands of the slope of each series of y[size, seed, series], resampling seeds inside each
-    size.
+    """95 % bands of the slope of each series, resampling seeds inside each size.
+
+    Returns the lower and the upper ends, [series] each.
 
     All series of a replica are drawn together. Series that lack a gain at any (size, seed), or
     studies of one seed, get NaN: their t interval stands alone.
+
+    Args:
+        y: Gains [size, seed, series], NaN for missing.
+        x: log10 scale of the sizes, [size].
+        draws: Resamples; 0 gives NaN.
+        seed: Of the resampling.
     """
     num_sizes, num_seeds, num_series = y.shape
     low, high = np.full(num_series, np.nan), np.full(num_series, np.nan)

@@ -1,6 +1,4 @@
-"""Claims of papers, as data: contrasts of gains with an expected direction or size, checked at
-every model size.
-"""
+"""Claims of papers, as data: contrasts with an expected direction or size, checked at each size."""
 
 from __future__ import annotations
 
@@ -69,6 +67,8 @@ class Expectation(Spec):
 
 
 class Claim(Spec):
+    """A contrast of gains that a paper makes a statement about, and what it states."""
+
     name: str
     says: str
     """The claim in one sentence."""
@@ -86,11 +86,15 @@ class Claim(Spec):
 
 
 class ClaimsFile(Spec):
+    """What a YAML file of claims holds."""
+
     claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
+    """What the data say about one claim at one size."""
+
     claim: Claim
     model: str
     label: str
@@ -120,8 +124,16 @@ def check_claims(
     sizes: pl.DataFrame,
     expected: pl.DataFrame | None = None,
 ) -> list[Checked]:
-    """Every claim at every size. Collapsed runs are left out; intervals are over replicas (size,
-    seed), statuses are corrected over all of them (`holm`).
+    """Every claim at every size.
+
+    Collapsed runs are left out; intervals are over replicas (size, seed), statuses are corrected
+    over all of them (`holm`).
+
+    Args:
+        claims: Of `load_claims`.
+        gains: Paired gains with facts about their languages.
+        sizes: Of `size_table`.
+        expected: Not used: what is not in `gains` is `not run`.
     """
     out: list[Checked] = []
     for claim in claims:
@@ -308,8 +320,9 @@ def _judged(claim: Claim, row: dict[str, str], r: Array, i: int, x: Array) -> Ch
 
 
 def judge(expect: Expectation, result: Contrast) -> tuple[Status, float]:
-    """An estimate against an expectation, and the p-value of the status: inside what is claimed,
-    outside it, or across its edge, by the 95 % interval.
+    """The status of an estimate against an expectation, and the p-value of that status.
+
+    Inside what is claimed, outside it, or across its edge, by the 95 % interval.
 
     Inside a range both of its ends are excluded, so the larger p counts; outside, the nearer end.
     """
@@ -336,8 +349,9 @@ def bounds_of(expect: Expectation) -> tuple[float, float]:
 
 
 def holm(checked: list[Checked]) -> list[Checked]:
-    """Statuses that survive Holm's correction over all tests of the list (Holm 1979): one wrong
-    status among them in 5 % of studies. The others become undecided.
+    """Statuses that survive Holm's correction over all tests of the list (Holm 1979).
+
+    So there is one wrong status among them in 5 % of studies. The others become undecided.
     """
     tested = [
         i for i, c in enumerate(checked) if c.status in ("supported", "contradicted", "undecided")

@@ -30,8 +30,9 @@ always from 11 points on: where many collapse, the deviations themselves are lar
 
 
 def far_below(dev: Array) -> Mask:
-    """Which runs of dev[..., run] (0..1, NaN for none) lie far below their siblings on the last
-    axis. All False below `JUDGED_RUNS`.
+    """Which runs of dev[..., run] lie far below their siblings on the last axis.
+
+    Scores are 0..1, NaN for none. All False below `JUDGED_RUNS`.
     """
     count = np.isfinite(dev).sum(axis=-1, keepdims=True)
     ordered = np.sort(dev, axis=-1)
@@ -105,8 +106,9 @@ def _label(run: dict[str, Any], *, below: bool, few: bool) -> str:
 
 
 def collapse_table(frame: pl.DataFrame, sizes: pl.DataFrame) -> pl.DataFrame:
-    """Columns arm, model, label, runs, collapsed, rate, low, high (Wilson 95 %), one row per size
-    and arm.
+    """How many seeds collapsed, one row per size and arm.
+
+    Columns arm, model, label, runs, collapsed, rate, low, high (Wilson 95 %).
 
     The unit is the (size, arm, seed): targets of one phase-ii checkpoint share its fate, so one
     checkpoint that collapsed is one event and not one per target. A seed counts as collapsed where
@@ -134,7 +136,7 @@ def wilson(
 ) -> tuple[
     np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]
 ]:
-    """95 % interval of a proportion (Wilson 1927)."""
+    """95 % interval of a proportion (Wilson 1927): both ends, shape (n,) as the counts."""
     z = float(norm.ppf(0.975))
     p = successes / total
     centre = (p + z * z / (2 * total)) / (1 + z * z / total)
@@ -143,8 +145,9 @@ def wilson(
 
 
 def trend_p(collapsed: list[int], runs: list[int]) -> float:
-    """Two-sided exact p of a trend of collapse over sizes: Cochran–Armitage given the total, with
-    scores 0, 1, 2, ….
+    """Two-sided exact p of a trend of collapse over sizes.
+
+    Cochran–Armitage given the total, with scores 0, 1, 2, ….
 
     The null distribution of Σ score·collapsed is built by convolution of hypergeometric weights. 1
     where nothing or everything collapsed.

@@ -62,8 +62,9 @@ def coverage_table(
 
 
 def missing_cells(frame: pl.DataFrame, expected: pl.DataFrame | None) -> pl.DataFrame:
-    """The expected (model, arm, target, seed) cells that lack some score, with how many languages
-    lack.
+    """The expected (model, arm, target, seed) cells that lack some score.
+
+    Column `languages`: in how many languages it lacks.
     """
     columns = ["model", "arm", "target", "seed"]
     if expected is None:
@@ -75,8 +76,9 @@ def missing_cells(frame: pl.DataFrame, expected: pl.DataFrame | None) -> pl.Data
 
 
 def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
-    """(model, arm) pairs whose seeds are not runs of their own: one phase ii, or one scored
-    checkpoint, for several.
+    """(model, arm) pairs whose seeds are not runs of their own.
+
+    Several seeds there follow one phase ii, or are one scored checkpoint.
 
     Columns: model, arm, seeds, independent. Such an arm has one replicate, however many seeds
     follow it. A baseline that was not trained (no English dev score) has the same scores for all

@@ -1,5 +1,6 @@
-"""Curve families over scale: the saturating power by variable projection, isotonic for display,
-prediction checks.
+"""Curve families over scale: the saturating power, isotonic for display, prediction checks.
+
+The saturating power is fitted by variable projection.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Saturating:
     """[..., exponent]: profile of the residual sum of squares over the grid."""
 
     def weights(self, num_points: int) -> Array:
-        """[..., exponent]: profile likelihood, normalised; for averaging predictions instead of
-        quoting b.
+        """Profile likelihood over the grid, normalised, [..., exponent].
+
+        For averaging predictions instead of quoting b.
         """
         floor = np.maximum(self.rss.min(axis=-1, keepdims=True), 1e-12)
         log = -0.5 * num_points * np.log(np.maximum(self.rss, 1e-12) / floor)
@@ -55,8 +57,9 @@ def _basis(x: Array) -> tuple[Array, Array, Array]:
 
 
 def fit_saturating(y: Array, x: Array) -> Saturating:
-    """Least squares of y[..., series, size] by variable projection: closed form in (limit,
-    amplitude), grid in b.
+    """Least squares of y[..., series, size] by variable projection.
+
+    Closed form in (limit, amplitude), grid in b.
 
     b is shared by the series of one leading index. TooFewScales below four sizes: three parameters
     would run through three points and look like knowledge.
@@ -86,8 +89,9 @@ def _project(y: Array, x: Array) -> Saturating:
 
 
 def predict_saturating(y: Array, x: Array, at: Array) -> Array:
-    """Predictions [..., series, at] of the curve fitted to y, averaged over b by profile
-    likelihood.
+    """Predictions [..., series, at] of the curve fitted to y[..., series, size].
+
+    They are averaged over b by profile likelihood.
     """
     shapes, means, unit = _basis(x)
     fit = _project(y, x)
@@ -102,8 +106,9 @@ def predict_saturating(y: Array, x: Array, at: Array) -> Array:
 def exponent_interval(
     fit: Saturating, num_points: int, num_parameters: int
 ) -> tuple[float, float, bool]:
-    """95 % profile interval of b for one fit, and whether it is identified (the interval stays off
-    the grid's edges).
+    """95 % profile interval of b for one fit, and whether it is identified.
+
+    It is where the interval stays off the grid's edges.
 
     F-profile: rss(b) ≤ rss(b̂)·(1 + F₀.₉₅(1, df)/df).
     """
@@ -116,8 +121,9 @@ def exponent_interval(
 
 
 def leave_largest_out(y: Array, x: Array) -> dict[str, float]:
-    """Mean absolute error at the largest size of curves fitted to the others, per family; y[series,
-    size].
+    """Mean absolute error at the largest size of curves fitted to the others, per family.
+
+    `y` is [series, size] without NaN, `x` [size].
 
     A family that the remaining sizes cannot carry is left out. TooFewScales below three sizes.
     """

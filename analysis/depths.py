@@ -1,5 +1,6 @@
-"""Retrieval scores by depth: the sweep that scoring stores beside the main score, which is at the
-recipe's depth.
+"""Retrieval scores by depth: the sweep that scoring stores beside the main score.
+
+The main score is at the recipe's depth.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The quantities of the study, each a weighted mean over series and a contrast over sizes
-(statistics §1).
+"""The quantities of the study: weighted means over series, contrasts over sizes.
+
+See statistics §1.
 """
 
 from __future__ import annotations
@@ -75,7 +76,16 @@ class Estimate:
 def scalar(
     result: Contrast, panel: Panel, r: Array, name: str, quantity: str, scale: str
 ) -> Estimate:
-    """`result` (of one study) as an Estimate, with what it was made of."""
+    """`result` (of one study) as an Estimate, with what it was made of.
+
+    Args:
+        result: A contrast whose arrays are scalars.
+        panel: The balanced panel behind it.
+        r: Replica values [size, seed] that it contrasts.
+        name: Of the population or treatment.
+        quantity: As `Estimate.quantity`.
+        scale: Of the gains.
+    """
     low, high = result.interval(0.95)
     low90, high90 = result.interval(0.90)
     other_low, other_high = result.equal_variances().interval(0.95)
@@ -104,8 +114,9 @@ def scalar(
 
 
 def balanced(panel: Panel, condition: pl.Expr | None = None) -> Panel:
-    """The balanced panel of the series that meet `condition`. TooFewScales if it has no two sizes
-    or no series.
+    """The balanced panel of the series that meet `condition`.
+
+    TooFewScales if it has no two sizes or no series.
     """
     chosen = balance(panel if condition is None else panel.where(condition))
     if chosen.num_sizes < 2 or chosen.series.is_empty():
@@ -114,7 +125,14 @@ def balanced(panel: Panel, condition: pl.Expr | None = None) -> Panel:
 
 
 def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Estimate]:
-    """Slope, gain at the largest size, and end contrast of one weighting of a balanced panel."""
+    """Slope, gain at the largest size, and end contrast of one weighting of a balanced panel.
+
+    Args:
+        panel: Balanced.
+        weights: Of its series, [series].
+        name: Of the population.
+        scale: Of the gains.
+    """
     r = replicas(panel.y, weights)
     last = np.eye(panel.num_sizes)[-1]
     asked = {
@@ -129,8 +147,15 @@ def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Esti
 
 
 def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> list[Estimate]:
-    """Slope, largest and end contrast of the equally weighted mean over the series that meet
-    `condition`.
+    """Slope, largest and end contrast of the mean over the series that meet `condition`.
+
+    Series weigh as in `Panel.weights` of their balanced panel.
+
+    Args:
+        panel: Not balanced yet.
+        condition: On columns of the panel's series; None for all.
+        name: Of the population.
+        scale: Of the gains.
     """
     chosen = balanced(panel, condition)
     return quantities(chosen, chosen.weights, name, scale)
@@ -156,8 +181,9 @@ def pooled_table(panel: Panel, scale: str) -> list[Estimate]:
 
 
 def interaction(panel: Panel, scale: str) -> Estimate | None:
-    """γ: how the slope changes per standard deviation of log10 CC-100 GiB, over languages the model
-    has seen.
+    """γ: how the slope changes per standard deviation of log10 CC-100 GiB.
+
+    Over languages that the model has seen.
 
     A contrast between languages of one run, so that the noise they share cancels; then the slope of
     that over replicas (statistics §4.3, the run-level one). None where no target has three seen
@@ -182,8 +208,9 @@ def interaction(panel: Panel, scale: str) -> Estimate | None:
 
 
 def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
-    """γ if the languages are a sample of languages: the run-level γ with the spread of true slopes
-    around the line added to its error.
+    """γ if the languages are a sample of languages.
+
+    The run-level γ with the spread of true slopes around the line added to its error.
 
     Var = Var(γ of these languages) + τ²/Σ(z − z̄)², τ² = max(residual mean square of the languages'
     slopes on z − their mean own noise, 0) on L − 2 degrees of freedom; the two half-widths are
@@ -224,8 +251,9 @@ def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
 
 
 def standardised_resources(series: pl.DataFrame) -> Array:
-    """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen; NaN for
-    the others.
+    """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen.
+
+    NaN for the others.
     """
     size = series["cc100_gib"].to_numpy().astype(float)
     seen = size > 0
@@ -242,8 +270,9 @@ def standardised_resources(series: pl.DataFrame) -> Array:
 
 
 def retention(panel: Panel, condition: pl.Expr | None) -> tuple[float, float, float]:
-    """Share of the smallest size's gain that is left at the largest: estimate and 95 % interval by
-    Fieller.
+    """Share of the smallest size's gain that is left at the largest.
+
+    Returns the estimate and its 95 % interval by Fieller.
 
     (NaN, NaN) where the interval is unbounded, as it is whenever the smallest size's gain may be
     zero.

@@ -1,5 +1,6 @@
-"""The data behind the page's explorer: every gain with its two steps, small enough to live inside
-the page.
+"""The data behind the page's explorer, small enough to live inside the page.
+
+It holds every gain with its two steps.
 """
 
 from __future__ import annotations

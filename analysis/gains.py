@@ -1,5 +1,6 @@
-"""Tidy rows → paired gains: the score with phase ii minus the score without it, everything else
-equal.
+"""Tidy rows → paired gains.
+
+A gain is the score with phase ii minus the score without it, everything else equal.
 """
 
 from __future__ import annotations
@@ -41,21 +42,26 @@ of them moves on the others, so that only what shows on all three is said about 
 
 
 def last_runs(frame: pl.DataFrame) -> pl.DataFrame:
-    """Of a cell that was run again because it collapsed, the last run: results given that training
-    converged.
+    """Of a cell that was run again because it collapsed, the last run.
+
+    These are results given that training converged.
     """
     return frame.filter(pl.col("rerun") == pl.col("rerun").max().over(CELL))
 
 
 def first_runs(frame: pl.DataFrame) -> pl.DataFrame:
-    """First runs alone, whatever became of them. A cell whose phase ii was run again has none:
-    nothing was paid to score what starts from a collapsed phase ii."""
+    """First runs alone, whatever became of them.
+
+    A cell whose phase ii was run again has none: nothing was paid to score what starts from a
+    collapsed phase ii.
+    """
     return frame.filter(pl.col("rerun") == 0)
 
 
 def scored(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows that a report may use: the main metric on test data, of every cell's last run, with
-    a `floor` flag.
+    """The rows that a report may use, with a `floor` flag.
+
+    They are the main metric on test data, of every cell's last run.
 
     `floor`: within two standard errors of guessing, the larger of the binomial errors at the score
     and at chance. A gain on such a cell says nothing about transfer.
@@ -113,8 +119,9 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def room_gain(ceiling: pl.Expr, chance: str = "chance") -> pl.Expr:
-    """The gain in log odds of q = (p − chance)/(ceiling − chance), over columns value, n, baseline,
-    n_none and `chance`; q outside 0..1 is clipped.
+    """The gain in log odds of q = (p − chance)/(ceiling − chance).
+
+    Over columns value, n, baseline, n_none and `chance`; q outside 0..1 is clipped.
 
     Accuracy between guessing and label noise is a share q of examples that the model knows, so a
     constant effect on what is known moves neither at chance nor at the ceiling.
@@ -133,8 +140,9 @@ def _log_odds(share: pl.Expr, n: str) -> pl.Expr:
 
 
 def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
-    """`frame` with facts about its languages: name, cc100_gib, joshi, tier, and `low` by the
-    question's definition.
+    """`frame` with facts about its languages.
+
+    Columns language_name, cc100_gib, joshi, tier, and `low` by the question's definition.
     """
     codes = frame["language"].unique().sort().to_list()
     facts = [get_language(code) for code in codes]

@@ -1,5 +1,7 @@
-"""What a claim hangs on: the slope again without one target, arm, size, language family or seed,
-with other weights, other variances and other runs. A claim is robust if no such omission undoes it.
+"""What a claim hangs on: the slope again with one thing left out or done otherwise.
+
+Without one target, arm, size, language family or seed, with other weights, other variances and
+other runs. A claim is robust if no such omission undoes it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Parquet of tidy rows → one checked frame. Everything else in this package trusts what comes out
-of here.
+"""Parquet of tidy rows → one checked frame.
+
+Everything else in this package trusts what comes out of here.
 """
 
 from __future__ import annotations

@@ -89,10 +89,16 @@ def posterior(count: Array, variance: Array, x: Array) -> tuple[Array, Array, Ar
 
 
 def half_width(weight: Array, spread: Array, df: Array, level: float) -> Array:
-    """h [...] with P(|t| ≤ h) = 1 − TAIL·(1 − level) under Σ weight·t(df)·spread; spread [..., K].
+    """h [...] with P(|t| ≤ h) = 1 − TAIL·(1 − level) under Σ weight·t(df)·spread.
 
     Bisection on a table of Student's distribution, to 1e-5 of its start; NaN where df is not
     positive or a spread is not finite.
+
+    Args:
+        weight: Probability of each shape of the variances, [..., shape].
+        spread: Standard error given the shape, [..., shape].
+        df: Degrees of freedom, [...].
+        level: Of the two-sided interval, as 0.95.
     """
     inside = 1 - TAIL * (1 - level)
     shape = df.shape
@@ -133,7 +139,14 @@ def _distribution(df: float) -> Array:
 
 
 def tail(estimate: Array, weight: Array, spread: Array, df: Array) -> Array:
-    """Two-sided p-value of no effect under the mixture, [...]; a spread of zero gives 0 or 1."""
+    """Two-sided p-value of no effect under the mixture, [...]; a spread of zero gives 0 or 1.
+
+    Args:
+        estimate: [...].
+        weight: Probability of each shape of the variances, [..., shape].
+        spread: Standard error given the shape, [..., shape].
+        df: Degrees of freedom, [...].
+    """
     size = np.abs(estimate)[..., None]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(spread > 0, size / spread, np.where(size == 0, 0.0, np.inf))

@@ -1,5 +1,6 @@
-"""Gains by (arm, target) at each size and their slopes: the transfer matrix of Phang et al., once
-per size.
+"""Gains by (arm, target) at each size and their slopes.
+
+The transfer matrix of Phang et al., once per size.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from analysis.slope import contrast, moments, slope
 
 
 def pair_table(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") -> pl.DataFrame:
-    """One row per (arm, target, size), plus rows with model `slope`; zero-shot languages, collapsed
-    runs left out.
+    """One row per (arm, target, size), plus rows with model `slope`.
+
+    Zero-shot languages; collapsed runs are left out.
 
     Columns: arm, target, model, label, estimate, low, high, num_languages, seeds, same_data,
     english (the gain in English, null if unknown). Gains at a size are means over the languages
@@ -62,8 +64,9 @@ def as_found(panel: Panel) -> Array:
 
 
 def by_size(panel: Panel) -> list[dict[str, object]]:
-    """Mean gain at each size with its 95 % interval (variance pooled over sizes unless they
-    differ).
+    """Mean gain at each size with its 95 % interval.
+
+    One row per size that has a replica; variances as in every contrast (analysis/noise.py).
     """
     r = as_found(panel)
     count, _, _ = moments(r)
@@ -116,8 +119,9 @@ def _slope_row(panel: Panel) -> dict[str, object]:
 
 
 def size_means(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") -> pl.DataFrame:
-    """Mean gain per size of several populations: low-resource, other, all zero-shot, English,
-    English included.
+    """Mean gain per size of several populations.
+
+    Low-resource, other, all zero-shot, English, English included.
     """
     kept = gains.filter(pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed"))
     english = pl.col("language") == ENGLISH

@@ -1,5 +1,6 @@
-"""Gains as one array over sizes, seeds and series, and the weights that turn series into one number
-per run.
+"""Gains as one array, and the weights that turn series into one number per run.
+
+The array is over sizes, seeds and series.
 
 The independent unit of this design is the replica: one (size, seed) run of the whole pipeline.
 Languages of one checkpoint share its noise, arms share the baseline run, targets share the phase-ii
@@ -37,8 +38,9 @@ class TooFewScales(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Gains y[size, seed, series] with NaN where there is no gain, sizes in ascending order of
-    x.
+    """Gains y[size, seed, series], NaN where there is no gain.
+
+    Sizes are in ascending order of x.
     """
 
     models: tuple[str, ...]
@@ -57,13 +59,15 @@ class Panel:
 
     @property
     def weights(self) -> Array:
-        """[series]: `mean_weights`, with the arms and targets of the whole weighing as they do
-        there.
+        """`mean_weights` of the series, [series].
+
+        The arms and targets of the whole weigh as they do there.
         """
         return mean_weights(self.series, self.whole)
 
     @property
     def num_sizes(self) -> int:
+        """How many sizes it has."""
         return len(self.models)
 
     def only(self, keep: Mask) -> Panel:
@@ -71,6 +75,7 @@ class Panel:
         return replace(self, series=self.series.filter(pl.Series(keep)), y=self.y[:, :, keep])
 
     def where(self, condition: pl.Expr) -> Panel:
+        """The panel of the series that meet a condition on their columns."""
         return self.only(self.series.with_columns(condition.alias("keep"))["keep"].to_numpy())
 
     def sizes(self, keep: Iterable[int]) -> Panel:
@@ -153,8 +158,9 @@ def make_panel(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str) -> Panel:
 
 
 def balance(panel: Panel) -> Panel:
-    """The series that exist at every size that counts; the same series at each size, so that the
-    mix is constant.
+    """The series that exist at every size that counts.
+
+    The same series at each size, so that the mix is constant.
 
     Averaging whatever exists per size can invent a slope: with the largest size run only where
     gains are big, a true slope of 0 showed as +1.39 points per decade (statistics §2.7). A size
@@ -188,8 +194,9 @@ def balance(panel: Panel) -> Panel:
 
 
 def mean_weights(series: pl.DataFrame, whole: pl.DataFrame | None = None) -> Array:
-    """Weights [series] that average series inside a task, then tasks equally (XTREME's convention);
-    sum 1.
+    """Weights [series] that average series inside a task, then tasks equally; sum 1.
+
+    This is XTREME's convention.
 
     `whole`: the series before some were lost. Then targets that are left weigh equally, and arms
     weigh as in the whole (raking, Deming & Stephan 1940): an arm that lost half of its series to
@@ -225,8 +232,9 @@ def mean_weights(series: pl.DataFrame, whole: pl.DataFrame | None = None) -> Arr
 
 
 def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) -> Array:
-    """Weights [series] whose sum against gains is the slope of the gain on z (per language),
-    targets equal.
+    """Weights [series] whose sum against gains is the slope of the gain on z[series].
+
+    The slope is per language, targets equal.
 
     Inside each target the least-squares slope over its series; targets with fewer than three
     languages, or no spread in z, have no slope and weigh nothing. All zero where no target has one.
@@ -246,8 +254,9 @@ def covariate_weights(series: pl.DataFrame, z: Array, min_languages: int = 3) ->
 
 
 def replicas(y: Array, weights: Array) -> Array:
-    """Weighted sums of gains inside each replica: y[..., size, seed, series], weights[series] →
-    [..., size, seed].
+    """Weighted sums of gains inside each replica.
+
+    y[..., size, seed, series], weights[series] → [..., size, seed].
 
     With all gains present this is the plain weighted sum. Where a series lacks some seeds, the
     size's value is still the weighted sum of series means, and a replica's value is that plus S

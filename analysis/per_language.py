@@ -1,5 +1,6 @@
-"""One slope per language: least squares, moderated, shrunk, with q-values inside the low-resource
-family.
+"""One slope per language: least squares, moderated, shrunk, with q-values.
+
+The q-values are inside the low-resource family.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from analysis.slope import moments, t_quantile
 
 
 def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
-    """Languages (facts, one row each, by CC-100 size) and their replica values r[language, size,
-    seed].
+    """Languages, one row each, and their replica values r[language, size, seed].
+
+    The rows hold facts, by CC-100 size.
 
     A language's value is the mean over its arms inside a target, then over its targets, on the
     series that exist at all of the sizes it has. A language that lacks a size keeps the others.

@@ -1,5 +1,6 @@
-"""What a design can see: the smallest detectable slope, the seeds for a wanted power, and where the
-next seed pays.
+"""What a design can see, and where the next seed pays.
+
+The smallest detectable slope, the seeds for a wanted power, and what more seeds cut.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ MAX_SEEDS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Where the noise of a gain comes from: variances, in points². See analysis/variance.py for
-    estimates.
+    """Where the noise of a gain comes from: variances, in points².
+
+    See analysis/variance.py for estimates.
     """
 
     replica: float = 0.0
@@ -52,7 +54,10 @@ class Ledger:
 
 
 def standard_error(sd: float, x: Array, seeds: Sequence[int]) -> tuple[float, int]:
-    """SE of the slope and its degrees of freedom, for a replica SD and seeds per size."""
+    """SE of the slope over x [size] and its degrees of freedom.
+
+    For a replica SD and seeds per size.
+    """
     weights = slope_weights(np.asarray(x, dtype=float))
     counts = np.asarray(seeds, dtype=float)
     return float(sd * np.sqrt((weights**2 / counts).sum())), int((counts - 1).sum())
@@ -61,7 +66,15 @@ def standard_error(sd: float, x: Array, seeds: Sequence[int]) -> tuple[float, in
 def power_of(
     effect: float, sd: float, x: Array, seeds: Sequence[int], level: float = 0.05
 ) -> float:
-    """Power of the two-sided t test of a slope of `effect` (noncentral t)."""
+    """Power of the two-sided t test of a slope of `effect` (noncentral t).
+
+    Args:
+        effect: True slope per tenfold scale.
+        sd: Between the replicas of a size, points.
+        x: log10 scale of the sizes, [size].
+        seeds: Of each size.
+        level: Of the two-sided test.
+    """
     se, df = standard_error(sd, x, seeds)
     if df < 1:
         return float("nan")
@@ -87,7 +100,15 @@ def _spread(df: int, points: int = 2000) -> Array:
 def detectable(
     sd: float, x: Array, seeds: Sequence[int], power: float = 0.8, level: float = 0.05
 ) -> float:
-    """The smallest slope that is detected with this power; NaN without replication."""
+    """The smallest slope that is detected with this power; NaN without replication.
+
+    Args:
+        sd: Between the replicas of a size, points.
+        x: log10 scale of the sizes, [size].
+        seeds: Of each size.
+        power: Wanted.
+        level: Of the two-sided test.
+    """
     se, df = standard_error(sd, x, seeds)
     if df < 1:
         return float("nan")
@@ -102,7 +123,15 @@ def _noncentrality(df: int, power: float, level: float) -> float:
 def seeds_needed(
     effect: float, sd: float, x: Array, power: float = 0.8, most: int = MAX_SEEDS
 ) -> int | None:
-    """Seeds per size to detect a slope of `effect` with this power; None if more than `most`."""
+    """Seeds per size to detect a slope of `effect` with this power; None if more than `most`.
+
+    Args:
+        effect: True slope per tenfold scale.
+        sd: Between the replicas of a size, points.
+        x: log10 scale of the sizes, [size].
+        power: Wanted.
+        most: Seeds per size that are tried.
+    """
     for seeds in range(2, most + 1):
         if power_of(effect, sd, x, [seeds] * len(x)) >= power:
             return seeds
@@ -110,7 +139,14 @@ def seeds_needed(
 
 
 def equivalence_power(margin: float, sd: float, x: Array, seeds: Sequence[int]) -> float:
-    """P(the 90 % interval lies inside ±margin) when the slope is 0."""
+    """P(the 90 % interval lies inside ±margin) when the slope is 0.
+
+    Args:
+        margin: Slope per tenfold scale.
+        sd: Between the replicas of a size, points.
+        x: log10 scale of the sizes, [size].
+        seeds: Of each size.
+    """
     se, df = standard_error(sd, x, seeds)
     if df < 1:
         return float("nan")
@@ -123,8 +159,16 @@ def equivalence_power(margin: float, sd: float, x: Array, seeds: Sequence[int]) 
 def seeds_to_affirm(
     margin: float, sd: float, x: Array, power: float = 0.8, most: int = MAX_SEEDS
 ) -> int | None:
-    """Seeds per size to affirm equivalence within ±margin when nothing changes; None if more than
-    `most`.
+    """Seeds per size to affirm equivalence within ±margin when nothing changes.
+
+    None if more than `most`.
+
+    Args:
+        margin: Slope per tenfold scale.
+        sd: Between the replicas of a size, points.
+        x: log10 scale of the sizes, [size].
+        power: Wanted.
+        most: Seeds per size that are tried.
     """
     for seeds in range(2, most + 1):
         if equivalence_power(margin, sd, x, [seeds] * len(x)) >= power:
@@ -146,6 +190,7 @@ class Advice:
 
     @property
     def cut_per_cost(self) -> float:
+        """Share of the variance removed per unit of cost; infinite where it costs nothing."""
         return self.variance_cut / self.cost if self.cost > 0 else float("inf")
 
 
@@ -158,10 +203,18 @@ def next_seeds(
     unit: str,
     rounds: int = 4,
 ) -> list[Advice]:
-    """The greedy best extra seeds: each the largest cut of Var(slope) per cost, given those before
-    it.
+    """The greedy best extra seeds, in order.
 
-    `sd` per size: the replica SD there (the pooled one for all where they are alike).
+    Each is the largest cut of Var(slope) per cost, given those before it.
+
+    Args:
+        sd: The replica SD at each size (the pooled one for all where they are alike).
+        x: log10 scale of the sizes, [size].
+        seeds: Of each size, before.
+        cost: Of one more replica at each size.
+        labels: Of the sizes.
+        unit: Of the cost: `$` or `device hours`.
+        rounds: How many seeds to place at most.
     """
     weights = slope_weights(np.asarray(x, dtype=float)) ** 2 * np.asarray(sd, dtype=float) ** 2
     counts = np.asarray(seeds, dtype=float).copy()
@@ -196,8 +249,17 @@ def planned_grid(
     languages: int,
     seeds: Sequence[int] = (2, 3, 4, 5, 8, 10),
 ) -> list[dict[str, float]]:
-    """Per number of seeds: replica SD of the pooled gain, detectable slope, chance to affirm
-    ±0.5.
+    """What a design sees, per number of seeds.
+
+    Replica SD of the pooled gain, detectable slope, and chance to affirm a slope within ±0.5.
+
+    Args:
+        ledger: Noise, points².
+        x: log10 scale of the sizes, [size].
+        arms: How many.
+        targets: How many.
+        languages: How many per target.
+        seeds: Numbers of seeds per size that are tried.
     """
     sd = float(np.sqrt(ledger.pooled_variance(arms=arms, targets=targets, languages=languages)))
     return [

@@ -1,5 +1,6 @@
-"""Published per-language numbers beside a study: facts of other papers, never part of an
-estimate.
+"""Published per-language numbers beside a study.
+
+Facts of other papers, never part of an estimate.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ TABLE = Path(__file__).parent / "published" / "scores_by_size.csv"
 
 
 def published() -> pl.DataFrame:
-    """Columns source, model, target, language, metric, setting (`zero_shot`,
-    `translate_train_all`), value (0..100).
+    """Scores by size that other papers print, 0..100.
+
+    Columns source, model, target, language, metric, setting (`zero_shot`, `translate_train_all`),
+    value.
     """
     return pl.read_csv(TABLE)
 
 
 def overlay(frame: pl.DataFrame) -> pl.DataFrame:
-    """Zero-shot scores without phase ii of this study beside published ones of the same model,
-    target and language.
+    """Zero-shot scores without phase ii of this study beside published ones.
+
+    They are of the same model, target and language.
 
     Columns model, target, language, here (mean over seeds, 0..100), published, difference, source.
     Recipes and model selection differ between papers: a check of order of magnitude.

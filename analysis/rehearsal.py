@@ -16,7 +16,7 @@ import polars as pl
 from analysis.collapse import label_runs
 from analysis.estimands import PRIMARY, pooled
 from analysis.gains import JUDGED, pair_gains, with_languages
-from analysis.load import SCHEMA
+from analysis.load import NULLABLE, SCHEMA
 from analysis.margins import scale_margins
 from analysis.panel import make_panel, size_table
 from analysis.power import Ledger
@@ -34,6 +34,8 @@ FALLS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
+    """A target task of a design: its languages, and what its scores can be."""
+
     name: str
     languages: tuple[str, ...]
     chance: float
@@ -111,7 +113,15 @@ def rehearse(
 def smallest_change(
     design: Design, ledger: Ledger, question: Question, *, baselines: str, studies: int
 ) -> float | None:
-    """The smallest fall, of `FALLS`, that is called DIMINISHES in 80 % of studies; None if none."""
+    """The smallest fall, of `FALLS`, that is called DIMINISHES in 80 % of studies; None if none.
+
+    Args:
+        design: Sizes, seeds, arms and targets.
+        ledger: Noise, points².
+        question: Margins and the low-resource definition.
+        baselines: A key of `PATHS`.
+        studies: Simulated for each fall.
+    """
     for fall in FALLS:
         found = rehearse(
             design, ledger, question, change=-fall, baselines=baselines, studies=studies
@@ -216,7 +226,7 @@ def simulated(
 
 
 def _completed(frame: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with the columns of tidy rows that no rule here looks at."""
+    """`frame` with the columns of tidy rows that no rule here looks at; null where they may be."""
     constants = {
         "study": "rehearsal",
         "family": "rehearsal",
@@ -228,16 +238,16 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
         "rerun": 0,
         "split": "test",
         "metric": "score",
+        "depth": None,
         "main": True,
-        "english_dev": None,
-        "english_dev_n": None,
         "collapsed": False,
         "same_data": False,
         "step": "",
         "wall_seconds": 0.0,
-        "dollars": None,
     }
+    unknown = dict.fromkeys(sorted(NULLABLE - set(frame.columns)))
     whole = frame.with_columns(
-        pl.lit(value, dtype=SCHEMA[name]).alias(name) for name, value in constants.items()
+        pl.lit(value, dtype=SCHEMA[name]).alias(name)
+        for name, value in {**constants, **unknown}.items()
     ).with_columns(backbone_params=pl.col("total_params"))
     return whole.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())

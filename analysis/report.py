@@ -1,5 +1,6 @@
-"""The report: one directory that answers the question offline, with every number traced to its
-records.
+"""The report: one directory that answers the question offline.
+
+Every number in it is traced to its records.
 """
 
 from __future__ import annotations
@@ -52,15 +53,22 @@ def write_report(
     claims: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Writes index.html, figures/, tables/, verdict.json and analysis.lock into `out`; returns
-    index.html.
+    """Writes the report into `out` and returns its index.html.
 
-    `frame`: rows of TidyRow. `expected`: the study's grid (model, arm, target, language, seed) for
-    the coverage table. `notes`: caveats printed at the top. `claims`: a YAML file
-    (analysis.claims). Two families, or two methods, never share a curve: each then gets a report of
-    its own below `out`, and index.html lists them. Records that carry no slope yet get a partial
-    report: coverage, and why there is no verdict. BadInput (a ValueError) for records or claims
-    that cannot be read.
+    Beside it: figures/, tables/, verdict.json and analysis.lock. Two families, or two methods,
+    never share a curve: each then gets a report of its own below `out`, and index.html lists them.
+    Records that carry no slope yet get a partial report: coverage, and why there is no verdict.
+    BadInput (a ValueError) for records or claims that cannot be read.
+
+    Args:
+        frame: Rows of TidyRow.
+        question: The population, scale axis and margins that are fixed before the data.
+        title: Of the page.
+        out: The report's directory; made if it is not there.
+        expected: The study's grid (model, arm, target, language, seed) for the coverage table.
+        notes: Caveats printed at the top.
+        claims: A YAML file (analysis.claims).
+        progress: Called with what is done next.
     """
     say = progress or (lambda text: None)
     say("checking rows")
@@ -188,8 +196,9 @@ def _draw(results: Results, folder: Path) -> list[dict[str, Any]]:
 
 
 def verdict_json(results: Results) -> dict[str, Any]:
-    """The verdict for machines; numbers are points unless named otherwise, null where there is no
-    interval.
+    """The verdict for machines.
+
+    Numbers are points unless named otherwise, null where there is no interval.
     """
     v = results.verdict
     return {

@@ -1,5 +1,6 @@
-"""What one pass over a study found (analysis/analyse.py): all that reports, tables and figures
-show.
+"""What one pass over a study found (analysis/analyse.py).
+
+All that reports, tables and figures show.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
+    """All that was found about one family and method."""
+
     question: Question
     sizes: pl.DataFrame
     gains: pl.DataFrame

@@ -1,5 +1,6 @@
-"""The same question asked in other defensible ways: the specification curve, and other treatments
-of the runs.
+"""The same question asked in other defensible ways.
+
+The specification curve, and other treatments of the runs.
 """
 
 from __future__ import annotations
@@ -29,13 +30,20 @@ INTENDED = "first runs, collapsed ones in (intention to treat)"
 def specifications(
     frame: pl.DataFrame, gains: pl.DataFrame, question: Question, population: str
 ) -> tuple[pl.DataFrame, float]:
-    """Slope of the low-resource mean under every axis × low-resource definition × scale, and the
-    mean correlation of the errors of two such paths.
+    """Slope of the low-resource mean under every axis × low-resource definition × scale.
+
+    Beside it the mean correlation of the errors of two such paths.
 
     Columns axis, definition, scale, estimate, low, high, sign, primary. A specification that the
     data cannot carry (an axis on which sizes coincide, no language in a definition) has nulls. A
     study without low-resource languages (`population` is not `low-resource`) has the one definition
     `everyone`.
+
+    Args:
+        frame: Tidy rows, for the sizes on each axis.
+        gains: Paired gains with facts about their languages.
+        question: Says which path is primary, and which languages are listed.
+        population: `low-resource` or `all zero-shot`.
     """
     codes = gains["language"].unique().sort().to_list()
     definitions = {name: low_by(codes, name) for name in ("cc100", "joshi")}
@@ -97,8 +105,10 @@ def _correlation(errors: list[Array]) -> float:
 def worst_case(
     gains: pl.DataFrame, sizes: pl.DataFrame, condition: pl.Expr
 ) -> tuple[float, float] | None:
-    """Lowest and highest slope in points if every gain of a collapsed run were the least, or the
-    largest, that its series shows in runs that converged. None where nothing collapsed.
+    """Lowest and highest slope in points over what collapsed runs could have shown.
+
+    Every gain of a collapsed run is the least, or the largest, that its series shows in runs that
+    converged. None where nothing collapsed.
 
     Bounds on what the lost runs could have said (Manski 1990), with the observed range of a series
     for the range of what is possible.
@@ -138,11 +148,15 @@ def treatments(
     condition: pl.Expr,
     question: Question,
 ) -> list[Estimate]:
-    """Slopes of the same languages when runs, series or replicates are treated in other ways;
-    points.
+    """Slopes of the same languages when runs, series or replicates are treated otherwise; points.
 
-    `first`: gains between first runs alone, for the intention to treat: what a single try of each
-    training gives.
+    Args:
+        gains: Paired gains of last runs, with facts about their languages.
+        first: Gains between first runs alone, for the intention to treat: what a single try of each
+            training gives.
+        sizes: Of `size_table`.
+        condition: Which languages, on columns of the series.
+        question: Its seed is that of the permutation.
     """
     english = pl.col("language") == "en"
     samples = {
@@ -227,8 +241,10 @@ def within_series(panel: Panel) -> Contrast:
 
 
 def size_means_slope(r: Array, x: Array) -> tuple[float, float, float]:
-    """Slope over size means with the spread around the line as error, N − 2 df: generalises to
-    other checkpoints.
+    """Slope over size means with the spread around the line as error, N − 2 df.
+
+    It generalises to other checkpoints. Returns the slope, its standard error and the degrees of
+    freedom.
     """
     mean = np.nanmean(r, axis=1)
     w = slope_weights(x)
@@ -244,6 +260,12 @@ def permutation_p(r: Array, x: Array, draws: int, seed: int) -> float:
     Exact where replicas of all sizes are equally noisy, and only there: with SDs that rise fivefold
     and two seeds at the largest size it rejects 26 %, and studentising does not mend it in groups
     this small (25 %). So it is printed as what it is, a check under equal variances.
+
+    Args:
+        r: Replica values [size, seed], NaN for missing.
+        x: log10 scale of the sizes, [size].
+        draws: Shuffles.
+        seed: Of the shuffles.
     """
     present = np.isfinite(r)
     values = r[present]

@@ -28,24 +28,28 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """`low to high`, or that there is no interval."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "no interval"
     return f"{number(low, digits)} to {number(high, digits)}"
 
 
 def p_text(p: float) -> str:
+    """A p-value for prose, as `p = .012` or `p < .001`."""
     if not math.isfinite(p):
         return "p not defined"
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
 def q_text(q: float | None) -> str:
+    """A q-value for a table, as `.012` or `<.001`; an en dash for what does not exist."""
     if q is None or not math.isfinite(q):
         return "–"
     return "<.001" if q < 0.001 else number(q, 3).replace("0.", ".")
 
 
 def with_interval(e: Estimate, unit: str = "", digits: int = 2) -> str:
+    """An estimate with its sign and unit, and its 95 % interval where it has one."""
     unit = f" {unit}" if unit else ""
     if not math.isfinite(e.low):
         return f"{number(e.estimate, digits, sign=True)}{unit}"

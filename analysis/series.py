@@ -11,8 +11,10 @@ from analysis.slope import moments, slope
 
 
 def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
-    """Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope and its
-    two intervals.
+    """One row per series: its gains, their spread, its slope and two intervals.
+
+    Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope, slope_low,
+    slope_high, boot_low, boot_high.
 
     Intervals of single series are wide and there are many of them: they are for looking up, not for
     counting.

@@ -21,6 +21,8 @@ DRAWS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeTest:
+    """The test of every candidate shape, and which of them is the best."""
+
     names: tuple[str, ...]
     statistics: Array
     """Contrast of each shape over its typical standard error, [..., shape]; negative = falls."""
@@ -31,8 +33,9 @@ class ShapeTest:
 
 
 def candidates(x: Array) -> dict[str, Array]:
-    """Shapes over sizes, each 0 at the smallest and 1 at the largest: linear, two powers, steps in
-    the upper half.
+    """Shapes over sizes, each 0 at the smallest and 1 at the largest.
+
+    Linear, two powers, steps in the upper half.
 
     Duplicates (all shapes are one with two sizes) are left out.
     """

@@ -1,5 +1,6 @@
-"""Per-language slopes: moderated variances, and empirical-Bayes shrinkage that knows the noise
-languages share.
+"""Per-language slopes: moderated variances, and empirical-Bayes shrinkage.
+
+The shrinkage knows the noise that languages share.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ _ITERATIONS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Languages:
-    """Slopes per language, arrays [..., language]; `eb_*` are shrunk, NaN where there are too few
-    languages.
+    """Slopes per language, arrays [..., language].
+
+    `eb_*` are shrunk, NaN where there are too few languages.
     """
 
     slope: Array
@@ -186,8 +188,9 @@ def _paule_mandel(slope: Array, own: Array, num: Array) -> Array:
 
 
 def squeeze(variance: Array, df: Array) -> tuple[Array, Array]:
-    """Moderated variances and their degrees of freedom over the last axis (Smyth 2004, the moments
-    of log variance).
+    """Moderated variances and their degrees of freedom, both [..., language].
+
+    Over the last axis, by the moments of log variance (Smyth 2004).
 
     ṽ = (d₀ s₀² + d v)/(d₀ + d), with the prior d₀, s₀² from the mean and variance of log v. Fewer
     than three variances are left as they are.
@@ -223,7 +226,10 @@ def _trigamma_inverse(y: Array) -> Array:
 
 
 def benjamini_hochberg(p: Array) -> Array:
-    """q-values over the last axis (Benjamini & Hochberg 1995); NaN stays NaN and does not count."""
+    """q-values over the last axis of p[..., test] (Benjamini & Hochberg 1995).
+
+    NaN stays NaN and does not count.
+    """
     known = np.isfinite(p)
     num = known.sum(axis=-1, keepdims=True)
     order = np.argsort(np.where(known, p, np.inf), axis=-1, kind="stable")

@@ -1,5 +1,6 @@
-"""What is left of the results of a study that can only be described: numbers, and nothing that
-tests them.
+"""What is left of the results of a study that can only be described.
+
+Numbers, and nothing that tests them.
 
 Where seeds share a run, or a size has one, no interval, p, q or status means what it says; a reader
 who finds one in a table will use it. So they are taken out in one place, after everything is

@@ -1,5 +1,6 @@
-"""Linear contrasts of size means with honest intervals, from replica values. All closed form, all
-vectorised.
+"""Linear contrasts of size means with honest intervals, from replica values.
+
+All closed form, all vectorised.
 
 Every function takes replica values r[..., size, seed] with NaN for missing, and returns arrays over
 the leading axes, so that one study and ten thousand synthetic ones run through the same code.
@@ -18,8 +19,9 @@ from analysis.panel import Array, Mask
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """An estimate and the distribution of its error. Arrays over studies or series; use `item` for
-    one of them.
+    """An estimate and the distribution of its error.
+
+    Arrays over studies or series, [...] where nothing else is said; use `item` for one of them.
     """
 
     estimate: Array
@@ -36,7 +38,7 @@ class Contrast:
     df_welch: Array
 
     def half(self, level: float = 0.95) -> Array:
-        """Half of the width of the two-sided interval; NaN where there is no replication."""
+        """Half of the width of the two-sided interval, [...]; NaN where there is no replication."""
         exact = t_quantile(0.5 + level / 2, self.df) * self.spread[..., 0]
         if self.welch.all():
             return np.asarray(exact)
@@ -46,27 +48,29 @@ class Contrast:
         return np.where(self.welch, exact, mixed)
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """The two-sided interval; NaN where there is no replication."""
+        """Both ends of the two-sided interval, [...]; NaN where there is no replication."""
         half = self.half(level)
         return self.estimate - half, self.estimate + half
 
     @property
     def se(self) -> Array:
-        """The standard error whose t interval on `df` is the 95 % interval."""
+        """The standard error whose t interval on `df` is the 95 % interval, [...]."""
         return np.asarray(self.half() / t_quantile(0.975, self.df))
 
     @property
     def p(self) -> Array:
-        """Two-sided p-value of no effect."""
+        """Two-sided p-value of no effect, [...]."""
         mixed = tail(self.estimate, self.weight, self.spread, self.df)
         return np.where(self.welch, p_value(self.estimate, self.spread[..., 0], self.df), mixed)
 
     def item(self, index: int | tuple[int, ...] = ()) -> Contrast:
+        """The contrast of one study or series, by its index in the leading axes."""
         return Contrast(**{f.name: np.asarray(getattr(self, f.name)[index]) for f in fields(self)})
 
     def equal_variances(self) -> Contrast:
-        """The same estimate with the variance pooled over sizes: the rule that a reader may know
-        best, shown beside the other.
+        """The same estimate with the variance pooled over sizes.
+
+        The rule that a reader may know best, shown beside the other.
         """
         return replace(
             self,
@@ -77,15 +81,16 @@ class Contrast:
 
 
 def t_quantile(probability: float, df: Array) -> Array:
-    """Quantile of Student's t; NaN where df is not positive."""
+    """Quantile of Student's t, [...] as df; NaN where df is not positive."""
     df = np.asarray(df, dtype=float)
     safe = np.where(df > 0, df, 1.0)
     return np.where(df > 0, stdtrit(safe, probability), np.nan)
 
 
 def p_value(estimate: Array, se: Array, df: Array) -> Array:
-    """Two-sided p-value of a t statistic. NaN without replication; a zero standard error gives 0 or
-    1.
+    """Two-sided p-value of a t statistic, [...].
+
+    NaN without replication; a zero standard error gives 0 or 1.
     """
     df = np.asarray(df, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -95,8 +100,9 @@ def p_value(estimate: Array, se: Array, df: Array) -> Array:
 
 
 def slope_weights(x: Array, present: Array | Mask | None = None) -> Array:
-    """w[..., size] with Σ w·g = least-squares slope of the size means g on x; sizes absent from
-    `present` weigh 0.
+    """w[..., size] with Σ w·g = least-squares slope of the size means g on x [size].
+
+    Sizes absent from `present` weigh 0.
 
     w = (x − x̄)/S_xx (statistics §1). A linear contrast of the true gains: defined whether or not
     they are linear.
@@ -110,8 +116,9 @@ def slope_weights(x: Array, present: Array | Mask | None = None) -> Array:
 
 
 def moments(r: Array) -> tuple[Array, Array, Array]:
-    """Counts, means and variances (n − 1) of each size over its replicas: three [..., size]; NaN
-    where undefined.
+    """Counts, means and variances (n − 1) of each size over its replicas.
+
+    Three [..., size]; NaN where undefined.
     """
     present = np.isfinite(r)
     count = present.sum(axis=-1).astype(float)
@@ -171,7 +178,10 @@ def contrast(r: Array, weights: Array, x: Array, *, welch_seeds: float = WELCH_S
 
 
 def slope(r: Array, x: Array, *, welch_seeds: float = WELCH_SEEDS) -> Contrast:
-    """The slope of size means per tenfold scale, over the sizes that each row of r has."""
+    """The slope of size means per tenfold scale, over the sizes that r[..., size, seed] has.
+
+    Each row of r, [size, seed], is contrasted on its own sizes.
+    """
     present = np.asarray(np.isfinite(r).any(axis=-1))
     return contrast(r, slope_weights(x, present), x, welch_seeds=welch_seeds)
 

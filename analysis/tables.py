@@ -14,6 +14,8 @@ from analysis.results import Results
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
+    """A table of the report."""
+
     name: str
     caption: str
     frame: pl.DataFrame

@@ -28,6 +28,8 @@ _WORDS = {-1: "falls", 0: "shows no change", 1: "rises"}
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
+    """What the study says on its question, and how far that holds."""
+
     call: Call | None
     """None where the study is descriptive only."""
     form: str

@@ -540,7 +540,7 @@ def whole_studies() -> list[Row]:
 
 def main() -> int:
     parts = (variance, families, scale_rows, collapse, robust, panels, whole_studies)
-    rows = [row for part in parts for row in part()]
+    rows = [{**row, "met": bool(row["met"])} for part in parts for row in part()]
     write_results("calibration", rows)
     return 0 if all(row["met"] for row in rows) else 1
 

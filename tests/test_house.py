@@ -33,15 +33,11 @@ def test_every_test_lies_in_the_room_of_the_file_it_tests() -> None:
         assert file.is_file() or file.stem == room.name, f"{test.relative_to(ROOT)}: no {file}"
 
 
-# Rooms whose definitions are being described at this moment.
-IN_WORK = ("analysis",)
-
-
 def described() -> list[str]:
     """Folders of which every definition is held to its docstring."""
     rooms = sorted(file.name for file in (ROOT / "scaling").iterdir() if file.suffix in ("", ".py"))
-    rooms = [f"scaling/{room}" for room in rooms if room not in (*IN_WORK, "__pycache__")]
-    return [*rooms, *(name for name in ("analysis", "jobs") if name not in IN_WORK)]
+    rooms = [f"scaling/{room}" for room in rooms if room != "__pycache__"]
+    return [*rooms, "analysis", "jobs"]
 
 
 def test_every_public_definition_says_what_it_is_in_one_line_first() -> None:

@@ -1,5 +1,6 @@
-"""The figures F1–F9 of the report, one function each: Results → Figure, or None where there is
-nothing to draw.
+"""The figures F1–F9 of the report, one function each.
+
+Each is Results → Figure, or None where there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from analysis.results import Results
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
+    """A figure of the report: where it is found and what draws it."""
+
     name: str
     """File name without suffix, and anchor in the report."""
     title: str

@@ -112,8 +112,9 @@ _AXES = {
 
 
 def specification(results: Results) -> Figure:
-    """F8: the low-resource slope under every axis, definition and scale; each as a share of its own
-    95 % half-width.
+    """F8: the low-resource slope under every axis, definition and scale.
+
+    Each is a share of its own 95 % half-width.
 
     Points and log odds have no common unit, so the estimate is shown in units of its interval:
     beyond ±1 the interval excludes zero.

@@ -1,5 +1,6 @@
-"""F4: intermediate × target at each size, and the slope: one diverging scale centred at zero,
-numbers printed.
+"""F4: intermediate × target at each size, and the slope, with numbers printed.
+
+Colours diverge from zero in the middle.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _WIDEST = 11.0
 
 
 def heatmap(results: Results) -> Figure:
+    """F4: mean gains by arm and target, a panel per size and one of the slope."""
     table = results.pairs
     arms = table["arm"].unique().sort().to_list()
     targets = table["target"].unique().sort().to_list()

@@ -15,8 +15,9 @@ _GAP = 0.18
 
 
 def multiples(results: Results) -> Figure:
-    """F2: one panel per language by CC-100 size, replicas as dots, shrunk line and its band, shared
-    y.
+    """F2: one panel per language by CC-100 size, with a shared y axis.
+
+    Replicas are dots; the shrunk line has its band.
 
     All panels are collections in one Axes: fifty Axes would take matplotlib nine seconds.
     """
@@ -161,8 +162,9 @@ def forest(results: Results) -> Figure:
 
 
 def resources(results: Results) -> Figure | None:
-    """F5: slopes against pretraining text, unseen languages at the left edge, the run-level trend
-    as a band.
+    """F5: slopes against pretraining text, unseen languages at the left edge.
+
+    The run-level trend is a band. None below two languages.
     """
     table = results.languages
     if len(table) < 2:

@@ -28,6 +28,7 @@ _UNITS = {
 
 
 def strip(results: Results) -> Figure:
+    """F1: the slope of every group of languages, a panel per scale of a verdict."""
     rows = [e.name for e in results.estimates["points"] if e.quantity == "slope"]
     drawn = figure(7.2, 0.9 + 0.36 * len(rows))
     both = drawn.subplots(1, 3, sharey=True)

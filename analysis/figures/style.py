@@ -1,5 +1,6 @@
-"""One look for all figures: colours that survive colour blindness, dark mode and print; files
-without a date.
+"""One look for all figures: colours that survive colour blindness, dark mode and print.
+
+Files carry no date.
 """
 
 from __future__ import annotations

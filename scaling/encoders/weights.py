@@ -260,8 +260,8 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
     if wrong:
         shown = "; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         raise BadData(
-            f"model {model.name!r}: the weights are not those of its ModelSpec: {shown}. "
-            "Check architecture, layers, hidden, ffn, vocab_rows and positions."
+            f"model {model.name!r}, {model.source}: the weights are not those of its ModelSpec:"
+            f" {shown}. Check architecture, layers, hidden, ffn, vocab_rows and positions."
         )
 
 

@@ -1,4 +1,4 @@
-"""What one device holds in training, part by part, and the placement that fits and costs least.
+"""What one device holds in training, part by part.
 
 Model states: Rajbhandari et al. 2020 (arXiv 1910.02054). Activations: Korthikanti et al. 2022
 (arXiv 2205.05198), eq. 2, with attention never materialised on a GPU: 32·h bytes of bf16 and 2·h of
@@ -75,12 +75,14 @@ class Memory:
     weights: float
     gradients: float
     optimizer: float
-    """Master weights, both moments, and the gradients in fp32 while a step is taken."""
+    """Both moments; from stage 1 also master weights, and the gradients in fp32 where taking the
+    step is the worst moment. 0 if they lie on the host.
+    """
     buffers: float
     """What is gathered or reduced at once, and the embedding's gradient before it is added up."""
     activations: float
     logits: float
-    """Of a masked language model: 250,000 for every masked token."""
+    """Of a masked language model: one for every row of the vocabulary, for every masked token."""
     fixed: float
     """Libraries and context."""
     host: float

@@ -30,6 +30,8 @@ def is_part(name: str) -> bool:
 def is_plain(name: str) -> bool:
     """Whether a step or an owner may be called so when it is made: letters, digits and `_.+-`.
 
+    It begins with a letter, a digit or `_` and has 201 of them at most.
+
     What an older version or another program called otherwise is still read.
     """
     return _PLAIN.fullmatch(name) is not None

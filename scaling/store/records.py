@@ -237,7 +237,10 @@ def _row(raw: dict[str, Any], version: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TidyRow:
-    """One (cell, language, metric): all that the analysis reads. Fields in the order of columns."""
+    """One score of a cell, in a language, split, metric and depth. All that the analysis reads.
+
+    Fields stand in the order of columns.
+    """
 
     study: str
     family: str
@@ -280,7 +283,10 @@ class TidyRow:
     (`TaskSpec.ceiling`); None where none is declared.
     """
     english_dev: float | None
-    """0..1: English dev score of the checkpoint that was scored; None if it was not trained."""
+    """0..1: English dev score of the checkpoint that was scored.
+
+    None if it was not trained, or on text in other languages alone.
+    """
     english_dev_n: int | None
     """Examples behind `english_dev`."""
     collapsed: bool

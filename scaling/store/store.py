@@ -81,7 +81,7 @@ class Store:
 
         Asks an object store for its bucket: a wrong name, missing credentials or a dead endpoint is
         a StoreError here and not in the middle of a study. Throttling, 5xx answers and dropped
-        connections are retried by the storage library itself, for minutes.
+        connections are retried by the storage library itself, for seconds.
         """
         text = str(uri)
         if "://" not in text:
@@ -407,7 +407,10 @@ class Store:
 
     def delete_weights(self, record: StepRecord) -> None:
         """Delete the weights of a finished training; its record stays."""
-        self.delete(StepFolder(record.step).weights(record.provenance.attempt))
+        folder, attempt = StepFolder(record.step), record.provenance.attempt
+        # First what says that they are whole, so that a deletion cut short leaves no half of them.
+        self.delete(folder.weights_manifest(attempt))
+        self.delete(folder.weights(attempt))
 
     def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
         """Records of finished steps, read side by side."""

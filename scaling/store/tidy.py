@@ -1,4 +1,4 @@
-"""Records → tidy rows: one per (cell, language, metric). The only file the analysis reads."""
+"""Records → tidy rows: one per score of a cell. The only file the analysis reads."""
 
 from __future__ import annotations
 

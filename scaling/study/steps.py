@@ -80,7 +80,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study's cells and the steps that they need, with what is known of collapsed trainings."""
+    """A study's cells and the steps that they need, with what is known of collapsed trainings.
+
+    No cells where learning rates are compared.
+    """
 
     study: Study
     lock: Lock

@@ -83,7 +83,7 @@ def resume_point(
         store: Where its resume points lie.
         world: The ranks, all of which call this.
         placement: Its ZeRO stage counts.
-        cache: Where a resume point is fetched to.
+        cache: Where a resume point is fetched to, and filled before its upload to a remote store.
         total_params: Parameters of the model, for the size of what is saved.
     """
     name = StepFolder(step).resume

@@ -47,7 +47,9 @@ def invented(ref: DataRef, task: TaskSpec, number: int) -> dict[str, Any]:
     if "choice_keys" in options:
         put(record, str(options["choice_keys"]), ["A", "B"])
     if "label" in options:
-        keyed = "B" if "choice_keys" in options else next(iter(options.get("label_map", {0: 0})))
+        # A column of class numbers holds numbers, whatever the names of the classes map to.
+        mapped = {0: 0} if "label_names" in options else options.get("label_map", {0: 0})
+        keyed = "B" if "choice_keys" in options else next(iter(mapped))
         put(record, str(options["label"]), keyed)
     if "id" in options:
         put(record, str(options["id"]), f"id-{number}")

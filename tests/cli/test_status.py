@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling.store.failures import note_failure
 from scaling.store.leases import claim, new_owner
 from scaling.store.logs import kept_log
 from scaling.store.store import Store
@@ -63,3 +64,16 @@ def test_status_says_what_was_spent_of_the_budget(small: tuple[Path, Plan, Store
     said = scaling("status", str(path), "--store", store.uri).stdout
     # Two hours of two devices at the listed price.
     assert "spent $7.60 of $40.00" in said
+
+
+def test_what_a_worker_says_cannot_steer_the_terminal(small: tuple[Path, Plan, Store]) -> None:
+    path, plan, store = small
+    training = next(iter(plan.steps))
+    evil = "\x1b]0;title\x07\x1b[2J [/x] [bold] :x: KeyError: '[/INST]'"
+    note_failure(store, training, "host.1.bb-0", {"error": evil, "at": "now"})
+    with kept_log(store, "session-3", 0):
+        LOG.info(evil, extra={"step": training})
+    for command in (("explain", str(path), training), ("logs", str(path), training)):
+        said = scaling(*command, "--store", store.uri).stdout
+        assert "\x1b" not in said and "\x07" not in said
+        assert "\\x1b[2J [/x] [bold] :x: KeyError: '[/INST]'" in said

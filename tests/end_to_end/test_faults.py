@@ -102,13 +102,14 @@ def test_a_notice_ends_a_training_between_updates(
 
 
 def test_a_loss_that_diverges_names_its_update_and_its_descendants(
-    tiny_study: dict[str, Any], tmp_path: Path, world: World
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    content = small(tiny_study)
-    content["recipes"] = {
-        "default": {**tiny_study["recipes"]["default"], "learning_rate": 1e30, "warmup": 0.0}
-    }
-    plan, store = staged(content, tmp_path)
+    plan, store = staged(small(tiny_study), tmp_path)
+    # A study file is refused such a rate.
+    monkeypatch.setattr("scaling.training.loop.learning_rate", lambda *given: 1e30)
     with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) at update \d+ of \d+"):
         run(plan, store, world)
     training, scoring = pending_steps(plan, store.scan())

@@ -64,6 +64,12 @@ def staged(
     return store, json.loads(store.read("data/mine/manifest.json"))
 
 
+def rows_of(store: Store, key: Key) -> pa.Table:
+    """What was staged of a split of the task."""
+    manifest = json.loads(store.read("data/mine/manifest.json"))
+    return read_table(store, "mine", key, manifest["splits"][str(key)]["sha256"])
+
+
 def retrieval(files: Mapping[str, Sequence[str]], **options: Any) -> dict[str, Any]:
     return {
         "kind": "retrieval",
@@ -104,7 +110,7 @@ def test_candidates_of_one_text_are_one_answer(tmp_path: Path, metric: str) -> N
     lines(tmp_path / "test.jsonl", [{"q": q, "a": a} for q, a in FAQ])
     task = {**retrieval({"test": ["test.jsonl"]}), "metric": metric, "train_on": []}
     store, manifest = staged(tmp_path, **task)
-    rows = read_table(store, "mine", Key("test", "de"))
+    rows = rows_of(store, Key("test", "de"))
     assert rows["side"].to_pylist().count("candidate") == 3
     spec = TaskSpec(name="mine", **task)
     part = perfect_part(rows)
@@ -121,7 +127,7 @@ def test_a_protocol_that_scores_by_id_is_kept(tmp_path: Path) -> None:
     store, manifest = staged(
         tmp_path, **retrieval({"test": ["test.jsonl"]}), train_on=[], identical="apart"
     )
-    rows = read_table(store, "mine", Key("test", "de"))
+    rows = rows_of(store, Key("test", "de"))
     assert rows["side"].to_pylist().count("candidate") == 6
     assert manifest["splits"]["test.de"]["counts"] == {
         "candidates with the text of another, kept apart": 3
@@ -132,7 +138,7 @@ def test_a_question_that_repeats_has_all_its_answers(tmp_path: Path) -> None:
     asked = [("same", "one"), ("same", "two"), ("other", "three")]
     lines(tmp_path / "test.jsonl", [{"q": q, "a": a} for q, a in asked])
     store, _ = staged(tmp_path, **retrieval({"test": ["test.jsonl"]}), train_on=[])
-    rows = read_table(store, "mine", Key("test", "de")).to_pylist()
+    rows = rows_of(store, Key("test", "de")).to_pylist()
     assert [row["relevant"] for row in rows if row["side"] == "query"] == [
         ["c0", "c1"],
         ["c0", "c1"],
@@ -146,7 +152,7 @@ def test_hold_out_leaves_pairs_whole(tmp_path: Path) -> None:
     files = {"train": ["train.jsonl"], "dev": ["train.jsonl"], "test": ["test.jsonl"]}
     store, _ = staged(tmp_path, **retrieval(files, hold_out=0.2))
     sides = {
-        split: Counter(read_table(store, "mine", Key(split, "en"))["side"].to_pylist())
+        split: Counter(rows_of(store, Key(split, "en"))["side"].to_pylist())
         for split in ("train", "dev")
     }
     assert sides["train"]["query"] + sides["dev"]["query"] == 200
@@ -186,14 +192,13 @@ def test_hold_out_leaves_a_premise_on_one_side(tmp_path: Path) -> None:
         ],
     )
     train, dev = (
-        {*read_table(store, "mine", Key(split, "en"))["text_a"].to_pylist()}
-        for split in ("train", "dev")
+        {*rows_of(store, Key(split, "en"))["text_a"].to_pylist()} for split in ("train", "dev")
     )
     assert not train & dev
     assert len(train) + len(dev) == 60
     # A translation is on the side of its English twin.
     english, german = (
-        read_table(store, "mine", Key("train", code))["id"].to_pylist() for code in ("en", "de")
+        rows_of(store, Key("train", code))["id"].to_pylist() for code in ("en", "de")
     )
     assert english == german
 
@@ -257,7 +262,7 @@ def nli(folder: Path, names: Sequence[str], labels: Sequence[str]) -> list[str]:
             }
         ],
     )
-    return read_table(store, "mine", Key("test", "de"))["label"].to_pylist()
+    return rows_of(store, Key("test", "de"))["label"].to_pylist()
 
 
 def test_the_class_names_in_a_file_rule(tmp_path: Path) -> None:
@@ -303,9 +308,7 @@ def test_the_tag_names_in_a_file_rule(tmp_path: Path, form: str) -> None:
             }
         ],
     )
-    assert read_table(store, "mine", Key("test", "de"))["tags"].to_pylist() == [
-        ["B-PER", "O", "B-LOC"]
-    ]
+    assert rows_of(store, Key("test", "de"))["tags"].to_pylist() == [["B-PER", "O", "B-LOC"]]
 
 
 def tagged_file(folder: Path, content: str, **options: Any) -> list[dict[str, Any]]:
@@ -326,7 +329,7 @@ def tagged_file(folder: Path, content: str, **options: Any) -> list[dict[str, An
             }
         ],
     )
-    return list(read_table(store, "mine", Key("test", "de")).to_pylist())
+    return list(rows_of(store, Key("test", "de")).to_pylist())
 
 
 NUMBERED = "1 Ada NNP B-NP B-PER\n2 lives VBZ B-VP O\n3 in IN B-PP O\n4 Leeds NNP B-NP B-LOC\n"
@@ -385,7 +388,7 @@ def sentence_pairs(folder: Path, *contents: dict[str, Any], accept: Sequence[str
         defects={name: {"test": 1} for name in accept},
         data=[{"reader": "squad_pairs", "source": "dir:.", "files": {"test": ["test.json"]}}],
     )
-    return read_table(store, "mine", Key("test", "en")).to_pylist()
+    return rows_of(store, Key("test", "en")).to_pylist()
 
 
 def test_sentences_are_looked_up_for_answers_that_are_there(tmp_path: Path) -> None:
@@ -420,7 +423,7 @@ def test_lareqa_compares_offsets_with_texts(tmp_path: Path) -> None:
         store, _ = staged(
             tmp_path, ["answer_elsewhere"], defects={"answer_elsewhere": {"test": 1}}, **task
         )
-        (query, *_) = read_table(store, "mine", Key("test", "en")).to_pylist()
+        (query, *_) = rows_of(store, Key("test", "en")).to_pylist()
         assert query["relevant"] == ["en_1_1"]
         store.delete("data")
 
@@ -493,7 +496,7 @@ def test_a_choice_that_is_not_there_is_none(tmp_path: Path, empty: Any) -> None:
     from scaling.kinds.multiple_choice import MULTIPLE_CHOICE
 
     store, manifest = exam(tmp_path, a=empty, b="copper", e=empty, k="1")
-    rows = read_table(store, "mine", Key("test", "en"))
+    rows = rows_of(store, Key("test", "en"))
     assert rows.to_pylist()[0]["choices"] == ["copper", "glass", "wool"]
     assert rows.to_pylist()[0]["label"] == 0
     part = Part(key=Key("test", "en"), rows=rows, features=rows, predictions=[])
@@ -562,7 +565,7 @@ def sentiment(folder: Path, accept: Sequence[str] = (), **options: Any) -> list[
             }
         ],
     )
-    return read_table(store, "mine", Key("test", "en"))["label"].to_pylist()
+    return rows_of(store, Key("test", "en"))["label"].to_pylist()
 
 
 def test_what_a_label_map_names_is_a_label(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 from tokenizers import Tokenizer
 
 from scaling.catalogue.models import MODELS
-from scaling.catalogue.task import TaskSpec
+from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.tokens import load_tokenizer
 from scaling.encoders.weights import tokenizer_file
 from scaling.kinds import KINDS
@@ -98,7 +98,7 @@ def outcomes(
     kind = KINDS[spec.kind]
     features = kind.encode(content, spec, tokenizer, recipe(spec, max_length=96))
     part = Part(
-        key="test.en",
+        key=Key("test", "en"),
         rows=content,
         features=features,
         predictions=perfect(spec.kind, features),

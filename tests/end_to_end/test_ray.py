@@ -187,3 +187,25 @@ def test_stopped_by_a_request_in_the_store_and_finished_later(
     drivers.append(again)
     assert again.wait() == 0, again.log.read_text()[-4000:]
     assert log_lines(store)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_so(
+    study_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    store = Store.open(tmp_path / "store")
+    driver = Driver(study_file, tmp_path / "store")
+    try:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not store.scan().done:
+            assert time.monotonic() < deadline and driver.process.poll() is None
+            driver.look()
+            time.sleep(0.3)
+        driver.process.send_signal(number)
+        assert driver.process.wait(60) == 128 + number, driver.log.read_text()
+        said = driver.log.read_text()
+        assert "steps are left. Run again to go on" in said and "interrupted" in said
+        assert "Traceback" not in said
+    finally:
+        driver.kill() if driver.process.poll() is None else driver.end_family()

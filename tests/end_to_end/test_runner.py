@@ -190,6 +190,24 @@ def test_damaged_weights_are_made_again_and_a_damaged_model_is_staged_again(
     assert science(plan, store) == science(*calm)
 
 
+def test_a_request_to_stop_is_obeyed_after_the_step(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    content = {**tiny_study, "models": ["tiny-1"], "targets": ["applications"], "arms": ["none"]}
+    plan, store = staged(content, tmp_path)
+    asked = iter([False, True])
+    outcomes = run_steps(
+        plan,
+        store,
+        list(plan.steps),
+        world,
+        placements(plan, None),
+        stopped=lambda: next(asked),
+    )
+    assert list(outcomes.values()) == ["done", "stopped"]
+    assert len(store.scan().done) == 1 and not store.scan().leases
+
+
 class Killed(Exception):
     pass
 

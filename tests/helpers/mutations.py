@@ -368,6 +368,7 @@ WITHOUT_LINE = {
     "tokenizer": "a program reads it, and tells no line",
     "config.json": "the key is named instead",
     "tensor": "binary",
+    "weights are not those": "binary",
     "safetensors": "binary",
     "bytes": "binary",
     "characters": "a study file that is too large",

@@ -23,7 +23,15 @@ from pyarrow import fs
 
 from scaling.encoders.checkpoint import BadWeights, TensorSpec, read_index, write_index, write_shard
 from scaling.store import cache as fetching
-from scaling.store.cache import INDEX, Cache, fetch, forget_steps, hashed_files, open_cache
+from scaling.store.cache import (
+    INDEX,
+    Cache,
+    fetch,
+    forget_steps,
+    hashed_files,
+    open_cache,
+    own_folder,
+)
 from scaling.store.store import Store, StoreError
 from tests.helpers.s3_server import Objects, object_store
 
@@ -299,3 +307,30 @@ def test_a_shared_folder_that_others_can_write_to_is_refused(tmp_path: Path, cac
     cache.shared.chmod(0o777)
     with pytest.raises(StoreError, match="can be written by others"):
         fetch(store, STEP, files, cache)
+
+
+KILLED = """
+import os, signal
+from scaling.store.cache import own_folder
+with own_folder() as folder:
+    (folder / "half").write_text("x" * 1000)
+    print(folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_folder_of_a_killed_process_is_freed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True, timeout=60
+    )
+    left = Path(killed.stdout.strip())
+    assert killed.returncode == -signal.SIGKILL and (left / "half").is_file()
+    with own_folder() as alive:
+        assert not left.exists()
+        with own_folder():
+            assert alive.is_dir()
+    assert list(tmp_path.iterdir()) == []

@@ -29,3 +29,17 @@ def test_a_driver_obeys_requests_that_are_newer_than_itself(
     ask_to_stop(store, now=True)
     assert (before.how, later.how) == ("now", "now")
     assert json.loads(store.read("stop.json"))["how"] == "now"
+
+
+def test_what_is_no_request_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaling.store.stop.REQUEST_SECONDS", 0.0)
+    store = Store.open(tmp_path)
+    asked = StopRequest(store)
+    for text in ("", "[]", "{}", '{"id": "x", "how": "explode"}', '{"how": "now"}'):
+        store.write("stop.json", text)
+        assert asked.how == ""
+    ask_to_stop(store, now=False)
+    assert asked.how == "finish"
+    # A worker of that driver, which begins later, sees it too; one of a later driver does not.
+    assert StopRequest(store, asked.old).how == "finish"
+    assert StopRequest(store).how == ""

@@ -354,20 +354,19 @@ def test_no_flipped_bit_is_read_as_other_content(tmp_path: Path, tiny_models: li
     task, recipe = study.task("mine"), study.recipe("mine")
     tokenizer = tmp_path / "store" / "models" / tiny_models[0]["name"] / "tokenizer.json"
     rng, caught = random.Random(0), 0
-    for key, digest in lock.data["mine"].items():
-        expected = features(store, task, Key.read(key), digest, recipe, tokenizer)
+    for text, digest in lock.data["mine"].items():
+        key = Key.read(text)
+        expected = features(store, task, key, digest, recipe, tokenizer)
         cached = tmp_path / "store" / token_cache_name(task, recipe, digest, sha256(tokenizer))
         assert cached.is_file()
-        for file in (tmp_path / "store" / data_name("mine", Key.read(key)), cached):
+        for file in (tmp_path / "store" / data_name("mine", key), cached):
             good = file.read_bytes()
             for _ in range(25):
                 bad, at = bytearray(good), rng.randrange(len(good))
                 bad[at] ^= 1 << rng.randrange(8)
                 file.write_bytes(bytes(bad))
                 try:
-                    assert (
-                        features(store, task, Key.read(key), digest, recipe, tokenizer) == expected
-                    )
+                    assert features(store, task, key, digest, recipe, tokenizer) == expected
                 except StoreError:
                     caught += 1
                 assert file == cached or file.read_bytes() == bytes(bad)

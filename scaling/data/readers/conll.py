@@ -16,7 +16,7 @@ from scaling.data.schema import BadData, ReadRequest, Row
 
 
 def read_conll(request: ReadRequest) -> Iterator[Row]:
-    """One row per sentence."""
+    """One row per sentence; an empty line ends one, and so does one that begins with -DOCSTART-."""
     prefix = filled(request.options.get("prefix", ""), request)
     comments = request.options.get("comments")
     for file, path in enumerate(request.files):

@@ -73,10 +73,11 @@ def filled(template: str, request: ReadRequest) -> str:
 
 @contextmanager
 def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
-    r"""UTF-8 text of a file, unpacked if it is .gz or .tar.gz, without a byte order mark.
+    r"""UTF-8 text of a file, unpacked if it is .gz, .tar.gz or .tgz, without a byte order mark.
 
-    An archive has one file. Lines end at `\n` only: str.splitlines and universal newlines would
-    split at the line separators that real sentences contain.
+    An archive has one file. By default lines end at `\n` only: str.splitlines and universal
+    newlines would split at characters that real sentences contain. `newline=""` is for csv.reader,
+    which wants the ends of lines as they are.
     """
     with _open_bytes(path) as stream:
         text = io.TextIOWrapper(  # type: ignore[type-var]
