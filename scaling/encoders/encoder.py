@@ -181,10 +181,12 @@ class Encoder(nn.Module):
         if len(set(lengths)) == 1:
             return None
         device = mask.device.type
+        # Not by a parameter's name: under ZeRO-3 the ranks that ask for one here would gather it
+        # here too, and those whose texts are equally long would not.
         dtype = (
             torch.get_autocast_dtype(device)
             if torch.is_autocast_enabled(device)
-            else self.encoder.embeddings.word_embeddings.weight.dtype  # type: ignore[union-attr]
+            else next(self.parameters()).dtype
         )
         length = mask.shape[1]
         # Rows that begin at a multiple of 8 elements are what attention kernels take as it is.

@@ -150,7 +150,7 @@ def test_a_training_in_bf16_starts_with_what_the_folder_has(
     ("workers", "ways"),
     [
         (1, tuple(WAYS)),
-        (2, ("ZeRO-2", "ZeRO-3, recomputed")),
+        (2, ("ZeRO-2", "ZeRO-3, mixture", "ZeRO-3, recomputed")),
         pytest.param(2, tuple(WAYS), marks=pytest.mark.slow),
     ],
 )
