@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.models import MODELS
+from scaling.catalogue.task import Key
 from scaling.data.tokens import load_tokenizer
 from scaling.encoders.weights import tokenizer_file
 from scaling.kinds import KINDS
@@ -83,7 +84,8 @@ def differences(
     features = kind.encode(content, task, tokenizer, recipe(task))
     columns = features.select(["row", "input_ids", "target", "first", "starts"]).to_pylist()
     predictions = [logits_of(len(one["input_ids"]), one["target"], rng) for one in columns]
-    part = Part(key=f"test.{language}", rows=content, features=features, predictions=predictions)
+    key = Key("test", language)
+    part = Part(key=key, rows=content, features=features, predictions=predictions)
     ours = kind.outcomes(part, task)["prediction"].to_pylist()
     windows: list[list[Any]] = [[] for _ in rows]
     offsets: dict[str, list[tuple[int, int]]] = {}
