@@ -297,16 +297,24 @@ def spoil_json(content: str, rng: random.Random) -> str:
 
 def spoilt_data(sample: Sample, folder: Path, rng: random.Random) -> Callable[[], bool]:
     """Write a sample with one file spoilt; a call reads it, and is true if rows come of it."""
-    names = list(sample.files)
-    chosen = rng.choice(names)
+    chosen = rng.choice(list(sample.files))
+    content = sample.files[chosen]
+    if isinstance(content, str) and ".json" in chosen and rng.random() < 0.6:
+        spoilt = spoil_json(content, rng).encode()
+    else:
+        spoilt = spoil(content.encode() if isinstance(content, str) else content, rng)
+    return written(sample, folder, {chosen: spoilt})
+
+
+def written(
+    sample: Sample, folder: Path, instead: Mapping[str, bytes] | None = None
+) -> Callable[[], bool]:
+    """Write a sample, some files with other content; a call reads it, true if rows come of it."""
     paths = []
     for name, content in sample.files.items():
         raw = content.encode() if isinstance(content, str) else content
-        if name == chosen:
-            is_json = isinstance(content, str) and ".json" in name and rng.random() < 0.6
-            raw = spoil_json(str(content), rng).encode() if is_json else spoil(raw, rng)
         paths.append(folder / name)
-        paths[-1].write_bytes(raw)
+        paths[-1].write_bytes((instead or {}).get(name, raw))
 
     def read() -> bool:
         request = ReadRequest(
