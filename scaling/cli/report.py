@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scaling.catalogue.languages import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 from scaling.store.store import StoreError
 
@@ -55,7 +56,8 @@ def report(
         for cell in plan.cells
         for code in study.test_languages(cell.target)
     ]
-    with console.status("report") as shown:
+    codes = {str(row["language"]) for row in grid}
+    with console.status("report") as shown, study.known_languages():
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
@@ -64,6 +66,7 @@ def report(
             expected=pl.DataFrame(grid),
             notes=[
                 *study.notes,
+                *unknown_notes(codes),
                 *asked,
                 *remade_notes(plan, store, records),
                 *version_notes(records.values(), {}),

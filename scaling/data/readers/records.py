@@ -14,7 +14,8 @@ Options name columns; a dotted name goes into nested values and maps over lists
 
 Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several
 sources); `where` {column: value}, a filter in which {lang} is the upstream language code;
-`label_map` {raw: ours}; for numbers as labels or tags `label_names`, the names upstream in their
+{lang} stands for it in names of columns too (a table with a column per language); `label_map` {raw:
+ours}; for numbers as labels or tags `label_names`, the names upstream in their
 order. Multiple choice: `question_map` {raw: text}; `choice_keys`, the column of the choices' names,
 one of which is `label`. span_qa: `unanswerable: true` where questions may have no answer.
 """
@@ -57,9 +58,8 @@ def rows(
             f"reader options {sorted(request.options)} name no kind: one of {sorted(_KINDS)} is"
             " needed"
         )
-    where = {
-        column: filled(value, request) for column, value in request.options.get("where", {}).items()
-    }
+    request = replace(request, options=_filled(request))
+    where = request.options.get("where", {})
     unnumbered = replace(
         request,
         options={name: own for name, own in request.options.items() if name != "label_names"},
@@ -74,6 +74,42 @@ def rows(
             row_id = _id(request, place, record) or numbered(request, file, number)
             number += 1
             yield from build(unnumbered if file in named else request, place, record, row_id)
+
+
+_COLUMNS = (
+    "answers",
+    "candidate",
+    "choice_keys",
+    "choices",
+    "context",
+    "id",
+    "label",
+    "query",
+    "question",
+    "starts",
+    "tags",
+    "text",
+    "text_a",
+    "text_b",
+    "where",
+    "words",
+)
+
+
+def _filled(request: ReadRequest) -> dict[str, Any]:
+    """The options, {lang} in names of columns and in the filter replaced by the upstream code."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                filled(column, request): filled(wanted, request) for column, wanted in value.items()
+            }
+        many = isinstance(value, list | tuple)
+        return [filled(one, request) for one in value] if many else filled(value, request)
+
+    return {
+        name: fill(value) if name in _COLUMNS else value for name, value in request.options.items()
+    }
 
 
 def _id(request: ReadRequest, place: str, record: Record) -> str:
