@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 from scaling.catalogue.hardware import GpuSpec, get_gpu
 from scaling.planning.progress import current_plan
@@ -26,8 +30,41 @@ app = typer.Typer(
 )
 
 
+def plain(text: str) -> str:
+    """Text with its control characters, which steer a terminal, shown as text."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+class PlainConsole(Console):
+    """Prints what comes from a store, a file or a worker as it is.
+
+    No markup, no emoji, and no control characters but its own: whoever can write a name or a log
+    line could paint over the truth otherwise.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file=file, highlight=False, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Segments as rich makes them, with text alone in those that are no commands of its own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+
 # Bound to today's standard output, so that a library's can be silenced while ours is shown.
-console = Console(highlight=False, file=sys.stdout)
+console = PlainConsole(sys.stdout)
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Shows what goes on until it is done; the function that it gives takes the latest."""
+    with console.status(Text(what)) as shown:
+        yield lambda now: shown.update(Text(now))
 
 
 StudyArgument = Annotated[
@@ -37,6 +74,19 @@ StudyArgument = Annotated[
 
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+]
+
+
+OpenOption = Annotated[
+    bool, typer.Option("--open-cluster", help="Also a cluster that obeys anybody, without a token.")
+]
+
+
+TokenOption = Annotated[
+    str,
+    typer.Option(
+        "--send-token-to", metavar="HOST", help="May get your token over plain http: HEAD's name."
+    ),
 ]
 
 
@@ -80,11 +130,3 @@ def duration(seconds: float) -> str:
     if seconds >= 60:
         return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
     return f"{seconds:.0f} s"
-
-
-def plain(text: object) -> str:
-    """Text from a store or a worker: control characters, which steer a terminal, shown as text."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
-        for char in str(text)
-    )

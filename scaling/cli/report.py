@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, working
 from scaling.store.store import StoreError
 
 
@@ -55,7 +55,7 @@ def report(
         for cell in plan.cells
         for code in study.test_languages(cell.target)
     ]
-    with console.status("report") as shown:
+    with working("report") as say:
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
@@ -69,6 +69,6 @@ def report(
                 *version_notes(records.values(), {}),
             ],
             claims=claims or PHANG2020,
-            progress=lambda what: shown.update(f"report: {what}"),
+            progress=lambda what: say(f"report: {what}"),
         )
     console.print(f"report: {index}", soft_wrap=True)

@@ -74,12 +74,12 @@ def test_absurd_values_are_one_message(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_at_the_address() -> None:
+def test_nobody_at_the_address(tmp_path: Path) -> None:
     from scaling.cluster.driver import join_cluster
 
     for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:x"):
         with pytest.raises(UserError, match=f"nobody answers at {address}"):
-            join_cluster(address)
+            join_cluster(address, tmp_path)
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
