@@ -175,7 +175,11 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise BadData(f"{file}: cannot be read as plain tensors: {error}") from error
+        # PyTorch's own words go on to say how to load such a file all the same.
+        raise BadData(
+            f"{file}: cannot be read as plain tensors ({type(error).__name__}): it is broken, or"
+            " holds code, which is never run"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise BadData(f"{file}: not a dictionary of tensors by name")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
