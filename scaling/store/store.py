@@ -168,7 +168,7 @@ class Store:
         """What a JSON file of the store says. StoreError with its name if it is no JSON."""
         try:
             return json.loads(self.read(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.broken(name, str(error)) from error
 
     def broken(self, name: str, what: str) -> StoreError:

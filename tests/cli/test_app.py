@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
 import time
@@ -9,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.color import ColorSystem
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from scaling.cli import main
+from scaling.cli.app import PlainConsole, working
 from scaling.spec import UserError
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
@@ -210,3 +217,64 @@ main()
     assert ended.returncode == code
     assert ("Traceback" in ended.stderr) == traceback
     assert len(ended.stderr.splitlines()) == 1 or traceback
+
+
+EVIL = "\x1b]0;title\x07\x1b[2J\x9b2J\u202e [/x] [bold] :x: [link=http://x]y"
+# Rich leaves the bell out.
+SHOWN = "\\x1b]0;title\\x1b[2J\\x9b2J\\u202e [/x] [bold] :x: [link=http://x]y"
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+@pytest.mark.parametrize("form", ["text", "Text", "table", "title", "group"])
+def test_what_is_printed_is_text_and_steers_nothing(form: str, is_terminal: bool) -> None:
+    table = Table(EVIL)
+    table.add_row(EVIL)
+    title = Table("a", title=EVIL)
+    title.add_row("b" * 90)
+    shown = {
+        "text": EVIL,
+        "Text": Text.assemble(("failed", "red"), f" {EVIL}"),
+        "table": table,
+        "title": title,
+        "group": Group(EVIL, Text(EVIL)),
+    }[form]
+    stream = io.StringIO()
+    console = PlainConsole(stream)
+    console.width = 200
+    if is_terminal:
+        console._force_terminal = True
+        console._color_system = ColorSystem.STANDARD
+    console.print(shown, soft_wrap=form in ("text", "Text"))
+    said = stream.getvalue()
+    # Rich's own, for colours and lines of tables, are what is left of control sequences.
+    ours = re.sub(r"\x1b\[[\d;]*m", "", said)
+    assert SHOWN in ours
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ours)
+    assert is_terminal or "\x1b" not in said
+
+
+def test_what_goes_on_is_text_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    shown = PlainConsole(stream)
+    shown._force_terminal = True
+    shown.width = 200
+    monkeypatch.setattr(sys.modules["scaling.cli.app"], "console", shown)
+    with working(EVIL) as say:
+        say(f"staging {EVIL}")
+        time.sleep(0.3)
+    assert "staging " + SHOWN in stream.getvalue()
+    assert "\x1b]0;" not in stream.getvalue()
+
+
+def test_an_error_is_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise UserError(EVIL)
+
+    monkeypatch.setattr("scaling.cli.plan.open_study", broken)
+    monkeypatch.setattr(sys, "argv", ["scaling", "plan", "demo"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == f"error {SHOWN}\n"
