@@ -65,17 +65,8 @@ class RunResult:
     """What ended it before its time: Ctrl-C, or another signal; 0 if nothing did."""
 
 
-def join_cluster(
-    address: str | None, folder: Path, *, open_cluster: bool = False
-) -> dict[str, float]:
-    """Join a cluster, or start one on this machine; what it has.
-
-    Args:
-        address: Ray cluster to join; None starts one that nobody else reaches.
-        folder: Of this user alone, where the session of a cluster that is started lies: Ray lets
-            everybody write there.
-        open_cluster: Join one that asks for no token.
-    """
+def _set_environment(address: str | None) -> None:
+    """What Ray reads when it is imported."""
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     # A searcher of our own gets one pending trial otherwise, and sessions would start one after
@@ -87,12 +78,26 @@ def join_cluster(
     # Passes differ in shape, which would leave holes in the memory of a GPU. Workers inherit it
     # from the node that this process starts; on clusters their nodes set it.
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-    address = address or os.environ.get("RAY_ADDRESS")
-    if not address:
+    if not (address or os.environ.get("RAY_ADDRESS")):
         # Otherwise Ray reads 127.0.0.1 as this machine's address in the network, and listens there.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
+
+def join_cluster(
+    address: str | None, folder: Path, *, open_cluster: bool = False
+) -> dict[str, float]:
+    """Join a cluster, or start one on this machine; what it has.
+
+    Args:
+        address: Ray cluster to join; None starts one that nobody else reaches.
+        folder: Of this user alone, where the session of a cluster that is started lies: Ray lets
+            everybody write there.
+        open_cluster: Join one that asks for no token.
+    """
+    _set_environment(address)
     import ray
 
+    address = address or os.environ.get("RAY_ADDRESS")
     if address:
         _check_answers(address)
         check_head(address, open_cluster=open_cluster)
@@ -160,14 +165,16 @@ def run_plan(
         return RunResult(plan=plan, done=0, failed={})
     quiet()
     with own_folder(_SHORT) as scratch:
-        resources = join_cluster(address, scratch, open_cluster=open_cluster)
+        _set_environment(address)
         import ray
 
         try:
+            resources = join_cluster(address, scratch, open_cluster=open_cluster)
             # Ray took the signals for itself.
             with ends_on_signals() as ended:
                 return _run_joined(plan, store, resources, scratch, watch, ended)
         finally:
+            # Also of a cluster that had half begun.
             ray.shutdown()
 
 
