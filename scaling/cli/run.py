@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from scaling.spec import UserError
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import load_study
+from scaling.study.study import Study, load_study
 
 
 @app.command()
@@ -42,6 +43,26 @@ def run(
         raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
     study = load_study(name)
     store = open_store(study, uri)
+    try:
+        with ends_on_signals():
+            plan = _missing(study, store, source, accept or [])
+            if plan is not None:
+                _run(plan, store, address, open_cluster=open_cluster, here=here)
+    except Interrupted as interrupted:
+        left = len(pending_steps(current_plan(study, store), store.scan()))
+        console.print(f"interrupted; {left:,} steps are left. Run again to go on")
+        raise typer.Exit(128 + interrupted.signal) from interrupted
+
+
+def _missing(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan | None:
+    """The plan, staged, if anything of it is missing.
+
+    Args:
+        study: What is asked.
+        store: Its store.
+        source: Folder with raw data and models.
+        accept: Defects that are counted instead of refused.
+    """
     store.check_study(study.name)
     scan = store.scan()
     plan = current_plan(study, store, scan=scan)
@@ -49,19 +70,11 @@ def run(
     store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
     if plan.provisional or pending_steps(plan, scan):
-        try:
-            with ends_on_signals():
-                plan = stage_and_plan(study, store, source, accept or [])
-                _run(plan, store, address, open_cluster=open_cluster, here=here)
-        except Interrupted as interrupted:
-            left = len(pending_steps(current_plan(study, store), store.scan()))
-            console.print(f"interrupted; {left:,} steps are left. Run again to go on")
-            raise typer.Exit(128 + interrupted.signal) from interrupted
-    else:
-        console.print(
-            f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
-            soft_wrap=True,
-        )
+        return stage_and_plan(study, store, source, accept)
+    console.print(
+        f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}", soft_wrap=True
+    )
+    return None
 
 
 def _run(plan: Plan, store: Store, address: str | None, *, open_cluster: bool, here: bool) -> None:
