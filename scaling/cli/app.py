@@ -14,7 +14,7 @@ from rich.text import Text
 
 from scaling.catalogue.hardware import GpuSpec, get_gpu
 from scaling.planning.progress import current_plan
-from scaling.spec import UserError
+from scaling.spec import UserError, known
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
@@ -125,6 +125,21 @@ def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
             f"{store.uri} is no store of the study {study.name!r}; `scaling run` makes one"
         )
     return study, store, plan
+
+
+def step_called(plan: Plan, part: str) -> str:
+    """The id of a plan's step, from its beginning or a part of it that no other step has.
+
+    UserError names the ids that have the part, or the nearest.
+    """
+    if part in plan.steps:
+        return part
+    begin = [step for step in plan.steps if step.startswith(part)]
+    found = begin or [step for step in plan.steps if part in step]
+    if len(found) > 1:
+        shown = ", ".join(found[:8]) + (f", … ({len(found)} in all)" if len(found) > 8 else "")
+        raise UserError(f"{part!r} is a part of several steps: {shown}")
+    return found[0] if found else known("step", part, plan.steps)
 
 
 def duration(seconds: float) -> str:
