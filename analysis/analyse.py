@@ -21,6 +21,7 @@ from analysis.curves import (
 )
 from analysis.estimands import (
     PRIMARY,
+    Estimate,
     balanced,
     interaction,
     interaction_of_a_sample,
@@ -28,6 +29,7 @@ from analysis.estimands import (
     pooled_table,
     retention,
 )
+from analysis.examples import Outcomes
 from analysis.gains import (
     ENGLISH,
     JUDGED,
@@ -40,6 +42,7 @@ from analysis.gains import (
     with_languages,
 )
 from analysis.influence import Variation, influence, is_robust
+from analysis.items import Items, item_errors, on_such_examples
 from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
@@ -65,6 +68,7 @@ def analyse(
     *,
     expected: pl.DataFrame | None = None,
     claims: Path | None = None,
+    outcomes: Outcomes | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Results:
     """All results of one family and method.
@@ -77,6 +81,7 @@ def analyse(
         expected: The study's grid (model, arm, target, language, seed); None: what the rows
             themselves span.
         claims: A YAML file of claims to check; None for none.
+        outcomes: Outcomes of single examples by scoring step; None: not known.
         progress: Called with what is done next.
     """
     progress("pairing gains")
@@ -118,6 +123,18 @@ def analyse(
             " yet; see the coverage table."
         )
     chosen = balanced(panel, condition)
+    items = None
+    if outcomes is not None:
+        progress("reading outcomes of single examples")
+        items = item_errors(primary_gains, panel, chosen, outcomes)
+    if question.examples == "such" and items is not None:
+        estimates = _on_such(estimates, population, items)
+        of |= {
+            (e.scale, e.quantity): e
+            for group in estimates.values()
+            for e in group
+            if e.name == population
+        }
     r = replicas(chosen.y, chosen.weights)
     span = float(np.ptp(chosen.x))
     languages, fit = language_table(panel)
@@ -141,7 +158,9 @@ def analyse(
         margins=margins,
         margin_at_largest=question.margin_at_largest,
         others=others if bounds is None else [*others, bounds],
-        reasons=why_descriptive(int(seeds.min()), not in_verdict.is_empty()),
+        reasons=why_descriptive(
+            int(seeds.min()), not in_verdict.is_empty(), _unknown_items(question, items)
+        ),
     )
     varied: list[Variation] = []
     if verdict.call is not None:
@@ -152,7 +171,9 @@ def analyse(
         varied = influence(panel, condition, other)
     if verdict.call in ("DIMINISHES", "GROWS"):
         whole = contrast(r, slope_weights(chosen.x), chosen.x)
-        verdict = replace(verdict, robust=is_robust(whole, varied))
+        error = items.of("points", "slope") if items is not None else None
+        add = error.shared if error is not None and question.examples == "such" else 0.0
+        verdict = replace(verdict, robust=is_robust(whole, varied, add))
     progress("fitting curves and resampling")
     collapse = collapse_table(frame, sizes)
     shapes = shape_test(r, chosen.x) if chosen.num_sizes > 2 and int(seeds.min()) > 1 else None
@@ -181,6 +202,7 @@ def analyse(
         margins=margins,
         worst=bounds,
         influence=varied,
+        items=items,
         flips=_flips(gains.filter(PRIMARY & condition), sizes, verdict),
         largest=of["points", "largest"],
         end=of["points", "end"],
@@ -207,6 +229,32 @@ def analyse(
         claims=checked,
     )
     return silenced(results)
+
+
+def _on_such(
+    estimates: dict[str, list[Estimate]], population: str, items: Items
+) -> dict[str, list[Estimate]]:
+    """The population's estimates on the scales of the verdict, with the draw of examples."""
+    out = {}
+    for scale, group in estimates.items():
+        found = [items.of(scale, e.quantity) if e.name == population else None for e in group]
+        out[scale] = [
+            e if error is None else on_such_examples(e, error)
+            for e, error in zip(group, found, strict=True)
+        ]
+    return out
+
+
+def _unknown_items(question: Question, items: Items | None) -> str:
+    """Why a question about such examples cannot be tested; empty where it can."""
+    if question.examples == "these":
+        return ""
+    slope = items.of("points", "slope") if items is not None else None
+    if slope is None:
+        return "the question is about such examples, and scores lack their per-example outcomes"
+    if not slope.known:
+        return "the question is about such examples, and fewer than 8 of them differ between arms"
+    return ""
 
 
 def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from analysis.estimands import Estimate
+from analysis.items import on_such_examples
 from analysis.results import Results
 from analysis.sensitivity import INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
@@ -139,6 +140,7 @@ def summary(results: Results) -> list[str]:
     if left_out:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")
     out += [f"No test is made: {reason}." for reason in results.verdict.reasons]
+    out.append(_examples(results))
     out += [*_noise(results), *_collapsed(results), _end(results), _largest(results)]
     if results.verdict.call is not None:
         out += [_margin(results), *_ceilings(results)]
@@ -169,6 +171,38 @@ def _noise(results: Results) -> list[str]:
         " it were the same at all sizes, the slope's would be"
         f" {interval(results.primary.other_low, results.primary.other_high)}."
     ]
+
+
+def _examples(results: Results) -> str:
+    """What the verdict speaks of, and what drawing other examples would add."""
+    q, items = results.question, results.items
+    these = "Intervals speak of these test examples, which every run is scored on"
+    such = "The verdict speaks of such examples, of which these are a sample"
+    text = these if q.examples == "these" else such
+    if items is None:
+        return f"{text}; outcomes of single examples were not given."
+    if items.missing:
+        return f"{text}; {items.missing} scores lack the outcomes of their examples."
+    error = items.of("points", "slope")
+    if error is None:
+        return f"{text}."
+    if not error.known:
+        return f"{text}; too few examples differ between arms to say what others would show."
+    text += (
+        f". Drawn anew, with the same runs, examples move the slope by a standard error of"
+        f" {number(error.se)} points"
+    )
+    if q.examples == "such":
+        return (
+            f"{text}; what of it runs do not share is in the seeds' error, the rest of"
+            f" {number(error.shared)} is added to the intervals of the slope, of the change and of"
+            " the gain at the largest size. All other intervals hold the examples fixed."
+        )
+    wide = on_such_examples(results.primary, error)
+    return (
+        f"{text} (seeds: {number(results.primary.se)}); on such examples the slope's interval would"
+        f" be {interval(wide.low, wide.high)}."
+    )
 
 
 def _collapsed(results: Results) -> list[str]:

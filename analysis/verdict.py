@@ -51,9 +51,11 @@ class Verdict:
         return self.call in ("DIMINISHES", "GROWS", "EQUIVALENT")
 
 
-def why_descriptive(min_seeds: int, shared_checkpoint: bool) -> tuple[str, ...]:
+def why_descriptive(
+    min_seeds: int, shared_checkpoint: bool, unknown_items: str = ""
+) -> tuple[str, ...]:
     """Why a study can be described and not tested; () where it can be tested."""
-    reasons = []
+    reasons = [unknown_items] if unknown_items else []
     if min_seeds < 2:
         reasons.append(
             "at least one size has a single seed: nothing says how far another run would land"
