@@ -12,13 +12,7 @@ import polars as pl
 from analysis.claims import check_claims, load_claims
 from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
-from analysis.curves import (
-    EXPONENTS,
-    exponent_interval,
-    fit_saturating,
-    fitted_curves,
-    leave_largest_out,
-)
+from analysis.curves import exponent_interval, fitted_curves, leave_largest_out
 from analysis.estimands import (
     PRIMARY,
     Estimate,
@@ -45,7 +39,7 @@ from analysis.influence import Variation, influence, is_robust
 from analysis.items import Items, item_errors, on_such_examples
 from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
-from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
+from analysis.panel import Array, Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
 from analysis.power import detectable, next_seeds, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
@@ -219,7 +213,7 @@ def analyse(
         ledger=ledger,
         icc=icc,
         power=_power(frame, chosen, r, question),
-        curve=_curve(languages, panel),
+        curve=_curve(languages, panel, r, chosen.x),
         series=series_table(
             make_panel(gains.filter(~pl.col("collapsed")), sizes, "points"),
             question.resamples,
@@ -358,7 +352,7 @@ def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
     return [float(per[name]) for name in panel.models], "$" if priced else "device hours"
 
 
-def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
+def _curve(languages: pl.DataFrame, panel: Panel, r: Array, x: Array) -> Curve:
     gains = languages.select(f"gain_{i}" for i in range(panel.num_sizes)).to_numpy()
     y = gains[np.isfinite(gains).all(axis=1)]
     nothing = Curve(
@@ -371,18 +365,14 @@ def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
     except TooFewScales as error:
         return Curve(**{**nothing.__dict__, "refused": str(error)})
     try:
-        fit = fit_saturating(y, panel.x)
+        found = exponent_interval(r, x)
     except TooFewScales as error:
         return Curve(**{**nothing.__dict__, "refused": str(error), "errors": errors})
-    low, high, identified = exponent_interval(fit, y.size, 2 * len(y) + 1)
-    # Languages of a run share its noise; this profile treats their cells as independent, so its
-    # width is a lower bound.
-    edge = float(fit.exponent) in (EXPONENTS[0], EXPONENTS[-1])
     return Curve(
         refused="",
-        exponent=float(fit.exponent),
-        exponent_low=low,
-        exponent_high=high,
-        identified=identified and not edge,
+        exponent=found.estimate,
+        exponent_low=found.low,
+        exponent_high=found.high,
+        identified=found.identified,
         errors=errors,
     )

@@ -392,15 +392,14 @@ def curve_sentences(results: Results) -> list[str]:
     if curve.exponent is not None:
         if curve.identified:
             out.append(
-                f"The shared exponent of the saturating curve is {number(curve.exponent)} (95 %"
-                f" profile {interval(curve.exponent_low or 0.0, curve.exponent_high or 0.0)})."
+                f"The exponent of the saturating curve through the {results.population} mean is"
+                f" {number(curve.exponent)} (95 % interval"
+                f" {interval(curve.exponent_low, curve.exponent_high)})."
             )
         else:
             out.append(
-                "The exponent of a saturating curve is not identified: its 95 % profile runs to"
-                " the edge of the grid"
-                f" ({interval(curve.exponent_low or 0.0, curve.exponent_high or 0.0)}), so none is"
-                " quoted."
+                "The exponent of a saturating curve is not identified: the exponents that fit run"
+                " to the edge of those that were tried, or there are none; so none is quoted."
             )
     if curve.errors:
         best = min(curve.errors, key=lambda name: curve.errors[name])
