@@ -35,6 +35,7 @@ from analysis.gains import (
     room_gain,
     with_languages,
 )
+from analysis.generalise import generalised
 from analysis.influence import Variation, influence, is_robust
 from analysis.items import Items, item_errors, on_such_examples
 from analysis.margins import scale_margins
@@ -43,13 +44,13 @@ from analysis.panel import Array, Panel, TooFewScales, make_panel, replicas, siz
 from analysis.per_language import language_table
 from analysis.power import detectable, next_seeds, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
-from analysis.sensitivity import INTENDED, specifications, treatments, worst_case
+from analysis.sensitivity import CHECKPOINTS, INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
 from analysis.shapes import shape_test
 from analysis.silence import silenced
 from analysis.slope import contrast, moments, slope_weights
 from analysis.variance import estimate_ledger
-from analysis.verdict import Verdict, decide, why_descriptive
+from analysis.verdict import THESE_CHECKPOINTS, Verdict, decide, why_descriptive
 from scaling.study.question import Question
 
 CEILINGS = (0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.9, 0.85, 0.8)
@@ -143,6 +144,7 @@ def analyse(
     )
     seeds = moments(r)[0]
     treated = treatments(gains, first, sizes, condition, question)
+    treated += generalised(chosen)
     bounds = worst_case(gains, sizes, condition)
     others = [(e.estimate, e.estimate) for e in treated if e.name == INTENDED]
     margins = scale_margins(gains.filter(PRIMARY & condition), question.margin, span)
@@ -156,6 +158,11 @@ def analyse(
             int(seeds.min()), not in_verdict.is_empty(), _unknown_items(question, items)
         ),
     )
+    other_checkpoints = {e.name: e for e in treated}.get(CHECKPOINTS)
+    if verdict.call in ("DIMINISHES", "GROWS") and not (
+        other_checkpoints is not None and other_checkpoints.sign
+    ):
+        verdict = replace(verdict, qualifiers=(*verdict.qualifiers, THESE_CHECKPOINTS))
     varied: list[Variation] = []
     if verdict.call is not None:
         other = {"gains as shares of the room above chance": ("weights", _in_points(panels))}

@@ -261,7 +261,8 @@ def standardised_resources(series: pl.DataFrame) -> Array:
     each = (
         series.with_columns(pl.Series("log", log))
         .filter(pl.Series(seen))
-        .unique("language")["log"]
+        .unique("language")
+        .sort("language")["log"]
         .to_numpy()
     )
     if len(each) < 2 or each.std() == 0:

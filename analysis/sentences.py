@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from analysis.estimands import Estimate
+from analysis.generalise import ALL, FACTORS
 from analysis.items import on_such_examples
 from analysis.results import Results
-from analysis.sensitivity import INTENDED
+from analysis.sensitivity import CHECKPOINTS, INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
 
 DEFINITIONS = {"cc100": "under 5 GiB of CC-100 text, or none", "joshi": "Joshi class 0 to 2"}
@@ -146,6 +147,7 @@ def summary(results: Results) -> list[str]:
         out += [_margin(results), *_ceilings(results)]
     if results.gammas:
         out.append(_interaction(results))
+    out += _generalising(results)
     if results.verdict.robust is not None:
         out.append(_influence(results))
     if results.verdict.call is not None:
@@ -343,6 +345,27 @@ def _margin(results: Results) -> str:
             f" change {affirm}."
         )
     return text
+
+
+def _generalising(results: Results) -> list[str]:
+    """The slope's intervals if what was run is a sample of more."""
+    if results.verdict.call is None:
+        return []
+    named = {CHECKPOINTS: "checkpoints", ALL: "all of these at once"}
+    named |= {
+        FACTORS["target"]: "tasks",
+        FACTORS["language"]: "languages",
+        FACTORS["arm"]: "intermediate tasks",
+    }
+    parts = [
+        f"{named[e.name]} {interval(e.low, e.high)}" for e in results.treatments if e.name in named
+    ]
+    if not parts:
+        return []
+    return [
+        "The interval is of these targets, languages, intermediate tasks and checkpoints. Seen as"
+        f" samples of more, the slope's would be: {'; '.join(parts)}."
+    ]
 
 
 def _counts(results: Results) -> str:
