@@ -5,7 +5,7 @@ See statistics §1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -248,6 +248,15 @@ def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
         changed |= {low: conditional.estimate - wide, high: conditional.estimate + wide}
     name = "resource interaction, languages as a sample"
     return Estimate(**{**conditional.__dict__, **changed, "name": name, "p": float("nan")})
+
+
+def interaction_sign(gammas: Mapping[str, Estimate]) -> int:
+    """The sign of γ that may be said: that of all scales and of languages as a sample; 0 if none.
+
+    γ moves on one scale where the gain is constant on another, and between languages by chance.
+    """
+    signs = {e.sign for e in gammas.values()}
+    return signs.pop() if len(signs) == 1 and "sample" in gammas else 0
 
 
 def standardised_resources(series: pl.DataFrame) -> Array:

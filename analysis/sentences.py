@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analysis.estimands import Estimate
+from analysis.estimands import Estimate, interaction_sign
 from analysis.generalise import ALL, FACTORS
 from analysis.items import on_such_examples
 from analysis.results import Results
@@ -267,8 +267,7 @@ def _interaction(results: Results) -> str:
     sample = results.gammas.get("sample")
     if sample is None:
         return f"{text} They are too few to speak of others."
-    signs = {e.sign for e in results.gammas.values()}
-    word = {frozenset({-1}): "falls", frozenset({1}): "rises"}.get(frozenset(signs))
+    word = {-1: "falls", 1: "rises"}.get(interaction_sign(results.gammas))
     text += f" As a sample of languages: {interval(sample.low, sample.high)}."
     if word is None:
         return f"{text} A difference is not established on all scales and for other languages."
