@@ -13,6 +13,7 @@ from analysis.claims import check_claims, load_claims
 from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
 from analysis.curves import exponent_interval, fitted_curves, leave_largest_out
+from analysis.dose import dose_table
 from analysis.estimands import (
     PRIMARY,
     Estimate,
@@ -212,6 +213,7 @@ def analyse(
         shapes=shapes,
         languages=languages,
         fit=fit,
+        doses=dose_table(frame, gains, sizes),
         pairs=pair_table(gains, sizes),
         means=size_means(gains, sizes),
         specifications=specs,

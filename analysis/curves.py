@@ -146,7 +146,7 @@ def exponent_interval(r: Array, x: Array) -> Exponent:
         return Exponent(estimate=nan, low=nan, high=nan, identified=False)
     log = np.log(TRIED)
     turns = np.flatnonzero(np.diff(np.sign(value)) != 0)
-    at = int(np.argmin(np.abs(value) / half))
+    at = int(np.argmin(np.abs(value) - half))
     if len(turns):
         at = int(turns[np.argmin(np.abs(turns - at))])
         share = value[at] / (value[at] - value[at + 1])

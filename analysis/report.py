@@ -32,6 +32,7 @@ from analysis.figures.captions import caption
 from analysis.figures.style import look, save
 from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
+from analysis.meta import combined_verdicts
 from analysis.panel import TooFewScales
 from analysis.published import overlay
 from analysis.results import Results
@@ -98,8 +99,12 @@ def write_report(
         parts.append(
             {"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))}
         )
-    _write_json(out / "verdict.json", {"reports": parts})
-    return _render(out, "contents.html", title=title, parts=parts, notes=notes)
+    together = combined_verdicts(parts)
+    found = {"reports": parts, "together": [asdict(item) for item in together]}
+    _write_json(out / "verdict.json", found)
+    return _render(
+        out, "contents.html", title=title, parts=parts, notes=notes, together=together, s=sentences
+    )
 
 
 def _one(

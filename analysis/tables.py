@@ -80,7 +80,7 @@ def all_tables(results: Results) -> list[Table]:
                 " points."
             ),
         ),
-        *_items(results),
+        *_where_known(results),
         Table(
             name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."
         ),
@@ -89,11 +89,21 @@ def all_tables(results: Results) -> list[Table]:
     ]
 
 
-def _items(results: Results) -> list[Table]:
-    """What single examples say, where their outcomes are known."""
+def _where_known(results: Results) -> list[Table]:
+    """What single examples and doses say, in studies that have them."""
+    doses = Table(
+        name="t11_doses",
+        frame=results.doses,
+        caption=(
+            "Slope of the gain per tenfold dose of one intermediate task, points; doses are FLOPs"
+            " of phase ii."
+        ),
+    )
+    out = [doses] if len(results.doses) else []
     if results.items is None:
-        return []
+        return out
     return [
+        *out,
         Table(
             name="t10_signal",
             frame=results.items.signal,
