@@ -80,11 +80,44 @@ def all_tables(results: Results) -> list[Table]:
                 " points."
             ),
         ),
+        *_where_known(results),
         Table(
             name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."
         ),
         Table(name="claims", frame=_claims(results), caption="Claims checked at every size."),
         Table(name="series", frame=results.series, caption="Every (arm, target, language)."),
+    ]
+
+
+def _where_known(results: Results) -> list[Table]:
+    """What single examples and doses say, in studies that have them."""
+    doses = Table(
+        name="t11_doses",
+        frame=results.doses,
+        caption=(
+            "Slope of the gain per tenfold dose of one intermediate task, points; doses are FLOPs"
+            " of phase ii."
+        ),
+    )
+    out = [doses] if len(results.doses) else []
+    if results.items is None:
+        return out
+    return [
+        *out,
+        Table(
+            name="t10_signal",
+            frame=results.items.signal,
+            caption=(
+                "What a target and language can tell, points: the slope with its standard errors"
+                " over seeds and over draws of examples, and the spread of its gains (signal)"
+                " against the error of one (noise). Too few: fewer than 8 examples differ."
+            ),
+        ),
+        Table(
+            name="gain_errors",
+            frame=results.items.gains,
+            caption="Every mean gain with its errors over seeds and over draws of examples.",
+        ),
     ]
 
 

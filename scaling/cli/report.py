@@ -10,6 +10,8 @@ import typer
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, working
 from scaling.store.store import StoreError
 
+OUTCOMES = "outcomes.parquet"
+
 
 @app.command()
 def report(
@@ -24,6 +26,9 @@ def report(
     claims: Annotated[
         Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")
     ] = None,
+    examples: Annotated[
+        bool, typer.Option(help="Read the outcomes of single examples: a file for each scoring.")
+    ] = True,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.history import remade_notes, version_notes
@@ -36,6 +41,8 @@ def report(
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
+    import io
+
     import polars as pl
 
     from analysis.claims import PHANG2020
@@ -55,6 +62,15 @@ def report(
         for cell in plan.cells
         for code in study.test_languages(cell.target)
     ]
+
+    def outcomes(step: str) -> pl.DataFrame | None:
+        """Of a scoring of this store; those of `--also` are elsewhere."""
+        if step not in records or OUTCOMES not in records[step].files:
+            return None
+        content = io.BytesIO(store.read_file(records[step], OUTCOMES))
+        # Predictions are most of the file, and nothing here looks at them.
+        return pl.scan_parquet(content).drop("prediction").collect()
+
     with working("report") as say:
         index = write_report(
             load_tidy([local, *(also or [])]),
@@ -69,6 +85,7 @@ def report(
                 *version_notes(records.values(), {}),
             ],
             claims=claims or PHANG2020,
+            outcomes=outcomes if examples else None,
             progress=lambda what: say(f"report: {what}"),
         )
     console.print(f"report: {index}", soft_wrap=True)
