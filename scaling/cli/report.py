@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scaling.catalogue.languages import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, working
 from scaling.store.store import StoreError
 
@@ -62,6 +63,7 @@ def report(
         for cell in plan.cells
         for code in study.test_languages(cell.target)
     ]
+    codes = {str(row["language"]) for row in grid}
 
     def outcomes(step: str) -> pl.DataFrame | None:
         """Of a scoring of this store; those of `--also` are elsewhere."""
@@ -71,7 +73,7 @@ def report(
         # Predictions are most of the file, and nothing here looks at them.
         return pl.scan_parquet(content).drop("prediction").collect()
 
-    with working("report") as say:
+    with working("report") as say, study.known_languages():
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
@@ -80,6 +82,7 @@ def report(
             expected=pl.DataFrame(grid),
             notes=[
                 *study.notes,
+                *unknown_notes(codes),
                 *asked,
                 *remade_notes(plan, store, records),
                 *version_notes(records.values(), {}),

@@ -210,14 +210,33 @@ def read_json(path: Path) -> Any:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, object) for each line; empty lines are skipped."""
+    """(place, object) for each line, empty ones skipped, or for each object of a file of an array.
+
+    No line of objects begins with a bracket, so that one at the beginning tells an array.
+    """
+    with open_text(path) as text:
+        is_array = next((line for line in text if line.strip()), "").lstrip().startswith("[")
+    if is_array:
+        yield from json_array(path, list_of(str(path), "the file", read_json(path)))
+        return
     for place, line in lines(path):
         if not line.strip():
             continue
         value = _parsed(line, place, lambda error, place=place: place)  # type: ignore[misc]
-        if not isinstance(value, dict):
-            raise BadData(f"{place}: expected a JSON object, found {type(value).__name__}")
-        yield place, value
+        yield place, _object(place, value)
+
+
+def json_array(path: Path, items: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) for each item of an array of a file; BadData for what is no object."""
+    for number, item in enumerate(items, start=1):
+        place = f"{path}: item {number}"
+        yield place, _object(place, item)
+
+
+def _object(place: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadData(f"{place}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def _parsed(text: str, place: str, place_of: Callable[[json.JSONDecodeError], str]) -> Any:
@@ -261,6 +280,15 @@ def text_of(place: str, name: str, value: Any) -> str:
     if fault := text_fault(value):
         raise BadData(f"{place}: {name!r} {fault}")
     return str(value)
+
+
+def id_of(place: str, name: str, value: Any) -> str:
+    """An id, which may be a whole number in the file; BadData names it by `name`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not (found := text_of(place, name, value)).strip():
+        raise BadData(f"{place}: the id in {name!r} is empty")
+    return found
 
 
 def number_of(place: str, name: str, value: Any) -> int:

@@ -102,7 +102,10 @@ CASES: list[tuple[str, dict[str, Any], Any, str, str]] = [
         r"in.txt:1: no column 'label'; there: \['premise'\]",
     ),
     ("jsonl", PAIR, NLI, '\n{"premise": \n', r"in.txt:2: broken JSON: Expecting value at column"),
-    ("jsonl", PAIR, NLI, "[]\n", r"in.txt:1: expected a JSON object, found list"),
+    ("jsonl", PAIR, NLI, "3\n", r"in.txt:1: expected a JSON object, found int"),
+    ("jsonl", PAIR, NLI, "[3]\n", r"in.txt: item 1: expected a JSON object, found int"),
+    ("jsonl", {**PAIR, "records": "d"}, NLI, '{"e": 1}', r"in.txt: no column 'd'; there: \['e'\]"),
+    ("jsonl", {**PAIR, "records": "d"}, NLI, '{"d": 1}', r"in.txt: 'd' should be a list, found 1"),
     (
         "jsonl",
         PAIR,
