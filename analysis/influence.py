@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm
 
 from analysis.estimands import balanced
 from analysis.panel import Array, Panel, TooFewScales, replicas
@@ -72,10 +73,13 @@ def influence(
     return [found[i] for i in order]
 
 
-def is_robust(whole: Contrast, variations: list[Variation]) -> bool:
-    """Whether the slope is far from zero and no variation undoes it."""
-    low, high = (float(v) for v in whole.interval(STRONG))
-    return (low > 0 or high < 0) and not any(item.undoes for item in variations)
+def is_robust(whole: Contrast, variations: list[Variation], items: float = 0.0) -> bool:
+    """Whether the slope is far from zero and no variation undoes it.
+
+    `items`: what the draw of examples adds to its standard error, points per tenfold.
+    """
+    reach = np.hypot(float(whole.half(STRONG)), norm.ppf(0.5 + STRONG / 2) * items)
+    return abs(float(whole.estimate)) > reach and not any(item.undoes for item in variations)
 
 
 def _omissions(panel: Panel) -> Iterator[tuple[str, str, Panel, Array]]:

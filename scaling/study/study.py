@@ -501,13 +501,14 @@ def load_study(path: str | Path) -> Study:
     BadFile with file, line, field and a hint.
     """
     candidate = Path(path)
-    if not candidate.suffix and not candidate.exists() and (STUDIES / f"{path}.yaml").is_file():
-        candidate = STUDIES / f"{path}.yaml"
-    if not candidate.suffix and not candidate.exists():
+    # A folder is no study: one that happens to be called `demo` does not hide the shipped one.
+    if not candidate.suffix and not candidate.is_file():
         names = sorted(item.stem for item in STUDIES.glob("*.yaml"))
-        raise BadFile(
-            f"{path}: no such file, and no named study; the named ones are {', '.join(names)}"
-        )
+        if str(path) not in names:
+            raise BadFile(
+                f"{path}: no such file, and no named study; the named ones are {', '.join(names)}"
+            )
+        candidate = STUDIES / f"{path}.yaml"
     return load(Study, candidate)[0]
 
 
