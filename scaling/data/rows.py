@@ -26,7 +26,7 @@ from scaling.data.checks import (
     content_digest,
     settle_retrieval,
 )
-from scaling.data.hub import commit_of, files_of, local_copy
+from scaling.data.hub import commit_of, files_of, local_copy, sha256_of
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
 from scaling.spec import UserError, known
@@ -298,6 +298,10 @@ def stage_task(
         )
         for ref in (*task.data, *task.translations)
     }
+    hashes = {
+        f"{ref.origin}/{path.relative_to(roots[ref.origin])}": sha256_of(path)
+        for ref, path in _files(task, splits, roots)
+    }
     entries: dict[str, dict[str, Any]] = {}
     made: dict[str, bytes] = {}
     defects: dict[Key, list[str]] = {key: [] for key in splits}
@@ -360,6 +364,7 @@ def stage_task(
                 "licence": task.licence,
                 "citation": task.citation,
                 "sources": [[origin, revision] for origin, revision in revisions.items()],
+                "files": hashes,
                 "splits": entries,
             },
             indent=1,
@@ -374,6 +379,21 @@ def add_counts(store: Store, task: str, counts: Mapping[str, Mapping[str, int]])
     for key, found in counts.items():
         manifest["splits"][key]["tokens"] = dict(found)
     store.write(manifest_name(task), json.dumps(manifest, indent=1))
+
+
+def _files(
+    task: TaskSpec, splits: Iterable[Key], roots: Mapping[str, Path]
+) -> Iterator[tuple[DataRef, Path]]:
+    """Every file that is read, once, of sources that are no package."""
+    seen: set[Path] = set()
+    for split, code in splits:
+        for ref in refs_of(task, split, code):
+            if ref.source.startswith("package:"):
+                continue
+            for path in find_files(ref, split, ref.codes.get(code, code), roots[ref.origin]):
+                if path not in seen:
+                    seen.add(path)
+                    yield ref, path
 
 
 def _holds_out(task: TaskSpec) -> bool:

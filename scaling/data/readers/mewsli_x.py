@@ -1,13 +1,14 @@
 """Mewsli-X's JSON lines: mentions in context, looked up among descriptions of a million entities.
 
 Two forms. The organisers' own: files with a mention and its entity in each line
-(`contextual_mention`, `entity`: the Wikipedia pairs for training) give both sides; files of mentions (`context` with `mention` or `mentions`) give
-queries; files of entities give candidates. The hub's (izhx/mewsli-x, process.py there): the same
-with its texts put together already, `mention` and `entity` for training, `mention` and `entity_id`
-for tests, `entity_id` and `description` for entities. Its training pairs name no entity: there a
-description is its own id. Option `candidates`: `all` (default) writes the entities
-into every language's rows, `english` only into English's, for a pool that is put together later.
-Texts are put together as by utils_mewslix.py at google-research/xtreme@66367fa.
+(`contextual_mention`, `entity`: the Wikipedia pairs for training) give both sides; files of
+mentions (`context` with `mention` or `mentions`) give queries; files of entities give candidates.
+The hub's (izhx/mewsli-x, process.py there): the same with its texts put together already, `mention`
+and `entity` for training, `mention` and `entity_id` for tests, `entity_id` and `description` for
+entities. Its training pairs name no entity: there a description is its own id. Option `candidates`:
+`all` (default) writes the entities into every language's rows, `english` only into English's, for a
+pool that is put together later. Texts are put together as by utils_mewslix.py at
+google-research/xtreme@66367fa.
 """
 
 from __future__ import annotations
