@@ -35,6 +35,7 @@ Sort = Literal["dataset", "model"]
 # Seconds before asking again a hub that limits or fails; the client itself retries files only.
 _WAITS = (1.0, 4.0, 16.0)
 _PASSING = (429, 500, 502, 503, 504)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_WAIT = 60.0
 _Answer = TypeVar("_Answer")
 
@@ -168,7 +169,7 @@ def why(error: Exception, sort: Sort, name: str, ref: str) -> str:
     if isinstance(error, RevisionNotFoundError):
         return _without_revision(sort, name, ref)
     full = error
-    while full is not None and getattr(full, "errno", None) != errno.ENOSPC:
+    while full is not None and getattr(full, "errno", None) not in _FULL:
         full = full.__cause__ or full.__context__  # type: ignore[assignment]
     if full is not None:
         return (

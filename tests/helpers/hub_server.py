@@ -66,6 +66,8 @@ class Hub:
         """(method and path, file of the repository or '', bytes of the body) of each answer."""
         self.token = "hf_reader"
         self.url = ""
+        self.files_url = ""
+        """Of the host that large files are sent from."""
         self._lock = threading.Lock()
 
     def commit(
@@ -266,7 +268,8 @@ class _Handler(BaseHTTPRequestHandler):
             302,
             b"",
             {
-                "Location": f"{self.hub.url}/blobs/{digest}",
+                # Large files lie on another host, which gets no token.
+                "Location": f"{self.hub.files_url}/blobs/{digest}",
                 "X-Repo-Commit": commit,
                 "X-Linked-Size": str(size),
                 "X-Linked-ETag": f'"{digest}"',
@@ -348,7 +351,8 @@ def serving(hub: Hub) -> Iterator[Hub]:
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    port = server.server_address[1]
+    hub.url, hub.files_url = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -7,7 +7,6 @@ layout says which columns it has; a file that names its classes is believed.
 
 from __future__ import annotations
 
-import glob
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,6 +77,8 @@ def _tables(path: Path) -> Iterator[pa.Table]:
     """The rows of a file, some at a time."""
     # Seconds to import, and no part of a study that has no such file.
     import datasets
+    from datasets.data_files import DataFilesDict, DataFilesList
+    from datasets.packaged_modules.parquet.parquet import Parquet
 
     datasets.disable_progress_bars()
     # What is wrong with a file is said once, by whoever reads it.
@@ -87,16 +88,12 @@ def _tables(path: Path) -> Iterator[pa.Table]:
         whole = datasets.Dataset.from_file(str(path))
         yield from whole.with_format("arrow").iter(_ROWS_AT_ONCE)
         return
-    # Streamed, it writes no cache; it makes the folder of one nevertheless.
+    # Streamed, it writes no cache; it makes the folder of one nevertheless. Its builder and not
+    # load_dataset, which reads names as patterns and reports every load to the hub.
     with tempfile.TemporaryDirectory() as nothing:
-        streamed = datasets.load_dataset(
-            "parquet",
-            data_files={"train": [glob.escape(str(path))]},
-            features=features,
-            split="train",
-            streaming=True,
-            cache_dir=nothing,
-        )
+        files = DataFilesDict({"train": DataFilesList([str(path)], [()])})
+        builder = Parquet(cache_dir=nothing, data_files=files, features=features)
+        streamed = builder.as_streaming_dataset("train")
         yield from streamed.with_format("arrow").iter(_ROWS_AT_ONCE)
 
 
