@@ -62,7 +62,7 @@ def test_tasks_stage_from_the_layouts_of_the_hub(tmp_path: Path, hub: Hub) -> No
     # Trees in many pages, large files by a redirect, none of them twice.
     assert any("cursor=7" in request for request, _, _ in hub.requests)
     gets = [request for request, _, _ in hub.requests if request.startswith("GET /blobs")]
-    assert len(gets) == len(set(gets)) > 20
+    assert len(gets) == len(set(gets)) > 12
     # Nothing has been asked for that a task does not read.
     assert not hub.sent("dev.jsonl$") and not hub.sent("README")
 
