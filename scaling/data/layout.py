@@ -34,6 +34,8 @@ from scaling.study.study import Study
 
 _FIRST = 8
 _AT_ONCE = 8
+# Whose rows are read of each split; of the others columns and classes only.
+_LANGUAGES = 3
 # Of a file that is not what its name says.
 _BROKEN = (pa.ArrowException, tarfile.TarError, zlib.error, ValueError, KeyError)
 # Options that name a column, or several.
@@ -185,20 +187,21 @@ def _read(
     """Columns, classes, rows and the first rows of the files, into `found`."""
     heads: dict[str, bytes] = {}
     whole = list(dict.fromkeys(path for paths in files.values() for path in paths))
-    first = {paths[0] for paths in files.values()}
+    first = {files[key, pattern][0] for key, pattern in _some(files)}
 
     def one(path: str) -> tuple[str, tuple[pa.Schema, int] | None, bytes, str]:
         try:
             with source.open(path) as file:
                 if path.endswith(".parquet"):
-                    schema, count = footer(file)
+                    end = footer(file)
+                    schema, count = end.schema.to_arrow_schema(), end.num_rows
                     code = _code_of(ref, files, path)
                     wanted, missing = _wanted(ref, code, schema)
                     if missing:
                         there = ", ".join(sorted(schema.names))
                         message = f"no column {missing!r}; there: {there}"
                         return path, (schema, count), b"", message
-                    head = first_rows(file, wanted, _FIRST) if path in first else b""
+                    head = first_rows(file, end, wanted, _FIRST) if path in first else b""
                     return path, (schema, count), head, ""
                 if ".jsonl" in PurePosixPath(path).suffixes and path in first:
                     return path, None, first_lines(file, path, _FIRST), ""
@@ -223,6 +226,17 @@ def _read(
             if head:
                 heads[path] = head
     _try_rows(task, ref, files, heads, found)
+
+
+def _some(files: Iterable[tuple[Key, str]]) -> Iterator[tuple[Key, str]]:
+    """Those whose rows are read: of each split the first few languages'."""
+    seen: dict[str, list[str]] = {}
+    for key, pattern in files:
+        languages = seen.setdefault(key.split, [])
+        if key.language not in languages:
+            languages.append(key.language)
+        if languages.index(key.language) < _LANGUAGES:
+            yield key, pattern
 
 
 def _code_of(ref: DataRef, files: Mapping[tuple[Key, str], Sequence[str]], path: str) -> str:

@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_url
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
 
-# What Arrow's own reader asks for first, at the end of a Parquet file.
-_TAIL = 64 << 10
+# The last bytes of a Parquet file: the length of its footer, and the name of the format.
+_END = 8
+_MAGIC = b"PAR1"
 # Of a column that is read for its first rows, in one request.
-_PIECE = 32 << 10
+_PIECE = 8 << 10
 # Of a file of lines.
 _START = 64 << 10
 
@@ -37,7 +38,6 @@ class HubFile(io.RawIOBase):
         """
         self._url = hf_hub_url(name, path, repo_type="dataset", revision=revision)
         self._size, self._at = size, 0
-        self._held, self._held_from = b"", size
 
     def readable(self) -> bool:
         """Always."""
@@ -61,16 +61,7 @@ class HubFile(io.RawIOBase):
         end = min(self._size, self._at + len(buffer))
         if end <= self._at:
             return 0
-        if self._at < self._held_from:
-            # The end is asked for first and held, since it is read twice.
-            start = max(0, self._size - _TAIL)
-            if self._held or self._at < start:
-                found = self._ask(self._at, end)
-                buffer[: len(found)] = found
-                self._at += len(found)
-                return len(found)
-            self._held, self._held_from = self._ask(start, self._size), start
-        found = self._held[self._at - self._held_from : end - self._held_from]
+        found = self._ask(self._at, end)
         buffer[: len(found)] = found
         self._at += len(found)
         return len(found)
@@ -82,19 +73,33 @@ class HubFile(io.RawIOBase):
         return bytes(answer.content)
 
 
-def footer(file: BinaryIO) -> tuple[pa.Schema, int]:
-    """(columns with the file's own metadata, rows) of a Parquet file."""
-    held = pq.ParquetFile(file)
-    return held.schema_arrow, held.metadata.num_rows
+def footer(file: BinaryIO) -> pq.FileMetaData:
+    """The end of a Parquet file: its columns, their own metadata, its number of rows.
+
+    Arrow's own reader asks for 64 kB of every file. pa.ArrowInvalid for another format.
+    """
+    size = file.seek(-_END, io.SEEK_END) + _END
+    end = file.read(_END)
+    length = int.from_bytes(end[:4], "little") + _END
+    if end[4:] != _MAGIC or length > size - len(_MAGIC):
+        raise pa.ArrowInvalid("not a Parquet file, or one cut short")
+    file.seek(-length, io.SEEK_END)
+    return pq.read_metadata(io.BytesIO(_MAGIC + file.read(length)))
 
 
-def first_rows(file: BinaryIO, columns: list[str], count: int) -> bytes:
-    """A Parquet file of the first rows of some columns of another."""
-    held = pq.ParquetFile(file, buffer_size=_PIECE, pre_buffer=False)
+def first_rows(file: BinaryIO, end: pq.FileMetaData, columns: list[str], count: int) -> bytes:
+    """A Parquet file of the first rows of some columns of another.
+
+    Args:
+        file: the other.
+        end: its footer.
+        columns: names, of the outermost level.
+        count: rows.
+    """
+    held = pq.ParquetFile(file, metadata=end, buffer_size=_PIECE, pre_buffer=False)
     batch = next(held.iter_batches(count, row_groups=[0], columns=columns), None)
-    schema = pa.schema(
-        [held.schema_arrow.field(name) for name in columns], metadata=held.schema_arrow.metadata
-    )
+    whole = held.schema_arrow
+    schema = pa.schema([whole.field(name) for name in columns], metadata=whole.metadata)
     table = (
         schema.empty_table() if batch is None else pa.Table.from_batches([batch]).select(columns)
     )

@@ -294,7 +294,7 @@ def stage_task(
     }
     roots = {
         ref.origin: _root(
-            ref, revisions[ref.origin], _patterns(task, ref.origin, splits), folder, place
+            ref, revisions[ref.origin], wanted_patterns(task, ref.origin, splits), folder, place
         )
         for ref in (*task.data, *task.translations)
     }
@@ -400,7 +400,7 @@ def _holds_out(task: TaskSpec) -> bool:
     return any("hold_out" in ref.options for ref in task.data)
 
 
-def _patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
+def wanted_patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
     """The files of a source that a study reads: what has to be fetched of it."""
     return {
         pattern.replace("{lang}", ref.codes.get(code, code))
