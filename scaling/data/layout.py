@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from scaling.catalogue.models import ModelSpec
 from scaling.catalogue.readers import DEFECTS
@@ -27,6 +28,7 @@ from scaling.data.hub import FAILURES, commit_of, local_copy, why
 from scaling.data.listed import Source, folder_files, model_files, opened_source
 from scaling.data.ranges import first_lines, first_rows, footer
 from scaling.data.readers.hub_parquet import names_of_classes
+from scaling.data.readers.raw import json_lines
 from scaling.data.rows import read_rows
 from scaling.data.schema import BadData
 from scaling.spec import did_you_mean
@@ -185,24 +187,25 @@ def _read(
     found: _Found,
 ) -> None:
     """Columns, classes, rows and the first rows of the files, into `found`."""
-    heads: dict[str, bytes] = {}
-    whole = list(dict.fromkeys(path for paths in files.values() for path in paths))
-    first = {files[key, pattern][0] for key, pattern in _some(files)}
+    readers: dict[str, list[Key]] = {}
+    for (key, _), paths in files.items():
+        for path in paths:
+            readers.setdefault(path, []).append(key)
+    # Files whose first rows are read → for whom.
+    first: dict[str, list[Key]] = {}
+    for key, pattern in _some(files):
+        first.setdefault(files[key, pattern][0], []).append(key)
 
-    def one(path: str) -> tuple[str, tuple[pa.Schema, int] | None, bytes, str]:
+    def one(path: str) -> tuple[str, pq.FileMetaData | None, bytes, str]:
         try:
             with source.open(path) as file:
                 if path.endswith(".parquet"):
                     end = footer(file)
-                    schema, count = end.schema.to_arrow_schema(), end.num_rows
-                    code = _code_of(ref, files, path)
-                    wanted, missing = _wanted(ref, code, schema)
-                    if missing:
-                        there = ", ".join(sorted(schema.names))
-                        message = f"no column {missing!r}; there: {there}"
-                        return path, (schema, count), b"", message
-                    head = first_rows(file, end, wanted, _FIRST) if path in first else b""
-                    return path, (schema, count), head, ""
+                    there = end.schema.to_arrow_schema().names
+                    wanted = [name for key in first.get(path, ()) for name in _columns(ref, key)]
+                    wanted = list(dict.fromkeys(wanted or there if path in first else ()))
+                    known = bool(wanted) and set(wanted) <= set(there)
+                    return path, end, first_rows(file, end, wanted, _FIRST) if known else b"", ""
                 if ".jsonl" in PurePosixPath(path).suffixes and path in first:
                     return path, None, first_lines(file, path, _FIRST), ""
                 return path, None, b"", ""
@@ -210,21 +213,25 @@ def _read(
             name = ref.source.partition(":")[2]
             return path, None, b"", f"{path}: {why(error, 'dataset', name, source.revision)}"
 
+    heads: dict[str, bytes] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        looked = {path: rest for path, *rest in pool.map(one, whole)}
-    for (key, _), paths in files.items():
-        for path in paths:
-            told, head, fault = cast(tuple[tuple[pa.Schema, int] | None, bytes, str], looked[path])
-            if fault:
-                found.faults.setdefault(fault, []).append(str(key))
-            if told is None:
-                found.untold.add(key)
-            else:
-                found.rows[key] += told[1]
-                found.columns |= dict.fromkeys(told[0].names)
-                _classes(ref, told[0], key, found)
+        for path, end, head, fault in pool.map(one, readers):
             if head:
                 heads[path] = head
+            schema = None if end is None else end.schema.to_arrow_schema()
+            for key in dict.fromkeys(readers[path]):
+                if fault:
+                    found.faults.setdefault(fault, []).append(str(key))
+                if schema is None or end is None:
+                    found.untold.add(key)
+                    continue
+                found.rows[key] += end.num_rows
+                found.columns |= dict.fromkeys(schema.names)
+                _classes(ref, schema, key, found)
+                missing = [name for name in _columns(ref, key) if name not in schema.names]
+                if missing:
+                    text = f"no column {missing[0]!r}; there: {', '.join(sorted(schema.names))}"
+                    found.faults.setdefault(text, []).append(str(key))
     _try_rows(task, ref, files, heads, found)
 
 
@@ -239,23 +246,17 @@ def _some(files: Iterable[tuple[Key, str]]) -> Iterator[tuple[Key, str]]:
             yield key, pattern
 
 
-def _code_of(ref: DataRef, files: Mapping[tuple[Key, str], Sequence[str]], path: str) -> str:
-    key = next(key for (key, _), paths in files.items() if path in paths)
-    return ref.codes.get(key.language, key.language)
-
-
-def _wanted(ref: DataRef, code: str, schema: pa.Schema) -> tuple[list[str], str]:
-    """(columns that the options name, the first of them that the file lacks or '')."""
+def _columns(ref: DataRef, key: Key) -> list[str]:
+    """The outermost columns that the options name for a language."""
     named: list[str] = []
     for option in _COLUMNS:
         value = ref.options.get(option, ())
         named += [value] if isinstance(value, str) else list(cast(Any, value))
     where = ref.options.get("where", {})
     named += list(where) if isinstance(where, Mapping) else []
-    named = [name.replace("{lang}", code) for name in named]
-    tops = list(dict.fromkeys(name.partition(".")[0] for name in named))
-    missing = next((name for name in tops if name not in schema.names), "")
-    return tops or list(schema.names), missing
+    code = ref.codes.get(key.language, key.language)
+    tops = (name.replace("{lang}", code).partition(".")[0] for name in named)
+    return list(dict.fromkeys(tops))
 
 
 def _classes(ref: DataRef, schema: pa.Schema, key: Key, found: _Found) -> None:
@@ -294,7 +295,9 @@ def _try_rows(
         for path, head in heads.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(head)
-        for key in dict.fromkeys(key for key, _ in files):
+            if ".jsonl" in PurePosixPath(path).suffixes:
+                found.columns |= _fields(root / path)
+        for key in dict.fromkeys(key for key, _ in _some(files)):
             firsts = [paths[0] for (other, _), paths in files.items() if other == key]
             if not all(path in heads for path in firsts):
                 continue
@@ -303,6 +306,14 @@ def _try_rows(
             except BadData as error:
                 message = str(error).replace(f"{root}/", "")
                 found.faults.setdefault(message, []).append(str(key))
+
+
+def _fields(path: Path) -> dict[str, None]:
+    """The names in the first line of a file of JSON lines; none where it is broken."""
+    try:
+        return dict.fromkeys(next(json_lines(path))[1])
+    except (BadData, StopIteration):
+        return {}
 
 
 def _sizes(

@@ -85,6 +85,7 @@ def test_a_look_says_what_there_is_and_downloads_nothing(full: Hub, tmp_path: Pa
     # Train and dev of English, test of four languages.
     assert panx.files == 2 + 4 and panx.labels[1] == "B-PER"
     assert found["task mewslix"].ending == ".jsonl.tar.gz"
+    assert found["task mewslix"].columns == ("mention", "entity", "entity_id", "description")
     assert (found["model xlm-r-base"].files, found["model xlm-r-base"].faults) == (3, ())
     assert not (tmp_path / "hub-cache").exists()
     sent: Counter[str] = Counter()
