@@ -50,9 +50,8 @@ def run_steps(
 
     `skipped`: its record existed. `taken`: another process group works on it. `blocked`: its parent
     is not there. `preempted`: a machine goes away. `stopped`: nothing more was to be started. An
-    exception of a step is noted in the store and
-    then ends this process group's work, so that all ranks agree. A step that passes its limit ends
-    this process (scaling.training.watchdog).
+    exception of a step is noted in the store and then ends this process group's work, so that all
+    ranks agree. A step that passes its limit ends this process (scaling.training.watchdog).
 
     Args:
         plan: The plan that the steps are of.
