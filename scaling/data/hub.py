@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HTTPError,
+    LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -155,6 +156,9 @@ def why(error: Exception, sort: Sort, name: str, ref: str) -> str:
         name: ORG/NAME.
         ref: the branch or commit that was asked for.
     """
+    # The client's own words for what is not in its cache; behind them stands why it had to look.
+    while isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     address = f"{constants.ENDPOINT}/{'datasets/' if sort == 'dataset' else ''}{name}"
     if isinstance(error, GatedRepoError):
         return (

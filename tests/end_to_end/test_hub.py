@@ -11,16 +11,20 @@ from pathlib import Path
 import pytest
 
 from scaling.data.manifest import staged_tasks
+from scaling.data.schema import BadData
 from scaling.store.store import Store
+from scaling.study.identity import Lock
 from scaling.study.study import load_study
-from tests.helpers.hub_layouts import fill, local_files
+from tests.helpers.hub_layouts import fill, layouts, local_files
 from tests.helpers.hub_server import Hub
 from tests.helpers.hub_study import shipped
 
 pytest.importorskip("torch")
 
+from scaling.training.stage import stage
 
-def stage(hub: Hub, folder: Path, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+
+def command(hub: Hub, folder: Path, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """`scaling stage` in a process of its own, which knows the hub by HF_ENDPOINT alone."""
     env = {
         **os.environ,
@@ -36,6 +40,40 @@ def stage(hub: Hub, folder: Path, path: Path, *options: str) -> subprocess.Compl
     )
 
 
+def test_a_hub_that_goes_away_in_the_middle_is_gone_on_with(tmp_path: Path, hub: Hub) -> None:
+    """Tasks and model of one study; the slow test below has all of both flagships."""
+    fill(hub, only=("cambridgeltl/xcopa", "allenai/social_i_qa", "aps/super_glue"))
+    path = shipped(hub, tmp_path, "xtreme_r", only=("xcopa",))
+    study, store = load_study(path), Store.open(tmp_path / "store")
+
+    def staged() -> Lock:
+        return stage(study, store, None, lambda what: None, ("size",))
+
+    (late,) = (layout.files[-1].path for layout in layouts() if layout.hub == "cambridgeltl/xcopa")
+    hub.fail(f"resolve/.*/{late}", times=99, status=404)
+    with pytest.raises(BadData, match=r"task xcopa: hub dataset 'cambridgeltl/xcopa' .*404.* goes"):
+        staged()
+    assert store.read_lock() == Lock()
+    hub.faults.clear()
+    before = hub.sent("GET /blobs/")
+    lock = staged()
+    # Of everything that had come nothing is asked for again.
+    once = sum(
+        file.stat().st_size
+        for (kind, _), held in hub.repositories.items()
+        for files in held.commits.values()
+        for name, file in files.items()
+        if file.stat().st_size > 1_024 and (kind == "models" or name.endswith(".parquet"))
+    )
+    assert 0 < before < hub.sent("GET /blobs/") == once
+    assert lock.models["tiny"]["revision"] == hub.repositories["models", "org/tiny"].refs["main"]
+    assert lock.revisions["hub:aps/super_glue@refs/convert/parquet"]
+    asked = len(hub.requests)
+    assert staged() == lock
+    # Nothing changed: only the model's tokenizer is looked for, in the cache.
+    assert not any(request.startswith("GET /blobs") for request, _, _ in hub.requests[asked:])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["xtreme_r", "phang2020"])
 def test_a_flagship_study_stages_from_the_hub(tmp_path: Path, hub: Hub, name: str) -> None:
@@ -43,7 +81,7 @@ def test_a_flagship_study_stages_from_the_hub(tmp_path: Path, hub: Hub, name: st
     local_files(tmp_path / "local")
     path = shipped(hub, tmp_path, name)
     # Few rows: every published size is another, and nothing else may be.
-    done = stage(hub, tmp_path, path, "--accept", "size")
+    done = command(hub, tmp_path, path, "--accept", "size")
     assert done.returncode == 0, done.stdout + done.stderr
     study, store = load_study(path), Store.open(tmp_path / "store")
     tasks = {task.task: task for task in staged_tasks(study, store)}
