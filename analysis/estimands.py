@@ -28,7 +28,7 @@ PRIMARY = (
 """The gains that estimates are made of: English intermediate tasks, other data than the target's,
 runs that did not collapse, zero-shot languages."""
 
-TIERS = ("unseen", "low", "mid", "high")
+TIERS = ("unseen", "low", "mid", "high", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +162,12 @@ def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> li
 
 
 def groups(panel: Panel) -> dict[str, pl.Expr]:
-    """Name → condition: the question's low-resource languages, the others, the four tiers, all."""
-    out = {"low-resource": pl.col("low"), "other languages": ~pl.col("low")}
+    """Name → condition: the question's low-resource languages, the others, the tiers, all.
+
+    Languages of unknown pretraining text are no "others": nobody knows on which side they are.
+    """
+    other = ~pl.col("low") & (pl.col("tier") != "unknown")
+    out = {"low-resource": pl.col("low"), "other languages": other}
     out |= {f"{tier} (tier)": pl.col("tier") == tier for tier in TIERS}
     out["all zero-shot"] = pl.lit(True)
     return {name: rule for name, rule in out.items() if len(panel.series.filter(rule))}

@@ -37,7 +37,7 @@ from analysis.panel import TooFewScales
 from analysis.published import overlay
 from analysis.results import Results
 from analysis.sensitivity import INTENDED
-from analysis.tables import write_tables
+from analysis.tables import write_csv, write_tables
 from scaling.study.question import Question
 
 _HERE = Path(__file__).parent
@@ -166,8 +166,8 @@ def _partial(
     coverage = coverage_table(frame, pair_gains(frame), expected)
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
-    coverage.write_csv(folder / "t6_design.csv")
-    missing_cells(frame, expected).write_csv(folder / "missing_cells.csv")
+    write_csv(coverage, folder / "t6_design.csv")
+    write_csv(missing_cells(frame, expected), folder / "missing_cells.csv")
     _write_json(
         out / "verdict.json",
         {"schema": 2, "verdict": None, "form": "no verdict yet", "reasons": [why]},

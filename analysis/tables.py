@@ -142,17 +142,36 @@ def records_table(results: Results) -> pl.DataFrame:
     ).sort("model", "arm", "target", "language", "seed")
 
 
+def write_csv(frame: pl.DataFrame, path: Path) -> None:
+    """A table for spreadsheets, which take text that begins with = + - @ for a formula.
+
+    Such cells and column names, where they are no numbers, get an apostrophe in front. The rows
+    themselves are in Parquet, as they are.
+    """
+
+    def defused(text: pl.Expr) -> pl.Expr:
+        is_formula = text.str.contains(r"^[=+\-@\t\r]")
+        is_number = text.str.contains(r"^[+-]?[0-9]+(\.[0-9]*)?$")
+        return pl.when(is_formula & ~is_number).then(text.str.replace("^", "'")).otherwise(text)
+
+    names = pl.Series(frame.columns)
+    safe = names.to_frame("name").select(defused(pl.col("name")))["name"]
+    frame.with_columns(defused(pl.col(pl.String))).rename(
+        dict(zip(frame.columns, safe, strict=True))
+    ).write_csv(path, float_precision=6)
+
+
 def write_tables(results: Results, folder: Path) -> list[str]:
     """NAME.csv for all, NAME.tex for those that a paper prints; returns the file names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for item in all_tables(results):
-        item.frame.write_csv(folder / f"{item.name}.csv", float_precision=6)
+        write_csv(item.frame, folder / f"{item.name}.csv")
         names.append(f"{item.name}.csv")
         if item.name.startswith("t"):
             (folder / f"{item.name}.tex").write_text(latex(item), encoding="utf-8")
             names.append(f"{item.name}.tex")
-    records_table(results).write_csv(folder / "records.csv", float_precision=6)
+    write_csv(records_table(results), folder / "records.csv")
     return [*names, "records.csv"]
 
 
