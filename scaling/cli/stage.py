@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, plain
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, working
 from scaling.data.manifest import StagedTask
 from scaling.planning.progress import current_plan
 from scaling.spec import known
@@ -79,10 +79,8 @@ def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list
     """
     from scaling.training.stage import stage as stage_study
 
-    with console.status("staging") as shown:
-        lock = stage_study(
-            study, store, source, lambda what: shown.update(f"staging {what}"), accept
-        )
+    with working("staging") as say:
+        lock = stage_study(study, store, source, lambda what: say(f"staging {what}"), accept)
     return current_plan(study, store, lock)
 
 
@@ -106,11 +104,11 @@ def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -
     console.print(look_table(looks))
     for look in looks:
         for note in look.notes:
-            console.print(f"· {look.what}, {look.source}: {plain(note)}", soft_wrap=True)
+            console.print(f"· {look.what}, {look.source}: {note}", soft_wrap=True)
     wrong = [look for look in looks if look.faults]
     for look in wrong:
         for fault in look.faults:
-            console.print(f"✗ {look.what}, {look.source}: {plain(fault)}", soft_wrap=True)
+            console.print(f"✗ {look.what}, {look.source}: {fault}", soft_wrap=True)
     if wrong:
         console.print(f"{len(wrong)} of {len(looks)} sources would not stage")
         raise typer.Exit(2)
@@ -133,8 +131,8 @@ def look_table(looks: Sequence[SourceLook]) -> Table:
             look.source,
             look.revision[:12] or "-",
             f"{look.files} {look.ending}".strip() if look.files else "-",
-            plain(" ".join(look.columns)) or "-",
-            plain(" ".join(look.labels)) or "-",
+            " ".join(look.columns) or "-",
+            " ".join(look.labels) or "-",
             rows or "-",
             "no" if look.faults else "yes",
         )

@@ -65,6 +65,7 @@ def test_every_task_names_what_exists(task: TaskSpec) -> None:
         if task.languages and task.languages != ("en",):
             assert (
                 any("{lang}" in pattern for pattern in ref.files["test"])
+                or "{lang}" in ref.options.values()
                 or "{lang}" in str(ref.options.get("id_prefix", ""))
                 or len(task.languages) == 1
             )
