@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.hub_sources import FIGURES
+from benchmarks.hub_languages import rows as languages
+from benchmarks.hub_sources import FIGURES as SOURCES
 from benchmarks.results_table import write_results
+
+FIGURES = {**SOURCES, "languages": languages}
 
 
 def main() -> None:
