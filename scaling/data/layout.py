@@ -157,7 +157,7 @@ def _files(
         code = ref.codes.get(key.language, key.language)
         for pattern in ref.files[key.split]:
             pattern = pattern.replace("{lang}", code)
-            paths = sorted(path for path in source.sizes if _matches(path, pattern))
+            paths = _matching(source, pattern) or _matching(source, f"{pattern}.gz")
             if paths:
                 files[key, pattern] = paths
                 continue
@@ -171,6 +171,10 @@ def _files(
 def _top(path: str) -> str:
     first, _, rest = path.partition("/")
     return f"{first}/" if rest else first
+
+
+def _matching(source: Source, pattern: str) -> list[str]:
+    return sorted(path for path in source.sizes if _matches(path, pattern))
 
 
 def _matches(path: str, pattern: str) -> bool:
@@ -203,7 +207,12 @@ def _read(
                     end = footer(file)
                     there = end.schema.to_arrow_schema().names
                     wanted = [name for key in first.get(path, ()) for name in _columns(ref, key)]
-                    wanted = list(dict.fromkeys(wanted or there if path in first else ()))
+                    may_lack = {name for key in first.get(path, ()) for name in _optional(ref, key)}
+                    wanted = [
+                        name
+                        for name in dict.fromkeys(wanted or there if path in first else ())
+                        if name in there or name not in may_lack
+                    ]
                     known = bool(wanted) and set(wanted) <= set(there)
                     return path, end, first_rows(file, end, wanted, _FIRST) if known else b"", ""
                 if ".jsonl" in PurePosixPath(path).suffixes and path in first:
@@ -228,7 +237,8 @@ def _read(
                 found.rows[key] += end.num_rows
                 found.columns |= dict.fromkeys(schema.names)
                 _classes(ref, schema, key, found)
-                missing = [name for name in _columns(ref, key) if name not in schema.names]
+                there = {*schema.names, *_optional(ref, key)}
+                missing = [name for name in _columns(ref, key) if name not in there]
                 if missing:
                     text = f"no column {missing[0]!r}; there: {', '.join(sorted(schema.names))}"
                     found.faults.setdefault(text, []).append(str(key))
@@ -248,12 +258,20 @@ def _some(files: Iterable[tuple[Key, str]]) -> Iterator[tuple[Key, str]]:
 
 def _columns(ref: DataRef, key: Key) -> list[str]:
     """The outermost columns that the options name for a language."""
+    return _named(ref, key, [*_COLUMNS, "where"])
+
+
+def _optional(ref: DataRef, key: Key) -> list[str]:
+    """Those of them that a row may lack."""
+    return _named(ref, key, list(cast(Any, ref.options.get("optional", ()))))
+
+
+def _named(ref: DataRef, key: Key, options: Sequence[str]) -> list[str]:
     named: list[str] = []
-    for option in _COLUMNS:
+    for option in options:
+        # Of a filter the names of its columns.
         value = ref.options.get(option, ())
         named += [value] if isinstance(value, str) else list(cast(Any, value))
-    where = ref.options.get("where", {})
-    named += list(where) if isinstance(where, Mapping) else []
     code = ref.codes.get(key.language, key.language)
     tops = (name.replace("{lang}", code).partition(".")[0] for name in named)
     return list(dict.fromkeys(tops))
