@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from analysis.claims import check_claims, load_claims
+from analysis.cogain import co_gains
 from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
+from analysis.crossover import crossover
 from analysis.curves import (
     EXPONENTS,
     exponent_interval,
@@ -30,6 +32,7 @@ from analysis.estimands import (
     retention,
 )
 from analysis.examples import Outcomes
+from analysis.foresight import decisions
 from analysis.gains import (
     ENGLISH,
     JUDGED,
@@ -227,6 +230,9 @@ def analyse(
         ),
         verdict=verdict,
         claims=checked,
+        crossover=crossover(frame, chosen, question.point_worth),
+        co_gains=co_gains(panel),
+        foresight=decisions(chosen),
     )
     return silenced(results)
 

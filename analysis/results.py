@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.claims import Checked
+from analysis.cogain import CoGains
+from analysis.crossover import Crossover
 from analysis.estimands import (
     Estimate,
 )
@@ -118,6 +120,12 @@ class Results:
     series: pl.DataFrame
     verdict: Verdict
     claims: list[Checked]
+    crossover: Crossover | None
+    """What a point of gain costs; None where the price of phase ii is not known."""
+    co_gains: CoGains | None
+    """Which languages gain together; None where nothing repeats over seeds."""
+    foresight: pl.DataFrame
+    """Choices made at each size against those of the largest (analysis/foresight.py)."""
 
     @property
     def gamma(self) -> Estimate | None:

@@ -15,6 +15,7 @@ from dataclasses import fields, replace
 import numpy as np
 import polars as pl
 
+from analysis.crossover import Crossover
 from analysis.results import Results
 from analysis.shrink import Languages
 
@@ -79,6 +80,16 @@ def _described(results: Results) -> Results:
             else c
             for c in results.claims
         ],
+        crossover=None if results.crossover is None else _prices(results.crossover),
+        # What one run shows in two languages is first of all its own noise.
+        co_gains=None,
+    )
+
+
+def _prices(found: Crossover) -> Crossover:
+    ends = ("low", "high", "price_low", "price_high")
+    return replace(
+        found, table=_blank(found.table, ends), curve=_blank(found.curve, ends), crossing=None
     )
 
 

@@ -24,6 +24,11 @@ class Question(Spec):
     """
     margin_at_largest: float = Field(default=0.5, gt=0, le=100)
     """Equivalence margin of the gain at the largest size, points."""
+    point_worth: float | None = Field(default=None, gt=0)
+    """What one point of the mean over the targets is worth, in dollars (device hours where cells
+    have no price): from which size on phase ii costs more is said with its interval. None: any
+    cost is worth a gain.
+    """
     examples: Literal["these", "such"] = "these"
     """What the verdict speaks of: `these` test examples, which every run is scored on, or `such`
     examples, of which these are a sample. `such` widens the intervals of the slope, of the gain at
