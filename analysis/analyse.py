@@ -279,14 +279,15 @@ def _in_points(panels: dict[str, Panel]) -> Panel:
 
 def _flips(gains: pl.DataFrame, sizes: pl.DataFrame, verdict: Verdict) -> float | None:
     """The largest ceiling below 1 (steps of .01) at which the third scale does not carry the claim
-    any more, where no ceiling is declared.
+    any more, for the targets without a declared ceiling; the others keep theirs.
     """
-    if verdict.call not in ("DIMINISHES", "GROWS") or gains["ceiling"].is_not_null().any():
+    if verdict.call not in ("DIMINISHES", "GROWS") or not gains["ceiling"].is_null().any():
         return None
     claimed = -1 if verdict.call == "DIMINISHES" else 1
     best = pl.max_horizontal("value", "baseline").max().over("target")
     for ceiling in CEILINGS:
-        top = pl.max_horizontal(pl.lit(ceiling), best + 0.002)
+        tried = pl.max_horizontal(pl.lit(ceiling), best + 0.002).clip(upper_bound=1.0)
+        top = pl.coalesce("ceiling", tried)
         panel = make_panel(
             gains.with_columns(room_gain(top, "chance_level").alias("room")), sizes, "room"
         )

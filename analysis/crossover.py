@@ -119,7 +119,8 @@ def crossover(frame: pl.DataFrame, panel: Panel, worth: float | None) -> Crossov
 def along(r: Array, x: Array, at: Array) -> tuple[Array, tuple[Array, Array]]:
     """The line through the sizes' means at the places `at` [place], and its pointwise interval.
 
-    Least squares, both ends of 95 %. r: replica values [size, seed]; x: log10 scale of the sizes, [size].
+    Least squares, both ends of 95 %. r: replica values [size, seed]; x: log10 scale of the sizes,
+    [size].
     """
     weights = 1 / len(x) + (at - x.mean())[:, None] * slope_weights(x)
     result = contrast(np.broadcast_to(r, (len(at), *r.shape)), weights, x)

@@ -93,8 +93,8 @@ class Results:
     items: Items | None
     """What the outcomes of single examples say; None where none were given."""
     flips: float | None
-    """The ceiling from which on the claim would not hold on the third scale; None where ceilings
-    are declared, nothing is claimed, or no ceiling above the scores does it.
+    """The ceiling from which on the claim would not hold on the third scale; None where every
+    target declares one, nothing is claimed, or no ceiling above the scores does it.
     """
     largest: Estimate
     end: Estimate

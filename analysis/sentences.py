@@ -244,12 +244,28 @@ def _ceilings(results: Results) -> list[str]:
             f"{below} of {len(results.gains)} gains have a score below chance, which counts as"
             " chance on the third scale."
         )
-    if results.flips is not None:
-        out.append(
-            "No ceiling is declared. If no model could score above"
-            f" {number(100 * results.flips, 0)} %, the claim would not hold on the third scale."
-        )
-    return out
+    ceilings = dict(results.gains.select("target", "ceiling").unique().sort("target").iter_rows())
+    declared = [
+        f"{name} {number(100 * value, 1)} %"
+        for name, value in ceilings.items()
+        if value is not None
+    ]
+    if declared:
+        out.append(f"Declared ceilings: {', '.join(declared)}.")
+    if results.verdict.call not in ("DIMINISHES", "GROWS") or len(declared) == len(ceilings):
+        return out
+    where = "any target" if not declared else "the other targets"
+    if results.flips is None:
+        return [
+            *out,
+            f"No ceiling is declared for {where}; none from 80 % up, above the scores, would undo"
+            " the claim.",
+        ]
+    return [
+        *out,
+        f"No ceiling is declared for {where}. If no model could score above"
+        f" {number(100 * results.flips, 0)} % there, the claim would not hold on the third scale.",
+    ]
 
 
 def _interaction(results: Results) -> str:

@@ -115,7 +115,7 @@ def _rehearse(
                 languages=tuple(code for code in study.test_languages(name) if code != "en"),
                 chance=1 / len(task.labels) if task.kind == "classification" else 0.0,
                 num_examples=min(most, task.sizes.get("test", most)),
-                ceiling=task.ceiling,
+                ceiling=study.ceiling(name),
             )
         )
     ordered = dict(sorted(params.items(), key=lambda item: item[1]))

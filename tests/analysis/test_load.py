@@ -37,6 +37,18 @@ BROKEN = {
         "NaN .* A missing score is a missing row",
     ),
     "points for shares": (lambda f: f.with_columns(pl.col("value") * 100), "must lie in 0..1"),
+    "a ceiling below a score": (
+        lambda f: f.with_columns(pl.lit(0.55).alias("ceiling")),
+        "'ceiling' is 0.55 in row.* but the score is .*: declare a ceiling that no score exceeds",
+    ),
+    "a chance above the ceiling": (
+        lambda f: f.with_columns(pl.lit(0.9).alias("chance"), pl.lit(0.85).alias("ceiling")),
+        "'chance' is 0.9 in row.* not below the ceiling of 0.85: guessing cannot be the best",
+    ),
+    "two ceilings of a target": (
+        lambda f: f.with_columns(pl.when(pl.col("language") == "sw").then(0.95).alias("ceiling")),
+        "Target 'panx' has rows that disagree about its ceiling",
+    ),
     "null": (
         lambda f: f.with_columns(pl.lit(None, dtype=pl.String).alias("step")),
         "'step' is empty",
