@@ -90,7 +90,7 @@ def analyse(
     progress("pairing gains")
     frame = label_runs(frame)
     gains = with_languages(pair_gains(frame), question)
-    first = with_languages(pair_gains(first_runs(frame)), question)
+    first = with_languages(pair_gains(first_runs(frame), extra=False), question)
     sizes = size_table(frame, question.x_axis)
     coverage = coverage_table(frame, gains, expected)
     primary_gains = gains.filter(PRIMARY)

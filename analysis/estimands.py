@@ -28,7 +28,7 @@ PRIMARY = (
 """The gains that estimates are made of: English intermediate tasks, other data than the target's,
 runs that did not collapse, zero-shot languages."""
 
-TIERS = ("unseen", "low", "mid", "high")
+TIERS = ("unseen", "low", "mid", "high", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +162,14 @@ def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> li
 
 
 def groups(panel: Panel) -> dict[str, pl.Expr]:
-    """Name → condition: the question's low-resource languages, the others, the four tiers, all."""
-    out = {"low-resource": pl.col("low"), "other languages": ~pl.col("low")}
+    """Name → condition: the question's low-resource languages, the others, the tiers, all.
+
+    Languages of unknown pretraining text are no "others": nobody knows on which side they are.
+    Where no text is known at all, Joshi's classes part them.
+    """
+    known = pl.col("tier") != "unknown"
+    other = ~pl.col("low") & (known if len(panel.series.filter(known)) else pl.lit(True))
+    out = {"low-resource": pl.col("low"), "other languages": other}
     out |= {f"{tier} (tier)": pl.col("tier") == tier for tier in TIERS}
     out["all zero-shot"] = pl.lit(True)
     return {name: rule for name, rule in out.items() if len(panel.series.filter(rule))}

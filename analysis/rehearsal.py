@@ -53,6 +53,8 @@ class Design:
     """Seeds of each model."""
     arms: int
     targets: tuple[Target, ...]
+    family: str = "xlm-r"
+    """Whose pretraining text says which languages are low-resource."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,14 +224,14 @@ def simulated(
                 )
             )
     frame = pl.concat(parts).with_columns(model_label=pl.col("model"))
-    return _completed(frame)
+    return _completed(frame, design.family)
 
 
-def _completed(frame: pl.DataFrame) -> pl.DataFrame:
+def _completed(frame: pl.DataFrame, family: str) -> pl.DataFrame:
     """`frame` with the columns of tidy rows that no rule here looks at; null where they may be."""
     constants = {
         "study": "rehearsal",
-        "family": "rehearsal",
+        "family": family,
         "train_flops": 1.0,
         "method": "full",
         "intermediate": "",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 from analysis.estimands import Estimate
+from analysis.gains import family_of
 from analysis.items import on_such_examples
 from analysis.results import Results
 from analysis.sensitivity import INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
+from scaling.catalogue.languages import LOW_CC100_GIB
+from scaling.catalogue.resources import TABLES
 
-DEFINITIONS = {"cc100": "under 5 GiB of CC-100 text, or none", "joshi": "Joshi class 0 to 2"}
 AXIS_NAMES = {
     "total_params": "parameters",
     "backbone_params": "parameters without embeddings",
@@ -58,6 +60,14 @@ def with_interval(e: Estimate, unit: str = "", digits: int = 2) -> str:
         f"{number(e.estimate, digits, sign=True)}{unit} (95 % interval"
         f" {interval(e.low, e.high, digits)})"
     )
+
+
+def definition(results: Results) -> str:
+    """Which languages count as low-resource, in words."""
+    table = TABLES.get(family_of(results.gains, results.question))
+    if results.question.low_resource == "joshi" or table is None:
+        return "Joshi class 0 to 2"
+    return f"under {LOW_CC100_GIB:g} GiB of {table.name} text, or none ({table.source})"
 
 
 def headline(results: Results) -> str:
@@ -136,6 +146,11 @@ def summary(results: Results) -> list[str]:
             f" {e.seeds.replace(' ', ', ')}."
         ),
     ]
+    if family_of(results.gains, results.question) not in TABLES:
+        out.append(
+            "What these models read of each language in pretraining is not known, so that languages"
+            " are low-resource by Joshi's classes 0 to 2 and there is no resource interaction."
+        )
     left_out = [label for label in results.sizes["label"] if label not in e.sizes.split(", ")]
     if left_out:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")

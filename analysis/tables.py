@@ -123,6 +123,7 @@ def records_table(results: Results) -> pl.DataFrame:
         "metric",
         "value",
         "baseline",
+        "against",
         "points",
         "logit",
         "collapsed",

@@ -37,9 +37,9 @@ def power(
 ) -> None:
     """Before paying: what so many seeds can detect, and where one more seed pays most."""
     from analysis.analyse import analyse
+    from analysis.gains import low_languages
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
-    from scaling.catalogue.languages import get_language
     from scaling.planning.forecast import forecast
 
     if not (math.isfinite(effect) and effect > 0):
@@ -62,7 +62,7 @@ def power(
         raise BadFile(f"{name}: {study.models[0]} alone has no slope; power needs two sizes")
     # A target without low-resource languages adds nothing to their pooled slope.
     counts = [
-        sum(get_language(code).tier in ("unseen", "low") for code in study.test_languages(t))
+        len(low_languages(list(study.test_languages(t)), study.question, family_of(study)))
         for t in study.targets
     ]
     arms, targets = max(1, len(study.arms) - 1), max(1, sum(count > 0 for count in counts))
@@ -89,6 +89,11 @@ def power(
             f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
             soft_wrap=True,
         )
+
+
+def family_of(study: Study) -> str:
+    """The family whose pretraining text counts for the study's question."""
+    return study.question.text_of or study.model(study.models[0]).family
 
 
 def _rehearse(
@@ -124,6 +129,7 @@ def _rehearse(
         seeds=[len(study.seeds)] * len(ordered),
         arms=max(1, len(study.arms) - 1),
         targets=tuple(target for target in targets if target.languages),
+        family=family_of(study),
     )
     table = Table(title=f"{study.name}: {studies} simulated studies a line through the analysis")
     for column in ("scores", "true change, points", "coverage", "verdicts"):
