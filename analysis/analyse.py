@@ -50,7 +50,7 @@ from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
-from analysis.power import detectable, next_seeds, seeds_needed, seeds_to_affirm
+from analysis.power import detectable, next_seeds, sd_interval, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
 from analysis.sensitivity import INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
@@ -326,16 +326,19 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
             replica_sd=sd,
             sds=(),
             detectable=sd,
+            detectable_interval=(sd, sd),
             seeds_to_detect_margin=None,
             seeds_to_affirm=None,
             advice=(),
             x=tuple(panel.x),
         )
     costs, unit = replica_costs(frame, panel)
+    seen, (low, high) = detectable(sd, panel.x, seeds), sd_interval(sd, df)
     return Power(
         replica_sd=sd,
         sds=tuple(np.sqrt(variance).tolist()),
-        detectable=detectable(sd, panel.x, seeds),
+        detectable=seen,
+        detectable_interval=(seen * low / sd, seen * high / sd) if sd else (seen, seen),
         seeds_to_detect_margin=seeds_needed(question.margin / span, sd, panel.x),
         seeds_to_affirm=seeds_to_affirm(question.margin / span, sd, panel.x),
         x=tuple(panel.x),

@@ -238,6 +238,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "robust": v.robust,
         "influence": [asdict(item) for item in results.influence],
         "detectable_slope": results.power.detectable,
+        "detectable_slope_interval": results.power.detectable_interval,
         "seeds_to_detect_margin": results.power.seeds_to_detect_margin,
         "seeds_to_affirm_no_change": results.power.seeds_to_affirm,
         "languages": {

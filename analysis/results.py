@@ -34,6 +34,8 @@ class Power:
     """Between the replicas of each size, points."""
     detectable: float
     """Points per tenfold scale, power .8."""
+    detectable_interval: tuple[float, float]
+    """95 %: it is as uncertain as the noise that it is computed from."""
     seeds_to_detect_margin: int | None
     seeds_to_affirm: int | None
     advice: tuple[Advice, ...]

@@ -363,7 +363,8 @@ def _margin(results: Results) -> str:
     text = (
         f"The margin fixed for 'no change' is ±{number(q.margin)} points from the smallest to the"
         f" largest size; if all sizes are equally noisy, this design sees slopes of"
-        f" {number(p.detectable)} points and more in points with 80 % power (`scaling power`"
+        f" {number(p.detectable)} points and more (95 % interval"
+        f" {interval(*p.detectable_interval)}) in points with 80 % power (`scaling power`"
         " simulates the whole verdict)."
     )
     if results.verdict.call in ("INCONCLUSIVE",):

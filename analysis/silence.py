@@ -63,6 +63,7 @@ def _described(results: Results) -> Results:
         retention=(results.retention[0], float("nan"), float("nan")),
         gammas={name: e.silent() for name, e in results.gammas.items()},
         shapes=None,
+        power=replace(results.power, detectable_interval=(float("nan"), float("nan"))),
         items=items,
         languages=_blank(results.languages, _LANGUAGES).with_columns(pl.lit("").alias("direction")),
         fit=_unknown(results.fit),

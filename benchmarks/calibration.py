@@ -189,10 +189,10 @@ def on_scales(
 ) -> dict[str, Array]:
     """Gains on the three scales, averaged over languages: [study, size, seed]."""
     frame = pl.DataFrame(
-        {"value": after.ravel(), "baseline": before.ravel(), "n": n, "n_none": n}
+        {"value": after.ravel(), "against": before.ravel(), "n": n, "n_none": n}
     ).with_columns(pl.lit(chance).alias("chance"), pl.lit(0.0).alias("none"))
     found = frame.select(
-        (100 * (pl.col("value") - pl.col("baseline"))).alias("points"),
+        (100 * (pl.col("value") - pl.col("against"))).alias("points"),
         room_gain(pl.lit(1.0), "none").alias("logit"),
         room_gain(pl.lit(ceiling)).alias("room"),
     )

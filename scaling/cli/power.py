@@ -108,7 +108,7 @@ def _rehearse(
         change: Points from the smallest to the largest size, tried in both directions.
         studies: For each line.
     """
-    from analysis.rehearsal import PATHS, Design, Target, rehearse, smallest_change
+    from analysis.rehearsal import FALLS, PATHS, Design, Target, rehearse, smallest_change
 
     targets = []
     for name in study.targets:
@@ -146,10 +146,12 @@ def _rehearse(
         least = smallest_change(
             design, ledger, study.question, baselines=path, studies=max(studies // 4, 20)
         )
-        seen = "none up to 8" if least is None else f"{least:g}"
+        seen = f"{least.at:.1f} points" if math.isfinite(least.at) else f"none up to {FALLS[-1]:g}"
+        most = f"{least.high:g}" if math.isfinite(least.high) else f"more than {FALLS[-1]:g}"
         console.print(
-            f"· {path} scores: the smallest fall that is called DIMINISHES in 80 %: {seen} points"
-            " from the smallest to the largest size."
+            f"· {path} scores: the smallest fall that is called DIMINISHES in 80 %: {seen} (95 %"
+            f" interval {least.low:g} to {most}) from the smallest to the largest size.",
+            soft_wrap=True,
         )
 
 
