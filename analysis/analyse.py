@@ -14,13 +14,8 @@ from analysis.cogain import co_gains
 from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
 from analysis.crossover import crossover
-from analysis.curves import (
-    EXPONENTS,
-    exponent_interval,
-    fit_saturating,
-    fitted_curves,
-    leave_largest_out,
-)
+from analysis.curves import exponent_interval, fitted_curves, leave_largest_out
+from analysis.dose import dose_table
 from analysis.estimands import (
     PRIMARY,
     Estimate,
@@ -44,21 +39,22 @@ from analysis.gains import (
     room_gain,
     with_languages,
 )
+from analysis.generalise import generalised
 from analysis.influence import Variation, influence, is_robust
 from analysis.items import Items, item_errors, on_such_examples
 from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
-from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
+from analysis.panel import Array, Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
 from analysis.power import detectable, next_seeds, sd_interval, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
-from analysis.sensitivity import INTENDED, specifications, treatments, worst_case
+from analysis.sensitivity import CHECKPOINTS, INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
 from analysis.shapes import shape_test
 from analysis.silence import silenced
 from analysis.slope import contrast, moments, slope_weights
 from analysis.variance import estimate_ledger
-from analysis.verdict import Verdict, decide, why_descriptive
+from analysis.verdict import THESE_CHECKPOINTS, Verdict, decide, why_descriptive
 from scaling.study.question import Question
 
 CEILINGS = (0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.9, 0.85, 0.8)
@@ -152,6 +148,7 @@ def analyse(
     )
     seeds = moments(r)[0]
     treated = treatments(gains, first, sizes, condition, question)
+    treated += generalised(chosen)
     bounds = worst_case(gains, sizes, condition)
     others = [(e.estimate, e.estimate) for e in treated if e.name == INTENDED]
     margins = scale_margins(gains.filter(PRIMARY & condition), question.margin, span)
@@ -165,6 +162,11 @@ def analyse(
             int(seeds.min()), not in_verdict.is_empty(), _unknown_items(question, items)
         ),
     )
+    other_checkpoints = {e.name: e for e in treated}.get(CHECKPOINTS)
+    if verdict.call in ("DIMINISHES", "GROWS") and not (
+        other_checkpoints is not None and other_checkpoints.sign
+    ):
+        verdict = replace(verdict, qualifiers=(*verdict.qualifiers, THESE_CHECKPOINTS))
     varied: list[Variation] = []
     if verdict.call is not None:
         other = {"gains as shares of the room above chance": ("weights", _in_points(panels))}
@@ -214,6 +216,7 @@ def analyse(
         shapes=shapes,
         languages=languages,
         fit=fit,
+        doses=dose_table(frame, gains, sizes),
         pairs=pair_table(gains, sizes),
         means=size_means(gains, sizes),
         specifications=specs,
@@ -222,7 +225,7 @@ def analyse(
         ledger=ledger,
         icc=icc,
         power=_power(frame, chosen, r, question),
-        curve=_curve(languages, panel),
+        curve=_curve(languages, panel, r, chosen.x),
         series=series_table(
             make_panel(gains.filter(~pl.col("collapsed")), sizes, "points"),
             question.resamples,
@@ -368,7 +371,7 @@ def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
     return [float(per[name]) for name in panel.models], "$" if priced else "device hours"
 
 
-def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
+def _curve(languages: pl.DataFrame, panel: Panel, r: Array, x: Array) -> Curve:
     gains = languages.select(f"gain_{i}" for i in range(panel.num_sizes)).to_numpy()
     y = gains[np.isfinite(gains).all(axis=1)]
     nothing = Curve(
@@ -381,18 +384,14 @@ def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
     except TooFewScales as error:
         return Curve(**{**nothing.__dict__, "refused": str(error)})
     try:
-        fit = fit_saturating(y, panel.x)
+        found = exponent_interval(r, x)
     except TooFewScales as error:
         return Curve(**{**nothing.__dict__, "refused": str(error), "errors": errors})
-    low, high, identified = exponent_interval(fit, y.size, 2 * len(y) + 1)
-    # Languages of a run share its noise; this profile treats their cells as independent, so its
-    # width is a lower bound.
-    edge = float(fit.exponent) in (EXPONENTS[0], EXPONENTS[-1])
     return Curve(
         refused="",
-        exponent=float(fit.exponent),
-        exponent_low=low,
-        exponent_high=high,
-        identified=identified and not edge,
+        exponent=found.estimate,
+        exponent_low=found.low,
+        exponent_high=found.high,
+        identified=found.identified,
         errors=errors,
     )

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from analysis.panel import Array, Mask, Panel
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.languages import UNKNOWN_FAMILY, get_language
 
 MIN_CELLS = 6
 """(size, arm, target) cells that two languages need in common."""
@@ -37,7 +37,7 @@ class CoGains:
     def mean(self, *, same_family: bool) -> float:
         """Mean correlation of two languages of one family, or of two; NaN without such pairs."""
         family = self.languages["family"].to_numpy()
-        same = family[:, None] == family[None, :]
+        same = (family[:, None] == family[None, :]) & (family != UNKNOWN_FAMILY)[:, None]
         pair = np.triu(np.isfinite(self.correlation), 1) & (same == same_family)
         return float(self.correlation[pair].mean()) if pair.any() else float("nan")
 

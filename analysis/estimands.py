@@ -5,7 +5,7 @@ See statistics §1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -256,6 +256,15 @@ def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
     return Estimate(**{**conditional.__dict__, **changed, "name": name, "p": float("nan")})
 
 
+def interaction_sign(gammas: Mapping[str, Estimate]) -> int:
+    """The sign of γ that may be said: that of all scales and of languages as a sample; 0 if none.
+
+    γ moves on one scale where the gain is constant on another, and between languages by chance.
+    """
+    signs = {e.sign for e in gammas.values()}
+    return signs.pop() if len(signs) == 1 and "sample" in gammas else 0
+
+
 def standardised_resources(series: pl.DataFrame) -> Array:
     """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen.
 
@@ -267,7 +276,8 @@ def standardised_resources(series: pl.DataFrame) -> Array:
     each = (
         series.with_columns(pl.Series("log", log))
         .filter(pl.Series(seen))
-        .unique("language")["log"]
+        .unique("language")
+        .sort("language")["log"]
         .to_numpy()
     )
     if len(each) < 2 or each.std() == 0:

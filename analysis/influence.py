@@ -16,7 +16,7 @@ from scipy.stats import norm
 from analysis.estimands import balanced
 from analysis.panel import Array, Panel, TooFewScales, replicas
 from analysis.slope import Contrast, contrast, slope_weights
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.languages import UNKNOWN_FAMILY, get_language
 
 KEEPS = 0.5
 """A claim is undone by an omission that leaves less than this share of the slope …"""
@@ -91,7 +91,8 @@ def _omissions(panel: Panel) -> Iterator[tuple[str, str, Panel, Array]]:
     family = {
         code: get_language(code).family for code in panel.series["language"].unique().to_list()
     }
-    for name in sorted(set(family.values())) if len(set(family.values())) > 1 else []:
+    known = set(family.values()) - {UNKNOWN_FAMILY}
+    for name in sorted(known) if len(set(family.values())) > 1 else []:
         lost = [code for code, one in family.items() if one == name]
         part = panel.where(~pl.col("language").is_in(lost))
         yield "language family", name, part, part.weights

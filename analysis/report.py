@@ -32,11 +32,12 @@ from analysis.figures.captions import caption
 from analysis.figures.style import look, save
 from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
+from analysis.meta import combined_verdicts
 from analysis.panel import TooFewScales
 from analysis.published import overlay
 from analysis.results import Results
 from analysis.sensitivity import INTENDED
-from analysis.tables import write_tables
+from analysis.tables import write_csv, write_tables
 from scaling.study.question import Question
 
 _HERE = Path(__file__).parent
@@ -98,8 +99,12 @@ def write_report(
         parts.append(
             {"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))}
         )
-    _write_json(out / "verdict.json", {"reports": parts})
-    return _render(out, "contents.html", title=title, parts=parts, notes=notes)
+    together = combined_verdicts(parts)
+    found = {"reports": parts, "together": [asdict(item) for item in together]}
+    _write_json(out / "verdict.json", found)
+    return _render(
+        out, "contents.html", title=title, parts=parts, notes=notes, together=together, s=sentences
+    )
 
 
 def _one(
@@ -162,8 +167,8 @@ def _partial(
     coverage = coverage_table(frame, pair_gains(frame), expected)
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
-    coverage.write_csv(folder / "t6_design.csv")
-    missing_cells(frame, expected).write_csv(folder / "missing_cells.csv")
+    write_csv(coverage, folder / "t6_design.csv")
+    write_csv(missing_cells(frame, expected), folder / "missing_cells.csv")
     _write_json(
         out / "verdict.json",
         {"schema": 2, "verdict": None, "form": "no verdict yet", "reasons": [why]},

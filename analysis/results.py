@@ -109,6 +109,8 @@ class Results:
     shapes: ShapeTest | None
     languages: pl.DataFrame
     fit: Languages
+    doses: pl.DataFrame
+    """Slopes over doses of one intermediate task, by size; empty where none has two."""
     pairs: pl.DataFrame
     means: pl.DataFrame
     specifications: pl.DataFrame

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from analysis.estimands import Estimate
+from analysis.estimands import Estimate, interaction_sign
 from analysis.gains import family_of
+from analysis.generalise import ALL, FACTORS
 from analysis.items import on_such_examples
 from analysis.results import Results
-from analysis.sensitivity import INTENDED
+from analysis.sensitivity import CHECKPOINTS, INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
 from scaling.catalogue.languages import LOW_CC100_GIB
 from scaling.catalogue.resources import TABLES
@@ -161,6 +162,7 @@ def summary(results: Results) -> list[str]:
         out += [_margin(results), *_ceilings(results)]
     if results.gammas:
         out.append(_interaction(results))
+    out += _generalising(results)
     if results.verdict.robust is not None:
         out.append(_influence(results))
     if results.verdict.call is not None:
@@ -296,8 +298,7 @@ def _interaction(results: Results) -> str:
     sample = results.gammas.get("sample")
     if sample is None:
         return f"{text} They are too few to speak of others."
-    signs = {e.sign for e in results.gammas.values()}
-    word = {frozenset({-1}): "falls", frozenset({1}): "rises"}.get(frozenset(signs))
+    word = {-1: "falls", 1: "rises"}.get(interaction_sign(results.gammas))
     text += f" As a sample of languages: {interval(sample.low, sample.high)}."
     if word is None:
         return f"{text} A difference is not established on all scales and for other languages."
@@ -377,6 +378,27 @@ def _margin(results: Results) -> str:
     return text
 
 
+def _generalising(results: Results) -> list[str]:
+    """The slope's intervals if what was run is a sample of more."""
+    if results.verdict.call is None:
+        return []
+    named = {CHECKPOINTS: "checkpoints", ALL: "all of these at once"}
+    named |= {
+        FACTORS["target"]: "tasks",
+        FACTORS["language"]: "languages",
+        FACTORS["arm"]: "intermediate tasks",
+    }
+    parts = [
+        f"{named[e.name]} {interval(e.low, e.high)}" for e in results.treatments if e.name in named
+    ]
+    if not parts:
+        return []
+    return [
+        "The interval is of these targets, languages, intermediate tasks and checkpoints. Seen as"
+        f" samples of more, the slope's would be: {'; '.join(parts)}."
+    ]
+
+
 def _counts(results: Results) -> str:
     table = results.languages
     low = table.filter(table["low_resource"])
@@ -424,15 +446,14 @@ def curve_sentences(results: Results) -> list[str]:
     if curve.exponent is not None:
         if curve.identified:
             out.append(
-                f"The shared exponent of the saturating curve is {number(curve.exponent)} (95 %"
-                f" profile {interval(curve.exponent_low or 0.0, curve.exponent_high or 0.0)})."
+                f"The exponent of the saturating curve through the {results.population} mean is"
+                f" {number(curve.exponent)} (95 % interval"
+                f" {interval(curve.exponent_low, curve.exponent_high)})."
             )
         else:
             out.append(
-                "The exponent of a saturating curve is not identified: its 95 % profile runs to"
-                " the edge of the grid"
-                f" ({interval(curve.exponent_low or 0.0, curve.exponent_high or 0.0)}), so none is"
-                " quoted."
+                "The exponent of a saturating curve is not identified: the exponents that fit run"
+                " to the edge of those that were tried, or there are none; so none is quoted."
             )
     if curve.errors:
         best = min(curve.errors, key=lambda name: curve.errors[name])

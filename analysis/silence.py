@@ -67,6 +67,7 @@ def _described(results: Results) -> Results:
         items=items,
         languages=_blank(results.languages, _LANGUAGES).with_columns(pl.lit("").alias("direction")),
         fit=_unknown(results.fit),
+        doses=_blank(results.doses, ("low", "high")),
         pairs=_blank(results.pairs, ("low", "high")),
         means=_blank(results.means, ("low", "high")),
         collapse=_blank(results.collapse, ("low", "high")),

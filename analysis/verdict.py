@@ -23,6 +23,8 @@ SCALE_BOUND = "depends on the scale"
 TREATMENT_BOUND = "depends on the collapsed runs"
 SMALL = "detectable but small"
 DESCRIPTIVE = "descriptive only"
+THESE_CHECKPOINTS = "of these checkpoints; not shown for others"
+"""A claim that the scatter of the sizes around the line would undo (analysis/generalise.py)."""
 _WORDS = {-1: "falls", 0: "shows no change", 1: "rises"}
 
 

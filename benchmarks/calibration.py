@@ -30,6 +30,7 @@ from analysis.slope import Contrast, contrast, equivalent, slope, slope_weights,
 from analysis.verdict import agreed
 from benchmarks import conditions, simulated
 from benchmarks.rates import Row, mutation, rate
+from benchmarks.redrawn import items
 from benchmarks.results_table import write_results
 from benchmarks.simulated import SPAN, X, rising
 from scaling.study.collapse import has_collapsed
@@ -520,7 +521,7 @@ def whole_studies() -> list[Row]:
 
 def main() -> int:
     parts = (variance, families, scale_rows, collapse, robust, panels, whole_studies)
-    by_name = {part.__name__: part for part in (*parts, *conditions.PARTS)}
+    by_name = {part.__name__: part for part in (*parts, items, *conditions.PARTS)}
     asked = sys.argv[1:] or list(by_name)
     rows = [{**row, "met": bool(row["met"])} for name in asked for row in by_name[name]()]
     write_results("calibration", rows, keep=len(asked) < len(by_name))

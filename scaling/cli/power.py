@@ -61,10 +61,11 @@ def power(
     if len(x) < 2:
         raise BadFile(f"{name}: {study.models[0]} alone has no slope; power needs two sizes")
     # A target without low-resource languages adds nothing to their pooled slope.
-    counts = [
-        len(low_languages(list(study.test_languages(t)), study.question, family_of(study)))
-        for t in study.targets
-    ]
+    with study.known_languages():
+        counts = [
+            len(low_languages(list(study.test_languages(t)), study.question, family_of(study)))
+            for t in study.targets
+        ]
     arms, targets = max(1, len(study.arms) - 1), max(1, sum(count > 0 for count in counts))
     languages = max(1, round(sum(counts) / targets))
     shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
@@ -78,7 +79,8 @@ def power(
     )
     if studies:
         params = {model: float(scale(model)) for model in study.models}
-        _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
+        with study.known_languages():
+            _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
     hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
     per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
     unit = "device hours" if outlook.dollars_per_hour is None else "$"
@@ -147,10 +149,10 @@ def _rehearse(
             design, ledger, study.question, baselines=path, studies=max(studies // 4, 20)
         )
         seen = f"{least.at:.1f} points" if math.isfinite(least.at) else f"none up to {FALLS[-1]:g}"
-        most = f"{least.high:g}" if math.isfinite(least.high) else f"more than {FALLS[-1]:g}"
+        end = f"{least.high:g}" if math.isfinite(least.high) else f"more than {FALLS[-1]:g}"
         console.print(
             f"· {path} scores: the smallest fall that is called DIMINISHES in 80 %: {seen} (95 %"
-            f" interval {least.low:g} to {most}) from the smallest to the largest size.",
+            f" interval {least.low:g} to {end}) from the smallest to the largest size.",
             soft_wrap=True,
         )
 

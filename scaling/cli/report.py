@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.catalogue.languages import unknown_notes
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, working
 from scaling.store.store import StoreError
 
 OUTCOMES = "outcomes.parquet"
@@ -62,6 +63,7 @@ def report(
         for cell in plan.cells
         for code in study.test_languages(cell.target)
     ]
+    codes = {str(row["language"]) for row in grid}
 
     def outcomes(step: str) -> pl.DataFrame | None:
         """Of a scoring of this store; those of `--also` are elsewhere."""
@@ -71,7 +73,7 @@ def report(
         # Predictions are most of the file, and nothing here looks at them.
         return pl.scan_parquet(content).drop("prediction").collect()
 
-    with console.status("report") as shown:
+    with working("report") as say, study.known_languages():
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
@@ -80,12 +82,13 @@ def report(
             expected=pl.DataFrame(grid),
             notes=[
                 *study.notes,
+                *unknown_notes(codes),
                 *asked,
                 *remade_notes(plan, store, records),
                 *version_notes(records.values(), {}),
             ],
             claims=claims or PHANG2020,
             outcomes=outcomes if examples else None,
-            progress=lambda what: shown.update(f"report: {what}"),
+            progress=lambda what: say(f"report: {what}"),
         )
     console.print(f"report: {index}", soft_wrap=True)

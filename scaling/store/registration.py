@@ -90,7 +90,7 @@ def registrations(store: Store) -> list[Registration]:
             entry = Registration(
                 at=raw["at"], records=raw["records"], asked=raw["asked"], sha256=raw["sha256"]
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreError(f"{place} is no registration: {error}") from error
         if version != SCHEMA_VERSION:
             raise StoreError(f"{place} has schema {version}, this code reads {SCHEMA_VERSION}")
