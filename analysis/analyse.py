@@ -183,9 +183,7 @@ def analyse(
     collapse = collapse_table(frame, sizes)
     shapes = shape_test(r, chosen.x) if chosen.num_sizes > 2 and int(seeds.min()) > 1 else None
     ledger, icc = estimate_ledger(chosen)
-    checked = (
-        check_claims(load_claims(claims), gains, sizes, expected) if claims is not None else []
-    )
+    checked = check_claims(load_claims(claims), gains, sizes) if claims is not None else []
     results = Results(
         question=question,
         sizes=sizes,
