@@ -87,18 +87,19 @@ def equivalence_power() -> list[Row]:
         rng,
         1000,
         3,
-        0.12,
+        0.22,
         scale="points",
         gains=np.full(4, 2.0),
         baselines=np.full(4, 0.6),
         chance=1 / 3,
         ceiling=1.0,
+        examples=100_000,
     )
     frame = pl.DataFrame({"baseline": [0.6], "chance_level": [1 / 3], "ceiling": [None]})
     margins = scale_margins(
         frame.with_columns(pl.col("ceiling").cast(pl.Float64)), Question().margin, SPAN
     )
-    found = {name: slope(r, X) for name, r in on_scales(after, before, 1 / 3, 1.0, 2000).items()}
+    found = {name: slope(r, X) for name, r in on_scales(after, before, 1 / 3, 1.0, 100_000).items()}
     every = np.all([equivalent(found[name], margins[name]) for name in JUDGED], axis=0)
     one = equivalent(found["points"].equal_variances(), margins["points"])
     ratio = float(every.mean() / one.mean())
