@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from analysis.claims import check_claims, load_claims
+from analysis.cogain import co_gains
 from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
+from analysis.crossover import crossover
 from analysis.curves import exponent_interval, fitted_curves, leave_largest_out
 from analysis.dose import dose_table
 from analysis.estimands import (
@@ -25,6 +27,7 @@ from analysis.estimands import (
     retention,
 )
 from analysis.examples import Outcomes
+from analysis.foresight import decisions
 from analysis.gains import (
     ENGLISH,
     JUDGED,
@@ -43,7 +46,7 @@ from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
 from analysis.panel import Array, Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
-from analysis.power import detectable, next_seeds, seeds_needed, seeds_to_affirm
+from analysis.power import detectable, next_seeds, sd_interval, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
 from analysis.sensitivity import CHECKPOINTS, INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
@@ -83,7 +86,7 @@ def analyse(
     progress("pairing gains")
     frame = label_runs(frame)
     gains = with_languages(pair_gains(frame), question)
-    first = with_languages(pair_gains(first_runs(frame)), question)
+    first = with_languages(pair_gains(first_runs(frame), extra=False), question)
     sizes = size_table(frame, question.x_axis)
     coverage = coverage_table(frame, gains, expected)
     primary_gains = gains.filter(PRIMARY)
@@ -180,9 +183,7 @@ def analyse(
     collapse = collapse_table(frame, sizes)
     shapes = shape_test(r, chosen.x) if chosen.num_sizes > 2 and int(seeds.min()) > 1 else None
     ledger, icc = estimate_ledger(chosen)
-    checked = (
-        check_claims(load_claims(claims), gains, sizes, expected) if claims is not None else []
-    )
+    checked = check_claims(load_claims(claims), gains, sizes) if claims is not None else []
     results = Results(
         question=question,
         sizes=sizes,
@@ -230,6 +231,9 @@ def analyse(
         ),
         verdict=verdict,
         claims=checked,
+        crossover=crossover(frame, chosen, question.point_worth),
+        co_gains=co_gains(panel),
+        foresight=decisions(chosen),
     )
     return silenced(results)
 
@@ -276,14 +280,15 @@ def _in_points(panels: dict[str, Panel]) -> Panel:
 
 def _flips(gains: pl.DataFrame, sizes: pl.DataFrame, verdict: Verdict) -> float | None:
     """The largest ceiling below 1 (steps of .01) at which the third scale does not carry the claim
-    any more, where no ceiling is declared.
+    any more, for the targets without a declared ceiling; the others keep theirs.
     """
-    if verdict.call not in ("DIMINISHES", "GROWS") or gains["ceiling"].is_not_null().any():
+    if verdict.call not in ("DIMINISHES", "GROWS") or not gains["ceiling"].is_null().any():
         return None
     claimed = -1 if verdict.call == "DIMINISHES" else 1
     best = pl.max_horizontal("value", "baseline").max().over("target")
     for ceiling in CEILINGS:
-        top = pl.max_horizontal(pl.lit(ceiling), best + 0.002)
+        tried = pl.max_horizontal(pl.lit(ceiling), best + 0.002).clip(upper_bound=1.0)
+        top = pl.coalesce("ceiling", tried)
         panel = make_panel(
             gains.with_columns(room_gain(top, "chance_level").alias("room")), sizes, "room"
         )
@@ -322,16 +327,19 @@ def _power(frame: pl.DataFrame, panel: Panel, r: np.ndarray, question: Question)
             replica_sd=sd,
             sds=(),
             detectable=sd,
+            detectable_interval=(sd, sd),
             seeds_to_detect_margin=None,
             seeds_to_affirm=None,
             advice=(),
             x=tuple(panel.x),
         )
     costs, unit = replica_costs(frame, panel)
+    seen, (low, high) = detectable(sd, panel.x, seeds), sd_interval(sd, df)
     return Power(
         replica_sd=sd,
         sds=tuple(np.sqrt(variance).tolist()),
-        detectable=detectable(sd, panel.x, seeds),
+        detectable=seen,
+        detectable_interval=(seen * low / sd, seen * high / sd) if sd else (seen, seen),
         seeds_to_detect_margin=seeds_needed(question.margin / span, sd, panel.x),
         seeds_to_affirm=seeds_to_affirm(question.margin / span, sd, panel.x),
         x=tuple(panel.x),

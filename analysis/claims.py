@@ -122,7 +122,6 @@ def check_claims(
     claims: tuple[Claim, ...],
     gains: pl.DataFrame,
     sizes: pl.DataFrame,
-    expected: pl.DataFrame | None = None,
 ) -> list[Checked]:
     """Every claim at every size.
 
@@ -133,7 +132,6 @@ def check_claims(
         claims: Of `load_claims`.
         gains: Paired gains with facts about their languages.
         sizes: Of `size_table`.
-        expected: Not used: what is not in `gains` is `not run`.
     """
     out: list[Checked] = []
     for claim in claims:

@@ -165,8 +165,10 @@ def groups(panel: Panel) -> dict[str, pl.Expr]:
     """Name → condition: the question's low-resource languages, the others, the tiers, all.
 
     Languages of unknown pretraining text are no "others": nobody knows on which side they are.
+    Where no text is known at all, Joshi's classes part them.
     """
-    other = ~pl.col("low") & (pl.col("tier") != "unknown")
+    known = pl.col("tier") != "unknown"
+    other = ~pl.col("low") & (known if len(panel.series.filter(known)) else pl.lit(True))
     out = {"low-resource": pl.col("low"), "other languages": other}
     out |= {f"{tier} (tier)": pl.col("tier") == tier for tier in TIERS}
     out["all zero-shot"] = pl.lit(True)

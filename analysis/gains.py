@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from scaling.catalogue.languages import LOW_CC100_GIB, get_language
+from scaling.catalogue.languages import get_language
+from scaling.catalogue.resources import is_low, text_gib, tier
 from scaling.study.question import Question
 
 NONE = "none"
@@ -75,10 +76,13 @@ def scored(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
+def pair_gains(frame: pl.DataFrame, *, extra: bool = True) -> pl.DataFrame:
     """One row per (model, arm, target, language, seed) for which both scores exist.
 
-    Columns: the keys; `value` and `baseline` (0..1); `points` = 100·(value − baseline); `logit` on
+    `extra`: baselines of more seeds than an arm has count too (`_against`).
+
+    Columns: the keys; `value` and `baseline` (0..1), and `against`, the baseline that the gain is
+    over; `points` = 100·(value − against); `logit` on
     the scale of log odds, with p = (k + ½)/(n + 1) so that 0 and 1 stay finite; `room` = the same
     for the share of the way from chance to the ceiling (`room_gain`); `below_chance`: a score under
     chance was counted as chance there; `error` =
@@ -98,13 +102,14 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("english_dev").alias("english_dev_none"),
     )
     pairs = rows.filter(pl.col("arm") != NONE).join(baseline, on=PAIR, how="inner")
-    value, before, top = pl.col("value"), pl.col("baseline"), pl.col("ceiling").fill_null(1.0)
+    pairs = _against(pairs, baseline) if extra else pairs.with_columns(against=pl.col("baseline"))
+    value, before, top = pl.col("value"), pl.col("against"), pl.col("ceiling").fill_null(1.0)
     return (
         pairs.with_columns(
             (100 * (value - before)).alias("points"),
             (_log_odds(value, "n") - _log_odds(before, "n_none")).alias("logit"),
             room_gain(top).alias("room"),
-            ((value < pl.col("chance")) | (before < pl.col("chance"))).alias("below_chance"),
+            (pl.min_horizontal(value, "baseline") < pl.col("chance")).alias("below_chance"),
             pl.when(before < 1).then(100 * (value - before) / (1 - before)).alias("error"),
             (100 * (value - before) / (1 - pl.col("chance"))).alias("chance_gain"),
             pl.col("chance").alias("chance_level"),
@@ -118,10 +123,42 @@ def pair_gains(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _against(pairs: pl.DataFrame, baseline: pl.DataFrame) -> pl.DataFrame:
+    """`pairs` with `against`: baselines moved to the mean of all healthy ones of the series.
+
+    With S₀ baselines and S₁ < S₀ seeds of the arm, a gain is over b̄ + √(S₁/S₀)·(b − b̄₁): its mean
+    over the arm's seeds is over the mean b̄ of all baselines, and its variance over S₁ is that of
+    two independent samples, σ₁²/S₁ + σ₀²/S₀ (statistics §2.1), on the arm's degrees of freedom.
+    Pairs with a collapsed run are left as they are.
+    """
+    series = [name for name in PAIR if name != "seed"]
+    whole = (
+        baseline.filter(~pl.col("collapsed_none"))
+        .group_by(series)
+        .agg(pl.col("baseline").sort().mean().alias("b_all"), pl.len().alias("num_all"))
+    )
+    healthy = ~(pl.col("collapsed") | pl.col("collapsed_none"))
+    own, over = pl.col("baseline").filter(healthy), ["arm", *series]
+    moved = pl.col("b_all") + (pl.col("num") / pl.col("num_all")).sqrt() * (
+        pl.col("baseline") - pl.col("b_own")
+    )
+    return (
+        pairs.join(whole, on=series, how="left")
+        .with_columns(own.mean().over(over).alias("b_own"), healthy.sum().over(over).alias("num"))
+        .with_columns(
+            pl.when(healthy & (pl.col("num_all") > pl.col("num")))
+            .then(moved.clip(0.0, 1.0))
+            .otherwise("baseline")
+            .alias("against")
+        )
+        .drop("b_all", "num_all", "b_own", "num")
+    )
+
+
 def room_gain(ceiling: pl.Expr, chance: str = "chance") -> pl.Expr:
     """The gain in log odds of q = (p − chance)/(ceiling − chance).
 
-    Over columns value, n, baseline, n_none and `chance`; q outside 0..1 is clipped.
+    Over columns value, n, against, n_none and `chance`; q outside 0..1 is clipped.
 
     Accuracy between guessing and label noise is a share q of examples that the model knows, so a
     constant effect on what is known moves neither at chance nor at the ceiling.
@@ -131,7 +168,7 @@ def room_gain(ceiling: pl.Expr, chance: str = "chance") -> pl.Expr:
     def share(name: str) -> pl.Expr:
         return ((pl.col(name) - low) / (ceiling - low)).clip(0.0, 1.0)
 
-    return _log_odds(share("value"), "n") - _log_odds(share("baseline"), "n_none")
+    return _log_odds(share("value"), "n") - _log_odds(share("against"), "n_none")
 
 
 def _log_odds(share: pl.Expr, n: str) -> pl.Expr:
@@ -139,21 +176,32 @@ def _log_odds(share: pl.Expr, n: str) -> pl.Expr:
     return ((count + 0.5) / (pl.col(n) - count + 0.5)).log()
 
 
-def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
-    """`frame` with facts about its languages.
+def family_of(frame: pl.DataFrame, question: Question) -> str:
+    """The family whose pretraining text counts: the question's, else that of the models."""
+    if question.text_of is not None:
+        return question.text_of
+    return str(frame["family"][0]) if len(frame) else ""
 
-    Columns language_name, cc100_gib, joshi, tier, and `low` by the question's definition.
+
+def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
+    """`frame`, of one family, with facts about its languages.
+
+    Columns language_name, cc100_gib (the family's pretraining text; null where it is not known),
+    joshi, tier, and `low` by the question's definition.
     """
+    family = family_of(frame, question)
     codes = frame["language"].unique().sort().to_list()
     facts = [get_language(code) for code in codes]
+    text = [text_gib(family, fact) for fact in facts]
+    low = low_languages(codes, question, family)
     table = pl.DataFrame(
         {
             "language": codes,
             "language_name": [fact.name for fact in facts],
-            "cc100_gib": [fact.cc100_gib for fact in facts],
+            "cc100_gib": text,
             "joshi": [fact.joshi for fact in facts],
-            "tier": [fact.tier for fact in facts],
-            "low": [code in low_languages(codes, question) for code in codes],
+            "tier": [tier(gib) for gib in text],
+            "low": [code in low for code in codes],
         },
         schema={
             "language": pl.String,
@@ -167,25 +215,13 @@ def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     return frame.join(table, on="language", how="left")
 
 
-def low_languages(codes: list[str], question: Question) -> frozenset[str]:
+def low_languages(codes: list[str], question: Question, family: str) -> frozenset[str]:
     """The low-resource languages among `codes` by the question; English never is one."""
     if question.low_resource_languages is not None:
         return frozenset(codes) & frozenset(question.low_resource_languages)
-    return low_by(codes, question.low_resource)
+    return low_by(codes, question.low_resource, family)
 
 
-def low_by(codes: list[str], definition: str) -> frozenset[str]:
-    """By `cc100` (less than 5 GiB of pretraining text, or none) or by `joshi` (classes 0 to 2).
-
-    Where a language's text or class is not known, it is not low.
-    """
-    facts = {code: get_language(code) for code in codes}
-    if definition == "cc100":
-        return frozenset(
-            code
-            for code, fact in facts.items()
-            if fact.cc100_gib is not None and fact.cc100_gib < LOW_CC100_GIB
-        )
-    return frozenset(
-        code for code, fact in facts.items() if fact.joshi is not None and fact.joshi <= 2
-    )
+def low_by(codes: list[str], definition: str, family: str) -> frozenset[str]:
+    """Those of `codes` that are low-resource for a family by `cc100` or `joshi` (`is_low`)."""
+    return frozenset(code for code in codes if is_low(family, get_language(code), definition))

@@ -95,11 +95,15 @@ class Panel:
 def size_table(frame: pl.DataFrame, axis: str) -> pl.DataFrame:
     """Columns model, label, scale, x = log10(scale): one row per size, ascending.
 
-    Training FLOPs differ by cell; a size's value is the mean over its cells that have a phase ii.
+    Training FLOPs differ by cell: a size's value is the mean over its cells that have a phase ii,
+    on the arms and targets that every size has run, or else a size that was run on the cheap ones
+    alone would look small. Where no cell is common to all, log10 FLOPs are fitted by size and cell.
     TooFewScales if there are not two sizes, or if two of them have the same scale.
     """
     rows = frame.filter(pl.col("arm") != "none") if axis == "train_flops" else frame
     cells = rows.select("model", "model_label", "arm", "target", "seed", axis).unique()
+    if axis == "train_flops":
+        cells = _common(cells, axis)
     table = (
         cells.group_by("model")
         .agg(
@@ -116,6 +120,39 @@ def size_table(frame: pl.DataFrame, axis: str) -> pl.DataFrame:
     if (table["scale"] <= 0).any() or table["scale"].n_unique() < len(table):
         raise TooFewScales(f"The sizes {table['model'].to_list()} do not differ in {axis}.")
     return table.with_columns(pl.col("scale").log10().alias("x"), _label(table))
+
+
+def _common(cells: pl.DataFrame, axis: str) -> pl.DataFrame:
+    """`cells` of the (arm, target) pairs that every model has; where there is none, one row a model
+    with 10^(its effect) of log10 `axis` ~ model + pair, least squares.
+    """
+    pairs = cells.group_by("arm", "target").agg(pl.col("model").n_unique().alias("num"))
+    shared = pairs.filter(pl.col("num") == cells["model"].n_unique())
+    if len(shared):
+        return cells.join(shared, on=["arm", "target"], how="semi")
+    mean = (
+        cells.group_by("model", "model_label", "arm", "target")
+        .agg(pl.col(axis).cast(pl.Float64).log10().sort().mean().alias("log"))
+        .sort("model", "arm", "target")
+        .with_columns(pair=pl.concat_str("arm", "target", separator="\n"))
+    )
+    model = mean["model"].rank("dense").to_numpy().astype(int) - 1
+    pair = mean["pair"].rank("dense").to_numpy().astype(int) - 1
+    design = np.zeros((len(mean), model.max() + 1 + pair.max()))
+    design[np.arange(len(mean)), model] = 1
+    later = pair > 0
+    design[later, model.max() + pair[later]] = 1
+    effect, _, rank, _ = np.linalg.lstsq(design, mean["log"].to_numpy(), rcond=None)
+    if rank < design.shape[1]:
+        raise TooFewScales(
+            "Sizes were run on different arms and targets that no others link, so that their"
+            " training FLOPs cannot be compared."
+        )
+    return (
+        mean.with_columns(pl.Series("effect", 10 ** effect[model]))
+        .group_by("model", "model_label", maintain_order=True)
+        .agg(pl.col("effect").first().alias(axis))
+    )
 
 
 def _label(table: pl.DataFrame) -> pl.Expr:

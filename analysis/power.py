@@ -63,6 +63,14 @@ def standard_error(sd: float, x: Array, seeds: Sequence[int]) -> tuple[float, in
     return float(sd * np.sqrt((weights**2 / counts).sum())), int((counts - 1).sum())
 
 
+def sd_interval(sd: float, df: float, level: float = 0.95) -> tuple[float, float]:
+    """Both ends of the interval of a standard deviation that was estimated on `df`; NaN below 1."""
+    if not df >= 1:
+        return float("nan"), float("nan")
+    tail = (1 - level) / 2
+    return tuple(float(sd * np.sqrt(df / chi2.ppf(p, df))) for p in (1 - tail, tail))  # type: ignore[return-value]
+
+
 def power_of(
     effect: float, sd: float, x: Array, seeds: Sequence[int], level: float = 0.05
 ) -> float:

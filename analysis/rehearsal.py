@@ -7,15 +7,15 @@ variance rule must be paid for, and rising scores squeeze a gain on some scales 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from analysis.collapse import label_runs
+from analysis.collapse import label_runs, wilson
 from analysis.estimands import PRIMARY, pooled
-from analysis.gains import JUDGED, pair_gains, with_languages
+from analysis.gains import JUDGED, low_languages, pair_gains, with_languages
 from analysis.load import NULLABLE, SCHEMA
 from analysis.margins import scale_margins
 from analysis.panel import make_panel, size_table
@@ -30,6 +30,8 @@ chance."""
 
 FALLS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """Falls that are tried, points from the smallest to the largest size."""
+WANTED = 0.8
+"""Power."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Design:
     """Seeds of each model."""
     arms: int
     targets: tuple[Target, ...]
+    family: str = "xlm-r"
+    """Whose pretraining text says which languages are low-resource."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,8 @@ def rehearse(
         seed: Of the simulation.
     """
     rng = np.random.default_rng(seed)
+    # Nothing that the verdict is not about can change it, and most of the rows are that.
+    design = asked_of(design, question)
     x = np.log10(list(design.params.values()))
     forms: Counter[str] = Counter()
     hits = 0
@@ -110,10 +116,24 @@ def rehearse(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Smallest:
+    """The fall that is called DIMINISHES in 80 % of studies, points; inf: beyond all of `FALLS`."""
+
+    at: float
+    low: float
+    high: float
+    """Ends of the 95 % interval that the number of simulated studies leaves."""
+
+
 def smallest_change(
     design: Design, ledger: Ledger, question: Question, *, baselines: str, studies: int
-) -> float | None:
-    """The smallest fall, of `FALLS`, that is called DIMINISHES in 80 % of studies; None if none.
+) -> Smallest:
+    """The smallest fall that is called DIMINISHES in 80 % of studies, by steps of `FALLS`.
+
+    The share rises with the fall, so that halving finds its place; between two steps it is taken
+    for linear. Each end of the interval is the step at which the share's Wilson interval leaves
+    out 80 %.
 
     Args:
         design: Sizes, seeds, arms and targets.
@@ -122,13 +142,56 @@ def smallest_change(
         baselines: A key of `PATHS`.
         studies: Simulated for each fall.
     """
-    for fall in FALLS:
-        found = rehearse(
-            design, ledger, question, change=-fall, baselines=baselines, studies=studies
-        )
-        if found.forms.get("DIMINISHES", 0.0) >= 0.8:
-            return fall
-    return None
+    share: dict[int, float] = {}
+
+    def called(step: int) -> float:
+        if step not in share:
+            found = rehearse(
+                design, ledger, question, change=-FALLS[step], baselines=baselines, studies=studies
+            )
+            share[step] = found.forms.get("DIMINISHES", 0.0)
+        return share[step]
+
+    def ends(step: int) -> tuple[float, float]:
+        low, high = wilson(np.array([round(called(step) * studies)]), np.array([studies]))
+        return float(low[0]), float(high[0])
+
+    first, last = 0, len(FALLS)
+    while first < last:
+        middle = (first + last) // 2
+        first, last = (first, middle) if called(middle) >= WANTED else (middle + 1, last)
+    low = min(first, len(FALLS) - 1)
+    while low >= 0 and ends(low)[1] >= WANTED:
+        low -= 1
+    high = first
+    while high < len(FALLS) and ends(high)[0] < WANTED:
+        high += 1
+    return Smallest(
+        at=_between(first, called),
+        low=0.0 if low < 0 else FALLS[low],
+        high=float("inf") if high == len(FALLS) else FALLS[high],
+    )
+
+
+def _between(step: int, called: Callable[[int], float]) -> float:
+    """The fall of power `WANTED` on the line from the step before; none falls in no study."""
+    if step == len(FALLS):
+        return float("inf")
+    before, less = (FALLS[step - 1], called(step - 1)) if step else (0.0, 0.0)
+    return before + (WANTED - less) / (called(step) - less) * (FALLS[step] - before)
+
+
+def asked_of(design: Design, question: Question) -> Design:
+    """The design with the languages that the verdict is about: the low-resource ones, if any."""
+    codes = {code for target in design.targets for code in target.languages}
+    low = low_languages(sorted(codes), question, question.text_of or design.family)
+    if not low:
+        return design
+    kept = [
+        replace(target, languages=tuple(code for code in target.languages if code in low))
+        for target in design.targets
+    ]
+    return replace(design, targets=tuple(target for target in kept if target.languages))
 
 
 def _verdict(frame: pl.DataFrame, question: Question) -> tuple[str, float, float]:
@@ -222,14 +285,14 @@ def simulated(
                 )
             )
     frame = pl.concat(parts).with_columns(model_label=pl.col("model"))
-    return _completed(frame)
+    return _completed(frame, design.family)
 
 
-def _completed(frame: pl.DataFrame) -> pl.DataFrame:
+def _completed(frame: pl.DataFrame, family: str) -> pl.DataFrame:
     """`frame` with the columns of tidy rows that no rule here looks at; null where they may be."""
     constants = {
         "study": "rehearsal",
-        "family": "rehearsal",
+        "family": family,
         "train_flops": 1.0,
         "method": "full",
         "intermediate": "",

@@ -19,7 +19,7 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
-from analysis import sentences
+from analysis import sentences, view_sentences
 from analysis.analyse import analyse
 from analysis.claims import load_claims
 from analysis.coverage import check_expected, coverage_table, missing_cells
@@ -140,6 +140,7 @@ def _one(
         notes=notes,
         r=results,
         s=sentences,
+        w=view_sentences,
         figures=figures,
         tables=tables,
         lock=lock,
@@ -242,6 +243,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "robust": v.robust,
         "influence": [asdict(item) for item in results.influence],
         "detectable_slope": results.power.detectable,
+        "detectable_slope_interval": results.power.detectable_interval,
         "seeds_to_detect_margin": results.power.seeds_to_detect_margin,
         "seeds_to_affirm_no_change": results.power.seeds_to_affirm,
         "languages": {
@@ -249,6 +251,8 @@ def verdict_json(results: Results) -> dict[str, Any]:
             for word in ("falls", "rises", "undecided")
             if v.claims
         },
+        "crossover": _crossover(results),
+        "foresight": results.foresight.to_dicts(),
         "claims": [
             {
                 "name": c.claim.name,
@@ -273,6 +277,25 @@ def _examples(results: Results) -> dict[str, Any]:
         "beyond_the_seeds_se": None if error is None or not error.known else error.shared,
         "deciding_items": None if error is None else error.items,
         "scores_without_outcomes": None if items is None else items.missing,
+    }
+
+
+def _crossover(results: Results) -> dict[str, Any] | None:
+    """Prices by size, and the scale from which on phase ii is not worth its cost.
+
+    An end beyond the largest size is `beyond`, one below the smallest `below`.
+    """
+    found = results.crossover
+    if found is None:
+        return None
+    c = found.crossing
+    ends = {} if c is None else {"at": c.at, "low": c.low, "high": c.high}
+    words = {0.0: "below", math.inf: "beyond"}
+    return {
+        "unit": found.costs.unit,
+        "worth_of_a_point": found.worth,
+        "sizes": found.table.to_dicts(),
+        **{name: words.get(value, value) for name, value in ends.items()},
     }
 
 

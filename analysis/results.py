@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.claims import Checked
+from analysis.cogain import CoGains
+from analysis.crossover import Crossover
 from analysis.estimands import (
     Estimate,
 )
@@ -32,6 +34,8 @@ class Power:
     """Between the replicas of each size, points."""
     detectable: float
     """Points per tenfold scale, power .8."""
+    detectable_interval: tuple[float, float]
+    """95 %: it is as uncertain as the noise that it is computed from."""
     seeds_to_detect_margin: int | None
     seeds_to_affirm: int | None
     advice: tuple[Advice, ...]
@@ -91,8 +95,8 @@ class Results:
     items: Items | None
     """What the outcomes of single examples say; None where none were given."""
     flips: float | None
-    """The ceiling from which on the claim would not hold on the third scale; None where ceilings
-    are declared, nothing is claimed, or no ceiling above the scores does it.
+    """The ceiling from which on the claim would not hold on the third scale; None where every
+    target declares one, nothing is claimed, or no ceiling above the scores does it.
     """
     largest: Estimate
     end: Estimate
@@ -120,6 +124,12 @@ class Results:
     series: pl.DataFrame
     verdict: Verdict
     claims: list[Checked]
+    crossover: Crossover | None
+    """What a point of gain costs; None where the price of phase ii is not known."""
+    co_gains: CoGains | None
+    """Which languages gain together; None where nothing repeats over seeds."""
+    foresight: pl.DataFrame
+    """Choices made at each size against those of the largest (analysis/foresight.py)."""
 
     @property
     def gamma(self) -> Estimate | None:

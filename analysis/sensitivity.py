@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from analysis.estimands import PRIMARY, Estimate, balanced, pooled, scalar
-from analysis.gains import JUDGED, low_by, low_languages
+from analysis.gains import JUDGED, family_of, low_by, low_languages
 from analysis.panel import (
     Array,
     Panel,
@@ -47,9 +47,10 @@ def specifications(
         population: `low-resource` or `all zero-shot`.
     """
     codes = gains["language"].unique().sort().to_list()
-    definitions = {name: low_by(codes, name) for name in ("cc100", "joshi")}
+    family = family_of(gains, question)
+    definitions = {name: low_by(codes, name, family) for name in ("cc100", "joshi")}
     if question.low_resource_languages is not None:
-        definitions = {"listed": low_languages(codes, question), **definitions}
+        definitions = {"listed": low_languages(codes, question, family), **definitions}
     first: str = "listed" if question.low_resource_languages is not None else question.low_resource
     if population != "low-resource":
         definitions, first = {"everyone": frozenset(codes)}, "everyone"

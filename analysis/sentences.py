@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 from analysis.estimands import Estimate, interaction_sign
+from analysis.gains import family_of
 from analysis.generalise import ALL, FACTORS
 from analysis.items import on_such_examples
 from analysis.results import Results
 from analysis.sensitivity import CHECKPOINTS, INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
+from scaling.catalogue.languages import LOW_CC100_GIB
+from scaling.catalogue.resources import TABLES
 
-DEFINITIONS = {"cc100": "under 5 GiB of CC-100 text, or none", "joshi": "Joshi class 0 to 2"}
 AXIS_NAMES = {
     "total_params": "parameters",
     "backbone_params": "parameters without embeddings",
@@ -59,6 +61,14 @@ def with_interval(e: Estimate, unit: str = "", digits: int = 2) -> str:
         f"{number(e.estimate, digits, sign=True)}{unit} (95 % interval"
         f" {interval(e.low, e.high, digits)})"
     )
+
+
+def definition(results: Results) -> str:
+    """Which languages count as low-resource, in words."""
+    table = TABLES.get(family_of(results.gains, results.question))
+    if results.question.low_resource == "joshi" or table is None:
+        return "Joshi class 0 to 2"
+    return f"under {LOW_CC100_GIB:g} GiB of {table.name} text, or none ({table.source})"
 
 
 def headline(results: Results) -> str:
@@ -145,6 +155,11 @@ def summary(results: Results) -> list[str]:
             f" {e.seeds.replace(' ', ', ')}."
         ),
     ]
+    if family_of(results.gains, results.question) not in TABLES:
+        out.append(
+            "What these models read of each language in pretraining is not known, so that languages"
+            " are low-resource by Joshi's classes 0 to 2 and there is no resource interaction."
+        )
     left_out = [label for label in results.sizes["label"] if label not in e.sizes.split(", ")]
     if left_out:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")
@@ -254,12 +269,28 @@ def _ceilings(results: Results) -> list[str]:
             f"{below} of {len(results.gains)} gains have a score below chance, which counts as"
             " chance on the third scale."
         )
-    if results.flips is not None:
-        out.append(
-            "No ceiling is declared. If no model could score above"
-            f" {number(100 * results.flips, 0)} %, the claim would not hold on the third scale."
-        )
-    return out
+    ceilings = dict(results.gains.select("target", "ceiling").unique().sort("target").iter_rows())
+    declared = [
+        f"{name} {number(100 * value, 1)} %"
+        for name, value in ceilings.items()
+        if value is not None
+    ]
+    if declared:
+        out.append(f"Declared ceilings: {', '.join(declared)}.")
+    if results.verdict.call not in ("DIMINISHES", "GROWS") or len(declared) == len(ceilings):
+        return out
+    where = "any target" if not declared else "the other targets"
+    if results.flips is None:
+        return [
+            *out,
+            f"No ceiling is declared for {where}; none from 80 % up, above the scores, would undo"
+            " the claim.",
+        ]
+    return [
+        *out,
+        f"No ceiling is declared for {where}. If no model could score above"
+        f" {number(100 * results.flips, 0)} % there, the claim would not hold on the third scale.",
+    ]
 
 
 def _interaction(results: Results) -> str:
@@ -341,7 +372,8 @@ def _margin(results: Results) -> str:
     text = (
         f"The margin fixed for 'no change' is ±{number(q.margin)} points from the smallest to the"
         f" largest size; if all sizes are equally noisy, this design sees slopes of"
-        f" {number(p.detectable)} points and more in points with 80 % power (`scaling power`"
+        f" {number(p.detectable)} points and more (95 % interval"
+        f" {interval(*p.detectable_interval)}) in points with 80 % power (`scaling power`"
         " simulates the whole verdict)."
     )
     if results.verdict.call in ("INCONCLUSIVE",):

@@ -15,6 +15,7 @@ from dataclasses import fields, replace
 import numpy as np
 import polars as pl
 
+from analysis.crossover import Crossover
 from analysis.results import Results
 from analysis.shrink import Languages
 
@@ -62,6 +63,7 @@ def _described(results: Results) -> Results:
         retention=(results.retention[0], float("nan"), float("nan")),
         gammas={name: e.silent() for name, e in results.gammas.items()},
         shapes=None,
+        power=replace(results.power, detectable_interval=(float("nan"), float("nan"))),
         items=items,
         languages=_blank(results.languages, _LANGUAGES).with_columns(pl.lit("").alias("direction")),
         fit=_unknown(results.fit),
@@ -80,6 +82,16 @@ def _described(results: Results) -> Results:
             else c
             for c in results.claims
         ],
+        crossover=None if results.crossover is None else _prices(results.crossover),
+        # What one run shows in two languages is first of all its own noise.
+        co_gains=None,
+    )
+
+
+def _prices(found: Crossover) -> Crossover:
+    ends = ("low", "high", "price_low", "price_high")
+    return replace(
+        found, table=_blank(found.table, ends), curve=_blank(found.curve, ends), crossing=None
     )
 
 

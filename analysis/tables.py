@@ -65,7 +65,7 @@ def all_tables(results: Results) -> list[Table]:
         Table(
             name="t7_pooled",
             frame=estimate_table([e for one in results.estimates.values() for e in one]),
-            caption="Pooled slopes, end contrasts and gains at the largest size, on four scales.",
+            caption="Pooled slopes, end contrasts and gains at the largest size, on five scales.",
         ),
         Table(
             name="t8_size_means",
@@ -81,6 +81,7 @@ def all_tables(results: Results) -> list[Table]:
             ),
         ),
         *_where_known(results),
+        *_views(results),
         Table(
             name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."
         ),
@@ -132,6 +133,7 @@ def records_table(results: Results) -> pl.DataFrame:
         "metric",
         "value",
         "baseline",
+        "against",
         "points",
         "logit",
         "collapsed",
@@ -173,6 +175,41 @@ def write_tables(results: Results, folder: Path) -> list[str]:
             names.append(f"{item.name}.tex")
     write_csv(records_table(results), folder / "records.csv")
     return [*names, "records.csv"]
+
+
+def _views(results: Results) -> list[Table]:
+    """Prices, languages that gain together, and foresight."""
+    out = []
+    if results.crossover is not None:
+        unit = results.crossover.costs.unit
+        out.append(
+            Table(
+                name="t12_price",
+                frame=results.crossover.table,
+                caption=(
+                    f"Cost of one phase-ii training ({unit}), the mean gain that it buys (points)"
+                    " and the price of a point, with 95 % intervals; next size: of a point by the"
+                    " next larger model."
+                ),
+            )
+        )
+    if results.co_gains is not None:
+        out.append(
+            Table(
+                name="co_gains",
+                frame=results.co_gains.table(),
+                caption="Correlations of the gains of two languages, jackknife standard errors.",
+            )
+        )
+    foresight = Table(
+        name="t13_foresight",
+        frame=results.foresight,
+        caption=(
+            "Choices at each size against those of the largest: shares that agree, and points lost"
+            " there by the best arm of this size."
+        ),
+    )
+    return [*out, foresight]
 
 
 def _languages(results: Results) -> pl.DataFrame:

@@ -19,7 +19,6 @@ import polars as pl
 
 from analysis.analyse import analyse
 from analysis.collapse import far_below, trend_p
-from analysis.gains import room_gain
 from analysis.influence import influence, is_robust
 from analysis.load import check_tidy
 from analysis.panel import Array, Panel, balance, mean_weights, replicas
@@ -28,11 +27,12 @@ from analysis.shapes import shape_test
 from analysis.shrink import benjamini_hochberg, languages
 from analysis.slope import Contrast, contrast, equivalent, slope, slope_weights, t_quantile
 from analysis.verdict import agreed
-from benchmarks import conditions, simulated
+from benchmarks import conditions, simulated, verdicts
 from benchmarks.rates import Row, mutation, rate
 from benchmarks.redrawn import items
 from benchmarks.results_table import write_results
 from benchmarks.simulated import SPAN, X, rising
+from benchmarks.verdicts import on_scales
 from scaling.study.collapse import has_collapsed
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
@@ -183,23 +183,6 @@ def families() -> list[Row]:
                     mutation(f"permutation where it is not valid, {where}", wrong, 0, 0.06, 1000)
                 )
     return rows
-
-
-def on_scales(
-    after: Array, before: Array, chance: float, ceiling: float, n: int
-) -> dict[str, Array]:
-    """Gains on the three scales, averaged over languages: [study, size, seed]."""
-    frame = pl.DataFrame(
-        {"value": after.ravel(), "baseline": before.ravel(), "n": n, "n_none": n}
-    ).with_columns(pl.lit(chance).alias("chance"), pl.lit(0.0).alias("none"))
-    found = frame.select(
-        (100 * (pl.col("value") - pl.col("baseline"))).alias("points"),
-        room_gain(pl.lit(1.0), "none").alias("logit"),
-        room_gain(pl.lit(ceiling)).alias("room"),
-    )
-    return {
-        name: found[name].to_numpy().reshape(after.shape).mean(axis=-1) for name in found.columns
-    }
 
 
 def signs_of(scales: dict[str, Array]) -> Array:
@@ -521,7 +504,7 @@ def whole_studies() -> list[Row]:
 
 def main() -> int:
     parts = (variance, families, scale_rows, collapse, robust, panels, whole_studies)
-    by_name = {part.__name__: part for part in (*parts, items, *conditions.PARTS)}
+    by_name = {part.__name__: part for part in (*parts, items, *conditions.PARTS, *verdicts.PARTS)}
     asked = sys.argv[1:] or list(by_name)
     rows = [{**row, "met": bool(row["met"])} for name in asked for row in by_name[name]()]
     write_results("calibration", rows, keep=len(asked) < len(by_name))

@@ -1,4 +1,4 @@
-"""The figures F1–F9 of the report, one function each.
+"""The figures F1–F12 of the report, one function each.
 
 Each is Results → Figure, or None where there is nothing to draw.
 """
@@ -14,6 +14,7 @@ from analysis.figures.checks import ceiling, collapse, power, specification
 from analysis.figures.heatmap import heatmap
 from analysis.figures.languages import forest, multiples, resources
 from analysis.figures.strip import strip
+from analysis.figures.views import foresight, price, together
 from analysis.results import Results
 
 
@@ -48,4 +49,7 @@ DRAWINGS: tuple[Drawing, ...] = (
         name="f8_specification", title="The same question, asked in other ways", draw=specification
     ),
     Drawing(name="f9_power", title="What this design can see", draw=power),
+    Drawing(name="f10_price", title="What a point of gain costs", draw=price),
+    Drawing(name="f11_together", title="Languages that gain together", draw=together, wide=True),
+    Drawing(name="f12_foresight", title="What the small sizes foretell", draw=foresight),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.cogain import MAX_ERROR, MIN_CELLS
 from analysis.results import Results
 from analysis.sentences import number, p_text, with_interval
 
@@ -70,5 +71,25 @@ def caption(name: str, results: Results) -> str:
         return (
             f"Slope seen with 80 % power at a replica SD of {number(results.power.replica_sd)}"
             f" points. This study: {number(results.power.detectable)} points."
+        )
+    if name == "f10_price":
+        return (
+            "Cost of one phase-ii training over the mean gain that it buys. Diamonds: sizes, with"
+            " 95 % intervals; line and band: along the line through their gains. Squares: the same"
+            " point bought by the next larger model instead, for reference. Read across at what a"
+            f" point is worth to you. {runs}"
+        )
+    if name == "f11_together":
+        return (
+            "Correlation between the gains of two languages over sizes, arms and targets (targets"
+            " centred), from products of different seeds, so that noise of a run plays no part."
+            f" Grey: fewer than {MIN_CELLS} cells in common, or a standard error above"
+            f" {MAX_ERROR}. Lines part language families."
+        )
+    if name == "f12_foresight":
+        return (
+            "Share of choices for a target (between two arms, and between an arm and no phase ii)"
+            " that come out as at the largest size. Open: the largest size, each seed against the"
+            " mean of the others, which says how far noise alone goes."
         )
     raise ValueError(f"No caption for figure {name!r}.")

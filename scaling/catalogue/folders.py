@@ -8,7 +8,7 @@ for a published number.
 
 from __future__ import annotations
 
-from scaling.catalogue.sets import NLI, UPOS, XTREME_R, codes, pairs
+from scaling.catalogue.sets import HUMAN_NLI, HUMAN_NLI_SOURCE, NLI, UPOS, XTREME_R, codes, pairs
 from scaling.catalogue.sources import COPA, COSMOS, NLI_NAMED, folder
 from scaling.catalogue.task import TaskSpec
 from scaling.catalogue.xtreme import TATOEBA_CODES, TYDIQA_TEST
@@ -110,6 +110,8 @@ _LISTED = (
     ),
     TaskSpec(
         name="americasnli",
+        ceiling=HUMAN_NLI,
+        ceiling_source=HUMAN_NLI_SOURCE,
         kind="classification",
         labels=NLI,
         metric="accuracy",
@@ -161,6 +163,8 @@ _LISTED = (
     ),
     TaskSpec(
         name="xnli_german",
+        ceiling=HUMAN_NLI,
+        ceiling_source=HUMAN_NLI_SOURCE,
         kind="classification",
         labels=NLI,
         metric="accuracy",
@@ -182,6 +186,8 @@ _LISTED = (
     ),
     TaskSpec(
         name="kornli",
+        ceiling=HUMAN_NLI,
+        ceiling_source=HUMAN_NLI_SOURCE,
         kind="classification",
         labels=NLI,
         metric="accuracy",

@@ -135,6 +135,11 @@ class TaskSpec(Spec):
     def _check(self) -> TaskSpec:
         if self.ceiling is not None and not self.ceiling_source:
             raise FieldError(("ceiling",), "needs ceiling_source: where it is stated")
+        if self.ceiling is not None and self.ceiling * len(self.labels) <= 1 and self.labels:
+            raise FieldError(
+                ("ceiling",),
+                f"{self.ceiling:g} is no better than guessing among {len(self.labels)} labels",
+            )
         check_languages(("languages",), self.languages)
         check_languages(("train_languages",), self.train_languages)
         check_metric(self.metric, self.kind, self.languages)

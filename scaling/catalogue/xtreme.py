@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling.catalogue.sets import NLI, PANX, UPOS, XTREME, XTREME_R, codes, pairs
+from scaling.catalogue.sets import (
+    HUMAN_NLI,
+    HUMAN_NLI_SOURCE,
+    NLI,
+    PANX,
+    UPOS,
+    XTREME,
+    XTREME_R,
+    codes,
+    pairs,
+)
 from scaling.catalogue.sources import COPA, SQUAD, STATED, converted, folder, stated
 from scaling.catalogue.task import DataRef, TaskSpec
 
@@ -79,6 +89,8 @@ _XNLI = TaskSpec(
     metric="accuracy",
     train_on=("mnli",),
     languages=XTREME_R["xnli"],
+    ceiling=HUMAN_NLI,
+    ceiling_source=HUMAN_NLI_SOURCE,
     licence="CC-BY-NC 4.0",
     citation="Conneau et al. 2018",
     sizes={"dev": 2_490, "test": 5_010},

@@ -37,9 +37,9 @@ def power(
 ) -> None:
     """Before paying: what so many seeds can detect, and where one more seed pays most."""
     from analysis.analyse import analyse
+    from analysis.gains import low_languages
     from analysis.load import load_tidy
     from analysis.power import Ledger, next_seeds, planned_grid, seeds_needed
-    from scaling.catalogue.languages import get_language
     from scaling.planning.forecast import forecast
 
     if not (math.isfinite(effect) and effect > 0):
@@ -63,7 +63,7 @@ def power(
     # A target without low-resource languages adds nothing to their pooled slope.
     with study.known_languages():
         counts = [
-            sum(get_language(code).tier in ("unseen", "low") for code in study.test_languages(t))
+            len(low_languages(list(study.test_languages(t)), study.question, family_of(study)))
             for t in study.targets
         ]
     arms, targets = max(1, len(study.arms) - 1), max(1, sum(count > 0 for count in counts))
@@ -79,7 +79,8 @@ def power(
     )
     if studies:
         params = {model: float(scale(model)) for model in study.models}
-        _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
+        with study.known_languages():
+            _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
     hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
     per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
     unit = "device hours" if outlook.dollars_per_hour is None else "$"
@@ -90,6 +91,11 @@ def power(
             f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
             soft_wrap=True,
         )
+
+
+def family_of(study: Study) -> str:
+    """The family whose pretraining text counts for the study's question."""
+    return study.question.text_of or study.model(study.models[0]).family
 
 
 def _rehearse(
@@ -104,7 +110,7 @@ def _rehearse(
         change: Points from the smallest to the largest size, tried in both directions.
         studies: For each line.
     """
-    from analysis.rehearsal import PATHS, Design, Target, rehearse, smallest_change
+    from analysis.rehearsal import FALLS, PATHS, Design, Target, rehearse, smallest_change
 
     targets = []
     for name in study.targets:
@@ -116,7 +122,7 @@ def _rehearse(
                 languages=tuple(code for code in study.test_languages(name) if code != "en"),
                 chance=1 / len(task.labels) if task.kind == "classification" else 0.0,
                 num_examples=min(most, task.sizes.get("test", most)),
-                ceiling=task.ceiling,
+                ceiling=study.ceiling(name),
             )
         )
     ordered = dict(sorted(params.items(), key=lambda item: item[1]))
@@ -125,6 +131,7 @@ def _rehearse(
         seeds=[len(study.seeds)] * len(ordered),
         arms=max(1, len(study.arms) - 1),
         targets=tuple(target for target in targets if target.languages),
+        family=family_of(study),
     )
     table = Table(title=f"{study.name}: {studies} simulated studies a line through the analysis")
     for column in ("scores", "true change, points", "coverage", "verdicts"):
@@ -141,10 +148,12 @@ def _rehearse(
         least = smallest_change(
             design, ledger, study.question, baselines=path, studies=max(studies // 4, 20)
         )
-        seen = "none up to 8" if least is None else f"{least:g}"
+        seen = f"{least.at:.1f} points" if math.isfinite(least.at) else f"none up to {FALLS[-1]:g}"
+        end = f"{least.high:g}" if math.isfinite(least.high) else f"more than {FALLS[-1]:g}"
         console.print(
-            f"· {path} scores: the smallest fall that is called DIMINISHES in 80 %: {seen} points"
-            " from the smallest to the largest size."
+            f"· {path} scores: the smallest fall that is called DIMINISHES in 80 %: {seen} (95 %"
+            f" interval {least.low:g} to {end}) from the smallest to the largest size.",
+            soft_wrap=True,
         )
 
 

@@ -50,7 +50,7 @@ def what_is_asked(study: Study) -> dict[str, Any]:
         "arms": sorted(arm.name for arm in study.arms),
         "targets": sorted(study.targets),
         "languages": None if study.languages is None else sorted(study.languages),
-        "ceilings": {name: study.task(name).ceiling for name in sorted(study.targets)},
+        "ceilings": {name: study.ceiling(name) for name in sorted(study.targets)},
         "most_seeds": len(study.seeds),
     }
 

@@ -87,7 +87,7 @@ def _cell_rows(
             n=row.n,
             value=row.value,
             chance=row.chance,
-            ceiling=target.ceiling,
+            ceiling=study.ceiling(cell.target),
             english_dev=trainings[-1].dev_score if trainings else None,
             english_dev_n=trainings[-1].dev_n if trainings else None,
             collapsed=any(training.collapsed for training in trainings),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from scaling.spec import Spec
+from scaling.catalogue.resources import TABLES
+from scaling.spec import FieldError, Spec, UserError, known
 
 
 class Question(Spec):
@@ -15,7 +16,13 @@ class Question(Spec):
     x_axis: Literal["total_params", "backbone_params", "train_flops"] = "total_params"
     """The scale of the curve, in log10. The other two are always shown as sensitivities."""
     low_resource: Literal["cc100", "joshi"] = "cc100"
-    """`cc100`: less than 5 GiB of pretraining text, or none; `joshi`: classes 0 to 2."""
+    """`cc100`: less than 5 GiB of the family's pretraining text, or none (`joshi` where no table of
+    the family is known: scaling/catalogue/resources.py); `joshi`: classes 0 to 2.
+    """
+    text_of: str | None = None
+    """The family whose pretraining text counts, for models that start from another's weights; None:
+    the models' own.
+    """
     low_resource_languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """An explicit list instead of the definition."""
     margin: float = Field(default=0.8, gt=0, le=100)
@@ -24,6 +31,11 @@ class Question(Spec):
     """
     margin_at_largest: float = Field(default=0.5, gt=0, le=100)
     """Equivalence margin of the gain at the largest size, points."""
+    point_worth: float | None = Field(default=None, gt=0)
+    """What one point of the mean over the targets is worth, in dollars (device hours where cells
+    have no price): from which size on phase ii costs more is said with its interval. None: any
+    cost is worth a gain.
+    """
     examples: Literal["these", "such"] = "these"
     """What the verdict speaks of: `these` test examples, which every run is scored on, or `such`
     examples, of which these are a sample. `such` widens the intervals of the slope, of the gain at
@@ -35,3 +47,12 @@ class Question(Spec):
     """
     seed: int = Field(default=0, ge=0)
     """Seed of everything random in the analysis."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Question:
+        if self.text_of is not None:
+            try:
+                known("family", self.text_of, TABLES)
+            except UserError as error:
+                raise FieldError(("text_of",), str(error)) from error
+        return self

@@ -204,6 +204,14 @@ class Study(Spec):
         """The task of this name; KeyError for an unknown one."""
         return self.all_tasks[name]
 
+    def ceiling(self, task: str) -> float | None:
+        """The best score that is attainable on a target, 0..1; None where none is declared.
+
+        A ceiling is stated of the whole test set: the best of a sample may lie above it, so that
+        none holds where `limits` has one for `test`.
+        """
+        return None if "test" in self.limits else self.task(task).ceiling
+
     def arm_recipe(self, arm: Arm, task: str) -> Recipe:
         """The recipe of a task in phase ii of an arm."""
         return Recipe(**{**self.recipe(task).model_dump(), **arm.recipe})

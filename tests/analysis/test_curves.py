@@ -27,6 +27,7 @@ from analysis.power import (
     next_seeds,
     planned_grid,
     power_of,
+    sd_interval,
     seeds_needed,
     seeds_to_affirm,
 )
@@ -216,3 +217,10 @@ def test_collapse_trend() -> None:
     assert low[0] == 0
     assert high[0] == pytest.approx(0.2775, abs=1e-3)
     assert low[1] == pytest.approx(0.2366, abs=1e-3)
+
+
+def test_a_standard_deviation_has_the_interval_of_its_freedom() -> None:
+    """Eight degrees of freedom: χ² quantiles 2.18 and 17.53."""
+    low, high = sd_interval(1.0, 8)
+    assert (low, high) == pytest.approx((np.sqrt(8 / 17.535), np.sqrt(8 / 2.180)), rel=1e-3)
+    assert np.isnan(sd_interval(1.0, 0)).all()

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analysis.analyse import analyse
 from analysis.coverage import coverage_table, missing_cells
 from analysis.estimands import PRIMARY, groups, interaction, pooled, retention
 from analysis.gains import low_by, pair_gains, with_languages
 from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales, balance, make_panel, replicas, size_table
+from analysis.sentences import summary
 from analysis.shrink import languages
 from analysis.slope import contrast, slope, slope_weights
 from analysis.variance import estimate_ledger
@@ -291,3 +293,72 @@ def test_one_seed_of_two_sizes_has_no_centre_and_warns_of_nothing() -> None:
         found = languages(gains, np.array([7.0, 8.0]))
     assert np.isfinite(found.slope).all()
     assert np.isnan(found.centre) and np.isnan(found.eb).all()
+
+
+def test_a_family_without_a_table_has_unknown_facts() -> None:
+    """Nobody says what it read: tiers are unknown, Joshi's classes say who is low, no γ."""
+    frame = study(gain=lambda u, *_: 4 - 2 * u)
+    other = frame.with_columns(pl.lit("bloom").alias("family"))
+    gains = with_languages(pair_gains(other), Question())
+    assert gains["tier"].unique().to_list() == ["unknown"]
+    assert gains["cc100_gib"].is_null().all()
+    low = gains.filter("low")["language"].unique().sort().to_list()
+    assert low == ["jv", "mr", "qu", "sw", "te", "yo"]
+    found = analyse(check_tidy(other), Question(resamples=0))
+    assert found.gammas == {}
+    assert {e.name for e in found.estimates["points"]} >= {"low-resource", "other languages"}
+    assert any("Joshi" in line for line in summary(found))
+    as_xlmr = analyse(check_tidy(other), Question(resamples=0, text_of="xlm-r"))
+    assert as_xlmr.primary == analyse(check_tidy(frame), Question(resamples=0)).primary
+
+
+def flops_of(rows: list[tuple[str, str, float]]) -> pl.DataFrame:
+    """Cells of (model, target, FLOPs) with one arm and seed."""
+    frame = pl.DataFrame(rows, schema=["model", "target", "train_flops"], orient="row")
+    return frame.with_columns(model_label=pl.col("model"), arm=pl.lit("mnli"), seed=pl.lit(0))
+
+
+def test_a_size_that_ran_the_cheap_target_alone_keeps_its_place() -> None:
+    """XXL is ten times XL; over the cells that exist it would look smaller than XL."""
+    cells = [("l", "a", 1e16), ("l", "b", 1e18), ("xl", "a", 1e17), ("xl", "b", 1e19)]
+    table = size_table(flops_of([*cells, ("xxl", "a", 1e18)]), "train_flops")
+    assert table["model"].to_list() == ["l", "xl", "xxl"]
+    assert table["x"].to_list() == pytest.approx([16, 17, 18])
+
+
+def test_sizes_without_a_common_cell_are_linked_by_those_they_share_with_others() -> None:
+    cells = [("l", "a", 1e16), ("xl", "a", 1e17), ("xl", "b", 1e19), ("xxl", "b", 1e20)]
+    table = size_table(flops_of(cells), "train_flops")
+    assert np.diff(table["x"].to_numpy()) == pytest.approx([1, 1])
+    with pytest.raises(TooFewScales, match="that no others link"):
+        size_table(flops_of([("l", "a", 1e16), ("xl", "b", 1e19)]), "train_flops")
+
+
+def test_more_seeds_of_the_baseline_count() -> None:
+    """Nine baselines and three seeds of the arm: the gain is over the mean of nine, and its spread
+    over three stands for σ₁²/3 + σ₀²/9.
+    """
+    frame = study(targets={"panx": ("sw",)}, arms=("mnli",), seeds=9, n=10**6)
+    few = check_tidy(frame.filter((pl.col("arm") == "none") | (pl.col("seed") < 3)))
+    one = pl.col("model") == "xlm-r-base"
+    gains = pair_gains(few).filter(one)
+    after = few.filter(one & (pl.col("arm") == "mnli"))["value"].to_numpy()
+    before = few.filter(one & (pl.col("arm") == "none"))["value"].to_numpy()
+    assert gains["points"].mean() == pytest.approx(100 * (after.mean() - before.mean()))
+    assert gains["against"].to_numpy().std() == pytest.approx(before[:3].std() * np.sqrt(3 / 9))
+    paired = pair_gains(few, extra=False).filter(one)
+    assert paired["against"].to_list() == gains["baseline"].to_list()
+    # As many as the arm has: nothing moves.
+    same = pair_gains(check_tidy(frame))
+    assert same["against"].to_list() == same["baseline"].to_list()
+
+
+def test_a_collapsed_extra_baseline_does_not_count() -> None:
+    frame = study(targets={"panx": ("sw",)}, arms=("mnli",), seeds=4)
+    extra = (pl.col("arm") == "none") & (pl.col("seed") == 3)
+    few = frame.filter((pl.col("arm") == "none") | (pl.col("seed") < 3)).with_columns(
+        pl.when(extra).then(0.0).otherwise("value").alias("value"),
+        pl.when(extra).then(True).otherwise("collapsed").alias("collapsed"),
+    )
+    gains = pair_gains(check_tidy(few))
+    assert gains["against"].to_list() == gains["baseline"].to_list()

@@ -37,6 +37,20 @@ BROKEN = {
         "NaN .* A missing score is a missing row",
     ),
     "points for shares": (lambda f: f.with_columns(pl.col("value") * 100), "must lie in 0..1"),
+    "a ceiling below a score": (
+        lambda f: f.with_columns(pl.lit(0.55).alias("ceiling")),
+        "'ceiling' is 0.55 in row.* but the score is .*: declare a ceiling that no score exceeds",
+    ),
+    "a chance above the ceiling": (
+        lambda f: f.with_columns(pl.lit(0.9).alias("chance"), pl.lit(0.85).alias("ceiling")),
+        "'chance' is 0.9 in row.* not below the ceiling of 0.85: guessing cannot be the best",
+    ),
+    "two ceilings of a target": (
+        lambda f: f.with_columns(
+            pl.when(pl.col("language") == "sw").then(0.95).otherwise(0.9).alias("ceiling")
+        ),
+        "Target 'panx' has rows that disagree about its ceiling",
+    ),
     "null": (
         lambda f: f.with_columns(pl.lit(None, dtype=pl.String).alias("step")),
         "'step' is empty",
@@ -95,3 +109,8 @@ def test_rows_without_a_depth_have_it_in_the_name_of_their_metric(rows: pl.DataF
     )
     old = pl.concat([rows, swept.with_columns(metric=pl.lit("mining@0.33_f1"))]).drop("depth")
     assert check_tidy(old).equals(check_tidy(pl.concat([rows, swept])))
+
+
+def test_rows_from_before_a_ceiling_was_declared_have_it_too(rows: pl.DataFrame) -> None:
+    later = pl.when(pl.col("seed") == 1).then(0.95).alias("ceiling")
+    assert check_tidy(rows.with_columns(later))["ceiling"].to_list() == [0.95] * len(rows)

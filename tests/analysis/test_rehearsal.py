@@ -8,7 +8,14 @@ import pytest
 
 from analysis.load import check_tidy
 from analysis.power import Ledger
-from analysis.rehearsal import Design, Target, rehearse, simulated
+from analysis.rehearsal import (
+    Design,
+    Target,
+    asked_of,
+    rehearse,
+    simulated,
+    smallest_change,
+)
 from scaling.study.question import Question
 
 DESIGN = Design(
@@ -46,3 +53,20 @@ def test_one_seed_somewhere_is_descriptive() -> None:
     lone = Design(**{**DESIGN.__dict__, "seeds": (3, 3, 3, 1)})
     found = rehearse(lone, QUIET, Question(), change=0.0, baselines="flat", studies=2)
     assert set(found.forms) == {"descriptive only"}
+
+
+def test_the_smallest_fall_has_an_interval() -> None:
+    found = smallest_change(DESIGN, QUIET, Question(), baselines="flat", studies=12)
+    assert 0 <= found.low < found.at < found.high
+    assert found.at < 3
+    loud = Ledger(replica=100.0)
+    nothing = smallest_change(DESIGN, loud, Question(), baselines="flat", studies=4)
+    assert nothing.at == nothing.high == float("inf")
+
+
+def test_only_the_languages_of_the_verdict_are_simulated() -> None:
+    kept = asked_of(DESIGN, Question()).targets
+    assert [target.languages for target in kept] == [("sw", "te"), ("sw",)]
+    rich = Design(**{**DESIGN.__dict__, "targets": (DESIGN.targets[0],)})
+    only = asked_of(rich, Question(low_resource_languages=("sw",)))
+    assert [target.languages for target in only.targets] == [("sw",)]

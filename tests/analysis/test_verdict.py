@@ -15,6 +15,7 @@ from analysis.analyse import analyse
 from analysis.load import SCHEMA, check_tidy
 from analysis.published import overlay, published
 from analysis.results import Results
+from analysis.sentences import summary
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, SMALL
 from scaling.catalogue.models import MODELS
 from scaling.study.question import Question
@@ -63,6 +64,48 @@ def test_a_constant_logit_gain_is_a_ceiling() -> None:
     assert found.logit.sign == 0
     assert found.verdict.form == SCALE_BOUND
     assert found.verdict.call == "INCONCLUSIVE"
+
+
+def noisy_labels() -> pl.DataFrame:
+    """A gain that is constant in log odds of what is left below 90 % of right labels."""
+
+    def level(u: float) -> float:
+        return 62.0 + 12.0 * u
+
+    def gain(u: float, *_: str) -> float:
+        share = level(u) / 90
+        return 90 / (1 + np.exp(-(np.log(share / (1 - share)) + 0.3))) - level(u)
+
+    return study(
+        gain=gain,
+        baseline=lambda u, *_: level(u),
+        targets={"panx": ("sw", "te", "mr"), "udpos": ("sw", "te", "mr")},
+        seeds=5,
+        **QUIET,
+    )
+
+
+def test_the_ceiling_that_undoes_a_claim_is_said() -> None:
+    """Where no ceiling is declared, the one that is true undoes the claim; declared, it is none."""
+    found = analyse(check_tidy(noisy_labels()), OPTIONS)
+    assert found.verdict.call == "DIMINISHES"
+    assert found.flips is not None
+    assert 0.9 <= found.flips <= 0.97
+    said = " ".join(summary(found))
+    assert f"could score above {100 * found.flips:.0f} % there" in said
+    assert "No ceiling is declared for any target" in said
+    ceiling = pl.lit(0.9).alias("ceiling")
+    declared = analyse(check_tidy(noisy_labels().with_columns(ceiling)), OPTIONS)
+    assert declared.verdict.form == SCALE_BOUND
+    assert "Declared ceilings: panx 90.0 %, udpos 90.0 %." in summary(declared)
+
+
+def test_a_ceiling_of_one_target_is_kept_while_others_are_tried() -> None:
+    one = pl.when(pl.col("target") == "panx").then(0.97).alias("ceiling")
+    found = analyse(check_tidy(noisy_labels().with_columns(one)), OPTIONS)
+    assert found.verdict.call == "DIMINISHES"
+    assert found.flips is not None
+    assert any("No ceiling is declared for the other targets" in line for line in summary(found))
 
 
 def test_a_small_change_is_called_small() -> None:

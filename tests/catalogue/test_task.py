@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scaling.catalogue.task import DEV, Key
+from scaling.catalogue import TASKS
+from scaling.catalogue.task import DEV, Key, TaskSpec
 from scaling.spec import UserError
 
 
@@ -20,3 +21,14 @@ def test_a_key_reads_what_it_writes() -> None:
 def test_another_split_is_refused() -> None:
     with pytest.raises(UserError, match="tests"):
         Key.read("tests.en")
+
+
+def test_a_ceiling_says_where_it_is_stated_and_is_better_than_guessing() -> None:
+    known = {"name": "t", "kind": "classification", "labels": ("a", "b"), "metric": "accuracy"}
+    with pytest.raises(ValueError, match="needs ceiling_source"):
+        TaskSpec(**known, ceiling=0.9)
+    with pytest.raises(ValueError, match=r"0\.5 is no better than guessing among 2 labels"):
+        TaskSpec(**known, ceiling=0.5, ceiling_source="somebody")
+    stated = [task for task in TASKS.values() if task.ceiling is not None]
+    assert {task.name for task in stated} >= {"xnli", "xnli_german", "kornli", "americasnli"}
+    assert all("arXiv" in task.ceiling_source for task in stated)

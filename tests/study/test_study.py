@@ -157,3 +157,17 @@ def test_names_of_the_catalogue_are_names() -> None:
 @pytest.mark.parametrize("name", sorted(file.stem for file in STUDIES.glob("*.yaml")))
 def test_every_shipped_study_is_valid_and_has_a_plan(name: str) -> None:
     assert make_plan(load_study(name)).steps
+
+
+def test_a_ceiling_is_that_of_the_whole_test_set() -> None:
+    """The best of a sample of 40 may be 40 of 40, whatever people reach on the whole."""
+    asked = {
+        "name": "t",
+        "models": ["xlm-r-base"],
+        "targets": ["xnli"],
+        "seeds": [0],
+        "arms": ["none"],
+    }
+    assert Study(**asked).ceiling("xnli") == 0.928
+    assert Study(**asked, limits={"train": 100}).ceiling("xnli") == 0.928
+    assert Study(**asked, limits={"test": 40}).ceiling("xnli") is None
