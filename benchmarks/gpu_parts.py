@@ -450,7 +450,7 @@ def ranks(bench: Bench) -> Iterator[Row]:
                 warm=2,
                 updates=bench.often(10),
             ),
-            timeout_seconds=90,
+            timeout_seconds=600 if bench.small else 90,
         )
         seconds = max(one.seconds for one in found) / bench.often(10)
         price = speed.price_on(model, placement, bench.gpu, training=True, fresh=True)
