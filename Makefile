@@ -61,7 +61,7 @@ build: $(VENV)/.installed
 	$(BIN)/python -m build --wheel --outdir dist .
 
 bench-%: $(VENV)/.installed
-	PYTHONPATH=. $(BIN)/python -m benchmarks.$*
+	PYTHONPATH=. $(BIN)/python -m benchmarks.$* $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

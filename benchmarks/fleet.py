@@ -20,6 +20,8 @@ os.environ.setdefault("DS_LOG_LEVEL", "error")
 
 import torch
 
+from benchmarks.gpu_bench import Bench
+from benchmarks.gpu_parts import bf16
 from benchmarks.peers import Case
 from benchmarks.random_models import shape
 from benchmarks.results_table import write_results
@@ -181,7 +183,7 @@ def seconds(world: World) -> Iterator[Row]:
     case = Case(name="law", kind="classification", median=34, longest=256, batch=16)
     sizes = [
         shape(f"{layers}x{hidden}", layers, hidden, vocab=8_000)
-        for layers, hidden in ((2, 128), (4, 256), (6, 320))
+        for layers, hidden in ((2, 128), (4, 192), (4, 256))
     ]
     placement = Placement(zero_stage=0, micro_batch=16, packed=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -195,6 +197,12 @@ def seconds(world: World) -> Iterator[Row]:
     )
 
 
+def layouts_in_bf16(world: World) -> Iterator[Row]:
+    """How far losses of one training move with its layout, in bf16 on this CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from bf16(Bench(world=world, folder=Path(folder), small=True))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     rows: list[Row] = []
@@ -204,6 +212,7 @@ def main() -> None:
         "losses": losses,
         "roofline": roofline,
         "seconds": lambda: seconds(world),
+        "bf16": lambda: layouts_in_bf16(world),
         "waits": lambda: waits(world),
         "launches": lambda: launches(world),
         "left": left,

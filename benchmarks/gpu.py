@@ -5,9 +5,9 @@
     python -m benchmarks.gpu --small         everything tiny on this machine's CPU: does it run?
 
 Figures are kept as they come: a part that is cut off loses only what it had not said yet. A machine
-with torch, transformers, accelerate, peft, pyarrow, scipy, numpy, pyyaml and jinja2 needs pydantic
-and `deepspeed==0.19.8` besides; neither ray nor polars. Tried with Python 3.11 and 3.12, torch 2.13
-and 2.11.
+with torch, accelerate, peft, pyarrow, scipy, numpy, pyyaml and jinja2 needs `transformers==5.23.0`,
+`deepspeed==0.19.8` and pydantic besides; neither ray nor polars. Tried with Python 3.11 and 3.12,
+torch 2.13 and 2.11.
 """
 
 from __future__ import annotations

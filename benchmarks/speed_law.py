@@ -116,7 +116,7 @@ def errors(
     case: Case,
     gpu: GpuSpec | None,
     rounds: int = 3,
-    updates: int = 4,
+    updates: int = 2,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[str, float, float]]:
     """(size and task, predicted, measured seconds of an update)."""
