@@ -114,8 +114,9 @@ def calibrate(
         yield name, calibration
 
 
-# Tokens of the texts with which the price of an update itself is measured.
-SHORT = 8
+# Tokens of the texts with which the price of an update itself is measured: as few as a study's
+# shortest have. With fewer, what is cheap only in very small products would be read as the price.
+SHORT = 16
 
 
 def _update_cost(
