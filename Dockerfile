@@ -1,7 +1,7 @@
 # The image that jobs/rayjob.yaml and cluster.yaml name: this project, with the packages of requirements/ by hash.
 #
-#   docker build --target cuda --build-arg BASE=python:3.11-bookworm@sha256:DIGEST -t REGISTRY/stilts-scaling:2.60.0-cuda .
-#   docker build --target cpu --build-arg BASE=... --build-arg TORCH=URL#sha256=HASH -t REGISTRY/stilts-scaling:2.60.0-cpu .
+#   docker build --target cuda --build-arg BASE=python:3.11-bookworm@sha256:DIGEST -t REGISTRY/stilts-scaling-cuda:2.60.0 .
+#   docker build --target cpu --build-arg BASE=... --build-arg TORCH=URL#sha256=HASH -t REGISTRY/stilts-scaling-cpu:2.60.0 .
 #
 # Look the digest up where you trust it (`docker buildx imagetools inspect python:3.11-bookworm`): it has no default. The
 # whole image and not the slim one, which has neither wget (KubeRay's probes) nor a compiler (triton).

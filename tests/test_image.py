@@ -87,13 +87,12 @@ def test_what_is_locked_is_what_is_pinned_and_all_of_it() -> None:
     assert "torch==" not in (LOCKS / "base.txt").read_text()
 
 
-def test_both_files_name_an_image_of_this_version_by_a_target() -> None:
-    ray = wanted_versions(ROOT / "pyproject.toml")["ray"]
+def test_both_files_name_the_images_of_the_two_targets_by_digest() -> None:
     launcher = yaml.safe_load((ROOT / "cluster.yaml").read_text())["docker"]
     manifest = (ROOT / "jobs" / "rayjob.yaml").read_text()
     named = {launcher["image"], launcher["worker_image"], *re.findall(r"image: (\S+)", manifest)}
     targets = {stage for stage, what, _ in steps() if what == "USER"}
-    assert named == {f"REGISTRY/stilts-scaling:{ray}-{target}" for target in targets}
+    assert named == {f"REGISTRY/stilts-scaling-{target}@sha256:DIGEST" for target in targets}
 
 
 def test_the_daemon_is_sent_what_is_copied_and_nothing_else() -> None:

@@ -292,7 +292,8 @@ class Engine:
         if core is None:
             return
         # Whoever still holds this object, a frame of a failed step for one, holds nothing with it.
-        self.core, self.model, self.carried, self.kept = None, None, {}, None  # type: ignore[assignment]
+        self.core = self.model = None  # type: ignore[assignment]
+        self.carried, self.kept = {}, None
         if core is not model:
             core.destroy()
             _forget(model)
