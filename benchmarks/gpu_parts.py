@@ -367,12 +367,7 @@ def _losses(
 ) -> list[float]:
     case = FULL
     recipe = case.recipe.model_copy(
-        # A tiny model has to be pushed to learn anything in so few updates.
-        update={
-            "precision": precision,
-            "dropout": 0.0,
-            "learning_rate": 1e-3 if bench.small else 2e-5,
-        }
+        update={"precision": precision, "dropout": 0.0, "learning_rate": 2e-5}
     )
     kind = KINDS[case.kind]
     with closing(
