@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORE ?= runs/demo
 DATA ?= ../shared/data
 
-.PHONY: study study-real study-arms test test-slow check format schema build clean
+.PHONY: study study-real study-arms test test-slow check format schema lock build clean
 
 # torch first and alone, so that a build of it that is already chosen for this machine stays.
 $(VENV)/.installed: pyproject.toml
@@ -47,11 +47,21 @@ format: $(VENV)/.installed
 schema: $(VENV)/.installed
 	$(BIN)/scaling schema scaling/catalogue/studies/schema.json
 
+# The image's packages, with the hashes that the index says: torch and CUDA's, what has no wheel, the rest.
+lock: $(VENV)/.installed
+	$(BIN)/pip install --quiet uv==0.13.9
+	mkdir -p build
+	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra run --generate-hashes \
+	  --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+	  --output-file build/lock.txt
+	awk '/^[a-z]/ {file = /^(torch|triton|cuda-|nvidia-)/ ? "cuda" : /^deepspeed=/ ? "source" : "base"} \
+	  {print > ("requirements/" file ".txt")}' build/lock.txt
+
 build: $(VENV)/.installed
 	$(BIN)/python -m build --wheel --outdir dist .
 
 bench-%: $(VENV)/.installed
-	PYTHONPATH=. $(BIN)/python -m benchmarks.$*
+	PYTHONPATH=. $(BIN)/python -m benchmarks.$* $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -8,7 +8,10 @@ a GPU can show is named "not run" and counts as not met.
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -17,18 +20,22 @@ os.environ.setdefault("DS_LOG_LEVEL", "error")
 
 import torch
 
+from benchmarks.gpu_bench import Bench
+from benchmarks.gpu_parts import bf16
+from benchmarks.peers import Case
 from benchmarks.random_models import shape
 from benchmarks.results_table import write_results
+from benchmarks.speed_law import errors
 from scaling.catalogue.hardware import GPUS, Placement
 from scaling.catalogue.models import MODELS
 from scaling.encoders.engine import join_world
 from scaling.encoders.world import World
 from scaling.planning.forecast import forecast
 from scaling.planning.placement import layouts, placements
+from scaling.planning.saving import interval, planned_save_seconds
 from scaling.planning.speed import price_on
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
-from scaling.training.resume import interval, planned_save_seconds
 from tests.helpers.budget import count_updates
 from tests.helpers.leftovers import leftovers
 
@@ -171,15 +178,51 @@ def losses() -> Iterator[Row]:
     )
 
 
+def seconds(world: World) -> Iterator[Row]:
+    """What two calibrations say of other lengths, in seconds of one CPU thread."""
+    case = Case(name="law", kind="classification", median=34, longest=256, batch=16)
+    sizes = [
+        shape(f"{layers}x{hidden}", layers, hidden, vocab=8_000)
+        for layers, hidden in ((2, 128), (4, 192), (4, 256))
+    ]
+    placement = Placement(zero_stage=0, micro_batch=16, packed=True)
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(errors(sizes, world, placement, Path(folder), case, None))
+    yield row(
+        "predicted against measured CPU seconds of an update, from a short and a long calibration,"
+        " interleaved",
+        "within 15 % each",
+        "; ".join(f"{name} {said / took - 1:+.1%} of {took:.2f} s" for name, said, took in found),
+        all(abs(said / took - 1) <= 0.15 for _, said, took in found),
+    )
+
+
+def layouts_in_bf16(world: World) -> Iterator[Row]:
+    """How far losses of one training move with its layout, in bf16 on this CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from bf16(Bench(world=world, folder=Path(folder), small=True))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     rows: list[Row] = []
     world = join_world()
-    for part in (hours(), losses(), roofline(), waits(world), launches(world), left()):
-        for one in part:
+    parts = {
+        "hours": hours,
+        "losses": losses,
+        "roofline": roofline,
+        "seconds": lambda: seconds(world),
+        "bf16": lambda: layouts_in_bf16(world),
+        "waits": lambda: waits(world),
+        "launches": lambda: launches(world),
+        "left": left,
+    }
+    asked = sys.argv[1:]
+    for name in asked or parts:
+        for one in parts[name]():
             print(f"{one['figure']}: {one['value']}", flush=True)
             rows.append(one)
-    write_results("fleet", rows)
+    write_results("fleet", rows, keep=bool(asked))
 
 
 if __name__ == "__main__":

@@ -1,108 +1,114 @@
-"""`make bench-gpu`: Base, Large and XL shapes in bf16 on one GPU: MFU, peak memory, the planner's
-error, the peer.
+"""`make bench-gpu`: what only a GPU can show, in parts of at most five minutes, most telling first.
 
-Random weights of the full vocabulary, 128 real tokens a sequence, packed, MFU of the data sheet's
-peak. Written for a GPU, not run on one yet: no figure of it is committed. The other benchmarks run
-on a GPU with the same commands.
+    python -m benchmarks.gpu                 every part (an hour at most)
+    python -m benchmarks.gpu update leaks    some; any order, each alone
+    python -m benchmarks.gpu --small         everything tiny on this machine's CPU: does it run?
+
+Figures are kept as they come: a part that is cut off loses only what it had not said yet. A machine
+with torch, accelerate, peft, pyarrow, scipy, numpy, pyyaml and jinja2 needs `transformers==5.23.0`,
+`deepspeed==0.19.8` and pydantic besides; neither ray nor polars. Tried with Python 3.11 and 3.12,
+torch 2.13 and 2.11.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from benchmarks.results_table import machine, write_results
 
-import torch
-
-from benchmarks.peers import Case, made, ours, trainer
-from benchmarks.random_models import write_model
-from benchmarks.results_table import write_results
-from benchmarks.train import ceiling
-from scaling.catalogue.hardware import GIB, GPUS, GpuSpec, Placement
-from scaling.catalogue.models import MODELS, ModelSpec
-from scaling.cluster.session import quiet
-from scaling.encoders.engine import join_world
-from scaling.encoders.world import World
-from scaling.planning.calibration import Calibration, is_device
-from scaling.planning.memory import demand_of, memory
-from scaling.planning.placement import describe, fitting
-
-CASE = Case(name="full sequences", kind="classification", median=10_000, longest=128, batch=32)
-SIZES = ("xlm-r-base", "xlm-r-large", "xlm-r-xl")
+PART_SECONDS = 300
+# Tiny, on a CPU that others use too.
+SMALL_SECONDS = 900
+# In the order of `PARTS`, which is not imported here: this process leaves the device alone.
+NAMES = "update leaks law phases constants peer packing xl bf16 scoring ranks".split()
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "DS_LOG_LEVEL": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+}
 
 
-def measure(
-    model: ModelSpec, world: World, placement: Placement, updates: int = 8
-) -> tuple[float, float, float]:
-    """(model FLOP/s, ratio to Trainer or 0, peak bytes)."""
+def run(part: str, *, small: bool) -> tuple[list[dict[str, Any]], str, str]:
+    """(rows of a part, the device's name, what went wrong) from a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        weights = write_model(model, Path(folder) / "model")
-        features = made(CASE, 32 * 40, 5_000)
-        torch.cuda.reset_peak_memory_stats()
-        run, engine = ours(CASE, weights, features, world, placement)
-        run(2)
-        tokens, seconds = run(updates)
-        peak = torch.cuda.max_memory_reserved()
-        engine.close()
-        torch.cuda.empty_cache()
-        ratio = 0.0
-        if model.architecture == "xlm-roberta":
-            other, spent = trainer(CASE, weights, features, "random", Path(folder))(updates)
-            ratio = (tokens / seconds) / (other / spent)
-    return model.train_flops_per_token(128) * tokens / seconds, ratio, float(peak)
+        command = [sys.executable, "-m", "benchmarks.gpu", "--child", folder, part]
+        problem, limit = "", SMALL_SECONDS if small else PART_SECONDS
+        try:
+            done = subprocess.run(
+                [*command, *(["--small"] if small else [])],
+                env={**ENVIRONMENT, **os.environ},
+                cwd=Path(__file__).parents[1],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=limit,
+            )
+            if done.returncode:
+                problem = (done.stderr or done.stdout)[-3000:]
+        except subprocess.TimeoutExpired:
+            problem = f"cut off after {limit} s"
+        said = Path(folder) / "rows.jsonl"
+        lines = said.read_text(encoding="utf-8").splitlines() if said.exists() else ["{}"]
+    device, *rows = map(json.loads, lines)
+    return rows, device.get("device", "unknown"), problem
+
+
+def child(part: str, folder: Path, *, small: bool) -> None:
+    """One part; every row is written as soon as it is known."""
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    import torch
+
+    from benchmarks.gpu_parts import PARTS, Bench
+    from scaling.encoders.engine import join_world
+
+    if not small and not torch.cuda.is_available():
+        sys.exit("bench-gpu needs a GPU, and this machine has none; --small runs on its CPU")
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    bench = Bench(world=join_world(), folder=folder, small=small)
+    with (folder / "rows.jsonl").open("w", encoding="utf-8") as out:
+        print(json.dumps({"device": bench.device[0]}), file=out, flush=True)
+        for row in PARTS[part](bench):
+            print(json.dumps(row), file=out, flush=True)
 
 
 def main() -> None:
-    if not torch.cuda.is_available():
-        sys.exit("bench-gpu needs a GPU; this machine has none")
-    quiet()
-    world = join_world()
-    name = torch.cuda.get_device_name()
-    gib = torch.cuda.get_device_properties(0).total_memory / GIB
-    here = Calibration.model_construct(device=name, device_gib=gib)
-    unknown = GpuSpec(
-        name=name, memory_gib=gib, bf16_tflops=ceiling(world) / 1e12, dollars_per_hour=0.0
-    )
-    gpu = next((gpu for gpu in GPUS.values() if is_device(here, gpu)), unknown)
-    demand = demand_of(CASE.recipe, {CASE.kind})
-    rows = []
-    for size in SIZES:
-        try:
-            placement = fitting(MODELS[size], demand, gpu, most_workers=1)[1].model_copy(
-                update={"packed": True}
-            )
-        except ValueError as error:
-            print(error, flush=True)
-            continue
-        flops, ratio, peak = measure(MODELS[size], world, placement)
-        print(f"{size}: {describe(placement)}", flush=True)
-        mfu, off = (
-            flops / gpu.bf16_tflops / 1e12,
-            memory(MODELS[size], demand, placement).total / peak - 1,
-        )
-        rows += [
-            (f"{size}, bf16, 128 tokens, MFU on {name}", "≥ 45 %", f"{mfu:.0%}", mfu >= 0.45),
-            (
-                f"{size}, predicted against measured peak memory",
-                "within 15 %",
-                f"{off:+.1%}",
-                abs(off) <= 0.15,
-            ),
-        ]
-        if ratio:
-            rows.append(
-                (
-                    f"{size}, tokens/s against Trainer, full sequences",
-                    "≥ 1×",
-                    f"{ratio:.2f}×",
-                    ratio >= 1,
-                )
-            )
-    keys = ("figure", "target", "value", "met")
-    write_results("gpu", [dict(zip(keys, row, strict=True)) for row in rows])
+    parser = argparse.ArgumentParser(description="What only a GPU can show, part by part.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"Of {', '.join(NAMES)}.")
+    parser.add_argument("--small", action="store_true", help="Tiny, on a CPU too; nothing is kept.")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    unknown = [part for part in given.parts if part not in NAMES]
+    if unknown:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(NAMES)}")
+    if given.child is not None:
+        child(given.parts[0], given.child, small=given.small)
+        return
+    failed = []
+    for part in given.parts or NAMES:
+        start = time.monotonic()
+        rows, device, problem = run(part, small=given.small)
+        for row in rows:
+            print(f"{part}: {row['figure']}: {row['value']}", flush=True)
+        print(f"{part}: {time.monotonic() - start:.0f} s on {device}. {problem}", flush=True)
+        if problem:
+            failed.append(part)
+        if rows and not given.small:
+            write_results("gpu", rows, keep=True, where=f"{device}; {machine()}")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

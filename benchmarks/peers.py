@@ -69,13 +69,16 @@ class Case:
         )
 
 
-def made(case: Case, number: int, vocab: int) -> Features:
-    """`number` examples. Targets mean nothing: what is measured is speed."""
+def made(case: Case, number: int, vocab: int, spread: float = 0.7) -> Features:
+    """`number` examples. Targets mean nothing: what is measured is speed.
+
+    `spread`: of the logarithm of lengths.
+    """
     rng = np.random.default_rng(case.median)
     sequences, targets, units = [], [], []
     for unit in range(number):
         for choice in range(SEQUENCES.get(case.kind, 1)):
-            length = int(np.clip(rng.lognormal(np.log(case.median), 0.7), 6, case.longest))
+            length = int(np.clip(rng.lognormal(np.log(case.median), spread), 6, case.longest))
             ids = np.concatenate([[0], rng.integers(5, vocab, length - 2), [2]]).astype(np.int64)
             target: Any = int(rng.integers(len(LABELS)))
             if case.kind == "multiple_choice":
@@ -108,6 +111,20 @@ def clock() -> float:
     return time.process_time()
 
 
+def ceiling(world: World) -> float:
+    """FLOP/s of large matrix products: the best of several."""
+    dtype = torch.bfloat16 if world.device.type == "cuda" else torch.float32
+    size = 8192 if world.device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=world.device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(8):
+        start = clock()
+        for _ in range(4):
+            a @ b
+        best = max(best, 4 * 2 * size**3 / (clock() - start))
+    return best
+
+
 # A side makes so many updates and says (real tokens, seconds).
 Side = Callable[[int], tuple[int, float]]
 
@@ -131,31 +148,48 @@ def whole(case: Case, *, packed: bool = False) -> Placement:
     )
 
 
+def timed(
+    engine: Engine,
+    case: Case,
+    features: Features,
+    placement: Placement,
+    order: Sequence[np.ndarray],
+) -> tuple[int, float]:
+    """(real tokens, seconds) of the updates of `order`."""
+    recipe = case.recipe
+    stream = Stream(features=features, kind=KINDS[case.kind], recipe=recipe, order=order)
+    start = clock()
+    run_updates(
+        TrainingRun(
+            engine=engine,
+            streams=[stream],
+            turns=[0] * len(order),
+            recipe=recipe,
+            placement=placement,
+            seed=0,
+        )
+    )
+    return real_tokens(case, features, order), clock() - start
+
+
+def started(case: Case, weights: Weights, world: World, placement: Placement) -> Engine:
+    """An engine that trains the case's head."""
+    kind, recipe = KINDS[case.kind], case.recipe
+    return start_training(
+        weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0
+    )
+
+
 def ours(
     case: Case, weights: Weights, features: Features, world: World, placement: Placement
 ) -> tuple[Side, Engine]:
-    kind, recipe = KINDS[case.kind], case.recipe
-    engine = start_training(
-        weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0
-    )
-    order, at = training_order(features.num_units, recipe, 0), [0]
+    engine = started(case, weights, world, placement)
+    order, at = training_order(features.num_units, case.recipe, 0), [0]
 
     def run(updates: int) -> tuple[int, float]:
         part = order[at[0] : at[0] + updates]
         at[0] += updates
-        stream = Stream(features=features, kind=kind, recipe=recipe, order=part)
-        start = clock()
-        run_updates(
-            TrainingRun(
-                engine=engine,
-                streams=[stream],
-                turns=[0] * updates,
-                recipe=recipe,
-                placement=placement,
-                seed=0,
-            )
-        )
-        return real_tokens(case, features, part), clock() - start
+        return timed(engine, case, features, placement, part)
 
     return run, engine
 

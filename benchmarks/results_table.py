@@ -13,13 +13,16 @@ from typing import Any
 FOLDER = Path(__file__).parent / "results"
 
 
-def write_results(name: str, rows: Sequence[Mapping[str, Any]], *, keep: bool = False) -> Path:
+def write_results(
+    name: str, rows: Sequence[Mapping[str, Any]], *, keep: bool = False, where: str = ""
+) -> Path:
     """Adds command, machine and commit to rows of {figure, target, value, met}; prints them;
     returns the file.
 
-    `keep`: figures in the file that are not among the rows stay, with their own commit.
+    `keep`: figures in the file that are not among the rows stay, with their own commit. `where`:
+    the machine, if it is more than its processor.
     """
-    shared = {"command": f"make bench-{name}", "machine": machine(), "commit": commit()}
+    shared = {"command": f"make bench-{name}", "machine": where or machine(), "commit": commit()}
     full = [
         {**{key: row[key] for key in ("figure", "target", "value", "met")}, **shared}
         for row in rows

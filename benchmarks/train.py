@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from benchmarks.peers import Case, Side, bare, clock, made, ours, trainer, whole
+from benchmarks.peers import Case, Side, bare, ceiling, made, ours, trainer, whole
 from benchmarks.random_models import shape, write_model
 from benchmarks.results_table import write_results
 from scaling.cluster.session import quiet
@@ -119,20 +119,6 @@ def _ask(pipe: Connection, what: str, content: object) -> tuple[int, float]:
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def ceiling(world: World) -> float:
-    """FLOP/s of large matrix products: the best of several."""
-    dtype = torch.bfloat16 if world.device.type == "cuda" else torch.float32
-    size = 8192 if world.device.type == "cuda" else 1024
-    a, b = (torch.randn(size, size, device=world.device, dtype=dtype) for _ in range(2))
-    best = 0.0
-    for _ in range(8):
-        start = clock()
-        for _ in range(4):
-            a @ b
-        best = max(best, 4 * 2 * size**3 / (clock() - start))
-    return best
 
 
 def utilisation(folder: Path, world: World, updates: int) -> tuple[float, float]:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from scaling.cli.app import duration
 from scaling.planning.forecast import Forecast
+from scaling.planning.saving import (
+    NOTICE_SECONDS,
+    UPLOAD_BYTES_PER_SECOND,
+    interval,
+    saved_by_a_notice,
+)
 from scaling.study.arms import arm_role
 from scaling.study.flops import Sizes, member_sizes
 from scaling.study.mixture import member_updates
@@ -92,6 +98,8 @@ def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
         )
         + "."
     )
+    if outlook.gpu is not None:
+        notes += _spot_notes(outlook)
     if plan.provisional:
         notes.append("Step names are provisional until `scaling stage` has resolved every hash.")
     for task in plan.study.targets:
@@ -99,6 +107,23 @@ def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
         if note:
             notes.append(f"{task}: {note.split('. ')[0].rstrip('.')}.")
     return notes
+
+
+def _spot_notes(outlook: Forecast) -> list[str]:
+    """What a spot notice can save, and what is lost without one."""
+    sizes = [line for line in outlook.sizes if line.save_seconds and not line.problem]
+    if not sizes:
+        return []
+    shown = ", ".join(
+        f"{line.model} {line.save_seconds:,.0f} s"
+        f" ({'saved by' if saved_by_a_notice(line.save_seconds) else 'too long for'} a notice, at"
+        f" most {duration(interval(line.save_seconds))} lost without)"
+        for line in sizes
+    )
+    return [
+        f"Spot: sending a resume point takes {shown}; assumed {UPLOAD_BYTES_PER_SECOND / 1e6:.0f}"
+        f" MB/s a device, measured when a training begins, and {NOTICE_SECONDS:.0f} s of notice."
+    ]
 
 
 def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:

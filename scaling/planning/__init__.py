@@ -5,6 +5,7 @@
     placement.py    layouts of a step over devices: candidates, cost, fit, choice
     speed.py        FLOPs to seconds
     calibration.py  what was measured on this kind of device
+    saving.py       resume points, and what a notice leaves time for
     queue.py        which step runs next
     backfill.py     gangs on nodes, with a reservation
     simulate.py     the queue on a simulated clock

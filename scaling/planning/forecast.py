@@ -16,6 +16,7 @@ from scaling.planning.calibration import Calibration
 from scaling.planning.memory import Memory, memory
 from scaling.planning.placement import fullest, given_misfit, layouts, model_placements
 from scaling.planning.queue import ReadyQueue
+from scaling.planning.saving import planned_save_seconds
 from scaling.planning.simulate import lower_bound, simulate
 from scaling.planning.speed import step_seconds
 from scaling.spec import Spec, UserError, known
@@ -62,6 +63,8 @@ class SizeForecast:
     """Of one training's weights."""
     resume_bytes: float
     """Of one resume point, all ranks together."""
+    save_seconds: float
+    """Of sending a resume point, in the gang that takes longest; 0 without trainings."""
     basis: str
     """Where the speed comes from."""
 
@@ -196,6 +199,14 @@ def _size(
         alone_device_hours=alone / 3600,
         checkpoint_bytes=float(width * model.total_params),
         resume_bytes=(12.0 + width) * model.total_params,
+        save_seconds=max(
+            (
+                planned_save_seconds(model.total_params, chosen[step.id].workers)
+                for step in steps.values()
+                if step.action == "train" and chosen
+            ),
+            default=0.0,
+        ),
         basis=_basis(plan, name, gpu, measured),
     )
 

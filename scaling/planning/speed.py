@@ -59,6 +59,10 @@ class Price:
     step: float
     """Of reading weights and writing them."""
 
+    def seconds(self, *, updates: float, passes: float, flops: float) -> float:
+        """Of so many updates of so many passes each, without `step`."""
+        return updates * (self.update + passes * self.pass_) + flops / self.flops
+
 
 def price_on(
     model: ModelSpec, placement: Placement, gpu: GpuSpec, *, training: bool, fresh: bool
@@ -104,6 +108,48 @@ def price_on(
     )
 
 
+def price_of(
+    model: ModelSpec,
+    placement: Placement,
+    gpu: GpuSpec | None,
+    *,
+    training: bool,
+    fresh: bool,
+    known: Calibration | None = None,
+) -> Price:
+    """What was measured, where something was; else what is assumed of the device.
+
+    Args:
+        model: The size.
+        placement: Its layout.
+        gpu: What it runs on; None for CPUs.
+        training: A training, or a scoring.
+        fresh: Whether it starts from fp32 weights, and not from an export in bf16.
+        known: The size's measurement on this device.
+    """
+    if gpu is None:
+        each = CPU_FLOPS if known is None else known.flops_per_second
+        return Price(
+            update=0.0 if known is None or not training else known.update_seconds,
+            pass_=0.0,
+            flops=each * placement.workers,
+            step=CPU_LOAD_SECONDS,
+        )
+    price = price_on(model, placement, gpu, training=training, fresh=fresh)
+    if known is None:
+        return price
+    there = price_on(model, known.placement, gpu, training=True, fresh=True)
+    # Another placement than the measured one is faster or slower by what is assumed of both. What
+    # was measured of an update has one pass of short texts in it.
+    scale = known.update_seconds / (there.update + there.pass_) if known.update_seconds else 1.0
+    return Price(
+        update=price.update * scale,
+        pass_=price.pass_ * scale,
+        flops=known.flops_per_second * known.placement.workers * price.flops / there.flops,
+        step=price.step,
+    )
+
+
 def step_seconds(
     plan: Plan,
     step: Step,
@@ -122,43 +168,47 @@ def step_seconds(
         gpu: What it runs on; None for CPUs.
         measured: What was measured on this device, by model.
     """
-    flops, known = step_flops(plan, step, sizes), (measured or {}).get(step.model)
-    training = step.action == "train"
-    if gpu is None:
-        each = CPU_FLOPS if known is None else known.flops_per_second
-        own = 0.0 if known is None or not training else known.update_seconds
-        return (
-            flops / (each * placement.workers)
-            + own * step_updates(plan, step, sizes)
-            + CPU_LOAD_SECONDS
-        )
-    model = plan.study.model(step.model)
-    price = price_on(model, placement, gpu, training=training, fresh=step.parent is None)
-    if known is not None:
-        there = price_on(model, known.placement, gpu, training=True, fresh=True)
-        # Another placement than the measured one is faster or slower by what is assumed of both.
-        faster = price.flops / there.flops
-        before = there.update + _passes(known.placement, step.recipe.batch) * there.pass_
-        scale = known.update_seconds / before if known.update_seconds else 1.0
-        price = Price(
-            update=price.update * scale,
-            pass_=price.pass_ * scale,
-            flops=known.flops_per_second * known.placement.workers * faster,
-            step=price.step,
-        )
+    model, training = plan.study.model(step.model), step.action == "train"
+    price = price_of(
+        model,
+        placement,
+        gpu,
+        training=training,
+        fresh=step.parent is None,
+        known=(measured or {}).get(step.model),
+    )
+    flops = step_flops(plan, step, sizes)
     if not training:
         tokens = flops * 3 / model.train_flops_per_token(128)
         passes = math.ceil(tokens / SCORING_TOKENS / placement.workers)
-        return passes * price.pass_ + flops / price.flops + price.step
-    updates = step_updates(plan, step, sizes)
-    several = sequences_of_a_unit(plan, step)
-    each = price.update + _passes(placement, step.recipe.batch * several) * price.pass_
-    return updates * each + flops / price.flops + price.step
+        return price.seconds(updates=1, passes=passes, flops=flops) + price.step
+    updates, recipe = step_updates(plan, step, sizes), step.recipe
+    passes = passes_of(
+        placement,
+        recipe.batch,
+        recipe.max_length,
+        # Longer texts have more FLOPs a token: a little too many tokens, never too few.
+        tokens=flops / model.train_flops_per_token(1) / max(1.0, updates),
+        sequences=recipe.batch * sequences_of_a_unit(plan, step),
+    )
+    return price.seconds(updates=updates, passes=passes, flops=flops) + price.step
 
 
-def _passes(placement: Placement, sequences: int) -> int:
-    """Passes of a worker in an update, if all texts are as long as they may be."""
-    return math.ceil(sequences / placement.workers / placement.micro_batch)
+def passes_of(
+    placement: Placement, batch: int, max_length: int, *, tokens: float, sequences: int
+) -> int:
+    """Passes of a worker in an update: they are cut by tokens, so that short texts share one.
+
+    Args:
+        placement: Its workers and its micro-batch.
+        batch: Examples of an update.
+        max_length: Tokens of the longest texts.
+        tokens: Real tokens of an update.
+        sequences: Texts of an update.
+    """
+    full = placement.rows(batch) * max_length
+    most = math.ceil(sequences / placement.workers / placement.micro_batch)
+    return min(max(1, math.ceil(tokens / placement.workers / full)), most)
 
 
 def pace(took: float, estimated: float) -> float:

@@ -157,6 +157,22 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
     return folder
 
 
+def keep(cache: Cache, path: Path, digest: str) -> None:
+    """Move a file to where `fetch` looks: who starts from it here need not download it.
+
+    Args:
+        cache: Whose shared folder it comes to lie in.
+        path: A file that was hashed when it was sent to the store; gone afterwards.
+        digest: Its SHA-256.
+    """
+    _make_private(cache.shared)
+    target = cache.shared / digest
+    with _locked(target, wait=True):
+        if not _is_verified(target):
+            shutil.move(path, target)
+            _lock_of(target).write_text(_looks(target))
+
+
 def damaged_files(store: Store, name: str, files: Mapping[str, str]) -> list[str]:
     """Which of these files of the store (name → SHA-256) are missing or hold something else.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
-from scaling.store.cache import fetch
+from scaling.store.cache import fetch, keep
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
@@ -337,7 +338,13 @@ def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
         for path in folder.rglob("*")
         if path.is_file()
     }
-    hashes = context.store.upload(folder, name, move=True)
+    hashes = context.store.upload(folder, name, move=context.store.local is not None)
+    if context.store.local is None:
+        for file, digest in hashes.items():
+            # Steps that start from these weights on this machine find them here.
+            if file.startswith("weights/"):
+                keep(context.cache, folder / file, digest)
+        shutil.rmtree(folder, ignore_errors=True)
     manifest: dict[str, dict[str, int | str]] = {}
     for rank, (files, sizes) in enumerate(context.world.gather((hashes, num_bytes))):
         for file, digest in files.items():

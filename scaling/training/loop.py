@@ -15,12 +15,10 @@ from scaling.catalogue.hardware import PASS_TOKENS, Placement
 from scaling.data.batching import Batch, ahead, collate, micro_batches, sequences_of
 from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
+from scaling.planning.saving import NOTICE_MARGIN_SECONDS, interval
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
-from scaling.training.resume import NO_RESUME_POINT, ResumePoint, interval
-
-# Seconds before a machine goes away that are kept for ending the process.
-NOTICE_MARGIN_SECONDS = 10.0
+from scaling.training.resume import NO_RESUME_POINT, ResumePoint
 
 # They keep seeds, updates and ranks apart. Any numbers would do; they are part of every training's
 # bits.

@@ -38,6 +38,7 @@ from scaling.kinds import KINDS
 from scaling.planning.calibration import Calibration, add_calibration
 from scaling.planning.memory import demand_of, memory
 from scaling.planning.placement import model_placements
+from scaling.planning.speed import passes_of, price_of
 from scaling.spec import UserError
 from scaling.store.cache import Cache, fetch, open_cache
 from scaling.store.store import Store
@@ -85,8 +86,14 @@ def calibrate(
             found = measure(request)
             short = measure(replace(request, lengths=[SHORT]))
         model, workers = plan.study.model(name), placement.workers
+        price = price_of(model, placement, gpu, training=True, fresh=True)
         per_update, rate = fitted(
-            [_update_cost(model, one, request) for one in (short, found)], workers
+            [_update_cost(model, one, request) for one in (short, found)],
+            workers,
+            [
+                price.update + _passes(placement, recipe, one, request) * price.pass_ or 1.0
+                for one in (short, found)
+            ],
         )
         seconds, tokens = max(one.seconds for one in found), found[0].tokens
         need = memory(model, demand_of(recipe, {kind}), placement, gpu=gpu is not None)
@@ -107,8 +114,9 @@ def calibrate(
         yield name, calibration
 
 
-# Tokens of the texts with which the price of an update itself is measured.
-SHORT = 8
+# Tokens of the texts with which the price of an update itself is measured: as few as a study's
+# shortest have. With fewer, what is cheap only in very small products would be read as the price.
+SHORT = 16
 
 
 def _update_cost(
@@ -120,14 +128,38 @@ def _update_cost(
     return flops, max(one.seconds for one in found) / request.updates
 
 
-def fitted(costs: Sequence[tuple[float, float]], workers: int) -> tuple[float, float]:
-    """(seconds of an update whatever its tokens, FLOP/s a worker) through two updates.
+def _passes(
+    placement: Placement, recipe: Recipe, found: Sequence[Measurement], request: Request
+) -> int:
+    """Of a worker in one of the updates that were measured."""
+    return passes_of(
+        placement,
+        recipe.batch,
+        recipe.max_length,
+        tokens=found[0].tokens / request.updates,
+        sequences=recipe.batch,
+    )
 
-    Each is (FLOPs, seconds). The first is 0 where the short update did not take less.
+
+def fitted(
+    costs: Sequence[tuple[float, float]], workers: int, own: Sequence[float] = (1.0, 1.0)
+) -> tuple[float, float]:
+    """(seconds of the first update whatever its tokens, FLOP/s a worker) through two updates.
+
+    The first is 0 where the short update did not take less.
+
+    Args:
+        costs: (FLOPs, seconds) of a short and of a long update.
+        workers: Devices of the gang.
+        own: What each is assumed to cost whatever its tokens: long updates have more passes. Only
+            their ratio counts.
     """
     (few, quick), (many, slow) = costs
-    rate = (many - few) / (slow - quick) if slow > quick else many / slow
-    return max(0.0, slow - many / rate), rate / workers
+    share = many * own[0] - few * own[1]
+    each = (slow * own[0] - quick * own[1]) / share if share > 0 else 0.0
+    if each <= 0 or quick < few * each:
+        return 0.0, many / slow / workers
+    return quick - few * each, 1 / each / workers
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ laid out one is not used: the step starts over, which costs time and changes no 
 from __future__ import annotations
 
 import json
-import math
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -20,40 +20,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
+from scaling.planning.saving import planned_save_seconds
 from scaling.store.cache import Cache, fetch
 from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
 # Plain files since 2; those before are pickles, which are not read.
 FORMAT = 2
-# Bytes of a resume point per parameter: fp32 weights and two Adam moments, and the bf16 weights
-# beside them.
-STATE_BYTES = 14.0
-# Of one rank, where nothing was measured yet: Ray and Arrow send a file in one stream, and one
-# stream of S3 carries 50 to 100 MB/s.
-UPLOAD_BYTES_PER_SECOND = 50e6
-# Work that may be lost with a machine that goes without notice, where saving so often takes no more
-# than this share of the time.
-LOSS_SECONDS = 900.0
-SAVING_SHARE = 0.05
-# Between two such losses, where saving is dearer: an assumption for spot machines.
-SECONDS_BETWEEN_LOSSES = 6 * 3600.0
-
-
-def interval(save_seconds: float) -> float:
-    """Seconds between resume points.
-
-    Where saving is dear, Daly's first-order optimum sqrt(2 x saving x time between losses) (Daly
-    2006, https://doi.org/10.1016/j.future.2004.11.016).
-    """
-    if save_seconds <= SAVING_SHARE * LOSS_SECONDS:
-        return LOSS_SECONDS
-    return max(LOSS_SECONDS, math.sqrt(2 * save_seconds * SECONDS_BETWEEN_LOSSES))
-
-
-def planned_save_seconds(total_params: int, workers: int) -> float:
-    """What saving takes where nothing was measured yet."""
-    return total_params * STATE_BYTES / workers / UPLOAD_BYTES_PER_SECOND
+# What each rank sends to learn how fast sending is, and from how long a save on that is worth it.
+PROBE_BYTES, WORTH_SECONDS = 64_000_000, 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +92,42 @@ def resume_point(
         took.append(time.monotonic() - started)
 
     def save_seconds() -> float:
-        assumed = planned_save_seconds(total_params, world.size)
-        return float(world.from_first(took[-1] if took else assumed))
+        if not took:
+            assumed = planned_save_seconds(total_params, world.size)
+            if assumed > WORTH_SECONDS:
+                rate = measured_rate(store, name, world, cache)
+                assumed = planned_save_seconds(total_params, world.size, rate)
+            took.append(assumed)
+        return float(world.from_first(took[-1]))
 
     return ResumePoint(
         found=_find(name, store, world, placement, cache), save=save, save_seconds=save_seconds
     )
+
+
+def measured_rate(store: Store, name: str, world: World, cache: Cache) -> float:
+    """Bytes/s of a rank's way into the store while all ranks send, that of the slowest.
+
+    Args:
+        store: Where to.
+        name: The folder in which resume points lie; what is sent is deleted again.
+        world: The ranks, all of which call this.
+        cache: Where what is sent is made, for a remote store.
+    """
+    own = f".probe-{world.rank}-{uuid4().hex[:8]}"
+    folder = (store.local_path(name) or cache.own / "resume") / f"{own}-here"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Random, so that nothing on the way makes it smaller.
+        (folder / "bytes").write_bytes(os.urandom(PROBE_BYTES))
+        world.barrier()
+        started = time.monotonic()
+        store.upload(folder, f"{name}/{own}")
+        seconds = time.monotonic() - started
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        store.delete(f"{name}/{own}")
+    return min(world.gather(PROBE_BYTES / max(seconds, 1e-3)))
 
 
 def _layout(world: World, placement: Placement) -> dict[str, int]:

@@ -60,6 +60,8 @@ class Asked:
     size: str
     placement: dict[str, Any]
     rank: int
+    real: bool = False
+    """One of real processes that reach each other by gloo, and not alone among fakes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,18 +115,27 @@ def small(size: str) -> ModelSpec:
 def run(asked: Asked, folder: Path) -> Found:
     placement, model = Placement(**asked.placement), small(asked.size)
     ratio = model.total_params / MODELS[asked.size].total_params
-    dist.init_process_group(
-        "fake", store=FakeStore(), rank=asked.rank, world_size=placement.workers
-    )
+    if asked.real:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{folder.parent}/rendezvous",
+            rank=asked.rank,
+            world_size=placement.workers,
+        )
+    else:
+        dist.init_process_group(
+            "fake", store=FakeStore(), rank=asked.rank, world_size=placement.workers
+        )
     os.environ |= {"RANK": str(asked.rank), "WORLD_SIZE": str(placement.workers), "LOCAL_RANK": "0"}
     world = join_world()
-    world = _Alone(world.rank, world.size, world.device)
+    if not asked.real:
+        world = _Alone(world.rank, world.size, world.device)
     for module in (engine_module, memory_module):
         for name in ("BUCKET_ELEMENTS", "LIVE_ELEMENTS"):
             # DeepSpeed wants even ones.
             setattr(module, name, 2 * max(1, round(getattr(module, name) * ratio / 2)))
     for module in (parameter_offload, partition_parameters, partitioned_param_coordinator):
-        if hasattr(module, "assert_ints_same_as_other_ranks"):
+        if not asked.real and hasattr(module, "assert_ints_same_as_other_ranks"):
             module.assert_ints_same_as_other_ranks = lambda *_: None
     plain = engine_module.ds_config
 
@@ -174,18 +185,52 @@ def run(asked: Asked, folder: Path) -> Found:
 def as_rank(asked: Asked) -> Found:
     """In a process of its own: a process group cannot be made twice."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.helpers.fake_world", json.dumps(asdict(asked)), folder],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "DS_LOG_LEVEL": "error"},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        if done.returncode:
-            raise RuntimeError((done.stdout + done.stderr)[-4000:])
-        return Found(**json.loads((Path(folder) / "found.json").read_text()))
+        return _answer(_start(asked, Path(folder)))
+
+
+def as_real_ranks(size: str, placement: dict[str, Any]) -> list[Found]:
+    """Every rank of a small world, by real processes and gloo."""
+    with tempfile.TemporaryDirectory() as folder:
+        ranks = [
+            _start(
+                Asked(size=size, placement=placement, rank=rank, real=True),
+                Path(folder) / str(rank),
+            )
+            for rank in range(placement["workers"])
+        ]
+        try:
+            return [_answer(one) for one in ranks]
+        finally:
+            for process, _ in ranks:
+                process.kill()
+                process.wait()
+
+
+Started = tuple["subprocess.Popen[str]", Path]
+
+
+def _start(asked: Asked, folder: Path) -> Started:
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.fake_world", json.dumps(asdict(asked)), str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "DS_LOG_LEVEL": "error"},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return process, folder
+
+
+def _answer(started: Started) -> Found:
+    process, folder = started
+    try:
+        said, _ = process.communicate(timeout=600)
+    finally:
+        process.kill()
+    if process.returncode:
+        raise RuntimeError(said[-4000:])
+    return Found(**json.loads((folder / "found.json").read_text()))
 
 
 def main() -> None:

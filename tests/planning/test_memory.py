@@ -56,3 +56,18 @@ def test_the_real_engine_never_holds_more_than_is_predicted(
     placement = Placement(workers=workers, zero_stage=stage, micro_batch=1)
     found = as_rank(Asked(size=size, placement=placement.model_dump(), rank=rank))
     assert found.peak <= found.predicted <= (1.25 if stage == 3 else 1.15) * found.peak
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_two_real_ranks_hold_what_fake_ones_do(stage: int) -> None:
+    pytest.importorskip("deepspeed")
+    from tests.helpers.fake_world import Asked, as_rank, as_real_ranks
+
+    placement = Placement(workers=2, zero_stage=stage, micro_batch=1).model_dump()
+    real = as_real_ranks("xlm-r-base", placement)
+    fake = [as_rank(Asked(size="xlm-r-base", placement=placement, rank=rank)) for rank in (0, 1)]
+    for one, other in zip(real, fake, strict=True):
+        assert one.peak == pytest.approx(other.peak, rel=0.01)
+        assert one.collectives == other.collectives

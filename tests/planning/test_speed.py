@@ -6,7 +6,7 @@ import pytest
 
 from scaling.catalogue.hardware import GPUS, Placement
 from scaling.catalogue.models import MODELS
-from scaling.planning.speed import price_on, step_seconds
+from scaling.planning.speed import passes_of, price_of, price_on, step_seconds
 from scaling.study.flops import step_updates
 from scaling.study.plan import make_plan
 from tests.helpers.measured import calibration
@@ -69,3 +69,32 @@ def test_two_lengths_measured_give_the_price_of_an_update() -> None:
     updates = step_updates(plan, step, {})
     assert updates > 100
     assert seconds[1] - seconds[0] == pytest.approx(0.25 * updates)
+
+
+def test_short_texts_share_a_pass_and_long_ones_do_not() -> None:
+    narrow = Placement(workers=2, zero_stage=2, micro_batch=4)
+
+    def passes(tokens: float, sequences: int = 32) -> int:
+        return passes_of(narrow, 32, 128, tokens=tokens, sequences=sequences)
+
+    # Passes of 4 x 128 tokens on each of two workers.
+    assert passes(1_000) == 1 and passes(1_025) == 2
+    # All as long as they may be: 16 sequences of a worker, four at a time, and never more passes.
+    assert passes(32 * 128) == passes(10**9) == 4
+    assert passes(10**9, sequences=128) == 16
+
+
+def test_what_was_measured_of_a_short_update_is_its_own_price_with_one_pass() -> None:
+    model, gpu = MODELS["xlm-r-base"], GPUS["h100-80"]
+    placement = Placement(micro_batch=8)
+    known = calibration(
+        model="xlm-r-base", placement=placement, update_seconds=0.03, flops_per_second=1e14
+    )
+    price = price_of(model, placement, gpu, training=True, fresh=True, known=known)
+    assert price.seconds(updates=1, passes=1, flops=0.0) == pytest.approx(0.03)
+    assert price.flops == pytest.approx(1e14)
+    # Its parts keep the proportion that bandwidths and counts give them.
+    plain = price_on(model, placement, gpu, training=True, fresh=True)
+    assert price.pass_ / price.update == pytest.approx(plain.pass_ / plain.update)
+    four = price.seconds(updates=1, passes=4, flops=0.0)
+    assert four - 0.03 == pytest.approx(3 * price.pass_)

@@ -29,6 +29,7 @@ from scaling.store.cache import (
     fetch,
     forget_steps,
     hashed_files,
+    keep,
     open_cache,
     own_folder,
 )
@@ -334,3 +335,21 @@ def test_the_folder_of_a_killed_process_is_freed_by_the_next(
         with own_folder():
             assert alive.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_made_here_is_not_downloaded(cache: Cache, tmp_path: Path) -> None:
+    store = remote(tmp_path / "store")
+    files = uploaded(store, tmp_path / "made", {"a": b"weights", "b": b"others"})
+    keep(cache, tmp_path / "made" / "a", files["a"])
+    assert not (tmp_path / "made" / "a").exists()
+    # Gone from the store: only what lies here already can be had.
+    (tmp_path / "store" / STEP / "a").unlink()
+    folder = fetch(store, STEP, {"a": files["a"]}, cache)
+    assert (folder / "a").read_bytes() == b"weights"
+    # A second rank that made the same, and what is damaged here meanwhile.
+    (tmp_path / "made" / "a").write_bytes(b"weights")
+    keep(cache, tmp_path / "made" / "a", files["a"])
+    forget_steps(cache, ())
+    (cache.shared / files["a"]).write_bytes(b"weighty")
+    with pytest.raises(StoreError, match="missing"):
+        fetch(store, STEP, {"a": files["a"]}, cache)

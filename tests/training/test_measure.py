@@ -18,6 +18,10 @@ def test_two_lengths_give_the_price_of_an_update_and_of_its_tokens() -> None:
     costs = [(flops, 0.02 + flops / 1e12) for flops in (1e9, 5e10)]
     seconds, rate = fitted(costs, workers=2)
     assert seconds == pytest.approx(0.02) and rate == pytest.approx(5e11)
+    # Long texts need four passes where short ones share one: an update of 12 ms and passes of 2 ms.
+    costs = [(1e9, 0.014 + 1e-3), (5e10, 0.020 + 5e-2)]
+    seconds, rate = fitted(costs, workers=1, own=(14.0, 20.0))
+    assert seconds == pytest.approx(0.014) and rate == pytest.approx(1e12)
     # Noise: the short one took longer. One rate for all is left.
     assert fitted([(1e9, 0.2), (5e10, 0.1)], workers=1) == (0.0, pytest.approx(5e11))
 

@@ -1,20 +1,54 @@
-"""How often a training saves itself."""
+"""What saving takes is measured where it is dear, before anything depends on it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from scaling.catalogue.models import MODELS
-from scaling.training.resume import LOSS_SECONDS, SAVING_SHARE, interval, planned_save_seconds
+pytest.importorskip("torch")
+
+import torch
+from pyarrow import fs
+
+from scaling.catalogue.hardware import Placement
+from scaling.encoders.world import World
+from scaling.store.cache import open_cache
+from scaling.store.paths import StepFolder
+from scaling.store.store import Store
+from scaling.training import resume
+from scaling.training.resume import measured_rate, resume_point
+
+STEP = "iii.x"
+ALONE = World(0, 1, torch.device("cpu"))
 
 
-def test_a_quarter_of_an_hour_is_lost_at_most_where_saving_is_cheap() -> None:
-    for seconds in (0.0, 10.0, SAVING_SHARE * LOSS_SECONDS):
-        assert interval(seconds) == LOSS_SECONDS
-
-
-def test_dear_saving_is_spaced_by_what_it_costs() -> None:
-    # sqrt(2 x 750 s x 6 h)
-    assert interval(750.0) == pytest.approx(5692, abs=1)
-    xxl = planned_save_seconds(MODELS["xlm-r-xxl"].total_params, 4)
-    assert 700 < xxl < 800 and xxl / interval(xxl) < 0.15
+@pytest.mark.parametrize("local", [True, False])
+def test_the_rate_is_measured_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    monkeypatch.setattr(resume, "PROBE_BYTES", 1_000_000)
+    monkeypatch.setenv("SCALING_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "store"
+    folder.mkdir()
+    store = (
+        Store.open(folder)
+        if local
+        else Store("remote", fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ".")
+    )
+    name = StepFolder(STEP).resume
+    monkeypatch.setattr(resume, "uuid4", lambda: SimpleNamespace(hex="0" * 32))
+    if not local:
+        # Unlike an object store, a folder has to be there.
+        store.filesystem.create_dir(store.path(f"{name}/.probe-0-00000000"))
+    with open_cache() as cache:
+        assert measured_rate(store, name, ALONE, cache) > 1e6
+        assert not [path for path in folder.rglob("*") if path.is_file()]
+        # Small models are not made to wait for it, and large ones once.
+        seen = []
+        monkeypatch.setattr(resume, "measured_rate", lambda *_: seen.append(1) or 1e9)
+        for params, probes, seconds in ((1_000, 0, 0.00028), (10**9, 1, 14.0)):
+            point = resume_point(STEP, store, ALONE, Placement(), cache, params)
+            assert [point.save_seconds() for _ in range(3)] == [pytest.approx(seconds)] * 3
+            assert len(seen) == probes
