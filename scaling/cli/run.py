@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -14,6 +14,8 @@ from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.spec import UserError
 from scaling.store.pending import pending_steps
+from scaling.store.records import StepRecord
+from scaling.store.registration import register
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
@@ -44,10 +46,17 @@ def run(
     scan = store.scan()
     plan = current_plan(study, store, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
-    store.records(step for step in scan.done if step in plan.steps)
+    records = store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
     if plan.provisional or pending_steps(plan, scan):
-        _run(stage_and_plan(study, store, source, accept or []), store, address, here)
+        plan = stage_and_plan(study, store, source, accept or [])
+        # Staging takes long, and somebody else may work meanwhile.
+        scan = store.scan()
+        done = [step for step in plan.steps if step in scan.done]
+        fresh = store.records(step for step in done if step not in records)
+        records = {step: fresh.get(step) or records[step] for step in done}
+        register(study, store, len(scan.done))
+        _run(plan, store, records, address, here)
     else:
         console.print(
             f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
@@ -55,7 +64,10 @@ def run(
         )
 
 
-def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
+def _run(
+    plan: Plan, store: Store, records: Mapping[str, StepRecord], address: str | None, here: bool
+) -> None:
+    """Run what is missing and say what came of it; `records`: of what is done."""
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
     from scaling.cluster.here import run_here
@@ -69,14 +81,12 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
-    done = store.scan().done
-    records = store.records(step for step in plan.steps if step in done)
     for note in version_notes(records.values(), versions_here()):
         console.print(f"· {note}", soft_wrap=True)
     if here:
         ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
     else:
-        ended = run_plan(plan, store, address=address, watch=watch)
+        ended = run_plan(plan, store, records, address=address, watch=watch)
     plan = ended.plan
     if ended.signal:
         left = len(pending_steps(plan, store.scan()))

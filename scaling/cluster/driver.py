@@ -28,7 +28,7 @@ from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
-from scaling.store.registration import register
+from scaling.store.records import StepRecord
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
@@ -119,7 +119,12 @@ def _ensure_token() -> None:
 
 
 def run_plan(
-    plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]
+    plan: Plan,
+    store: Store,
+    records: Mapping[str, StepRecord],
+    *,
+    address: str | None,
+    watch: Callable[[ReadyQueue], Any],
 ) -> RunResult:
     """Run everything that is missing.
 
@@ -129,12 +134,11 @@ def run_plan(
     Args:
         plan: What is to run, with what the store had resolved.
         store: Its store.
+        records: Of steps that are done, for estimates and what was spent.
         address: Ray cluster to join; None starts one on this machine.
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
-    scan = store.scan()
-    register(plan.study, store, len(scan.done))
-    pending = pending_steps(plan, scan)
+    pending = pending_steps(plan, store.scan())
     if not pending:
         return RunResult(plan=plan, done=0, failed={})
     quiet()
@@ -152,7 +156,6 @@ def run_plan(
     check_fit(plan, chosen, gpu)
     check_gangs(plan, chosen, nodes, capacity)
     sizes = store.read_sizes()
-    records = store.records(step for step in scan.done if step in plan.steps)
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 

@@ -20,6 +20,7 @@ from scaling.planning.progress import current_plan
 from scaling.store import stop
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
+from scaling.store.registration import registrations
 from scaling.store.stop import ask_to_stop
 from scaling.store.store import Store
 from scaling.study import collapse
@@ -94,6 +95,10 @@ def test_the_records_are_those_of_a_run_with_ray(
     assert "loaded False" in scaling_run(study, tmp_path / "here", "--here")
     assert "nothing to run" in scaling_run(study, tmp_path / "here", "--here")
     with_ray, here = Store.open(tmp_path / "ray"), Store.open(tmp_path / "here")
+    asked = [registrations(store) for store in (with_ray, here)]
+    assert [len(found) for found in asked] == [1, 1]
+    assert asked[0][0].sha256 == asked[1][0].sha256
+    assert asked[0][0].records == asked[1][0].records == 0
     plan = current_plan(Study(**small_study), here)
     for step in plan.steps:
         assert timeless(here.record(step)) == timeless(with_ray.record(step)), step
