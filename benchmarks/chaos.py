@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.faults import ROOT, Commits, Driver, Injector, Nodes, signed
+from benchmarks.nodes import ROOT, Commits, Driver, Injector, Nodes, signed
 from benchmarks.results_table import write_results
 from scaling.store.sessions import read_sessions
 from scaling.store.store import Store

@@ -32,6 +32,7 @@ from scaling.cli import (
 )
 from scaling.cli.app import app
 from scaling.spec import UserError
+from scaling.store.store import StoreAway
 
 __all__ = [
     "app",
@@ -55,7 +56,10 @@ __all__ = [
 
 
 def main() -> None:
-    """Entry point: what the user gave wrong ends in one message and exit code 2."""
+    """Entry point: what the user gave wrong ends in one message and exit code 2.
+
+    A store that cannot be used now ends in one message and exit code 1.
+    """
     try:
         app()
     except UserError as error:
@@ -63,6 +67,13 @@ def main() -> None:
             f"[red]error[/red] {_plain(error)}", soft_wrap=True
         )
         raise SystemExit(2) from None
+    except StoreAway as error:
+        Console(stderr=True, highlight=False).print(
+            f"[red]error[/red] {_plain(error)}. What is done stays done: run it again when that is"
+            " mended",
+            soft_wrap=True,
+        )
+        raise SystemExit(1) from None
 
 
 def _plain(error: Exception) -> str:

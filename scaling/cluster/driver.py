@@ -263,7 +263,7 @@ def run_plan(
 
 @dataclass
 class Ended:
-    """Which signal asked this process to end; 0 if none did, or Ctrl-C, which Tune takes."""
+    """Which signal asked this process to end; 0 if none did, or one Ctrl-C that Tune takes."""
 
     signal: int = 0
 
@@ -275,9 +275,12 @@ def ends_on_signals() -> Iterator[Ended]:
 
     def end(number: int, frame: object) -> None:
         ended.signal = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        # Tune has a handler of its own for Ctrl-C while it runs.
         signal.raise_signal(signal.SIGINT)
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield ended

@@ -9,6 +9,7 @@ start and the steps that were committed: what it lost with its last, unfinished 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -121,8 +122,15 @@ def session_name(session: str) -> str:
 
 
 def _read(store: Store, session: str) -> SessionCost:
-    raw = json.loads(store.read(session_name(session)))
-    return SessionCost(**{**raw, "steps": tuple(raw["steps"])})
+    name = session_name(session)
+    try:
+        raw = store.read_json(name)
+        cost = SessionCost(**{**raw, "steps": tuple(raw["steps"])})
+        # What counts time and money holds numbers.
+        math.fsum((cost.asked_at, cost.start_seconds, cost.workers, cost.device_seconds or 0))
+        return cost
+    except (KeyError, TypeError) as error:
+        raise store.broken(name, repr(error)) from error
 
 
 def _write(store: Store, session: str, cost: SessionCost) -> None:

@@ -179,7 +179,8 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         return (
             train(step, context, lease) if step.action == "train" else score(step, context, lease)
         )
-    except Exception:
+    # Ctrl-C as well: this process writes nothing more.
+    except BaseException:
         if lease is not None:
             with suppress(OSError):
                 context.store.delete(StepFolder(step.id).attempt(context.owner))
