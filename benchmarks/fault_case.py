@@ -78,7 +78,7 @@ def serve() -> None:
     """Let the fork server import what the runs need."""
     os.environ.update(OMP_NUM_THREADS="1", COLUMNS="160", DS_LOG_LEVEL="error")
     _SERVER.set_forkserver_preload(
-        ["scaling.cli", "scaling.cluster.here", "scaling.training.stage", "benchmarks.fault_case"]
+        ["scaling.cli", "scaling.cluster.here", "scaling.training.stage", "__main__"]
     )
 
 
@@ -102,8 +102,13 @@ class Case:
     """Of a run whose disk is gone before it could be judged from outside."""
 
     @property
+    def uri(self) -> str:
+        """What `--store` gets."""
+        return str(self.store_path)
+
+    @property
     def store(self) -> Store:
-        return Store.open(self.store_path)
+        return Store.open(self.uri)
 
     @property
     def temporary(self) -> Path:
@@ -124,7 +129,7 @@ class Case:
     ) -> ForkServerProcess:
         """`scaling run --here` on the store, or another command."""
         self.starts += not words
-        words = words or ("run", str(self.calm.file), "--store", str(self.store_path), "--here")
+        words = words or ("run", str(self.calm.file), "--store", self.uri, "--here")
         own = {
             "TMPDIR": str(self.temporary),
             "SCALING_CACHE": str(self.folder / "cache"),
@@ -148,15 +153,17 @@ class Case:
     def until(self, done: int, process: ForkServerProcess) -> None:
         """Wait until so many records are there and the next step has begun."""
         deadline = time.monotonic() + HANG_SECONDS
-        while len(self.commits.read()) < done or not any(
-            (self.store_path / "steps").glob("*/leases/*")
-        ):
+        while len(self.commits.read()) < done or not self.is_busy():
             if process.exitcode is not None or time.monotonic() > deadline:
                 raise Missed(f"{process.exitcode} after {len(self.commits.read())} of {done}")
             time.sleep(0.01)
         time.sleep(self.random.uniform(0.0, 0.5))
         if process.exitcode is not None:
             raise Missed("over")
+
+    def is_busy(self) -> bool:
+        """Whether somebody holds a step."""
+        return any((self.store_path / "steps").glob("*/leases/*"))
 
     def moment(self) -> int:
         """Records after which a fault strikes: in any of the first steps, trainings among them."""
@@ -181,7 +188,7 @@ class Case:
     def command(self, *words: str, expect: Collection[int] = (0,)) -> str:
         """What another command says about the store; complains about an unexpected exit code."""
         before = len(self.said())
-        code = self.join(self.start(*words, str(self.calm.file), "--store", str(self.store_path)))
+        code = self.join(self.start(*words, str(self.calm.file), "--store", self.uri))
         said = self.said()[before:]
         if code not in expect or "Traceback" in said:
             self.complaints.append(f"{words[0]}: exit code {code}, {said[-300:]!r}")
@@ -218,16 +225,24 @@ class Case:
             os.utime(part, (time.time() - 120, time.time() - 120))
         self.command("gc", "--yes")
         left += [str(path.name) for path in self.temporary.iterdir()]
-        for path in self.store_path.rglob("*"):
-            inside = path.relative_to(self.store_path).parts
-            if not path.is_file() or inside[0] not in ("steps", "staging", "clock", "probe"):
+        for name in self.names():
+            inside = name.split("/")
+            if inside[0] not in ("steps", "staging", "clock", "probe"):
                 continue
             is_done = len(inside) > 3 and inside[2] in ("attempts", "failures", "history")
             if inside[0] != "steps" or not (
-                is_done or path.name in ("record.json", "collapsed.json")
+                is_done or inside[-1] in ("record.json", "collapsed.json")
             ):
                 left.append("/".join(inside))
         return left
+
+    def names(self) -> list[str]:
+        """Every file of the store."""
+        return [
+            path.relative_to(self.store_path).as_posix()
+            for path in self.store_path.rglob("*")
+            if path.is_file()
+        ]
 
     def judge(self) -> dict[str, Any]:
         """The figures of this run."""

@@ -16,32 +16,44 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_case import Calm, Case, Kind, Missed, calm_in, serve
+from benchmarks.fault_flips import flips_alone
 from benchmarks.fault_kinds import KINDS
+from benchmarks.fault_network import NETWORK, RemoteCase
+from benchmarks.fault_pairs import PAIRS
+from benchmarks.fault_ray import RAY, RAY_PAIRS, RayCase
 from benchmarks.nodes import ROOT
 from benchmarks.results_table import commit, write_results
+from tests.helpers.s3_server import object_store
 
 RUNS = ROOT / "runs" / "bench-faults"
 # Tries to have a fault strike before a study is over.
 TRIES = 4
 
 
-def run_kind(calm: Calm, folder: Path, name: str, kind: Kind, seed: int) -> dict[str, Any] | None:
+def run_kind(
+    make: Callable[..., Case], calm: Calm, folder: Path, name: str, kind: Kind, seed: int
+) -> dict[str, Any] | None:
     """What became of a study under one fault; None if the fault came too late, every time."""
     for attempt in range(TRIES):
         # The same for a kind and a seed, whatever else runs.
         chance = random.Random(f"{name} {seed} {attempt}")
         own = folder / f"{name.replace(' ', '-').replace(',', '')}-{seed}-{attempt}"
         own.mkdir()
-        case = Case(calm=calm, folder=own, random=chance, store_path=own / "store")
+        case = make(calm=calm, folder=own, random=chance, store_path=own / "store")
         started = time.monotonic()
         try:
             kind(case)
@@ -61,6 +73,7 @@ def run_kind(calm: Calm, folder: Path, name: str, kind: Kind, seed: int) -> dict
             "kind": name,
             "seed": seed,
             "seconds": round(time.monotonic() - started, 1),
+            **({"late": case.late} if isinstance(case, RayCase) else {}),
             **verdict,
         }
     return None
@@ -89,48 +102,176 @@ def keep(part: str, run: dict[str, Any]) -> None:
         print(f"  {run['kind']}, seed {run['seed']}: {json.dumps(run, indent=1)}", flush=True)
 
 
-def part_of(part: str, kinds: dict[str, Kind], seeds: int, only: str, first: int) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Kinds of faults that are run by one injector."""
+
+    kinds: dict[str, Kind]
+    seeds: int
+    make: Callable[..., Case] = Case
+
+
+PARTS = {
+    "one": Part(kinds=KINDS, seeds=2),
+    "pairs": Part(kinds=PAIRS, seeds=2),
+    "network": Part(kinds=NETWORK, seeds=1),
+    "ray": Part(kinds=RAY, seeds=1, make=RayCase),
+    "ray-pairs": Part(kinds=RAY_PAIRS, seeds=1, make=RayCase),
+}
+FLIPS = 600
+
+
+def run_part(name: str, part: Part, seeds: int, first: int, only: str) -> None:
     """Run the kinds of a part, each with so many seeds, as far as they have not run well."""
-    done = {(run["kind"], run["seed"]) for run in read(part) if is_good(run)}
+    done = {(run["kind"], run["seed"]) for run in read(name) if is_good(run)}
     todo = [
-        (name, seed)
-        for seed in range(first, first + seeds)
-        for name in kinds
-        if only in name and (name, seed) not in done
+        (kind, seed)
+        for seed in range(first, first + (seeds or part.seeds))
+        for kind in part.kinds
+        if only in kind and (kind, seed) not in done
     ]
     if not todo:
         return
     serve()
     # Ray's sockets and ours lie below it: short.
-    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
-        started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        object_store() if name == "network" else nullcontext() as objects,
+    ):
         calm = calm_in(RUNS / "calm")
-        print(f"{part}: calm after {time.monotonic() - started:.0f} s", flush=True)
-        for name, seed in todo:
-            run = run_kind(calm, folder, name, kinds[name], seed)
+        make = partial(RemoteCase, objects=objects) if name == "network" else part.make
+        for kind, seed in todo:
+            run = run_kind(make, calm, Path(folder), kind, part.kinds[kind], seed)
             if run is not None:
-                keep(part, run)
+                keep(name, run)
+
+
+def run_flip_part(flips: int, seed: int) -> None:
+    """Turn bits, unless as many were turned already."""
+    if any(run["flips"] >= flips and run["seed"] == seed for run in read("flips")):
+        return
+    serve()
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder:
+        started = time.monotonic()
+        found = flips_alone(calm_in(RUNS / "calm"), Path(folder), flips, seed)
+        RUNS.mkdir(parents=True, exist_ok=True)
+        seconds = round(time.monotonic() - started, 1)
+        with (RUNS / "flips.jsonl").open("a") as stream:
+            print(
+                json.dumps({"seed": seed, "seconds": seconds, **found, "commit": commit()}),
+                file=stream,
+            )
+        print(json.dumps(found, indent=1), flush=True)
+
+
+def latest(part: str) -> list[dict[str, Any]]:
+    """The last run of each kind and seed: what failed before it was mended is history."""
+    return list({(run["kind"], run["seed"]): run for run in read(part)}.values())
+
+
+def figures() -> list[dict[str, Any]]:
+    """The table, from all that has run."""
+    by_part = {name: latest(name) for name in PARTS}
+    runs = [run for found in by_part.values() for run in found]
+    pairs = by_part["pairs"] + by_part["ray-pairs"]
+    ray = by_part["ray"] + by_part["ray-pairs"]
+    kinds = {run["kind"] for run in runs}
+    broken = [run for run in runs if "broken" in run]
+    whole = [run for run in runs if "broken" not in run]
+
+    def total(what: str, of: list[dict[str, Any]]) -> int:
+        return sum(len(run[what]) if isinstance(run[what], list) else run[what] for run in of)
+
+    steps, equal = total("steps", whole), total("equal", whole)
+    spoilt = total("twice", whole) + total("lost", whole)
+    twice = total("twice", [run for run in pairs if run in whole])
+    complaints = total("complaints", whole) + len(broken)
+    flips = read("flips")
+    counts: Counter[str] = Counter()
+    for found in flips:
+        counts.update(found["counts"])
+    ways = ", ".join(
+        f"{counts[name]} {name}"
+        for name in ("refused", "healed", "harmless", "another error", "other content")
+    )
+    minutes = sum(run["seconds"] for run in [*runs, *flips]) / 60
+    late = sorted({name for run in ray if run in whole for name in run.get("late", [])})
+    commits = sorted({run["commit"] for run in [*runs, *flips]})
+    rows = [
+        ("studies of 7 steps under a fault: runs", "≥ 60", len(runs), len(runs) >= 60),
+        ("kinds of faults", "≥ 20", len(kinds), len(kinds) >= 20),
+        (
+            "records equal to those of the calm run",
+            "all",
+            f"{equal} of {steps}",
+            bool(steps) and equal == steps and not broken,
+        ),
+        ("finished work lost, altered or done twice", "0", spoilt, not spoilt),
+        ("runs that hang", "0", total("hung", whole), not total("hung", whole)),
+        (
+            "left after the run and `gc`: processes, leases, parts, temporary folders",
+            "0",
+            total("left", whole),
+            not total("left", whole),
+        ),
+        (
+            "a traceback, a wrong exit code, a refusal without the file's name, a run disturbed",
+            "0",
+            complaints,
+            not complaints,
+        ),
+        (
+            f"two drivers on one store, disturbed and not: studies ({len(by_part['ray-pairs'])} of"
+            " them on Ray)",
+            "≥ 10",
+            len(pairs),
+            len(pairs) >= 10,
+        ),
+        ("two drivers: steps done or committed twice", "0", twice, bool(pairs) and not twice),
+        (
+            "runs on Ray; Ray's own processes that outlive a driver, all gone 60 s later",
+            "named",
+            f"{len(ray)}; {', '.join(late) or 'none'}",
+            None,
+        ),
+        (
+            f"bit flips over staged, cached and recorded files ({ways})",
+            "≥ 500",
+            sum(found["flips"] for found in flips),
+            sum(found["flips"] for found in flips) >= 500,
+        ),
+        (
+            "bit flips read as other content",
+            "0",
+            counts["other content"],
+            bool(flips) and not counts["other content"],
+        ),
+        ("minutes of all parts", "≤ 75", round(minutes, 1), minutes <= 75),
+        ("commits at which the runs ran", "", ", ".join(commits), None),
+    ]
+    return [dict(zip(("figure", "target", "value", "met"), row, strict=True)) for row in rows]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Faults against a small study.")
-    parser.add_argument("--part", default="", help="One part alone.")
+    parser.add_argument("--part", default="", choices=["", *PARTS, "flips"], help="One part alone.")
     parser.add_argument("--only", default="", help="Kinds whose names hold this.")
-    parser.add_argument("--seeds", type=int, default=2, help="Seeds of the injector.")
+    parser.add_argument("--seeds", type=int, default=0, help="Seeds of a part; 0: its own number.")
     parser.add_argument("--first", type=int, default=0, help="The first seed.")
+    parser.add_argument("--flips", type=int, default=FLIPS, help="Bits to turn.")
     parser.add_argument("--merge", action="store_true", help="Run nothing, write the table.")
     parser.add_argument("--afresh", action="store_true", help="Forget what has run.")
     given = parser.parse_args()
     if given.afresh:
-        for path in RUNS.glob("*.jsonl"):
-            path.unlink()
-    parts: dict[str, Callable[[], None]] = {
-        "one": lambda: part_of("one", KINDS, given.seeds, given.only, given.first),
-    }
-    for name, run in parts.items():
-        if not given.merge and given.part in ("", name):
-            run()
+        shutil.rmtree(RUNS, ignore_errors=True)
+    if not given.merge:
+        for name, part in PARTS.items():
+            if given.part in ("", name):
+                run_part(name, part, given.seeds, given.first, given.only)
+        if given.part in ("", "flips"):
+            run_flip_part(given.flips, given.first)
+    if given.merge or not given.part:
+        write_results("faults", figures())
 
 
 if __name__ == "__main__":

@@ -274,7 +274,8 @@ def ends_on_signals() -> Iterator[Ended]:
     ended = Ended()
 
     def end(number: int, frame: object) -> None:
-        ended.signal = number
+        # The first one: SIGTERM comes back here as the Ctrl-C that it raises.
+        ended.signal = ended.signal or number
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         # Tune has a handler of its own for Ctrl-C while it runs.

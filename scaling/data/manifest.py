@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ def staged_tasks(study: Study, store: Store) -> list[StagedTask]:
         path = f"data/{name}/manifest.json"
         if not store.exists(path):
             continue
-        manifest = json.loads(store.read(path))
+        manifest = store.read_json(path)
         rows: Counter[str] = Counter()
         defects: Counter[str] = Counter()
         splits = {Key.read(key): entry for key, entry in manifest["splits"].items()}

@@ -384,10 +384,7 @@ def stage_model(
         }
         check(lock)
         files = store.replace_folder(target, name)
-    store.write(
-        _manifest(name),
-        json.dumps({"request": request, "files": files, "lock": lock}, indent=1),
-    )
+    store.write_json(_manifest(name), {"request": request, "files": files, "lock": lock})
     return lock
 
 

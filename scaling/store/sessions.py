@@ -8,7 +8,6 @@ start and the steps that were committed: what it lost with its last, unfinished 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,4 +134,4 @@ def _read(store: Store, session: str) -> SessionCost:
 
 def _write(store: Store, session: str, cost: SessionCost) -> None:
     raw = {name: value for name, value in asdict(cost).items() if value is not None}
-    store.write(session_name(session), json.dumps(raw))
+    store.write_json(session_name(session), raw)

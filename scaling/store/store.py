@@ -47,6 +47,7 @@ _MENDS = {
 }
 
 
+_DIGEST = "digest"
 LOCK = "lock.json"
 OWNER = "study.json"
 
@@ -187,11 +188,24 @@ class Store:
         raise AssertionError("unreachable")
 
     def read_json(self, name: str) -> Any:
-        """What a JSON file of the store says. StoreError with its name if it is no JSON."""
+        """What a JSON file of the store says.
+
+        StoreError with its name if it is no JSON, or not what `write_json` wrote. Files of older
+        versions have no digest; of them only the form is checked.
+        """
         try:
-            return json.loads(self.read(name))
+            raw = json.loads(self.read(name))
         except ValueError as error:
             raise self.broken(name, str(error)) from error
+        digest = raw.pop(_DIGEST, None) if isinstance(raw, dict) else None
+        if digest is not None and digest != digest_of(raw):
+            raise self.broken(name, "its digest is another")
+        return raw
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON object with a digest over the whole of it."""
+        whole = {**content, _DIGEST: digest_of(content)}
+        self.write(name, json.dumps(whole, indent=1, sort_keys=True))
 
     def broken(self, name: str, what: str) -> StoreError:
         """The error for a file of the store that holds something else than it should."""
@@ -370,8 +384,6 @@ class Store:
         try:
             raw = self.read_json(LOCK)
             content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
-            if digest_of(content) != raw.get("digest", digest_of(content)):
-                raise self.broken(LOCK, "its digest is another")
             for entries in (*content["models"].values(), *content["data"].values()):
                 if not all(isinstance(value, str) for value in entries.values()):
                     raise TypeError("an entry that is no text")
@@ -381,9 +393,9 @@ class Store:
 
     def write_lock(self, lock: Lock) -> None:
         """Write what staging resolved, with a digest over the whole of it."""
-        content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
-        whole = {**content, "digest": digest_of(content)}
-        self.write(LOCK, json.dumps(whole, indent=1, sort_keys=True))
+        self.write_json(
+            LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        )
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -135,7 +134,7 @@ def _stage(
                     locked=before.models.get(name, {}),
                     check=partial(_check_model, store, name, before.models.get(name, {})),
                 )
-    store.write("sizes.json", json.dumps(sizes))
+    store.write_json("sizes.json", sizes)
     for name, by_key in lost.items():
         add_counts(store, name, by_key)
     return Lock(models=models, data=data, revisions=revisions)
