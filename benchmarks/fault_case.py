@@ -78,7 +78,7 @@ def serve() -> None:
     """Let the fork server import what the runs need."""
     os.environ.update(OMP_NUM_THREADS="1", COLUMNS="160", DS_LOG_LEVEL="error")
     _SERVER.set_forkserver_preload(
-        ["scaling.cli", "scaling.cluster.here", "scaling.training.stage", "__main__"]
+        ["scaling.cli", "scaling.cluster.here", "scaling.training.stage", "benchmarks.fault_ray"]
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.fault_case import Case, Kind, Missed, disk, fill, remount, stop_for
+from benchmarks.fault_case import HANG_SECONDS, Case, Kind, Missed, disk, fill, remount, stop_for
 
 # Of a disk on which the study has room.
 DISK_MB = 64
@@ -94,10 +94,7 @@ def _full(case: Case, seconds: float | None) -> None:
         process = case.begin().start()
         case.until(case.moment(), process)
         filler = fill(path)
-        if seconds is None:
-            case.join(process)
-        else:
-            time.sleep(seconds)
+        process.join(HANG_SECONDS if seconds is None else seconds)
         filler.unlink()
         case.join(process)
         _judged_there(case)
@@ -185,7 +182,7 @@ def _full_temporary(case: Case) -> None:
 def _damaged(case: Case, pattern: str, damage: Callable[[Path, Case], None], heal: str) -> None:
     """A file of the store is damaged between two runs; `heal`: what its refusal says to do."""
     process = case.begin().start()
-    case.until(case.random.choice((0, 1, 3, 4)), process)
+    case.until(case.random.choice((1, 3, 4) if "record" in pattern else (0, 1, 3, 4)), process)
     case.end(process, signal.SIGKILL)
     case.join(process)
     path = some(case, pattern)
@@ -193,7 +190,11 @@ def _damaged(case: Case, pattern: str, damage: Callable[[Path, Case], None], hea
     damage(path, case)
     inside = path.relative_to(case.store_path).parts
     if heal == "delete":
-        case.again.add(inside[1]) if inside[0] == "steps" else None
+        # What it started from may have to be made again as well.
+        step = inside[1] if inside[0] == "steps" else None
+        while step is not None:
+            case.again.add(step)
+            step = case.calm.plan.steps[step].parent
         case.refused("/".join(inside))
         path.unlink()
     elif heal == "restore":

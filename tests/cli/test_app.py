@@ -12,7 +12,7 @@ import pytest
 
 from scaling.cli import main
 from scaling.spec import UserError
-from scaling.store.store import Store
+from scaling.store.store import Store, StoreAway
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 from tests.helpers.command import ROOT, scaling
@@ -210,3 +210,18 @@ main()
     assert ended.returncode == code
     assert ("Traceback" in ended.stderr) == traceback
     assert len(ended.stderr.splitlines()) == 1 or traceback
+
+
+def test_a_store_that_cannot_be_used_now_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise StoreAway(28, "/mnt/x/rows.parquet: No space left on device")
+
+    monkeypatch.setattr("scaling.cli.app", fails)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "/mnt/x/rows.parquet: No space left on device. What is done stays done" in said
+    assert "Traceback" not in said
