@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, plain
+from scaling.cli.app import OpenOption, StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.cluster.signals import Interrupted, ends_on_signals
 from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.spec import UserError
@@ -18,7 +20,7 @@ from scaling.store.records import StepRecord
 from scaling.store.registration import register
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import load_study
+from scaling.study.study import Study, load_study
 
 
 @app.command()
@@ -30,6 +32,7 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
     ] = None,
+    open_cluster: OpenOption = False,
     here: Annotated[
         bool,
         typer.Option(
@@ -42,6 +45,29 @@ def run(
         raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
     study = load_study(name)
     store = open_store(study, uri)
+    try:
+        with ends_on_signals():
+            missing = _missing(study, store, source, accept or [])
+            if missing is not None:
+                plan, records = missing
+                _run(plan, store, records, address, open_cluster=open_cluster, here=here)
+    except Interrupted as interrupted:
+        left = len(pending_steps(current_plan(study, store), store.scan()))
+        console.print(f"interrupted; {left:,} steps are left. Run again to go on")
+        raise typer.Exit(128 + interrupted.signal) from interrupted
+
+
+def _missing(
+    study: Study, store: Store, source: Path | None, accept: list[str]
+) -> tuple[Plan, dict[str, StepRecord]] | None:
+    """The plan, staged and registered, and its records so far, if anything of it is missing.
+
+    Args:
+        study: What is asked.
+        store: Its store.
+        source: Folder with raw data and models.
+        accept: Defects that are counted instead of refused.
+    """
     store.check_study(study.name)
     scan = store.scan()
     plan = current_plan(study, store, scan=scan)
@@ -49,25 +75,38 @@ def run(
     records = store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
     if plan.provisional or pending_steps(plan, scan):
-        plan = stage_and_plan(study, store, source, accept or [])
+        plan = stage_and_plan(study, store, source, accept)
         # Staging takes long, and somebody else may work meanwhile.
         scan = store.scan()
         done = [step for step in plan.steps if step in scan.done]
         fresh = store.records(step for step in done if step not in records)
-        records = {step: fresh.get(step) or records[step] for step in done}
         register(study, store, len(scan.done))
-        _run(plan, store, records, address, here)
-    else:
-        console.print(
-            f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
-            soft_wrap=True,
-        )
+        return plan, {step: fresh.get(step) or records[step] for step in done}
+    console.print(
+        f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}", soft_wrap=True
+    )
+    return None
 
 
 def _run(
-    plan: Plan, store: Store, records: Mapping[str, StepRecord], address: str | None, here: bool
+    plan: Plan,
+    store: Store,
+    records: Mapping[str, StepRecord],
+    address: str | None,
+    *,
+    open_cluster: bool,
+    here: bool,
 ) -> None:
-    """Run what is missing and say what came of it; `records`: of what is done."""
+    """Run what is missing and say what came of it.
+
+    Args:
+        plan: What is to run.
+        store: Its store.
+        records: Of what is done.
+        address: Ray cluster to join; None starts one on this machine.
+        open_cluster: Join one that asks for no token.
+        here: Run in this process, without Ray.
+    """
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
     from scaling.cluster.here import run_here
@@ -86,25 +125,21 @@ def _run(
     if here:
         ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
     else:
-        ended = run_plan(plan, store, records, address=address, watch=watch)
+        ended = run_plan(
+            plan, store, records, address=address, open_cluster=open_cluster, watch=watch
+        )
     plan = ended.plan
     if ended.signal:
-        left = len(pending_steps(plan, store.scan()))
-        console.print(
-            f"interrupted; {left:,} steps are left. Run again to go on",
-            soft_wrap=True,
-            markup=False,
-        )
-        raise typer.Exit(128 + ended.signal)
+        raise Interrupted(ended.signal)
     status = study_status(plan, store)
     console.print(status_group(plan, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
-            line = Text.assemble(("failed", "red"), plain(f"  {step}: {reason}"))
+            line = Text.assemble(("failed", "red"), f"  {step}: {reason}")
             console.print(line, soft_wrap=True)
     for step in ended.unfunded:
-        console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
+        console.print(Text.assemble(("over budget", "yellow"), f"  {step}"), soft_wrap=True)
     if ended.unfunded:
         console.print(
             f"· {len(ended.unfunded):,} steps were not started: ${plan.study.budget_dollars:,.2f}"
@@ -112,7 +147,7 @@ def _run(
             soft_wrap=True,
         )
     if ended.halted:
-        console.print(f"[red]halted[/red]  {ended.halted}", soft_wrap=True)
+        console.print(Text.assemble(("halted", "red"), f"  {ended.halted}"), soft_wrap=True)
     if ended.stopped and status.pending:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 import torch
 
 from scaling.catalogue.hardware import Placement, get_gpu
-from scaling.cluster.driver import RunResult, ends_on_signals
+from scaling.cluster.driver import RunResult
 from scaling.cluster.session import quiet
 from scaling.encoders.engine import join_world
 from scaling.planning.placement import check_fit, placements
@@ -35,8 +34,7 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
 
     Of a step that is placed on several workers one worker does the whole batch, in more passes:
     the same examples in the same updates. Steps that another run works on, and what starts from
-    them, are left. An exception of a step is noted in the store and raised. Ctrl-C, SIGTERM and
-    SIGHUP end the run; the step of that moment is free for the next one.
+    them, are left. An exception of a step is noted in the store and raised.
 
     UserError if a step does not fit on the study's GPU, or if the study has a budget.
     """
@@ -55,11 +53,7 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
     asked = StopRequest(store)
     done, number, left = 0, 0, set[str]()
     name = f"here-{os.getpid()}-{int(time.time())}"
-    with (
-        kept_log(store, name, world.rank),
-        ends_on_signals() as ended,
-        suppress(KeyboardInterrupt),
-    ):
+    with kept_log(store, name, world.rank):
         while not asked.how:
             scan = store.scan()
             if plan.study.reruns:
@@ -87,7 +81,7 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
             number += 1
             if outcome in ("taken", "blocked"):
                 left.add(step)
-    return RunResult(plan=plan, done=done, failed={}, stopped=bool(asked.how), signal=ended.signal)
+    return RunResult(plan=plan, done=done, failed={}, stopped=bool(asked.how))
 
 
 def _on_one_worker(chosen: Mapping[str, Placement]) -> dict[str, Placement]:

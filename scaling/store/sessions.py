@@ -8,11 +8,14 @@ start and the steps that were committed: what it lost with its last, unfinished 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter, ValidationError
 
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
@@ -120,16 +123,23 @@ def session_name(session: str) -> str:
     return f"sessions/{session}.json"
 
 
+_COST = TypeAdapter(SessionCost)
+
+
 def _read(store: Store, session: str) -> SessionCost:
+    """StoreError with its name for a file that no session wrote: budgets are counted by them."""
     name = session_name(session)
+    raw = json.dumps(store.read_json(name))
     try:
-        raw = store.read_json(name)
-        cost = SessionCost(**{**raw, "steps": tuple(raw["steps"])})
-        # What counts time and money holds numbers.
-        math.fsum((cost.asked_at, cost.start_seconds, cost.workers, cost.device_seconds or 0))
-        return cost
-    except (KeyError, TypeError) as error:
-        raise store.broken(name, repr(error)) from error
+        cost = _COST.validate_json(raw, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise store.broken(name, what.removeprefix(": ")) from error
+    numbers = (cost.asked_at, cost.start_seconds, cost.workers, cost.device_seconds or 0.0)
+    if not all(math.isfinite(number) for number in numbers) or cost.workers < 1:
+        raise store.broken(name, "a number that no session writes")
+    return cost
 
 
 def _write(store: Store, session: str, cost: SessionCost) -> None:

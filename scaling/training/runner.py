@@ -250,16 +250,15 @@ def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
 
 
 def _clean_up(step: Step, context: Context) -> None:
-    """After a commit, delete the step's resume point and trained weights that nothing needs.
+    """After a commit, delete what a next try would have gone on from, and weights nobody needs.
 
     The study says which weights are kept in any case, and of a training without children they stay.
     What is below a training may have been done before: where it was made again.
     """
     plan, store = context.plan, context.store
-    if step.action == "train":
-        store.delete(StepFolder(step.id).resume)
-        if not plan.children_of(step.id):
-            return
+    store.delete(StepFolder(step.id).resume)
+    if step.action == "train" and not plan.children_of(step.id):
+        return
     pending = _pending(context)
     above = step.id if step.action == "train" else step.parent
     while above is not None and not weights_needed(plan, above, pending):
