@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -51,7 +52,7 @@ def run_kind(
     for attempt in range(TRIES):
         # The same for a kind and a seed, whatever else runs.
         chance = random.Random(f"{name} {seed} {attempt}")
-        own = folder / f"{name.replace(' ', '-').replace(',', '')}-{seed}-{attempt}"
+        own = folder / f"{re.sub('[^A-Za-z0-9]+', '-', name)}-{seed}-{attempt}"
         own.mkdir()
         case = make(calm=calm, folder=own, random=chance, store_path=own / "store")
         started = time.monotonic()
