@@ -185,8 +185,8 @@ class Nodes:
         while True:
             state = self.cluster.global_state
             groups = [
-                f"placement group {name}: {group['state']}"
-                for name, group in state.placement_group_table().items()
+                f"placement group: {group['state']}"
+                for group in state.placement_group_table().values()
                 if group["state"] != "REMOVED"
             ]
             actors = [
