@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.data.readers.raw import json_lines
+from scaling.data.readers.raw import filled, json_lines
 from scaling.data.readers.records import Record, rows
 from scaling.data.schema import BadData, ReadRequest, Row
 
@@ -30,6 +30,7 @@ _ROWS_AT_ONCE = 1_000
 def read_hub_parquet(request: ReadRequest) -> Iterator[Row]:
     """Rows by column mapping (records.py)."""
     column = request.options.get("tags" if "tags" in request.options else "label")
+    column = column and filled(column, request)
     by_number = column is not None and "choices" not in request.options
     classes = {
         at: names
