@@ -45,7 +45,7 @@ def main() -> None:
         plan = make_plan(load_study("arms"), store.read_lock())
         records = store.records(plan.steps)
         status = study_status(plan, store)
-        sizes = json.loads(store.read("sizes.json"))
+        sizes = store.read_sizes()
         claims = json.loads((out / "verdict.json").read_text())["claims"]
     ends = [
         datetime.fromisoformat(record.provenance.finished_at).timestamp()

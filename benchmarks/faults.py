@@ -1,419 +1,285 @@
-"""A Ray cluster of several nodes on one machine, and a seeded injector that kills what runs on it,
-by process id.
+"""`make bench-faults`: a small study under every fault that was ever seen to lose, alter or repeat
+work, or to end a run without a clear word. In parts, each of which runs alone and resumes.
+
+    python -m benchmarks.faults                    # all parts; what has run is not run again
+    python -m benchmarks.faults --part one --seeds 2 --only "disk full"
+    python -m benchmarks.faults --merge            # only write the table
+    python -m benchmarks.faults --afresh           # forget what has run
+
+Processes, disks and networks fail by signals, full mounts and proxies on loopback; only clocks are
+injected. What ran lies in runs/bench-faults/PART.jsonl, a line a run. Needs the right to mount.
 """
 
 from __future__ import annotations
 
-import ctypes
+import argparse
+import json
 import os
 import random
-import secrets
-import signal
-import struct
-import subprocess
+import re
+import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
+from benchmarks.fault_case import Calm, Case, Kind, Missed, calm_in, serve
+from benchmarks.fault_flips import flips_alone
+from benchmarks.fault_kinds import KINDS
+from benchmarks.fault_network import NETWORK, RemoteCase
+from benchmarks.fault_pairs import PAIRS
+from benchmarks.fault_ray import RAY, RAY_PAIRS, RayCase
+from benchmarks.nodes import ROOT
+from benchmarks.results_table import commit, write_results
+from tests.helpers.s3_server import object_store
 
-ROOT = Path(__file__).parents[1]
-# In random order. `trial` and `controller` are Ray's processes of a session on the head, `node` is
-# a machine without notice, `drain` one with notice, `head` the machine of the driver: the cluster
-# is gone with it and comes anew.
-KINDS = ("worker", "worker", "trial", "controller", "node", "driver", "drain", "head")
-_TITLES = {
-    "worker": "ray::RayTrainWorker",
-    "trial": "ray::ImplicitFunc",
-    "controller": "ray::TrainController",
-}
-# Ray's own: one for the whole cluster, as long as it lives; two for each node.
-SINGLETONS = ("_AutoscalingCoordinatorActor",)
-AGENTS = ("DashboardAgent", "RuntimeEnvAgent")
-DRAIN_SECONDS = 12
-LIMIT_SECONDS = 3600.0
+RUNS = ROOT / "runs" / "bench-faults"
+# Tries to have a fault strike before a study is over.
+TRIES = 4
 
 
-@contextmanager
-def signed() -> Iterator[None]:
-    """A token and a folder for all clusters of this process, which reads either only once."""
-    # Ray's sockets lie below the folder, and a socket's path has at most 107 characters.
-    with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        token = Path(folder) / "token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
-        os.environ.update(
-            RAY_AUTH_MODE="token",
-            RAY_AUTH_TOKEN_PATH=str(token),
-            RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S="1",
-            # The address that Cluster leaves for `auto` belongs to nobody else on this machine.
-            RAY_TMPDIR=folder,
-            # Workers as fast as everything else, or a busy machine starves them.
-            RAY_worker_niceness="0",
-        )
-        yield
-
-
-@dataclass
-class Nodes:
-    """A head without work and some nodes with one CPU each, started in this process's name and
-    ended by id.
-    """
-
-    count: int
-    family: dict[int, float] = field(default_factory=dict)
-    """Every process ever seen below a node, with its start time."""
-
-    def __enter__(self) -> Nodes:
-        self._start()
-        return self
-
-    def _start(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.cluster = Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 0,
-                "resources": {"driver_slot": 64},
-                "include_dashboard": False,
-                "object_store_memory": 100 * 1024 * 1024,
-            },
-        )
-        for _ in range(self.count):
-            self.add()
-
-    def lose_head(self) -> None:
-        """Kill the head without a word; nodes that lose it are of no use. A new cluster takes its
-        place.
-        """
-        self.look()
-        for process in self.cluster.head_node.live_processes():
-            process[1].kill()
-        self.cluster.shutdown()
-        self._start()
-
-    def __exit__(self, *_: object) -> None:
-        self.look()
-        self.cluster.shutdown()
-        for pid in self.alive():
-            os.kill(pid, signal.SIGKILL)
-
-    @property
-    def address(self) -> str:
-        return str(self.cluster.address)
-
-    def add(self) -> None:
-        """A node more. Ray allows this in the main thread only, and gives a raylet 30 seconds on a
-        busy machine.
-        """
-        for attempt in range(4):
-            try:
-                self.cluster.add_node(num_cpus=1, object_store_memory=100 * 1024 * 1024)
-            except Exception as error:  # Ray raises nothing narrower
-                if attempt == 3 or "timed out during startup" not in str(error):
-                    raise
-            else:
-                return
-
-    def remove(self, node: Any) -> None:
-        """Kill a node without a word."""
-        self.cluster.remove_node(node, allow_graceful=False)
-
-    def workers(self) -> list[Any]:
-        """Nodes other than the head, in the order they came."""
-        return sorted(self.cluster.worker_nodes, key=lambda node: str(node.unique_id))
-
-    def look(self) -> list[psutil.Process]:
-        """Processes below the nodes now; remembers them."""
-        found = []
-        for node in [self.cluster.head_node, *self.cluster.worker_nodes]:
-            for infos in list(node.all_processes.values()):
-                for info in infos:
-                    try:
-                        process = psutil.Process(info.process.pid)
-                        found += [process, *process.children(recursive=True)]
-                    except psutil.NoSuchProcess:
-                        continue
-        for process in found:
-            try:
-                self.family.setdefault(process.pid, process.create_time())
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    def titled(self, kind: str) -> list[int]:
-        """Process ids of Ray's processes of a kind, oldest first."""
-        return sorted(
-            process.pid for process in self.look() if title(process).startswith(_TITLES[kind])
-        )
-
-    def outlived(self, patience_seconds: float = 30.0) -> list[str]:
-        """Processes of the family that outlive their nodes for so long, by what they call
-        themselves.
-        """
-        deadline = time.monotonic() + patience_seconds
-        while (found := self.alive()) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        return [
-            f"process {pid} {title(psutil.Process(pid))[:80]}"
-            for pid in found
-            if psutil.pid_exists(pid)
-        ]
-
-    def alive(self) -> list[int]:
-        """Those of the family that still run."""
-        found = []
-        for pid, created in self.family.items():
-            try:
-                process = psutil.Process(pid)
-                if process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(pid)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    def orphans(self, patience_seconds: float = 40.0) -> list[str]:
-        """Placement groups, actors and working processes that outlive the study for so long."""
-        deadline = time.monotonic() + patience_seconds
-        while True:
-            state = self.cluster.global_state
-            groups = [
-                f"placement group {name}: {group['state']}"
-                for name, group in state.placement_group_table().items()
-                if group["state"] != "REMOVED"
-            ]
-            actors = [
-                f"actor {actor['ActorClassName']}: {actor['State']}"
-                for actor in state.actor_table(None).values()
-                if actor["State"] != "DEAD" and actor["ActorClassName"] not in SINGLETONS
-            ]
-            titles = [
-                title(process).split()[0]
-                for process in self.look()
-                if title(process).startswith("ray::")
-            ]
-            ours = [
-                found
-                for found in titles
-                if found.removeprefix("ray::") not in ("IDLE", *SINGLETONS, *AGENTS)
-            ]
-            left = groups + actors + ours
-            if not left or time.monotonic() > deadline:
-                return left
-            time.sleep(1)
-
-
-def title(process: psutil.Process) -> str:
-    """What a process calls itself; empty if it is gone."""
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
-
-
-@dataclass
-class Driver:
-    """`scaling run` as a process, started again whenever it ends before the study does."""
-
-    study: Path
-    store: Path
-    address: str
-    log: Path
-    starts: int = 0
-
-    def start(self) -> None:
-        self.starts += 1
-        with self.log.open("a") as log:
-            print(f"== start {self.starts}", file=log, flush=True)
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "scaling.cli",
-                    "run",
-                    str(self.study),
-                    "--store",
-                    str(self.store),
-                    "--address",
-                    self.address,
-                ],
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-
-    def tail(self) -> str:
-        return self.log.read_text(errors="replace")[-3000:]
-
-
-class Commits:
-    """Every record that appears or is replaced, as the kernel reports it (inotify), however short
-    it lives.
-    """
-
-    def __init__(self, store: Path, steps: Collection[str]) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._queue = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._step: dict[int, str] = {}
-        self.count: Counter[str] = Counter()
-        self.total = len(steps)
-        for step in steps:
-            folder = store / "steps" / step
-            folder.mkdir(parents=True, exist_ok=True)
-            created_or_moved_to = 0x100 | 0x80
-            watch = libc.inotify_add_watch(self._queue, os.fsencode(folder), created_or_moved_to)
-            if watch < 0:
-                raise OSError(ctypes.get_errno(), f"inotify: {folder}")
-            self._step[watch] = step
-
-    def read(self) -> Counter[str]:
-        """Step → how often its record was written so far."""
-        try:
-            while raw := os.read(self._queue, 1 << 16):
-                at = 0
-                while at < len(raw):
-                    watch, mask, _, length = struct.unpack_from("iIII", raw, at)
-                    name = raw[at + 16 : at + 16 + length].rstrip(b"\0")
-                    at += 16 + length
-                    if mask & 0x4000:
-                        raise OverflowError("inotify lost events; the count cannot be trusted")
-                    if name == b"record.json":
-                        self.count[self._step[watch]] += 1
-        except BlockingIOError:
-            pass
-        return self.count
-
-
-@dataclass
-class Injector:
-    """Kills at random times, for as long as the study runs or its list is not empty."""
-
-    nodes: Nodes
-    seed: int
-    kills: int
-    done: list[str] = field(default_factory=list)
-    _removals: list[tuple[float, Any]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-        turns = [list(KINDS) for _ in range(-(-self.kills // len(KINDS)))]
-        for turn in turns:
-            self._random.shuffle(turn)
-        kinds = [kind for turn in turns for kind in turn][: self.kills]
-        # Shares of the study after which each is due: over the whole run, some right after another.
-        self._list = list(
-            zip(sorted(self._random.uniform(0.0, 0.9) for _ in kinds), kinds, strict=True)
-        )
-
-    def run(self, driver: Driver, commits: Commits) -> float:
-        """Seconds until the study is done. RuntimeError if it never is."""
-        try:
-            return self._run(driver, commits)
-        finally:
-            if driver.process.poll() is None:
-                driver.process.kill()
-
-    def _run(self, driver: Driver, commits: Commits) -> float:
+def run_kind(
+    make: Callable[..., Case], calm: Calm, folder: Path, name: str, kind: Kind, seed: int
+) -> dict[str, Any] | None:
+    """What became of a study under one fault; None if the fault came too late, every time."""
+    for attempt in range(TRIES):
+        # The same for a kind and a seed, whatever else runs.
+        chance = random.Random(f"{name} {seed} {attempt}")
+        own = folder / f"{re.sub('[^A-Za-z0-9]+', '-', name)}-{seed}-{attempt}"
+        own.mkdir()
+        case = make(calm=calm, folder=own, random=chance, store_path=own / "store")
         started = time.monotonic()
-        driver.start()
-        at: float | None = None
-        while True:
-            now = time.monotonic()
-            if now - started > LIMIT_SECONDS:
-                raise RuntimeError(
-                    f"seed {self.seed}: not done after {LIMIT_SECONDS} s:\n{driver.tail()}"
-                )
-            code = driver.process.poll()
-            if code == 2:
-                raise RuntimeError(f"seed {self.seed}: the driver refuses:\n{driver.tail()}")
-            if code == 0:
-                self._after_notice(always=True)
-                return now - started
-            if code is not None:
-                driver.start()
-            share = len(commits.read()) / commits.total
-            self._after_notice()
-            if self._list and share >= self._list[0][0]:
-                at = at or now + self._random.uniform(0.0, 8.0)
-                if now >= at and self._kill(self._list[0][1], driver):
-                    print(
-                        f"  seed {self.seed}: {share:.0%} done, killed: {self._list.pop(0)[1]}",
-                        flush=True,
-                    )
-                    at = None
-            time.sleep(0.3)
+        try:
+            kind(case)
+            verdict = case.verdict or case.judge()
+        except Missed as missed:
+            print(f"  {name}, seed {seed}: missed ({missed})", flush=True)
+            continue
+        # Whatever it is: the other runs go on, and this one counts as bad.
+        except Exception:  # noqa: BLE001
+            verdict = {"broken": traceback.format_exc()}
+        finally:
+            for process in case.processes:
+                if process.exitcode is None:
+                    process.kill()
+                    process.join()
+        return {
+            "kind": name,
+            "seed": seed,
+            "seconds": round(time.monotonic() - started, 1),
+            **({"late": case.late} if isinstance(case, RayCase) else {}),
+            **verdict,
+        }
+    return None
 
-    def _kill(self, kind: str, driver: Driver) -> bool:
-        """Whether there was something of this kind to kill."""
-        if kind == "driver":
-            driver.process.kill()
-            driver.process.wait()
-        elif kind == "head":
-            driver.process.kill()
-            driver.process.wait()
-            self._removals.clear()
-            self.nodes.lose_head()
-            driver.address = self.nodes.address
-        elif kind in ("node", "drain"):
-            busy = [node for node in self.nodes.workers() if self._works(node)]
-            if not busy or self._removals:
-                return False
-            node = self._random.choice(busy)
-            if kind == "node":
-                self.nodes.remove(node)
-                self.nodes.add()
-            else:
-                self._drain(node)
-        else:
-            found = self.nodes.titled(kind)
-            if not found:
-                return False
-            try:
-                os.kill(self._random.choice(found), signal.SIGKILL)
-            except ProcessLookupError:
-                return False
-        self.done.append(kind)
-        return True
 
-    def _works(self, node: Any) -> bool:
-        raylet = node.all_processes["raylet"][0].process.pid
-        below: Sequence[psutil.Process] = psutil.Process(raylet).children(recursive=True)
-        return any(title(process).startswith(_TITLES["worker"]) for process in below)
+def is_good(run: dict[str, Any]) -> bool:
+    return (
+        "broken" not in run
+        and run["equal"] == run["steps"]
+        and not (run["twice"] or run["lost"] or run["hung"] or run["left"] or run["complaints"])
+    )
 
-    def _drain(self, node: Any) -> None:
-        """Notice as a spot machine gets it: drained with a deadline, gone when that has passed."""
-        subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ray")),
-                "drain-node",
-                "--address",
-                self.nodes.address,
-                "--node-id",
-                str(node.node_id),
-                "--reason",
-                "DRAIN_NODE_REASON_PREEMPTION",
-                "--reason-message",
-                "spot notice",
-                "--deadline-remaining-seconds",
-                str(DRAIN_SECONDS),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.nodes.add()
-        self._removals.append((time.monotonic() + DRAIN_SECONDS, node))
 
-    def _after_notice(self, always: bool = False) -> None:
-        for when, node in list(self._removals):
-            if always or time.monotonic() > when:
-                self.nodes.remove(node)
-                self._removals.remove((when, node))
+def read(part: str) -> list[dict[str, Any]]:
+    path = RUNS / f"{part}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def keep(part: str, run: dict[str, Any]) -> None:
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with (RUNS / f"{part}.jsonl").open("a") as stream:
+        print(json.dumps({**run, "commit": commit()}), file=stream)
+    if is_good(run):
+        print(f"  {run['kind']}, seed {run['seed']}: {run['seconds']} s, ok", flush=True)
+    else:
+        print(f"  {run['kind']}, seed {run['seed']}: {json.dumps(run, indent=1)}", flush=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Kinds of faults that are run by one injector."""
+
+    kinds: dict[str, Kind]
+    seeds: int
+    make: Callable[..., Case] = Case
+
+
+PARTS = {
+    "one": Part(kinds=KINDS, seeds=2),
+    "pairs": Part(kinds=PAIRS, seeds=2),
+    "network": Part(kinds=NETWORK, seeds=1),
+    "ray": Part(kinds=RAY, seeds=1, make=RayCase),
+    "ray-pairs": Part(kinds=RAY_PAIRS, seeds=1, make=RayCase),
+}
+FLIPS = 600
+
+
+def run_part(name: str, part: Part, seeds: int, first: int, only: str) -> None:
+    """Run the kinds of a part, each with so many seeds, as far as they have not run well."""
+    done = {(run["kind"], run["seed"]) for run in read(name) if is_good(run)}
+    todo = [
+        (kind, seed)
+        for seed in range(first, first + (seeds or part.seeds))
+        for kind in part.kinds
+        if only in kind and (kind, seed) not in done
+    ]
+    if not todo:
+        return
+    serve()
+    # Ray's sockets and ours lie below it: short.
+    with (
+        tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        object_store() if name == "network" else nullcontext() as objects,
+    ):
+        calm = calm_in(RUNS / "calm")
+        make = partial(RemoteCase, objects=objects) if name == "network" else part.make
+        for kind, seed in todo:
+            run = run_kind(make, calm, Path(folder), kind, part.kinds[kind], seed)
+            if run is not None:
+                keep(name, run)
+
+
+def run_flip_part(flips: int, seed: int) -> None:
+    """Turn bits, unless as many were turned already."""
+    if any(run["flips"] >= flips and run["seed"] == seed for run in read("flips")):
+        return
+    serve()
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder:
+        started = time.monotonic()
+        found = flips_alone(calm_in(RUNS / "calm"), Path(folder), flips, seed)
+        RUNS.mkdir(parents=True, exist_ok=True)
+        seconds = round(time.monotonic() - started, 1)
+        with (RUNS / "flips.jsonl").open("a") as stream:
+            print(
+                json.dumps({"seed": seed, "seconds": seconds, **found, "commit": commit()}),
+                file=stream,
+            )
+        print(json.dumps(found, indent=1), flush=True)
+
+
+def latest(part: str) -> list[dict[str, Any]]:
+    """The last run of each kind and seed: what failed before it was mended is history."""
+    return list({(run["kind"], run["seed"]): run for run in read(part)}.values())
+
+
+def figures() -> list[dict[str, Any]]:
+    """The table, from all that has run."""
+    by_part = {name: latest(name) for name in PARTS}
+    runs = [run for found in by_part.values() for run in found]
+    pairs = by_part["pairs"] + by_part["ray-pairs"]
+    ray = by_part["ray"] + by_part["ray-pairs"]
+    kinds = {run["kind"] for run in runs}
+    broken = [run for run in runs if "broken" in run]
+    whole = [run for run in runs if "broken" not in run]
+
+    def total(what: str, of: list[dict[str, Any]]) -> int:
+        return sum(len(run[what]) if isinstance(run[what], list) else run[what] for run in of)
+
+    steps, equal = total("steps", whole), total("equal", whole)
+    spoilt = total("twice", whole) + total("lost", whole)
+    twice = total("twice", [run for run in pairs if run in whole])
+    complaints = total("complaints", whole) + len(broken)
+    flips = read("flips")
+    counts: Counter[str] = Counter()
+    for found in flips:
+        counts.update(found["counts"])
+    ways = ", ".join(
+        f"{counts[name]} {name}"
+        for name in ("refused", "healed", "harmless", "another error", "other content")
+    )
+    minutes = sum(run["seconds"] for run in [*runs, *flips]) / 60
+    late = sorted({name for run in ray if run in whole for name in run.get("late", [])})
+    commits = sorted({run["commit"] for run in [*runs, *flips]})
+    rows = [
+        ("studies of 7 steps under a fault: runs", "≥ 60", len(runs), len(runs) >= 60),
+        ("kinds of faults", "≥ 20", len(kinds), len(kinds) >= 20),
+        (
+            "records equal to those of the calm run",
+            "all",
+            f"{equal} of {steps}",
+            bool(steps) and equal == steps and not broken,
+        ),
+        ("finished work lost, altered or done twice", "0", spoilt, not spoilt),
+        ("runs that hang", "0", total("hung", whole), not total("hung", whole)),
+        (
+            "left after the run and `gc`: processes, leases, parts, temporary folders",
+            "0",
+            total("left", whole),
+            not total("left", whole),
+        ),
+        (
+            "a traceback, a wrong exit code, a refusal without the file's name, a run disturbed",
+            "0",
+            complaints,
+            not complaints,
+        ),
+        (
+            f"two drivers on one store, disturbed and not: studies ({len(by_part['ray-pairs'])} of"
+            " them on Ray)",
+            "≥ 10",
+            len(pairs),
+            len(pairs) >= 10,
+        ),
+        ("two drivers: steps done or committed twice", "0", twice, bool(pairs) and not twice),
+        (
+            "runs on Ray; Ray's own processes that outlive a driver, all gone 60 s later",
+            "named",
+            f"{len(ray)}; {', '.join(late) or 'none'}",
+            None,
+        ),
+        (
+            f"bit flips over staged, cached and recorded files ({ways})",
+            "≥ 500",
+            sum(found["flips"] for found in flips),
+            sum(found["flips"] for found in flips) >= 500,
+        ),
+        (
+            "bit flips read as other content",
+            "0",
+            counts["other content"],
+            bool(flips) and not counts["other content"],
+        ),
+        ("minutes of all parts", "≤ 75", round(minutes, 1), minutes <= 75),
+        ("commits at which the runs ran", "", ", ".join(commits), None),
+    ]
+    return [dict(zip(("figure", "target", "value", "met"), row, strict=True)) for row in rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Faults against a small study.")
+    parser.add_argument("--part", default="", choices=["", *PARTS, "flips"], help="One part alone.")
+    parser.add_argument("--only", default="", help="Kinds whose names hold this.")
+    parser.add_argument("--seeds", type=int, default=0, help="Seeds of a part; 0: its own number.")
+    parser.add_argument("--first", type=int, default=0, help="The first seed.")
+    parser.add_argument("--flips", type=int, default=FLIPS, help="Bits to turn.")
+    parser.add_argument("--merge", action="store_true", help="Run nothing, write the table.")
+    parser.add_argument("--afresh", action="store_true", help="Forget what has run.")
+    given = parser.parse_args()
+    if given.afresh:
+        shutil.rmtree(RUNS, ignore_errors=True)
+    if not given.merge:
+        for name, part in PARTS.items():
+            if given.part in ("", name):
+                run_part(name, part, given.seeds, given.first, given.only)
+        if given.part in ("", "flips"):
+            run_flip_part(given.flips, given.first)
+    if given.merge or not given.part:
+        write_results("faults", figures())
+
+
+if __name__ == "__main__":
+    # Mounts are this process's own, and gone with it whatever happens.
+    if os.environ.get("FAULTS_ALONE") != "1":
+        os.environ["FAULTS_ALONE"] = "1"
+        mapped = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+        command = [sys.executable, "-m", "benchmarks.faults", *sys.argv[1:]]
+        os.execvp("unshare", ["unshare", "--mount", *mapped, *command])
+    main()

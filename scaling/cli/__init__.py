@@ -36,6 +36,7 @@ from scaling.cli import (
 )
 from scaling.cli.app import PlainConsole, app
 from scaling.spec import UserError
+from scaling.store.store import StoreAway
 
 __all__ = [
     "app",
@@ -61,10 +62,20 @@ __all__ = [
 
 
 def main() -> None:
-    """Entry point: what the user gave wrong ends in one message and exit code 2."""
+    """Entry point: what the user gave wrong ends in one message and exit code 2.
+
+    A store that cannot be used now ends in one message and exit code 1.
+    """
     try:
         app()
     except UserError as error:
         message = Text.assemble(("error", "red"), f" {error}")
         PlainConsole(sys.stderr).print(message, soft_wrap=True)
         raise SystemExit(2) from None
+    except StoreAway as error:
+        message = Text.assemble(
+            ("error", "red"),
+            f" {error}. What is done stays done: run it again when that is mended",
+        )
+        PlainConsole(sys.stderr).print(message, soft_wrap=True)
+        raise SystemExit(1) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.spec import UserError
 from scaling.store.pending import pending_steps
+from scaling.store.records import StepRecord
+from scaling.store.registration import register
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
@@ -45,17 +47,20 @@ def run(
     store = open_store(study, uri)
     try:
         with ends_on_signals():
-            plan = _missing(study, store, source, accept or [])
-            if plan is not None:
-                _run(plan, store, address, open_cluster=open_cluster, here=here)
+            missing = _missing(study, store, source, accept or [])
+            if missing is not None:
+                plan, records = missing
+                _run(plan, store, records, address, open_cluster=open_cluster, here=here)
     except Interrupted as interrupted:
         left = len(pending_steps(current_plan(study, store), store.scan()))
         console.print(f"interrupted; {left:,} steps are left. Run again to go on")
         raise typer.Exit(128 + interrupted.signal) from interrupted
 
 
-def _missing(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan | None:
-    """The plan, staged, if anything of it is missing.
+def _missing(
+    study: Study, store: Store, source: Path | None, accept: list[str]
+) -> tuple[Plan, dict[str, StepRecord]] | None:
+    """The plan, staged and registered, and its records so far, if anything of it is missing.
 
     Args:
         study: What is asked.
@@ -67,17 +72,41 @@ def _missing(study: Study, store: Store, source: Path | None, accept: list[str])
     scan = store.scan()
     plan = current_plan(study, store, scan=scan)
     # CorruptRecord before anything starts, not in the middle of a report.
-    store.records(step for step in scan.done if step in plan.steps)
+    records = store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
     if plan.provisional or pending_steps(plan, scan):
-        return stage_and_plan(study, store, source, accept)
+        plan = stage_and_plan(study, store, source, accept)
+        # Staging takes long, and somebody else may work meanwhile.
+        scan = store.scan()
+        done = [step for step in plan.steps if step in scan.done]
+        fresh = store.records(step for step in done if step not in records)
+        register(study, store, len(scan.done))
+        return plan, {step: fresh.get(step) or records[step] for step in done}
     console.print(
         f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}", soft_wrap=True
     )
     return None
 
 
-def _run(plan: Plan, store: Store, address: str | None, *, open_cluster: bool, here: bool) -> None:
+def _run(
+    plan: Plan,
+    store: Store,
+    records: Mapping[str, StepRecord],
+    address: str | None,
+    *,
+    open_cluster: bool,
+    here: bool,
+) -> None:
+    """Run what is missing and say what came of it.
+
+    Args:
+        plan: What is to run.
+        store: Its store.
+        records: Of what is done.
+        address: Ray cluster to join; None starts one on this machine.
+        open_cluster: Join one that asks for no token.
+        here: Run in this process, without Ray.
+    """
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
     from scaling.cluster.here import run_here
@@ -91,14 +120,14 @@ def _run(plan: Plan, store: Store, address: str | None, *, open_cluster: bool, h
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
-    done = store.scan().done
-    records = store.records(step for step in plan.steps if step in done)
     for note in version_notes(records.values(), versions_here()):
         console.print(f"· {note}", soft_wrap=True)
     if here:
         ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
     else:
-        ended = run_plan(plan, store, address=address, open_cluster=open_cluster, watch=watch)
+        ended = run_plan(
+            plan, store, records, address=address, open_cluster=open_cluster, watch=watch
+        )
     plan = ended.plan
     if ended.signal:
         raise Interrupted(ended.signal)

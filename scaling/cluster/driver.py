@@ -29,7 +29,7 @@ from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
 from scaling.store.pending import pending_steps
-from scaling.store.registration import register
+from scaling.store.records import StepRecord
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
@@ -142,6 +142,7 @@ def _check_answers(address: str) -> None:
 def run_plan(
     plan: Plan,
     store: Store,
+    records: Mapping[str, StepRecord],
     *,
     address: str | None,
     open_cluster: bool = False,
@@ -155,13 +156,12 @@ def run_plan(
     Args:
         plan: What is to run, with what the store had resolved.
         store: Its store.
+        records: Of steps that are done, for estimates and what was spent.
         address: Ray cluster to join; None starts one on this machine.
         open_cluster: Join one that asks for no token.
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
-    scan = store.scan()
-    register(plan.study, store, len(scan.done))
-    if not pending_steps(plan, scan):
+    if not pending_steps(plan, store.scan()):
         return RunResult(plan=plan, done=0, failed={})
     quiet()
     with own_folder(_SHORT) as scratch:
@@ -172,7 +172,7 @@ def run_plan(
             resources = join_cluster(address, scratch, open_cluster=open_cluster)
             # Ray took the signals for itself.
             with ends_on_signals() as ended:
-                return _run_joined(plan, store, resources, scratch, watch, ended)
+                return _run_joined(plan, store, records, resources, scratch, watch, ended)
         finally:
             # Also of a cluster that had half begun.
             ray.shutdown()
@@ -181,6 +181,7 @@ def run_plan(
 def _run_joined(
     plan: Plan,
     store: Store,
+    records: Mapping[str, StepRecord],
     resources: Mapping[str, float],
     scratch: Path,
     watch: Callable[[ReadyQueue], Any],
@@ -191,6 +192,7 @@ def _run_joined(
     Args:
         plan: What is to run.
         store: Its store.
+        records: Of steps that are done.
         resources: What the cluster has.
         scratch: Folder for Tune's own files.
         watch: As of `run_plan`.
@@ -200,8 +202,7 @@ def _run_joined(
 
     from scaling.cluster.search import QueueSearch, StopNow
 
-    scan = store.scan()
-    pending = pending_steps(plan, scan)
+    pending = pending_steps(plan, store.scan())
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     bundle = capacity.bundle()
@@ -210,7 +211,6 @@ def _run_joined(
     check_fit(plan, chosen, gpu)
     check_gangs(plan, chosen, nodes, capacity)
     sizes = store.read_sizes()
-    records = store.records(step for step in scan.done if step in plan.steps)
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 

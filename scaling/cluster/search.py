@@ -18,6 +18,7 @@ from scaling.cluster.nodes import Capacity
 from scaling.cluster.ray_private import free_orphans
 from scaling.cluster.session import SessionOrder, WrongDevice
 from scaling.planning.queue import ReadyQueue
+from scaling.spec import UserError
 from scaling.store.failures import failures_of
 from scaling.store.garbage import drop_replaced
 from scaling.store.leases import EXPIRY_SECONDS
@@ -140,8 +141,9 @@ class QueueSearch(Searcher):
         """See steps that were committed in the middle of a session, and nodes lost or come."""
         now = time.monotonic()
         if self._queue.running and now >= self._look_at:
-            # A store that is away for a moment is looked at later.
-            with suppress(OSError):
+            # A store that is away for a moment is looked at later, and what is damaged there is
+            # told by the step that reads it.
+            with suppress(OSError, UserError):
                 self._queue.look(self._look())
             after = time.monotonic()
             self._look_at = after + pause_after(after - now, STORE_SECONDS)
@@ -167,7 +169,7 @@ class QueueSearch(Searcher):
             done = waited_for(self._look)
             reason, final = self._reason(name, order, done) if error else (None, False)
             cost = note_end(self._store, order.id, order.workers)
-        except OSError as failure:
+        except (OSError, UserError) as failure:
             # One try of one step, not the end of all sessions.
             reason = f"the store {self._store.uri} cannot be used: {failure}"
             done = nothing_done

@@ -120,6 +120,9 @@ def worker(config: dict[str, Any]) -> None:
         torch.set_num_threads(1)
     store = Store.open(session.store)
     plan = make_plan(Study.model_validate_json(session.study), store.read_lock(), session.collapsed)
+    if plan.provisional:
+        # An empty lock file would make another plan, and writing anything a second store.
+        raise FileNotFoundError(f"{store.uri} has no lock file (is its disk mounted?)")
     world = join_world()
     try:
         check_devices(world, session.gpu)

@@ -356,29 +356,26 @@ def stage_task(
             entry["file"] = there["file"]
         else:
             store.write(data_name(task.name, Key.read(text)), made[text])
-    store.write(
+    store.write_json(
         manifest_name(task.name),
-        json.dumps(
-            {
-                "request": request,
-                "licence": task.licence,
-                "citation": task.citation,
-                "sources": [[origin, revision] for origin, revision in revisions.items()],
-                "files": hashes,
-                "splits": entries,
-            },
-            indent=1,
-        ),
+        {
+            "request": request,
+            "licence": task.licence,
+            "citation": task.citation,
+            "sources": [[origin, revision] for origin, revision in revisions.items()],
+            "files": hashes,
+            "splits": entries,
+        },
     )
     return {key: entry["sha256"] for key, entry in entries.items()}
 
 
 def add_counts(store: Store, task: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     """Write into a staged task's manifest what its texts lose as tokens, by SPLIT.LANGUAGE."""
-    manifest = json.loads(store.read(manifest_name(task)))
+    manifest = store.read_json(manifest_name(task))
     for key, found in counts.items():
         manifest["splits"][key]["tokens"] = dict(found)
-    store.write(manifest_name(task), json.dumps(manifest, indent=1))
+    store.write_json(manifest_name(task), manifest)
 
 
 def _files(

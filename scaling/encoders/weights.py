@@ -10,7 +10,6 @@ import hashlib
 import json
 import pickle
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from scaling.encoders.checkpoint import (
 from scaling.encoders.encoder import make_config, wanted_shapes
 from scaling.encoders.upstream import check_tokenizer, layer_norm_eps
 from scaling.encoders.vocabulary import with_rows
+from scaling.store.cache import own_folder
 from scaling.store.store import Store, StoreError, sha256
 from scaling.study.identity import canonical_json, fingerprint
 
@@ -400,10 +400,7 @@ def stage_model(
         }
         check(lock)
         files = store.replace_folder(target, name)
-    store.write(
-        _manifest(name),
-        json.dumps({"request": request, "files": files, "lock": lock}, indent=1),
-    )
+    store.write_json(_manifest(name), {"request": request, "files": files, "lock": lock})
     return lock
 
 
@@ -412,8 +409,8 @@ def _made_beside(store: Store) -> Iterator[Path]:
     """A folder to make a model in, gone afterwards: in the store if that is local, to be moved."""
     place = store.local_path(MAKING)
     if place is None:
-        with tempfile.TemporaryDirectory() as made:
-            yield Path(made)
+        with own_folder() as made:
+            yield made
         return
     # Only one stages at a time, so what is there is of one that was killed.
     shutil.rmtree(place, ignore_errors=True)

@@ -217,7 +217,7 @@ def attempts_of(store: Store, step: str) -> list[Attempt]:
 def why_pending(plan: Plan, step: str, scan: Scan) -> str:
     """One sentence: why a step is not done, or would be done again."""
     if step not in pending_steps(plan, scan):
-        return "done" if step in scan.done else "not needed: every scoring below it is done"
+        return "done"
     parent = plan.steps[step].parent
     if step in scan.done:
         return "done, but its weights were deleted and a step below needs them again"

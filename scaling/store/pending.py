@@ -9,7 +9,7 @@ from scaling.study.steps import Plan
 
 
 def pending_steps(plan: Plan, scan: Scan) -> list[str]:
-    """Steps that must run, parents first: scorings to do, and trainings that they start from."""
+    """Steps that must run, parents first: those without a record, and trainings they start from."""
     pending: set[str] = set()
     for step in reversed(list(plan.steps)):
         if _must_run(
@@ -67,23 +67,10 @@ def _must_run(
     pending: Callable[[str], bool],
 ) -> bool:
     """The rule for one step; `pending` is its answer for the step's children."""
-    if plan.steps[step].action == "eval":
-        return not done(step)
-    children, is_done = plan.children_of(step), done(step)
-    if not is_done and not (children and _scored_below(plan, step, done)):
-        # Without children it is wanted for its record, as in a check of learning rates.
+    # A training too is wanted for its record: it says whether it collapsed. A record that was lost
+    # below finished scorings would leave rows that look as if it had not.
+    if not done(step):
         return True
-    if is_done and has_weights(step):
+    if plan.steps[step].action == "eval" or has_weights(step):
         return False
-    return any(pending(child) for child in children)
-
-
-def _scored_below(plan: Plan, step: str, done: Callable[[str], bool]) -> bool:
-    """Whether all scorings that descend from a training are done, so that nobody needs it."""
-    below = [step]
-    while below:
-        for child in plan.children_of(below.pop()):
-            if plan.steps[child].action == "eval" and not done(child):
-                return False
-            below.append(child)
-    return True
+    return any(pending(child) for child in plan.children_of(step))

@@ -129,8 +129,9 @@ _COST = TypeAdapter(SessionCost)
 def _read(store: Store, session: str) -> SessionCost:
     """StoreError with its name for a file that no session wrote: budgets are counted by them."""
     name = session_name(session)
+    raw = json.dumps(store.read_json(name))
     try:
-        cost = _COST.validate_json(store.read(name), strict=True)
+        cost = _COST.validate_json(raw, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -143,4 +144,4 @@ def _read(store: Store, session: str) -> SessionCost:
 
 def _write(store: Store, session: str, cost: SessionCost) -> None:
     raw = {name: value for name, value in asdict(cost).items() if value is not None}
-    store.write(session_name(session), json.dumps(raw))
+    store.write_json(session_name(session), raw)

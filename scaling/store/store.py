@@ -10,6 +10,7 @@ steps/ID/failures/OWNER.json         why a try ended
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -43,14 +44,24 @@ _MENDS = {
     "study.json": 'restore it, or write {"name": STUDY} into it',
     "sizes.json": "delete it, and `scaling stage` counts again",
     "stop.json": "delete it",
+    "sessions": "restore it, or delete it: what that session lost is not counted as spent then",
 }
 
 
+_DIGEST = "digest"
 LOCK = "lock.json"
+OWNER = "study.json"
 
 
 class StoreError(UserError):
     """The store cannot be used as asked; the message says which file and what to do."""
+
+
+class StoreAway(OSError):
+    """The store cannot be reached or written to now; the message says which file.
+
+    Full, read-only, not mounted: it may come back, and nothing in it has to be mended.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +86,8 @@ class Store:
     uri: str
     filesystem: fs.FileSystem = field(repr=False, compare=False)
     root: str = field(repr=False, compare=False)
+    _seen: list[str] = field(default_factory=list, repr=False, compare=False)
+    """Its study.json, once it was there: without it the store is gone from then on, and not new."""
 
     @staticmethod
     def open(uri: str | Path) -> Store:
@@ -87,7 +100,10 @@ class Store:
         text = str(uri)
         if "://" not in text:
             path = Path(text).expanduser().absolute()
-            return Store(str(path), fs.LocalFileSystem(), str(path))
+            store = Store(str(path), fs.LocalFileSystem(), str(path))
+            if (path / OWNER).exists():
+                store._seen.append(OWNER)
+            return store
         check_uri(text)
         scheme = text.split("://", 1)[0]
         try:
@@ -137,8 +153,12 @@ class Store:
     # files
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file or folder of this name."""
-        return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
+        """Whether there is a file or folder of this name. StoreAway if nobody can say."""
+        with self._named(name):
+            info = self.filesystem.get_file_info(self.path(name))
+        if info.type == fs.FileType.NotFound:
+            self._check_there()
+        return bool(info.type != fs.FileType.NotFound)
 
     def written_at(self, name: str) -> datetime | None:
         """When a file was written, by the store's own clock; None where there is none."""
@@ -157,34 +177,50 @@ class Store:
                 with self.filesystem.open_input_stream(path) as stream:
                     return bytes(stream.read())
             except FileNotFoundError:
+                self._check_there()
                 raise
-            except OSError:
+            except OSError as error:
                 if pause is None:
-                    raise
+                    raise self._away(name, error) from error
                 time.sleep(pause)
         raise AssertionError("unreachable")
 
     def read_json(self, name: str) -> Any:
-        """What a JSON file of the store says. StoreError with its name if it is no JSON."""
+        """What a JSON file of the store says.
+
+        StoreError with its name if it is no JSON, or not what `write_json` wrote. Files of older
+        versions have no digest; of them only the form is checked.
+        """
         try:
-            return json.loads(self.read(name))
+            raw = json.loads(self.read(name))
         except (ValueError, RecursionError) as error:
             raise self.broken(name, str(error)) from error
+        digest = raw.pop(_DIGEST, None) if isinstance(raw, dict) else None
+        if digest is not None and digest != digest_of(raw):
+            raise self.broken(name, "its digest is another")
+        return raw
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON object with a digest over the whole of it."""
+        whole = {**content, _DIGEST: digest_of(content)}
+        self.write(name, json.dumps(whole, indent=1, sort_keys=True))
 
     def broken(self, name: str, what: str) -> StoreError:
         """The error for a file of the store that holds something else than it should."""
-        return StoreError(f"{self.uri}/{name} is broken ({what}): {_MENDS.get(name, _MEND)}")
+        mend = _MENDS.get(name) or _MENDS.get(name.partition("/")[0], _MEND)
+        return StoreError(f"{self.uri}/{name} is broken ({what}): {mend}")
 
     def write(self, name: str, content: bytes | str) -> None:
         """All or nothing: a reader sees the old file, the new one, or none, never a part."""
         raw = content.encode() if isinstance(content, str) else content
         target = self.local_path(name)
         if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _temporary(target, raw) as temporary:
-                os.replace(temporary, target)
+            with self._named(name):
+                self._make_folder(target.parent)
+                with _temporary(target, raw) as temporary:
+                    os.replace(temporary, target)
             return
-        with self.filesystem.open_output_stream(self.path(name)) as stream:
+        with self._named(name), self.filesystem.open_output_stream(self.path(name)) as stream:
             stream.write(raw)
 
     def create(self, name: str, content: bytes | str) -> bool:
@@ -201,29 +237,35 @@ class Store:
                 return False
             self.write(name, raw)
             return self.read(name) == raw
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(target, raw) as temporary:
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                return False
+        with self._named(name):
+            self._make_folder(target.parent)
+            with _temporary(target, raw) as temporary:
+                try:
+                    os.link(temporary, target)
+                except FileExistsError:
+                    return False
         return True
 
     def delete(self, name: str) -> None:
         """A file or a whole folder; nothing if it is not there."""
-        info = self.filesystem.get_file_info(self.path(name))
-        if info.type == fs.FileType.Directory:
-            self.filesystem.delete_dir(self.path(name))
-        elif info.type != fs.FileType.NotFound:
-            self.filesystem.delete_file(self.path(name))
+        with self._named(name):
+            info = self.filesystem.get_file_info(self.path(name))
+            if info.type == fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(name))
+            elif info.type != fs.FileType.NotFound:
+                self.filesystem.delete_file(self.path(name))
 
     def listing(self, name: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         """What lies below a folder; [] if it does not exist."""
         path = self.path(name)
-        if self.local is None:
-            selector = fs.FileSelector(path, allow_not_found=True, recursive=recursive)
-            return list(self.filesystem.get_file_info(selector))
-        return list(_below(path, recursive=recursive))
+        with self._named(name):
+            if self.local is None:
+                selector = fs.FileSelector(path, allow_not_found=True, recursive=recursive)
+                return list(self.filesystem.get_file_info(selector))
+            found = list(_below(path, recursive=recursive))
+        if not found:
+            self._check_there()
+        return found
 
     def upload(self, folder: Path, name: str, *, move: bool = False) -> dict[str, str]:
         """Copy a local folder into the store; relative file name → SHA-256.
@@ -241,11 +283,12 @@ class Store:
         for relative, path in files.items():
             hashes[relative] = sha256(path)
             target = targets[relative]
-            if self.local is None:
-                fs.copy_files(str(path), target, destination_filesystem=self.filesystem)
-            elif Path(target) != path:
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(path, target) if move else shutil.copyfile(path, target)
+            with self._named(f"{name}/{relative}"):
+                if self.local is None:
+                    fs.copy_files(str(path), target, destination_filesystem=self.filesystem)
+                elif Path(target) != path:
+                    self._make_folder(Path(target).parent)
+                    shutil.move(path, target) if move else shutil.copyfile(path, target)
         if move:
             shutil.rmtree(folder, ignore_errors=True)
         return hashes
@@ -263,10 +306,40 @@ class Store:
         hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
         for file in hashes:
             self.path(f"{name}/{file}")
-        target.parent.mkdir(parents=True, exist_ok=True)
         self.delete(name)
-        os.replace(folder, target)
+        with self._named(name):
+            self._make_folder(target.parent)
+            os.replace(folder, target)
         return hashes
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of a local store, and the store's own only where none was before."""
+        if not folder.is_dir():
+            self._check_there()
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def _check_there(self) -> None:
+        """StoreAway if a local store that was there is not.
+
+        What is missing would be taken for what was never made, and a second store would grow in the
+        place of one that is not mounted.
+        """
+        if self._seen and self.local is not None and not (self.local / OWNER).exists():
+            raise StoreAway(errno.ENOENT, f"{self.uri} is gone (is its disk mounted?)")
+
+    def _away(self, name: str, error: OSError) -> StoreAway:
+        said = error.strerror or str(error)
+        return StoreAway(error.errno or errno.EIO, f"{self.uri}/{name}: {said}")
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """StoreAway with the file's name for what the system says of it."""
+        try:
+            yield
+        except (FileNotFoundError, StoreAway):
+            raise
+        except OSError as error:
+            raise self._away(name, error) from error
 
     # the study
 
@@ -275,15 +348,13 @@ class Store:
         try:
             # Created as records are, so that a mounted bucket without hard links is refused now and
             # not after the first step.
-            if not self.exists("study.json") and self.create(
-                "study.json", json.dumps({"name": name})
-            ):
-                return
-            raw = self.read_json("study.json")
+            is_new = not self.exists(OWNER) and self.create(OWNER, json.dumps({"name": name}))
+            raw = {"name": name} if is_new else self.read_json(OWNER)
+            self._seen[:] = [OWNER]
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
         if not isinstance(raw, dict):
-            raise self.broken("study.json", "no JSON object")
+            raise self.broken(OWNER, "no JSON object")
         owner = raw.get("name")
         if owner != name:
             raise StoreError(
@@ -311,8 +382,6 @@ class Store:
         try:
             raw = self.read_json(LOCK)
             content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
-            if digest_of(content) != raw.get("digest", digest_of(content)):
-                raise self.broken(LOCK, "its digest is another")
             for entries in (*content["models"].values(), *content["data"].values()):
                 if not all(isinstance(value, str) for value in entries.values()):
                     raise TypeError("an entry that is no text")
@@ -322,9 +391,9 @@ class Store:
 
     def write_lock(self, lock: Lock) -> None:
         """Write what staging resolved, with a digest over the whole of it."""
-        content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
-        whole = {**content, "digest": digest_of(content)}
-        self.write(LOCK, json.dumps(whole, indent=1, sort_keys=True))
+        self.write_json(
+            LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        )
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""

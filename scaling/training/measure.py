@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -40,7 +39,7 @@ from scaling.planning.memory import demand_of, memory
 from scaling.planning.placement import model_placements
 from scaling.planning.speed import passes_of, price_of
 from scaling.spec import UserError
-from scaling.store.cache import Cache, fetch, open_cache
+from scaling.store.cache import Cache, fetch, open_cache, own_folder
 from scaling.store.store import Store
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan
@@ -248,9 +247,9 @@ def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]
     RuntimeError with the end of the log of the first that fails: the others wait for it.
     """
     workers = request.placement["workers"]
-    with tempfile.TemporaryDirectory() as folder:
-        text = json.dumps({**asdict(request), "folder": folder})
-        logs = [Path(folder) / f"{rank}.log" for rank in range(workers)]
+    with own_folder() as folder:
+        text = json.dumps({**asdict(request), "folder": str(folder)})
+        logs = [folder / f"{rank}.log" for rank in range(workers)]
         processes = []
         for rank, log in enumerate(logs):
             with log.open("w") as stream:
@@ -281,7 +280,7 @@ def measure(request: Request, timeout_seconds: float = 900) -> list[Measurement]
                 f"measuring {request.weights}, rank {failed[0]}: "
                 + logs[failed[0]].read_text()[-2000:]
             )
-        found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(workers)]
+        found = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(workers)]
     return [Measurement(**one) for one in found]
 
 

@@ -143,7 +143,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
             store.mark_collapse(record)
             ours = store.commit(record, replacing)
             if ours:
-                _clean_up(step, context, again=replacing is not None)
+                _clean_up(step, context)
             else:
                 store.mark_collapse(store.record(step.id))
                 store.delete(StepFolder(step.id).attempt(context.owner))
@@ -179,7 +179,8 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         return (
             train(step, context, lease) if step.action == "train" else score(step, context, lease)
         )
-    except Exception:
+    # Ctrl-C as well: this process writes nothing more.
+    except BaseException:
         if lease is not None:
             with suppress(OSError):
                 context.store.delete(StepFolder(step.id).attempt(context.owner))
@@ -248,15 +249,15 @@ def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
     return step.action == "train" and collapsed and parent.step in plan.replaceable
 
 
-def _clean_up(step: Step, context: Context, *, again: bool) -> None:
+def _clean_up(step: Step, context: Context) -> None:
     """After a commit, delete what a next try would have gone on from, and weights nobody needs.
 
-    The study says which weights are kept in any case. `again`: whether the step is a training that
-    was made again; those below it may have been done by somebody else meanwhile.
+    The study says which weights are kept in any case, and of a training without children they stay.
+    What is below a training may have been done before: where it was made again.
     """
     plan, store = context.plan, context.store
     store.delete(StepFolder(step.id).resume)
-    if step.action == "train" and not again:
+    if step.action == "train" and not plan.children_of(step.id):
         return
     pending = _pending(context)
     above = step.id if step.action == "train" else step.parent

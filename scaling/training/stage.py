@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from scaling.encoders.vocabulary import add_pieces
 from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
 from scaling.kinds import KINDS
 from scaling.spec import known
+from scaling.store.cache import own_folder
 from scaling.store.leases import Lease, claim, new_owner
 from scaling.store.paths import STAGING
 from scaling.store.store import Store, StoreError
@@ -106,7 +105,7 @@ def _stage(
     models: dict[str, dict[str, str]] = {}
     sizes: Sizes = {}
     lost: Lost = {}
-    with tempfile.TemporaryDirectory() as temporary:
+    with own_folder() as temporary:
         vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
         for model in study.models:
             spec = study.model(model)
@@ -118,9 +117,7 @@ def _stage(
                 key = (tokenizer, arm.name if arm else "")
                 if key not in vocabularies:
                     progress(f"tokens for {spec.family}" + (f", {arm.name}" if arm else ""))
-                    vocabularies[key] = _vocabulary(
-                        study, store, data, tokenizer, arm, Path(temporary)
-                    )
+                    vocabularies[key] = _vocabulary(study, store, data, tokenizer, arm, temporary)
                 found = vocabularies[key]
                 sizes, lost = found.sizes or sizes, found.lost or lost
                 name = staged_name(model, arm) if arm else model
@@ -137,7 +134,7 @@ def _stage(
                     locked=before.models.get(name, {}),
                     check=partial(_check_model, store, name, before.models.get(name, {})),
                 )
-    store.write("sizes.json", json.dumps(sizes))
+    store.write_json("sizes.json", sizes)
     for name, by_key in lost.items():
         add_counts(store, name, by_key)
     return Lock(models=models, data=data, revisions=revisions)

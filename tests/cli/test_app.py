@@ -18,7 +18,7 @@ from rich.text import Text
 from scaling.cli import main
 from scaling.cli.app import PlainConsole, working
 from scaling.spec import UserError
-from scaling.store.store import Store
+from scaling.store.store import Store, StoreAway
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 from tests.helpers.command import ROOT, scaling
@@ -216,6 +216,21 @@ main()
     assert ended.returncode == code
     assert ("Traceback" in ended.stderr) == traceback
     assert len(ended.stderr.splitlines()) == 1 or traceback
+
+
+def test_a_store_that_cannot_be_used_now_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise StoreAway(28, "/mnt/x/rows.parquet: No space left on device")
+
+    monkeypatch.setattr("scaling.cli.app", fails)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "/mnt/x/rows.parquet: No space left on device. What is done stays done" in said
+    assert "Traceback" not in said
 
 
 EVIL = "\x1b]0;title\x07\x1b[2J\x9b2J\u202e [/x] [bold] :x: [link=http://x]y"

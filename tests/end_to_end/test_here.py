@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from scaling.planning.progress import current_plan
 from scaling.store import stop
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
+from scaling.store.registration import registrations
 from scaling.store.stop import ask_to_stop
 from scaling.store.store import Store
 from scaling.study import collapse
@@ -94,6 +96,10 @@ def test_the_records_are_those_of_a_run_with_ray(
     assert "loaded False" in scaling_run(study, tmp_path / "here", "--here")
     assert "nothing to run" in scaling_run(study, tmp_path / "here", "--here")
     with_ray, here = Store.open(tmp_path / "ray"), Store.open(tmp_path / "here")
+    asked = [registrations(store) for store in (with_ray, here)]
+    assert [len(found) for found in asked] == [1, 1]
+    assert asked[0][0].sha256 == asked[1][0].sha256
+    assert asked[0][0].records == asked[1][0].records == 0
     plan = current_plan(Study(**small_study), here)
     for step in plan.steps:
         assert timeless(here.record(step)) == timeless(with_ray.record(step)), step
@@ -178,3 +184,26 @@ def test_an_address_and_a_budget_are_refused(small_study: dict[str, Any], tmp_pa
     costly = {**small_study, "dollars_per_device_hour": 1.0, "budget_dollars": 2.0}
     with pytest.raises(ValueError, match=r"tiny has a budget \(budget_dollars\)"):
         run_here(*staged(costly, tmp_path / "costly"), lambda line: None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_with_its_own_number(
+    small_study: dict[str, Any], tmp_path: Path, number: signal.Signals
+) -> None:
+    study = write_study(tmp_path, {**small_study, "reruns": 0})
+    store = Store.open(tmp_path / "store")
+    with pytest.MonkeyPatch.context() as patched:
+        # In the middle of a training, once.
+        rate = loop.learning_rate
+
+        def interrupts(update: int, updates: int, recipe: Any) -> float:
+            patched.setattr(loop, "learning_rate", rate)
+            signal.raise_signal(number)
+            return rate(update, updates, recipe)
+
+        patched.setattr(loop, "learning_rate", interrupts)
+        ended = CliRunner().invoke(app, ["run", str(study), "--store", store.uri, "--here"])
+    assert ended.exit_code == 128 + number, ended.output
+    assert not store.scan().leases
+    assert not store.scan().done
+    assert not [path for path in (tmp_path / "store").rglob("attempts/*/*")]

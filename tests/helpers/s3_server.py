@@ -49,6 +49,10 @@ class Objects:
     breaking: list[bytes] = field(default_factory=list)
     """What the next requests get instead of an answer; b"" for a dropped connection."""
     always: bytes | None = None
+    cutting: int = 0
+    """So many of the next answers end in the middle of their body."""
+    stalling: float = 0.0
+    """Seconds that every request waits for its answer."""
 
     def uri(self, prefix: str, bucket: str = "bucket") -> str:
         endpoint = quote(f"http://127.0.0.1:{self.port}", safe="")
@@ -78,8 +82,13 @@ class Objects:
             client.sendall(broken)
             client.close()
             return
+        time.sleep(self.stalling)
         server = socket.create_connection(("127.0.0.1", self.server))
         server.sendall(head)
+        if self.cutting and head.startswith(b"GET"):
+            self.cutting -= 1
+            _cut(server, client)
+            return
         threading.Thread(target=_pump, args=(client, server), daemon=True).start()
         _pump(server, client)
 
@@ -90,6 +99,17 @@ class Objects:
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+
+def _cut(server: socket.socket, client: socket.socket) -> None:
+    """Pass on an answer but for the second half of its body."""
+    whole = b""
+    while chunk := server.recv(65536):
+        whole += chunk
+    head, _, body = whole.partition(b"\r\n\r\n")
+    client.sendall(head + b"\r\n\r\n" + body[: len(body) // 2])
+    for end in (client, server):
+        end.close()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

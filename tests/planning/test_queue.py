@@ -422,9 +422,10 @@ def test_a_step_that_somebody_else_has_is_looked_at_later() -> None:
     assert set(later[1]) & set(taken[1])
 
 
-def test_nothing_pending_when_all_is_scored() -> None:
-    scored = frozenset(step.id for step in SMALL.steps.values() if step.action == "eval")
-    scan = Scan(done=scored, weights=frozenset(), leases={}, failures={}, num_bytes=0)
+def test_nothing_pending_when_all_is_done_and_no_weights_are_left() -> None:
+    scan = Scan(
+        done=frozenset(SMALL.steps), weights=frozenset(), leases={}, failures={}, num_bytes=0
+    )
     assert pending_steps(SMALL, scan) == []
 
 

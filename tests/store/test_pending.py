@@ -56,3 +56,17 @@ def test_a_step_that_the_plan_does_not_have_has_no_phase_that_its_name_could_tel
     for keep, needed in (("none", False), ("intermediate", True), ("all", True)):
         plan = plan_of(keep_weights=keep)
         assert weights_needed(plan, "iii.xlm-r-base.gone.s0.0123456789ab", nothing) is needed
+
+
+def test_a_training_whose_record_was_lost_runs_again_for_it() -> None:
+    plan = plan_of(arms=["none"], targets=["xnli"])
+    [training] = [step for step in plan.steps.values() if step.action == "train"]
+    scan = Scan(
+        done=frozenset(plan.steps) - {training.id},
+        weights=frozenset(),
+        leases={},
+        failures={},
+        num_bytes=0,
+    )
+    # Its scorings are done, and without its record nobody knows whether it collapsed.
+    assert pending_steps(plan, scan) == [training.id]

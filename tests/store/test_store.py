@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from pyarrow import fs
 
 from scaling.catalogue.task import Key
 from scaling.data.rows import data_name, manifest_name
-from scaling.store.cache import fetch, open_cache
+from scaling.store.cache import Cache, fetch, open_cache
 from scaling.store.leases import claim
 from scaling.store.paths import StepFolder
-from scaling.store.store import Store, StoreError, pause_after
+from scaling.store.store import Store, StoreAway, StoreError, pause_after
 from scaling.study.identity import Lock
 from tests.helpers.step_records import STEP, record
 
@@ -240,6 +241,68 @@ def test_a_name_outside_the_pattern_is_read_and_not_made(tmp_path: Path, name: s
     store.write(f"steps/{name}.{STEP}/record.json", record(f"{name}.{STEP}").to_json())
     assert store.record(f"{name}.{STEP}").step == f"{name}.{STEP}"
     assert store.scan().done == {f"{name}.{STEP}"}
+
+
+def test_a_store_that_is_gone_is_not_a_new_one(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    store.check_study("s")
+    store.commit(record())
+    lease = claim(store, STEP, "o")
+    assert lease is not None
+    # A disk that drops out leaves the empty folder that it was mounted on.
+    (tmp_path / "store").rename(tmp_path / "away")
+    for place in ("nothing", "a mount point"):
+        if place == "a mount point":
+            (tmp_path / "store").mkdir()
+        for act in (
+            lambda: store.exists(f"steps/{STEP}/record.json"),
+            lambda: store.read("lock.json"),
+            lambda: store.read_lock(),
+            lambda: store.scan(),
+            lambda: store.write("logs/s/0.log", ""),
+            lambda: store.commit(record()),
+            lambda: store.upload(tmp_path / "away", "models/m"),
+            lambda: fetch(store, "models/m", {"config.json": "0" * 64}, Cache(tmp_path, tmp_path)),
+            lease.still_ours,
+        ):
+            with pytest.raises(StoreAway, match=r"store is gone \(is its disk mounted\?\)"):
+                act()
+    assert not list((tmp_path / "store").iterdir())
+    (tmp_path / "store").rmdir()
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert store.scan().done == {STEP}
+    # Nobody took it over meanwhile.
+    lease.still_ours()
+    lease.release()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.write("rows.parquet", "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        for act in (store.write, store.create):
+            with pytest.raises(StoreAway, match=r"/rows.parquet: File too large"):
+                act("rows.parquet", b"0" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_below(tmp_path) == {"rows.parquet": b"old"}
+
+
+def test_what_is_altered_in_a_json_file_is_seen(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    sizes = {"t": {"test.de": [12, 345]}}
+    store.write_json("sizes.json", sizes)
+    assert store.read_json("sizes.json") == sizes
+    assert store.read_sizes() == {"t": {"test.de": (12, 345)}}
+    path = tmp_path / "sizes.json"
+    path.write_text(path.read_text().replace("345", "346"))
+    with pytest.raises(StoreError, match=r"sizes.json is broken \(its digest is another\): delete"):
+        store.read_sizes()
+    # Those of older versions have none.
+    path.write_text('{"t": {"test.de": [12, 346]}}')
+    assert store.read_sizes() == {"t": {"test.de": (12, 346)}}
 
 
 @pytest.mark.parametrize(
