@@ -89,6 +89,10 @@ class DataRef(Spec):
         return f"{self.source}@{branch}" if branch else self.source
 
 
+WORDS = ("licence", "citation", "note")
+"""Fields of a task that only readers read: new words of a task change none of its rows."""
+
+
 class TaskSpec(Spec):
     """Data, a kind and a metric. Intermediate and target are roles that a study gives it.
 

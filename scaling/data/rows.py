@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.catalogue.task import DataRef, Key, Split, TaskSpec, refs_of
+from scaling.catalogue.task import WORDS, DataRef, Key, Split, TaskSpec, refs_of
 from scaling.data.checks import (
     check_defects,
     check_distinct,
@@ -246,6 +246,32 @@ def content_hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
+def _words(task: TaskSpec) -> dict[str, str]:
+    """What a manifest repeats of a task's words."""
+    return {"licence": task.licence, "citation": task.citation}
+
+
+def _request(study: Study, task: TaskSpec, words: Mapping[str, str]) -> str:
+    """What decides whether a task must be read again: all of it but its words.
+
+    Args:
+        study: The study: its languages and limits.
+        task: The task.
+        words: Words that count all the same, as they did when older stores were staged.
+    """
+    told = {field: word for field, word in words.items() if word}
+    return fingerprint(
+        {
+            "task": {
+                **task.model_dump(mode="json", exclude=set(WORDS), exclude_defaults=True),
+                **told,
+            },
+            "splits": [[split, code] for split, code in study.splits_of(task)],
+            "limits": {split: limit for split, limit in study.limits.items()},
+        }
+    )
+
+
 def manifest_name(task: str) -> str:
     """Store name of what staging counted of a task."""
     return f"data/{task}/manifest.json"
@@ -263,7 +289,8 @@ def stage_task(
 ) -> dict[str, str]:
     """Write all splits of a task; `SPLIT.LANGUAGE` → hash.
 
-    Does nothing if the same request was staged before and is whole. StoreError, before anything is
+    Reads nothing if the same request was staged before and is whole; words of the task that are new
+    (licence, citation) go into its manifest then. StoreError, before anything is
     written, if rows differ from those of the lock file.
 
     Args:
@@ -277,15 +304,14 @@ def stage_task(
     """
     expected = expected or {}
     splits = study.splits_of(task)
-    request = fingerprint(
-        {
-            "task": task.model_dump(mode="json", exclude_defaults=True),
-            "splits": [[split, code] for split, code in splits],
-            "limits": {split: limit for split, limit in study.limits.items()},
-        }
-    )
+    request = _request(study, task, {})
     before = _whole_splits(store, task.name, expected)
-    if before is not None and before.request == request and not before.damaged:
+    if before is not None and not before.damaged and before.asked_by(study, task):
+        if before.words != _words(task) or before.request != request:
+            manifest = store.read_json(manifest_name(task.name))
+            store.write_json(
+                manifest_name(task.name), {**manifest, "request": request, **_words(task)}
+            )
         return {key: entry["sha256"] for key, entry in before.splits.items()}
     place = f"task {task.name}"
     revisions = {
@@ -360,8 +386,7 @@ def stage_task(
         manifest_name(task.name),
         {
             "request": request,
-            "licence": task.licence,
-            "citation": task.citation,
+            **_words(task),
             "sources": [[origin, revision] for origin, revision in revisions.items()],
             "files": hashes,
             "splits": entries,
@@ -416,6 +441,17 @@ class _Splits:
     splits: Mapping[str, Mapping[str, Any]]
     damaged: frozenset[str]
     """Keys whose file is gone, or holds something else than the manifest or the lock file says."""
+    words: Mapping[str, str]
+    """As `_words` gives them, when it was staged."""
+
+    def asked_by(self, study: Study, task: TaskSpec) -> bool:
+        """Whether this is what the study asks for.
+
+        Older stores have the words of then in their request. Two of them are in their
+        manifest; a note of then that differs from today's means that the task is read once more.
+        """
+        asked = ({}, {**self.words, "note": task.note})
+        return self.request in [_request(study, task, words) for words in asked]
 
 
 def _whole_splits(store: Store, task: str, expected: Mapping[str, str]) -> _Splits | None:
@@ -429,7 +465,10 @@ def _whole_splits(store: Store, task: str, expected: Mapping[str, str]) -> _Spli
             read_table(store, task, Key.read(key), expected.get(key, entry["sha256"]))
         except UserError:
             damaged.add(key)
-    return _Splits(request=raw["request"], splits=raw["splits"], damaged=frozenset(damaged))
+    words = {field: str(raw.get(field, "")) for field in ("licence", "citation")}
+    return _Splits(
+        request=raw["request"], splits=raw["splits"], damaged=frozenset(damaged), words=words
+    )
 
 
 def _read_manifest(store: Store, task: str) -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ import pytest
 
 from scaling.catalogue.task import DEV, Key
 from scaling.data.manifest import defect_notes, staged_tasks
-from scaling.data.rows import content_hash, data_name, read_table
+from scaling.data.rows import content_hash, data_name, manifest_name, read_table
 from scaling.data.schema import BadData
 from scaling.store.store import Store, StoreError, sha256
-from scaling.study.identity import token_cache_name
+from scaling.study.identity import fingerprint, token_cache_name
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
 from tests.helpers.step_records import record_of
@@ -307,7 +307,7 @@ def test_a_refused_staging_has_written_nothing(tmp_path: Path, tiny_models: list
     lock = staged(path, store, tmp_path / "data")
     before = content_of(store)
     put(tmp_path / "other" / "org" / "mine", words="three four")
-    changed = study_file(tmp_path, tiny_models, note="other data")
+    changed = study_file(tmp_path, tiny_models, ceiling=0.9, ceiling_source="other data")
     for _ in range(2):
         with pytest.raises(StoreError, match=r"rows of .*test.en.* differ .*Nothing was written"):
             staged(changed, store, tmp_path / "other")
@@ -412,3 +412,75 @@ def test_two_stagings_at_once_do_not_meet(tmp_path: Path, tiny_models: list[Any]
     with ThreadPoolExecutor(3) as pool:
         locks = list(pool.map(lambda _: staged(path, store, tmp_path / "data"), range(3)))
     assert locks == [Store.open(store).read_lock()] * 3
+
+
+WORDS = {"licence": "MIT", "citation": "ham2020kornli", "note": "as it was"}
+CITED = {"licence": "CC0", "citation": "ponti2020xcopa"}
+NEW_WORDS = {**CITED, "note": "read once more"}
+
+
+def local_study(folder: Path, models: list[dict[str, Any]], **fields: Any) -> Path:
+    """The study of one task, read from `folder/raw/mine`."""
+    return study_file(folder, models, data_source="dir:mine", **fields)
+
+
+def test_new_words_of_a_task_re_read_no_data(tmp_path: Path, tiny_models: list[Any]) -> None:
+    put(tmp_path / "raw" / "mine")
+    first = staged(
+        local_study(tmp_path, tiny_models, **WORDS), tmp_path / "store", tmp_path / "raw"
+    )
+    rows = tmp_path / "store" / data_name("mine", Key("train", "en"))
+    before = rows.stat().st_mtime_ns
+    # Nothing could be read again: its files are gone.
+    (tmp_path / "raw").rename(tmp_path / "elsewhere")
+    (tmp_path / "raw").mkdir()
+    path = local_study(tmp_path, tiny_models, **NEW_WORDS)
+    assert staged(path, tmp_path / "store", tmp_path / "raw") == first
+    assert rows.stat().st_mtime_ns == before
+    manifest = Store.open(tmp_path / "store").read_json(manifest_name("mine"))
+    assert {field: manifest[field] for field in CITED} == CITED
+    assert staged_tasks(load_study(path), Store.open(tmp_path / "store"))[0].licence == "CC0"
+    # What is no word is another request still.
+    with pytest.raises(BadData):
+        staged(
+            local_study(tmp_path, tiny_models, **NEW_WORDS, defects={"empty_text": {"train": 1}}),
+            tmp_path / "store",
+            tmp_path / "raw",
+        )
+
+
+def test_a_store_whose_request_has_the_words_is_neither_refused_nor_read_needlessly(
+    tmp_path: Path, tiny_models: list[Any]
+) -> None:
+    put(tmp_path / "raw" / "mine")
+    path = local_study(tmp_path, tiny_models, **WORDS)
+    first = staged(path, tmp_path / "store", tmp_path / "raw")
+    opened = Store.open(tmp_path / "store")
+    manifest = opened.read_json(manifest_name("mine"))
+    study = load_study(path)
+    task = study.task("mine")
+    old = fingerprint(
+        {
+            "task": task.model_dump(mode="json", exclude_defaults=True),
+            "splits": [[split, code] for split, code in study.splits_of(task)],
+            "limits": dict(study.limits),
+        }
+    )
+    assert old != manifest["request"]
+    opened.write_json(manifest_name("mine"), {**manifest, "request": old})
+    # Licence and citation of then are in the manifest: nothing is read.
+    (tmp_path / "raw").rename(tmp_path / "elsewhere")
+    (tmp_path / "raw").mkdir()
+    path = local_study(tmp_path, tiny_models, **CITED, note=WORDS["note"])
+    assert staged(path, tmp_path / "store", tmp_path / "raw") == first
+    assert opened.read_json(manifest_name("mine")) == {**manifest, **CITED}
+    # The note of then is nowhere: the task is read once, its rows are the same, no file is written.
+    opened.write_json(manifest_name("mine"), {**manifest, "request": old})
+    path = local_study(tmp_path, tiny_models, **NEW_WORDS)
+    with pytest.raises(BadData):
+        staged(path, tmp_path / "store", tmp_path / "raw")
+    rows = tmp_path / "store" / data_name("mine", Key("train", "en"))
+    before = rows.stat().st_mtime_ns
+    assert staged(path, tmp_path / "store", tmp_path / "elsewhere") == first
+    assert rows.stat().st_mtime_ns == before
+    assert opened.read_json(manifest_name("mine")) == {**manifest, **CITED}
