@@ -14,6 +14,7 @@
     intermediate.py  the intermediate tasks of Phang et al. 2020, Social IQa and COPA
     xtreme.py        the targets of XTREME and XTREME-R
     many_languages.py  targets in hundreds of languages: SIB-200, FLORES, Belebele, ...
+    references.py    what tasks and models cite: the entries of references.bib
     sets.py          which tasks belong to which benchmark
     folders.py       data sets that are read from a folder
     studies/         named studies and their JSON schema

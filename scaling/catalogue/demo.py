@@ -53,7 +53,8 @@ DEMO = (
         labels=("admin", "admindocs", "auth", "conf", "gis"),
         metric="accuracy",
         licence="BSD-3-Clause",
-        citation="Django Software Foundation, message catalogues of Django 5.2",
+        licence_source="https://github.com/django/django",
+        citation="django",
         note=(
             "Which application of Django a message belongs to. Chance is the share of the largest"
             " class."
@@ -67,7 +68,8 @@ DEMO = (
         train_on=(),
         metric="accuracy",
         licence="BSD-3-Clause",
-        citation="Django Software Foundation, message catalogues of Django 5.2",
+        licence_source="https://github.com/django/django",
+        citation="django",
         note=(
             "The English original of a translated message among all of them: Tatoeba's task."
             " Nothing is trained."
@@ -82,7 +84,8 @@ DEMO = (
         labels=("country", "currency", "language", "script", "subdivision"),
         metric="accuracy",
         licence="LGPL-2.1",
-        citation="Debian iso-codes, in pycountry 26.2",
+        licence_source="https://github.com/pycountry/pycountry",
+        citation="pycountry",
         note=(
             "What a name names: a country, a currency, a language, a script or a part of a country."
         ),
@@ -95,7 +98,8 @@ DEMO = (
         train_on=(),
         metric="accuracy",
         licence="LGPL-2.1",
-        citation="Debian iso-codes, in pycountry 26.2",
+        licence_source="https://github.com/pycountry/pycountry",
+        citation="pycountry",
         note="The English name of a country among all of them. Nothing is trained.",
     ),
     TaskSpec(
@@ -105,7 +109,8 @@ DEMO = (
         labels=("real", "shuffled"),
         metric="accuracy",
         licence="BSD-3-Clause",
-        citation="After the real-or-shuffled control of Chang & Lu 2021 (arXiv 2108.11696)",
+        licence_source="https://github.com/django/django",
+        citation="django; chang2021rethinking",
         note=(
             "English messages as they are or with their words shuffled: an intermediate task of"
             " form, not meaning."

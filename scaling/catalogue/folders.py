@@ -9,7 +9,7 @@ for a published number.
 from __future__ import annotations
 
 from scaling.catalogue.sets import HUMAN_NLI, HUMAN_NLI_SOURCE, NLI, UPOS, XTREME_R, codes, pairs
-from scaling.catalogue.sources import COPA, COSMOS, NLI_NAMED, folder
+from scaling.catalogue.sources import CARDS, COPA, COSMOS, MTEB, NLI_NAMED, folder
 from scaling.catalogue.task import TaskSpec
 from scaling.catalogue.xtreme import TATOEBA_CODES, TYDIQA_TEST
 
@@ -81,7 +81,7 @@ _LISTED = (
             ),
         ),
         sizes={"train": 19_647, "dev": 9_831},
-        citation="Williams et al. 2018; Bowman et al. 2015",
+        citation="williams2018broad; bowman2015large",
         note="Trains on MNLI's two dev sets and selects on SNLI's: real English NLI in small.",
     ),
     TaskSpec(
@@ -105,7 +105,8 @@ _LISTED = (
         languages=("en",),
         sizes={"test": 3_198},
         licence="CC-BY-NC 4.0",
-        citation="Nie et al. 2020",
+        licence_source="https://github.com/facebookresearch/anli/blob/b5ce27af54a53bd495af7260fdc485000eed15f8/LICENSE",
+        citation="nie2020adversarial",
         note="The dev sets of the three rounds, two of 3,200 pairs missing in the copy.",
     ),
     TaskSpec(
@@ -118,7 +119,7 @@ _LISTED = (
         train_on=("mnli",),
         languages=tuple(_AMERICAS),
         licence="not stated upstream",
-        citation="Ebrahimi et al. 2022",
+        citation="ebrahimi2022americasnli",
         data=(
             folder(
                 "americasnli",
@@ -143,7 +144,8 @@ _LISTED = (
         train_on=("mnli",),
         languages=("id",),
         licence="CC-BY-SA 4.0",
-        citation="Mahendra et al. 2021",
+        licence_source=f"{MTEB}/tasks/pair_classification/ind/indo_nli.py",
+        citation="mahendra2021indonli",
         sizes={"test.id": 5_185},
         data=(
             folder(
@@ -171,7 +173,7 @@ _LISTED = (
         languages=("de",),
         train_on=("nli_small",),
         licence="CC-BY-NC 4.0",
-        citation="Conneau et al. 2018",
+        citation="conneau2018xnli",
         sizes={"test": 5_010},
         data=(
             folder(
@@ -194,7 +196,8 @@ _LISTED = (
         languages=("ko",),
         train_on=("nli_small",),
         licence="CC-BY-SA 4.0",
-        citation="Ham et al. 2020",
+        licence_source="https://github.com/kakaobrain/KorNLUDatasets/blob/0df0fe7d496eb61b092e022e238c2230b29f1cbc/LICENSE",
+        citation="ham2020kornli",
         sizes={"test": 5_010},
         data=(
             folder(
@@ -216,7 +219,7 @@ _LISTED = (
         train_on=("msrp",),
         languages=("de",),
         licence="free for any use",
-        citation="Yang et al. 2019",
+        citation="yang2019pawsx",
         data=(
             folder(
                 "pawsx",
@@ -238,7 +241,7 @@ _LISTED = (
         metric="accuracy",
         languages=("en",),
         licence="Microsoft Research shared source",
-        citation="Dolan & Brockett 2005",
+        citation="dolan2005automatically",
         data=(
             folder(
                 "msrp_qqp_standin",
@@ -263,7 +266,8 @@ _LISTED = (
         train_on=("copa_files",),
         languages=XTREME_R["xcopa"],
         licence="CC-BY 4.0",
-        citation="Ponti et al. 2020",
+        licence_source="https://github.com/cambridgeltl/xcopa/blob/e2e9d7f105a758ee869cd13e0fe251ef93a29840/LICENSE.md",
+        citation="ponti2020xcopa",
         sizes={"test": 500},
         data=(folder("xcopa", "jsonl", {"test": ("data/{lang}/test.{lang}.jsonl",)}, **COPA),),
         note="Trains on COPA alone: `none` holds no intermediate task, unlike XTREME-R's protocol.",
@@ -275,7 +279,7 @@ _LISTED = (
         data=(folder("copa", "copa_xml", {"train": ("copa-dev.xml",), "dev": ("copa-test.xml",)}),),
         sizes={"train": 500, "dev": 500},
         licence="BSD-2-Clause",
-        citation="Roemmele et al. 2011",
+        citation="roemmele2011choice",
         note="COPA's development set trains, as usual; its test set, in English, selects.",
     ),
     TaskSpec(
@@ -296,13 +300,14 @@ _LISTED = (
             ),
         ),
         sizes={"train": 9_741, "dev": 1_221},
-        citation="Talmor et al. 2019",
+        citation="talmor2019commonsenseqa",
     ),
     TaskSpec(
         name="cosmosqa_small",
         kind="multiple_choice",
         metric="accuracy",
         licence="CC-BY 4.0",
+        licence_source=f"{CARDS}/040102f100964a33fd334e2695f1c493fa6b92db/datasets/cosmos_qa/README.md",
         data=(
             folder(
                 "cosmosqa",
@@ -312,7 +317,7 @@ _LISTED = (
                 **COSMOS,
             ),
         ),
-        citation="Huang et al. 2019",
+        citation="huang2019cosmos",
         note="Trains on 90 % of the validation set, of 2,985 questions; dev is the rest.",
     ),
     TaskSpec(
@@ -320,6 +325,7 @@ _LISTED = (
         kind="multiple_choice",
         metric="accuracy",
         licence="MIT",
+        licence_source=f"{MTEB}/tasks/retrieval/eng/hella_swag_retrieval.py",
         data=(
             folder(
                 "hellaswag",
@@ -332,7 +338,7 @@ _LISTED = (
                 label="label",
             ),
         ),
-        citation="Zellers et al. 2019",
+        citation="zellers2019hellaswag",
         note=(
             "Trains on 90 % of the validation set, of 10,042; dev is the rest. The context begins"
             " with the activity, which the hub keeps apart."
@@ -355,7 +361,7 @@ _LISTED = (
             ),
         ),
         sizes={"train": 931},
-        citation="Rajpurkar et al. 2016; Gan & Ng 2019",
+        citation="rajpurkar2016squad; gan2019improving",
         note=(
             "931 questions of SQuAD's dev set whose paragraphs are not in XQuAD; 131 that are were"
             " taken out."
@@ -381,7 +387,7 @@ _LISTED = (
         ),
         sizes={"train": 2_561, "dev": 285, "test": 533},
         defects={"answer_missing": {"train": 65, "dev": 10, "test": 9}},
-        citation="Bjerva et al. 2020",
+        citation="bjerva2020subjqa",
         note=(
             "Questions on restaurant reviews, unanswerable ones among them. 84 answers differ from"
             " their review."
@@ -396,7 +402,8 @@ _LISTED = (
         data=(folder("xquad", "squad_json", {"test": ("xquad.{lang}.json*",)}),),
         sizes={"test": 1_190},
         licence="CC-BY-SA 4.0",
-        citation="Artetxe et al. 2020",
+        licence_source=f"{MTEB}/tasks/retrieval/multilingual/x_qu_ad_retrieval.py",
+        citation="artetxe2020crosslingual",
     ),
     TaskSpec(
         name="tydiqa_files",
@@ -422,7 +429,7 @@ _LISTED = (
             **{f"test.{code}": count for code, count in TYDIQA_TEST.items()},
         },
         licence="Apache-2.0",
-        citation="Clark et al. 2020",
+        citation="clark2020tydiqa",
         note=(
             "tydiqa from the organisers' own two files, whose offsets are right:"
             " storage.googleapis.com/tydiqa/v1.1/ has them under these names. One file holds all"
@@ -449,7 +456,7 @@ _LISTED = (
         ),
         sizes={"train": 12_544, "dev": 2_001, "test.en": 2_077},
         licence="by treebank; some NC",
-        citation="Nivre et al. 2018",
+        citation="nivre2018universal",
         note=(
             "One treebank a language, 41 languages; English is EWT. Words and tags as XTREME"
             " prepares them."
@@ -463,7 +470,7 @@ _LISTED = (
         languages=tuple(_MASAKHA),
         train_on=("udpos_files",),
         licence="CC-BY-NC 4.0",
-        citation="Dione et al. 2023",
+        citation="dione2023masakhapos",
         data=(
             folder(
                 "masakhapos",
@@ -494,7 +501,7 @@ _LISTED = (
             ),
         ),
         sizes={"train": 3_394, "dev": 1_009, "test": 1_287},
-        citation="Derczynski et al. 2017",
+        citation="derczynski2017results",
         note=(
             "As persons, organisations and locations, so that MasakhaNER can be scored; not WNUT's"
             " own score. emerging.test.conll keeps annotators' disagreements and cannot be read;"
@@ -509,7 +516,7 @@ _LISTED = (
         languages=tuple(_MASAKHA),
         train_on=("wnut17",),
         licence="CC-BY-NC 4.0",
-        citation="Adelani et al. 2022",
+        citation="adelani2022masakhaner",
         data=(
             folder(
                 "masakhaner2",
@@ -541,7 +548,7 @@ _LISTED = (
         ),
         sizes={"test.af": 1_000, "test.am": 168, "test.jv": 205, "test.xh": 142},
         licence="CC-BY 2.0 FR",
-        citation="Artetxe & Schwenk 2019",
+        citation="artetxe2019massively",
         note="LASER's release: 80 of its 112 languages. See tatoeba.",
     ),
     TaskSpec(
@@ -563,7 +570,7 @@ _LISTED = (
             ),
         ),
         licence="CC-BY-NC 4.0",
-        citation="Adelani et al. 2022 (arXiv 2205.02022)",
+        citation="adelani2022thousand",
         note=(
             "LAFAND-MT's news sentences in 14 African languages against English: Tatoeba's task on"
             " longer sentences."
@@ -586,7 +593,7 @@ _LISTED = (
             ),
         ),
         licence="mixed: by language",
-        citation="Mager et al. 2021",
+        citation="mager2021findings",
         note=(
             "The shared task's dev sets: sentences in six languages of the Americas against"
             " Spanish, not English. Its Spanish side is one text that all languages translate, with"
@@ -603,7 +610,8 @@ _LISTED = (
         languages=XTREME_R["lareqa"],
         sizes={"test": 1_190},
         licence="CC-BY-SA 4.0",
-        citation="Roy et al. 2020",
+        licence_source="https://github.com/google-research-datasets/lareqa/blob/9bc8c7fb6dd8d01d72a05a93c2cb96882b0d299c/LICENSE",
+        citation="roy2020lareqa",
     ),
     TaskSpec(
         name="squad1_pairs_small",
@@ -622,7 +630,7 @@ _LISTED = (
             ),
         ),
         sizes={"train": 931},
-        citation="Rajpurkar et al. 2016; Gan & Ng 2019",
+        citation="rajpurkar2016squad; gan2019improving",
     ),
 )
 

@@ -7,7 +7,16 @@ Cosmos QA on 25,588 examples, the hub has 25,262.
 from __future__ import annotations
 
 from scaling.catalogue.sets import NLI, codes
-from scaling.catalogue.sources import COPA, COSMOS, NLI_NUMBERED, SQUAD, converted, folder
+from scaling.catalogue.sources import (
+    CARDS,
+    COPA,
+    COSMOS,
+    MTEB,
+    NLI_NUMBERED,
+    SQUAD,
+    converted,
+    folder,
+)
 from scaling.catalogue.task import DataRef, TaskSpec
 
 _MNLI = converted(
@@ -57,7 +66,8 @@ INTERMEDIATE = (
         data=(_ANLI, _MNLI, _SNLI),
         sizes={"train": 1_104_934, "dev": 22_857},
         licence="CC-BY-NC 4.0 (ANLI)",
-        citation="Nie et al. 2020; Williams et al. 2018; Bowman et al. 2015",
+        licence_source="https://github.com/facebookresearch/anli/blob/b5ce27af54a53bd495af7260fdc485000eed15f8/LICENSE",
+        citation="nie2020adversarial; williams2018broad; bowman2015large",
         note=(
             "ANLI's three rounds, MNLI and SNLI through one head, in proportion to their sizes."
             " SNLI's pairs without a gold label (785 of train) are left out. Dev: all parts; Phang"
@@ -72,7 +82,8 @@ INTERMEDIATE = (
         data=(_MNLI,),
         sizes={"train": 392_702, "dev": 9_815},
         licence="OANC and others",
-        citation="Williams et al. 2018",
+        licence_source=f"{CARDS}/01c9c0cefe76a90300a15aa4e623b12946656cce/datasets/multi_nli/README.md",
+        citation="williams2018broad",
         note=(
             "Dev is the matched half. Trains XNLI too: as its intermediate task it is the same"
             " data twice."
@@ -101,7 +112,7 @@ INTERMEDIATE = (
         # Rows 310,121 and 362,225 of train (huggingface/datasets#277).
         defects={"empty_text": {"train": 2, "dev": 0}},
         licence="Quora's terms",
-        citation="Iyer et al. 2017",
+        citation="quora2017",
         note="Two training questions have an empty second one; they stay.",
     ),
     TaskSpec(
@@ -111,7 +122,7 @@ INTERMEDIATE = (
         data=(_squad("rajpurkar/squad", "plain_text"),),
         sizes={"train": 87_599, "dev": 10_570},
         licence="CC-BY-SA 4.0",
-        citation="Rajpurkar et al. 2016",
+        citation="rajpurkar2016squad",
         note=(
             "Trains XQuAD and MLQA too, and XTREME-R's Tatoeba: as their intermediate task it is"
             " the same data twice."
@@ -124,7 +135,7 @@ INTERMEDIATE = (
         data=(_squad("rajpurkar/squad_v2", "squad_v2", unanswerable=True),),
         sizes={"train": 130_319, "dev": 11_873},
         licence="CC-BY-SA 4.0",
-        citation="Rajpurkar et al. 2018",
+        citation="rajpurkar2018know",
     ),
     TaskSpec(
         name="hellaswag",
@@ -142,7 +153,8 @@ INTERMEDIATE = (
         ),
         sizes={"train": 39_905, "dev": 10_042},
         licence="MIT",
-        citation="Zellers et al. 2019",
+        licence_source=f"{MTEB}/tasks/retrieval/eng/hella_swag_retrieval.py",
+        citation="zellers2019hellaswag",
         note="Rows are numbered: whether `ind` is unique upstream was not checked.",
     ),
     TaskSpec(
@@ -162,7 +174,7 @@ INTERMEDIATE = (
                 other="OTHER",
             ),
         ),
-        citation="Hockenmaier & Steedman 2007",
+        citation="hockenmaier2007ccgbank",
         note=(
             "CCGbank cannot be downloaded: put your licensed copy's data/AUTO into the data folder"
             " as ccgbank/AUTO. Sections 02 to 21 train, 00 is dev. Published numbers use 425"
@@ -181,7 +193,8 @@ INTERMEDIATE = (
         ),
         sizes={"train": 25_262, "dev": 2_985},
         licence="CC-BY 4.0",
-        citation="Huang et al. 2019",
+        licence_source=f"{CARDS}/040102f100964a33fd334e2695f1c493fa6b92db/datasets/cosmos_qa/README.md",
+        citation="huang2019cosmos",
         note=(
             "25,588 training examples in Phang et al. by memory, 25,262 on the hub. Published as a"
             " script: whether the hub has a Parquet conversion of it was not seen (`scaling stage"
@@ -206,7 +219,7 @@ INTERMEDIATE = (
         ),
         sizes={"train": 9_741, "dev": 1_221},
         licence="MIT",
-        citation="Talmor et al. 2019",
+        citation="talmor2019commonsenseqa",
     ),
     TaskSpec(
         name="siqa",
@@ -225,7 +238,8 @@ INTERMEDIATE = (
             ),
         ),
         sizes={"train": 33_410, "dev": 1_954},
-        citation="Sap et al. 2019",
+        licence="unseen",
+        citation="sap2019social",
         note="mteb/SIQA is a retrieval form of it and cannot be used.",
     ),
     TaskSpec(
@@ -237,6 +251,6 @@ INTERMEDIATE = (
         ),
         sizes={"train": 400, "dev": 100},
         licence="BSD-2-Clause",
-        citation="Roemmele et al. 2011",
+        citation="roemmele2011choice",
     ),
 )

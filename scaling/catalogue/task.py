@@ -89,7 +89,7 @@ class DataRef(Spec):
         return f"{self.source}@{branch}" if branch else self.source
 
 
-WORDS = ("licence", "citation", "note")
+WORDS = ("licence", "licence_source", "citation", "note")
 """Fields of a task that only readers read: new words of a task change none of its rows."""
 
 
@@ -118,7 +118,11 @@ class TaskSpec(Spec):
     """
     metric: str
     licence: str = ""
+    """Of the data; `unseen` where nobody has found it stated."""
+    licence_source: str = "unseen"
+    """An address where the licence is stated; `unseen` where nobody has compared it with one."""
     citation: str = ""
+    """Keys of references.bib, divided by `; `. A task of your own may say it in words."""
     sizes: dict[str, int] = Field(default_factory=dict)
     """Published example counts by `split` or `split.lang`, checked when staged without a limit."""
     ceiling: float | None = Field(default=None, gt=0, le=1)

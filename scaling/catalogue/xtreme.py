@@ -19,7 +19,7 @@ from scaling.catalogue.sets import (
     codes,
     pairs,
 )
-from scaling.catalogue.sources import COPA, SQUAD, STATED, converted, folder, stated
+from scaling.catalogue.sources import COPA, MTEB, SQUAD, STATED, converted, folder, stated
 from scaling.catalogue.task import DataRef, TaskSpec
 
 _UD_NAMES = pairs("""
@@ -92,7 +92,7 @@ _XNLI = TaskSpec(
     ceiling=HUMAN_NLI,
     ceiling_source=HUMAN_NLI_SOURCE,
     licence="CC-BY-NC 4.0",
-    citation="Conneau et al. 2018",
+    citation="conneau2018xnli",
     sizes={"dev": 2_490, "test": 5_010},
     data=(
         stated(
@@ -118,7 +118,7 @@ _PAWSX = TaskSpec(
     metric="accuracy",
     languages=XTREME["pawsx"],
     licence="free for any use, with attribution to Google",
-    citation="Yang et al. 2019",
+    citation="yang2019pawsx",
     data=(
         converted(
             "google-research-datasets/paws-x",
@@ -143,7 +143,8 @@ _XCOPA = TaskSpec(
     train_on=("siqa", "copa"),
     languages=XTREME_R["xcopa"],
     licence="CC-BY 4.0",
-    citation="Ponti et al. 2020",
+    licence_source="https://github.com/cambridgeltl/xcopa/blob/e2e9d7f105a758ee869cd13e0fe251ef93a29840/LICENSE.md",
+    citation="ponti2020xcopa",
     sizes={"test": 500},
     data=(converted("cambridgeltl/xcopa", "{lang}", {"test": "test"}, **COPA),),
     note=(
@@ -162,7 +163,7 @@ _UDPOS = TaskSpec(
     data=(_udpos("izhx/xtreme-r-udpos", "{lang}"),),
     sizes={"train": 21_253},
     licence="UD 2.7: by treebank",
-    citation="Nivre et al. 2018",
+    citation="nivre2018universal",
     note=(
         "XTREME-R: UD 2.7, 38 languages. Scored by seqeval on bare tags,"
         " not by accuracy: runs of one tag are one span, and seqeval 1.x cannot tell CCONJ from"
@@ -192,7 +193,7 @@ _PANX = TaskSpec(
         "dev": 10_000,
         **{f"test.{code}": _panx_size(code) for code in XTREME_R["panx"]},
     },
-    citation="Pan et al. 2017; Rahimi et al. 2019",
+    citation="pan2017crosslingual; rahimi2019massively",
     licence="not stated by the organisers",
     note=(
         "Six languages have 100 test sentences (gu jv my pa qu yo): about 5 points of noise that"
@@ -209,7 +210,8 @@ _XQUAD = TaskSpec(
     sizes={"test": 1_190},
     defects={"answer_elsewhere": {"test": 0, **_stripped(XTREME_R["xquad"])}},
     licence="CC-BY-SA 4.0",
-    citation="Artetxe et al. 2020",
+    licence_source=f"{MTEB}/tasks/retrieval/multilingual/x_qu_ad_retrieval.py",
+    citation="artetxe2020crosslingual",
     note=(
         "The hub's contexts are stripped and its offsets are not: 0 to 100 answers a language are"
         " before the place that the file names. Scored by text, so no number moves. English"
@@ -239,7 +241,7 @@ _TYDIQA = TaskSpec(
         "dev": TYDIQA_TEST["en"],
         **{f"test.{code}": count for code, count in TYDIQA_TEST.items()},
     },
-    citation="Clark et al. 2020",
+    citation="clark2020tydiqa",
     note=(
         "Not seen on the hub: how many offsets are wrong (its script strips contexts and answers,"
         " so up to 2 % of a split are moved to the answer's nearest place, and counted), and"
@@ -271,7 +273,7 @@ _TATOEBA = TaskSpec(
     ),
     sizes={f"test.{code}": _TATOEBA_SMALL.get(code, 1_000) for code in XTREME_R["tatoeba"]},
     licence="CC-BY 2.0 FR",
-    citation="Artetxe & Schwenk 2019",
+    citation="artetxe2019massively",
     note=(
         "Scored from the arm's own checkpoint: `none` is the pretrained model, as in XTREME and"
         " Phang et al. XTREME-R's published numbers start from a SQuAD model instead"
@@ -341,7 +343,8 @@ XTREME_TASKS = (
             "test.zh": 5_137,
         },
         licence="CC-BY-SA 3.0",
-        citation="Lewis et al. 2020",
+        licence_source=f"{MTEB}/tasks/retrieval/multilingual/mlqa_retrieval.py",
+        citation="lewis2020mlqa",
         note=(
             "Question and context in one language. Normalised by language. Chinese may not be set"
             " beside XTREME's numbers, whose decoder is that of XQuAD (not run on MLQA). Goyal et"
@@ -380,7 +383,7 @@ XTREME_TASKS = (
             ),
         ),
         licence="BUCC 2018's terms",
-        citation="Zweigenbaum et al. 2018",
+        citation="zweigenbaum2018overview",
         note=(
             "XTREME only. dev is BUCC's `sample`, test its `training` set (download_data.sh):"
             " BUCC's own test gold is not public. Unpack the archives into bucc2018/ under these"
@@ -415,7 +418,7 @@ XTREME_TASKS = (
         ),
         sizes={"train": 167_719},
         licence="Apache-2.0",
-        citation="Ruder et al. 2021",
+        citation="ruder2021xtremer",
         note=(
             "The released data differ from the paper's: the organisers say that the numbers cannot"
             " be compared; and the dual encoder is another than XTREME-R's, as in lareqa."
@@ -436,7 +439,8 @@ XTREME_TASKS = (
         data=(folder("lareqa", "xquad_r", {"test": ("xquad-r/{lang}.json*", "xquad-r/*.json*")}),),
         sizes={"test": 1_190},
         licence="CC-BY-SA 4.0",
-        citation="Roy et al. 2020",
+        licence_source="https://github.com/google-research-datasets/lareqa/blob/9bc8c7fb6dd8d01d72a05a93c2cb96882b0d299c/LICENSE",
+        citation="roy2020lareqa",
         note=(
             "The 13,014 sentences of 11 languages are one pool, and each question has one right"
             " sentence in each. From a copy of google-research-datasets/lareqa in the data folder:"
@@ -462,7 +466,7 @@ XTREME_TASKS = (
         ),
         sizes={"train": 87_599, "dev": 10_570},
         licence="CC-BY-SA 4.0",
-        citation="Rajpurkar et al. 2016",
+        citation="rajpurkar2016squad",
         note=(
             "SQuAD 1.1 as question-sentence pairs for a dual encoder, sentences split by rule. What"
             " LAReQA trains on."

@@ -450,7 +450,7 @@ class _Splits:
         Older stores have the words of then in their request. Two of them are in their
         manifest; a note of then that differs from today's means that the task is read once more.
         """
-        asked = ({}, {**self.words, "note": task.note})
+        asked: tuple[Mapping[str, str], ...] = ({}, {**self.words, "note": task.note})
         return self.request in [_request(study, task, words) for words in asked]
 
 

