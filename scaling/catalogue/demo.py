@@ -53,7 +53,7 @@ DEMO = (
         labels=("admin", "admindocs", "auth", "conf", "gis"),
         metric="accuracy",
         licence="BSD-3-Clause",
-        licence_source="https://github.com/django/django",
+        licence_source="package:django",
         citation="django",
         note=(
             "Which application of Django a message belongs to. Chance is the share of the largest"
@@ -68,7 +68,7 @@ DEMO = (
         train_on=(),
         metric="accuracy",
         licence="BSD-3-Clause",
-        licence_source="https://github.com/django/django",
+        licence_source="package:django",
         citation="django",
         note=(
             "The English original of a translated message among all of them: Tatoeba's task."
@@ -84,7 +84,7 @@ DEMO = (
         labels=("country", "currency", "language", "script", "subdivision"),
         metric="accuracy",
         licence="LGPL-2.1",
-        licence_source="https://github.com/pycountry/pycountry",
+        licence_source="package:pycountry",
         citation="pycountry",
         note=(
             "What a name names: a country, a currency, a language, a script or a part of a country."
@@ -98,7 +98,7 @@ DEMO = (
         train_on=(),
         metric="accuracy",
         licence="LGPL-2.1",
-        licence_source="https://github.com/pycountry/pycountry",
+        licence_source="package:pycountry",
         citation="pycountry",
         note="The English name of a country among all of them. Nothing is trained.",
     ),
@@ -109,7 +109,7 @@ DEMO = (
         labels=("real", "shuffled"),
         metric="accuracy",
         licence="BSD-3-Clause",
-        licence_source="https://github.com/django/django",
+        licence_source="package:django",
         citation="django; chang2021rethinking",
         note=(
             "English messages as they are or with their words shuffled: an intermediate task of"

@@ -53,7 +53,9 @@ class ModelSpec(Spec):
     licence: str = ""
     """Of the weights; `unseen` where nobody has found it stated."""
     licence_source: str = "unseen"
-    """An address where the licence is stated; `unseen` where nobody has compared it with one."""
+    """An address where the licence is stated, or `package:NAME` (its metadata); `unseen` where
+    nobody has compared it with one.
+    """
     citation: str = ""
     """Keys of references.bib, divided by `; `. A model of your own may say it in words."""
 

@@ -21,7 +21,7 @@ class Reference:
 
     key: str
     source: str
-    """An address where the entry's words were read, or `unseen`."""
+    """An address where the entry's words were read, `package:NAME` (metadata), or `unseen`."""
     bibtex: str
     """The entry as it stands in the file."""
 
@@ -50,8 +50,8 @@ def parse_references(text: str, name: str) -> dict[str, Reference]:
             fields[field["name"]] = field["value"]
         if key in found:
             raise BadFile(f"{name}:{line}: {key} is there twice")
-        if not {"author", "title", "year", "source"} <= fields.keys():
-            raise BadFile(f"{name}:{line}: {key} needs author, title, year and source")
+        if not {"author", "title", "source"} <= fields.keys():
+            raise BadFile(f"{name}:{line}: {key} needs author, title and source")
         found[key] = Reference(key=key, source=fields["source"], bibtex=entry[0].strip())
         at = entry.end()
     return found

@@ -120,7 +120,9 @@ class TaskSpec(Spec):
     licence: str = ""
     """Of the data; `unseen` where nobody has found it stated."""
     licence_source: str = "unseen"
-    """An address where the licence is stated; `unseen` where nobody has compared it with one."""
+    """An address where the licence is stated, or `package:NAME` (its metadata); `unseen` where
+    nobody has compared it with one.
+    """
     citation: str = ""
     """Keys of references.bib, divided by `; `. A task of your own may say it in words."""
     sizes: dict[str, int] = Field(default_factory=dict)

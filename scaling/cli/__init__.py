@@ -18,6 +18,7 @@ from rich.text import Text
 from scaling.cli import (
     calibrate,
     cancel,
+    cite,
     explain,
     export,
     gc,
@@ -42,6 +43,7 @@ __all__ = [
     "app",
     "calibrate",
     "cancel",
+    "cite",
     "explain",
     "export",
     "gc",

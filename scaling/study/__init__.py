@@ -8,6 +8,7 @@
     collapse.py  when a training has collapsed, by its own record alone
     question.py  choices of the analysis, fixed before the data
     identity.py  identity to hash; the lock file
+    terms.py     licence, source and citation of data and models
     steps.py     steps, cells, plan: the types
     plan.py      study and lock to plan
     flops.py     model FLOPs of a step

@@ -20,7 +20,7 @@ ENTRY = """@misc{mine2025,
 
 
 def openable(source: str) -> bool:
-    return source == "unseen" or source.startswith("https://github.com/")
+    return source == "unseen" or source.startswith(("https://github.com/", "package:"))
 
 
 @pytest.mark.parametrize("name", THINGS)
