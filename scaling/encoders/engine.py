@@ -52,6 +52,7 @@ from scaling.encoders.loading import (
 from scaling.encoders.lora import add_adapters, merge_adapters
 from scaling.encoders.plain_state import read_state, write_state
 from scaling.encoders.world import World
+from scaling.kinds.retrieval import DualEncoder
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
 
@@ -462,6 +463,9 @@ def start_training(
     loaded = load(model, weights, world, recipe, head=False)
     for tied in tied_heads(model)[1:]:
         tied.load_state_dict(tied_heads(model)[0].state_dict())
+    for own in model.heads:
+        if isinstance(own, DualEncoder):
+            own.join(world.size, world.rows)
     if lora is not None:
         add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
