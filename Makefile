@@ -29,7 +29,7 @@ study-arms: $(VENV)/.installed
 	$(BIN)/scaling report arms --store runs/arms
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed
 	$(BIN)/pytest -m slow

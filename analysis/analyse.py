@@ -12,15 +12,11 @@ import polars as pl
 from analysis.claims import check_claims, load_claims
 from analysis.collapse import collapse_table, label_counts, label_runs, trend_p
 from analysis.coverage import coverage_table, missing_cells, shared_checkpoints
-from analysis.curves import (
-    EXPONENTS,
-    exponent_interval,
-    fit_saturating,
-    fitted_curves,
-    leave_largest_out,
-)
+from analysis.curves import exponent_interval, fitted_curves, leave_largest_out
+from analysis.dose import dose_table
 from analysis.estimands import (
     PRIMARY,
+    Estimate,
     balanced,
     interaction,
     interaction_of_a_sample,
@@ -28,6 +24,7 @@ from analysis.estimands import (
     pooled_table,
     retention,
 )
+from analysis.examples import Outcomes
 from analysis.gains import (
     ENGLISH,
     JUDGED,
@@ -39,20 +36,22 @@ from analysis.gains import (
     room_gain,
     with_languages,
 )
+from analysis.generalise import generalised
 from analysis.influence import Variation, influence, is_robust
+from analysis.items import Items, item_errors, on_such_examples
 from analysis.margins import scale_margins
 from analysis.pairs import pair_table, size_means
-from analysis.panel import Panel, TooFewScales, make_panel, replicas, size_table
+from analysis.panel import Array, Panel, TooFewScales, make_panel, replicas, size_table
 from analysis.per_language import language_table
 from analysis.power import detectable, next_seeds, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
-from analysis.sensitivity import INTENDED, specifications, treatments, worst_case
+from analysis.sensitivity import CHECKPOINTS, INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
 from analysis.shapes import shape_test
 from analysis.silence import silenced
 from analysis.slope import contrast, moments, slope_weights
 from analysis.variance import estimate_ledger
-from analysis.verdict import Verdict, decide, why_descriptive
+from analysis.verdict import THESE_CHECKPOINTS, Verdict, decide, why_descriptive
 from scaling.study.question import Question
 
 CEILINGS = (0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91, 0.9, 0.85, 0.8)
@@ -65,6 +64,7 @@ def analyse(
     *,
     expected: pl.DataFrame | None = None,
     claims: Path | None = None,
+    outcomes: Outcomes | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Results:
     """All results of one family and method.
@@ -77,6 +77,7 @@ def analyse(
         expected: The study's grid (model, arm, target, language, seed); None: what the rows
             themselves span.
         claims: A YAML file of claims to check; None for none.
+        outcomes: Outcomes of single examples by scoring step; None: not known.
         progress: Called with what is done next.
     """
     progress("pairing gains")
@@ -118,6 +119,18 @@ def analyse(
             " yet; see the coverage table."
         )
     chosen = balanced(panel, condition)
+    items = None
+    if outcomes is not None:
+        progress("reading outcomes of single examples")
+        items = item_errors(primary_gains, panel, chosen, outcomes)
+    if question.examples == "such" and items is not None:
+        estimates = _on_such(estimates, population, items)
+        of |= {
+            (e.scale, e.quantity): e
+            for group in estimates.values()
+            for e in group
+            if e.name == population
+        }
     r = replicas(chosen.y, chosen.weights)
     span = float(np.ptp(chosen.x))
     languages, fit = language_table(panel)
@@ -132,6 +145,7 @@ def analyse(
     )
     seeds = moments(r)[0]
     treated = treatments(gains, first, sizes, condition, question)
+    treated += generalised(chosen)
     bounds = worst_case(gains, sizes, condition)
     others = [(e.estimate, e.estimate) for e in treated if e.name == INTENDED]
     margins = scale_margins(gains.filter(PRIMARY & condition), question.margin, span)
@@ -141,8 +155,15 @@ def analyse(
         margins=margins,
         margin_at_largest=question.margin_at_largest,
         others=others if bounds is None else [*others, bounds],
-        reasons=why_descriptive(int(seeds.min()), not in_verdict.is_empty()),
+        reasons=why_descriptive(
+            int(seeds.min()), not in_verdict.is_empty(), _unknown_items(question, items)
+        ),
     )
+    other_checkpoints = {e.name: e for e in treated}.get(CHECKPOINTS)
+    if verdict.call in ("DIMINISHES", "GROWS") and not (
+        other_checkpoints is not None and other_checkpoints.sign
+    ):
+        verdict = replace(verdict, qualifiers=(*verdict.qualifiers, THESE_CHECKPOINTS))
     varied: list[Variation] = []
     if verdict.call is not None:
         other = {"gains as shares of the room above chance": ("weights", _in_points(panels))}
@@ -152,7 +173,9 @@ def analyse(
         varied = influence(panel, condition, other)
     if verdict.call in ("DIMINISHES", "GROWS"):
         whole = contrast(r, slope_weights(chosen.x), chosen.x)
-        verdict = replace(verdict, robust=is_robust(whole, varied))
+        error = items.of("points", "slope") if items is not None else None
+        add = error.shared if error is not None and question.examples == "such" else 0.0
+        verdict = replace(verdict, robust=is_robust(whole, varied, add))
     progress("fitting curves and resampling")
     collapse = collapse_table(frame, sizes)
     shapes = shape_test(r, chosen.x) if chosen.num_sizes > 2 and int(seeds.min()) > 1 else None
@@ -181,6 +204,7 @@ def analyse(
         margins=margins,
         worst=bounds,
         influence=varied,
+        items=items,
         flips=_flips(gains.filter(PRIMARY & condition), sizes, verdict),
         largest=of["points", "largest"],
         end=of["points", "end"],
@@ -189,6 +213,7 @@ def analyse(
         shapes=shapes,
         languages=languages,
         fit=fit,
+        doses=dose_table(frame, gains, sizes),
         pairs=pair_table(gains, sizes),
         means=size_means(gains, sizes),
         specifications=specs,
@@ -197,7 +222,7 @@ def analyse(
         ledger=ledger,
         icc=icc,
         power=_power(frame, chosen, r, question),
-        curve=_curve(languages, panel),
+        curve=_curve(languages, panel, r, chosen.x),
         series=series_table(
             make_panel(gains.filter(~pl.col("collapsed")), sizes, "points"),
             question.resamples,
@@ -207,6 +232,32 @@ def analyse(
         claims=checked,
     )
     return silenced(results)
+
+
+def _on_such(
+    estimates: dict[str, list[Estimate]], population: str, items: Items
+) -> dict[str, list[Estimate]]:
+    """The population's estimates on the scales of the verdict, with the draw of examples."""
+    out = {}
+    for scale, group in estimates.items():
+        found = [items.of(scale, e.quantity) if e.name == population else None for e in group]
+        out[scale] = [
+            e if error is None else on_such_examples(e, error)
+            for e, error in zip(group, found, strict=True)
+        ]
+    return out
+
+
+def _unknown_items(question: Question, items: Items | None) -> str:
+    """Why a question about such examples cannot be tested; empty where it can."""
+    if question.examples == "these":
+        return ""
+    slope = items.of("points", "slope") if items is not None else None
+    if slope is None:
+        return "the question is about such examples, and scores lack their per-example outcomes"
+    if not slope.known:
+        return "the question is about such examples, and fewer than 8 of them differ between arms"
+    return ""
 
 
 def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:
@@ -310,7 +361,7 @@ def replica_costs(frame: pl.DataFrame, panel: Panel) -> tuple[list[float], str]:
     return [float(per[name]) for name in panel.models], "$" if priced else "device hours"
 
 
-def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
+def _curve(languages: pl.DataFrame, panel: Panel, r: Array, x: Array) -> Curve:
     gains = languages.select(f"gain_{i}" for i in range(panel.num_sizes)).to_numpy()
     y = gains[np.isfinite(gains).all(axis=1)]
     nothing = Curve(
@@ -323,18 +374,14 @@ def _curve(languages: pl.DataFrame, panel: Panel) -> Curve:
     except TooFewScales as error:
         return Curve(**{**nothing.__dict__, "refused": str(error)})
     try:
-        fit = fit_saturating(y, panel.x)
+        found = exponent_interval(r, x)
     except TooFewScales as error:
         return Curve(**{**nothing.__dict__, "refused": str(error), "errors": errors})
-    low, high, identified = exponent_interval(fit, y.size, 2 * len(y) + 1)
-    # Languages of a run share its noise; this profile treats their cells as independent, so its
-    # width is a lower bound.
-    edge = float(fit.exponent) in (EXPONENTS[0], EXPONENTS[-1])
     return Curve(
         refused="",
-        exponent=float(fit.exponent),
-        exponent_low=low,
-        exponent_high=high,
-        identified=identified and not edge,
+        exponent=found.estimate,
+        exponent_low=found.low,
+        exponent_high=found.high,
+        identified=found.identified,
         errors=errors,
     )

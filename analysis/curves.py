@@ -10,16 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from scipy.optimize import isotonic_regression
-from scipy.stats import f
 
 from analysis.panel import Array, Panel, TooFewScales
-from analysis.slope import slope_weights
+from analysis.slope import contrast, slope_weights
 
 EXPONENTS = np.geomspace(0.02, 3.0, 32)
 """Grid of the shared exponent. The best point is the global optimum on the grid: no starts, no
 failures.
 """
 EXPONENTS.flags.writeable = False
+TRIED = np.geomspace(0.02, 6.0, 96)
+"""Exponents that are tested one by one: half of the gain's change within 0.05 to 15 decades."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +104,77 @@ def predict_saturating(y: Array, x: Array, at: Array) -> Array:
     return np.asarray(level + np.einsum("...se,...e,ea->...sa", amplitude, weight, new))
 
 
-def exponent_interval(
-    fit: Saturating, num_points: int, num_parameters: int
-) -> tuple[float, float, bool]:
-    """95 % profile interval of b for one fit, and whether it is identified.
+@dataclass(frozen=True, kw_only=True)
+class Exponent:
+    """The exponent of a saturating curve through size means, and its 95 % confidence set."""
 
-    It is where the interval stays off the grid's edges.
+    estimate: float
+    low: float
+    high: float
+    """Ends of the set, interpolated; NaN where no exponent fits."""
+    identified: bool
+    """Whether the set ends inside the range that was tried: only then is anything quoted."""
 
-    F-profile: rss(b) ≤ rss(b̂)·(1 + F₀.₉₅(1, df)/df).
+
+def exponent_interval(r: Array, x: Array) -> Exponent:
+    """All exponents that the replicas r[size, seed] do not refuse at 5 %.
+
+    If the true means are limit + amplitude·(N/N₀)^−b, every contrast that is orthogonal to a
+    constant and to (N/N₀)^−b has expectation zero, whatever limit and amplitude are. For each b one
+    is tested, that in the direction in which the shape changes with b, by the variance rule of all
+    contrasts. So noise that languages of a run share is counted, and a mean over series with one b
+    is a curve with this b. Where the amplitude may be zero, every b is in the set. TooFewScales
+    below four sizes.
     """
-    df = num_points - num_parameters
-    if df < 1:
-        return float(EXPONENTS[0]), float(EXPONENTS[-1]), False
-    inside = fit.rss <= fit.rss.min() * (1 + f.ppf(0.95, 1, df) / df) + 1e-12
-    low, high = EXPONENTS[inside][[0, -1]]
-    return float(low), float(high), bool(not inside[0] and not inside[-1])
+    if len(x) < 4:
+        raise TooFewScales(
+            f"The saturating curve has three parameters and needs four sizes; there are {len(x)}."
+        )
+    u = x - x[0]
+    shape = 10.0 ** (-TRIED[:, None] * u)
+    direction = u * shape
+    ones = np.ones_like(u)
+    weights = np.empty_like(shape)
+    for i, (one, way) in enumerate(zip(shape, direction, strict=True)):
+        basis, _ = np.linalg.qr(np.stack([ones, one], axis=1))
+        rest = way - basis @ (basis.T @ way)
+        weights[i] = rest / np.sqrt(rest @ rest)
+    found = contrast(np.broadcast_to(r, (len(TRIED), *r.shape)), weights, x)
+    value, half = found.estimate, found.half()
+    nan = float("nan")
+    if not np.isfinite(half).all():
+        return Exponent(estimate=nan, low=nan, high=nan, identified=False)
+    log = np.log(TRIED)
+    turns = np.flatnonzero(np.diff(np.sign(value)) != 0)
+    at = int(np.argmin(np.abs(value) - half))
+    if len(turns):
+        at = int(turns[np.argmin(np.abs(turns - at))])
+        share = value[at] / (value[at] - value[at + 1])
+        best = float(np.exp(log[at] + share * (log[at + 1] - log[at])))
+    else:
+        best = float(TRIED[at])
+    # The contrast is zero at the estimate, so that the set is never empty where it crosses zero.
+    at = int(np.searchsorted(log, np.log(best)))
+    over = np.abs(value) - half
+    if len(turns) and best not in TRIED:
+        log = np.insert(log, at, np.log(best))
+        over = np.insert(over, at, -half[min(at, len(half) - 1)])
+    inside = over <= 0
+    if not inside.any():
+        return Exponent(estimate=best, low=nan, high=nan, identified=False)
+    first, last = np.flatnonzero(inside)[[0, -1]]
+
+    def edge(out: int, within: int) -> float:
+        share = over[within] / (over[within] - over[out])
+        return float(np.exp(log[within] + share * (log[out] - log[within])))
+
+    open_low, open_high = first == 0, last == len(log) - 1
+    return Exponent(
+        estimate=best,
+        low=float(TRIED[0]) if open_low else edge(int(first) - 1, int(first)),
+        high=float(TRIED[-1]) if open_high else edge(int(last) + 1, int(last)),
+        identified=not (open_low or open_high),
+    )
 
 
 def leave_largest_out(y: Array, x: Array) -> dict[str, float]:

@@ -5,7 +5,7 @@ See statistics §1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ PRIMARY = (
 """The gains that estimates are made of: English intermediate tasks, other data than the target's,
 runs that did not collapse, zero-shot languages."""
 
-TIERS = ("unseen", "low", "mid", "high")
+TIERS = ("unseen", "low", "mid", "high", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +162,12 @@ def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> li
 
 
 def groups(panel: Panel) -> dict[str, pl.Expr]:
-    """Name → condition: the question's low-resource languages, the others, the four tiers, all."""
-    out = {"low-resource": pl.col("low"), "other languages": ~pl.col("low")}
+    """Name → condition: the question's low-resource languages, the others, the tiers, all.
+
+    Languages of unknown pretraining text are no "others": nobody knows on which side they are.
+    """
+    other = ~pl.col("low") & (pl.col("tier") != "unknown")
+    out = {"low-resource": pl.col("low"), "other languages": other}
     out |= {f"{tier} (tier)": pl.col("tier") == tier for tier in TIERS}
     out["all zero-shot"] = pl.lit(True)
     return {name: rule for name, rule in out.items() if len(panel.series.filter(rule))}
@@ -250,6 +254,15 @@ def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
     return Estimate(**{**conditional.__dict__, **changed, "name": name, "p": float("nan")})
 
 
+def interaction_sign(gammas: Mapping[str, Estimate]) -> int:
+    """The sign of γ that may be said: that of all scales and of languages as a sample; 0 if none.
+
+    γ moves on one scale where the gain is constant on another, and between languages by chance.
+    """
+    signs = {e.sign for e in gammas.values()}
+    return signs.pop() if len(signs) == 1 and "sample" in gammas else 0
+
+
 def standardised_resources(series: pl.DataFrame) -> Array:
     """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen.
 
@@ -261,7 +274,8 @@ def standardised_resources(series: pl.DataFrame) -> Array:
     each = (
         series.with_columns(pl.Series("log", log))
         .filter(pl.Series(seen))
-        .unique("language")["log"]
+        .unique("language")
+        .sort("language")["log"]
         .to_numpy()
     )
     if len(each) < 2 or each.std() == 0:

@@ -74,4 +74,5 @@ def explorer_data(results: Results) -> str:
         "tiers": tiers,
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return text.replace("</", "<\\/")
+    # `</script>` would end the element, `<!--` would swallow what follows it.
+    return text.replace("<", "\\u003c")

@@ -175,10 +175,17 @@ def low_languages(codes: list[str], question: Question) -> frozenset[str]:
 
 
 def low_by(codes: list[str], definition: str) -> frozenset[str]:
-    """By `cc100` (less than 5 GiB of pretraining text, or none) or by `joshi` (classes 0 to 2)."""
+    """By `cc100` (less than 5 GiB of pretraining text, or none) or by `joshi` (classes 0 to 2).
+
+    Where a language's text or class is not known, it is not low.
+    """
     facts = {code: get_language(code) for code in codes}
     if definition == "cc100":
-        return frozenset(code for code, fact in facts.items() if fact.cc100_gib < LOW_CC100_GIB)
+        return frozenset(
+            code
+            for code, fact in facts.items()
+            if fact.cc100_gib is not None and fact.cc100_gib < LOW_CC100_GIB
+        )
     return frozenset(
         code for code, fact in facts.items() if fact.joshi is not None and fact.joshi <= 2
     )

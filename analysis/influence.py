@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm
 
 from analysis.estimands import balanced
 from analysis.panel import Array, Panel, TooFewScales, replicas
 from analysis.slope import Contrast, contrast, slope_weights
-from scaling.catalogue.languages import get_language
+from scaling.catalogue.languages import UNKNOWN_FAMILY, get_language
 
 KEEPS = 0.5
 """A claim is undone by an omission that leaves less than this share of the slope …"""
@@ -72,10 +73,13 @@ def influence(
     return [found[i] for i in order]
 
 
-def is_robust(whole: Contrast, variations: list[Variation]) -> bool:
-    """Whether the slope is far from zero and no variation undoes it."""
-    low, high = (float(v) for v in whole.interval(STRONG))
-    return (low > 0 or high < 0) and not any(item.undoes for item in variations)
+def is_robust(whole: Contrast, variations: list[Variation], items: float = 0.0) -> bool:
+    """Whether the slope is far from zero and no variation undoes it.
+
+    `items`: what the draw of examples adds to its standard error, points per tenfold.
+    """
+    reach = np.hypot(float(whole.half(STRONG)), norm.ppf(0.5 + STRONG / 2) * items)
+    return abs(float(whole.estimate)) > reach and not any(item.undoes for item in variations)
 
 
 def _omissions(panel: Panel) -> Iterator[tuple[str, str, Panel, Array]]:
@@ -87,7 +91,8 @@ def _omissions(panel: Panel) -> Iterator[tuple[str, str, Panel, Array]]:
     family = {
         code: get_language(code).family for code in panel.series["language"].unique().to_list()
     }
-    for name in sorted(set(family.values())) if len(set(family.values())) > 1 else []:
+    known = set(family.values()) - {UNKNOWN_FAMILY}
+    for name in sorted(known) if len(set(family.values())) > 1 else []:
         lost = [code for code, one in family.items() if one == name]
         part = panel.where(~pl.col("language").is_in(lost))
         yield "language family", name, part, part.weights

@@ -111,7 +111,7 @@ def size_table(frame: pl.DataFrame, axis: str) -> pl.DataFrame:
         raise TooFewScales(
             f"A curve over scale needs two sizes; the records hold {table['model'].to_list()}."
         )
-    if table["scale"].min() <= 0 or table["scale"].n_unique() < len(table):  # type: ignore[operator]
+    if (table["scale"] <= 0).any() or table["scale"].n_unique() < len(table):
         raise TooFewScales(f"The sizes {table['model'].to_list()} do not differ in {axis}.")
     return table.with_columns(pl.col("scale").log10().alias("x"), _label(table))
 

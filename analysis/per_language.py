@@ -22,7 +22,9 @@ def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
     series that exist at all of the sizes it has. A language that lacks a size keeps the others.
     """
     facts = [name for name in panel.series.columns if name not in ("arm", "target")]
-    table = panel.series.select(facts).unique("language").sort("cc100_gib", "language")
+    table = (
+        panel.series.select(facts).unique("language").sort("cc100_gib", "language", nulls_last=True)
+    )
     r = np.full((len(table), panel.num_sizes, len(panel.seeds)), np.nan)
     for row, code in enumerate(table["language"]):
         own = balance(panel.where(pl.col("language") == code))

@@ -25,17 +25,19 @@ from analysis.claims import load_claims
 from analysis.coverage import check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
 from analysis.estimands import Estimate
+from analysis.examples import Outcomes
 from analysis.explorer import explorer_data
 from analysis.figures import DRAWINGS
 from analysis.figures.captions import caption
 from analysis.figures.style import look, save
 from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
+from analysis.meta import combined_verdicts
 from analysis.panel import TooFewScales
 from analysis.published import overlay
 from analysis.results import Results
 from analysis.sensitivity import INTENDED
-from analysis.tables import write_tables
+from analysis.tables import write_csv, write_tables
 from scaling.study.question import Question
 
 _HERE = Path(__file__).parent
@@ -51,6 +53,7 @@ def write_report(
     expected: pl.DataFrame | None = None,
     notes: Sequence[str] = (),
     claims: Path | None = None,
+    outcomes: Outcomes | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Writes the report into `out` and returns its index.html.
@@ -68,6 +71,7 @@ def write_report(
         expected: The study's grid (model, arm, target, language, seed) for the coverage table.
         notes: Caveats printed at the top.
         claims: A YAML file (analysis.claims).
+        outcomes: Outcomes of single examples by scoring step (analysis.examples); None: not known.
         progress: Called with what is done next.
     """
     say = progress or (lambda text: None)
@@ -79,7 +83,7 @@ def write_report(
     groups = frame.select("family", "method").unique().sort("family", "method").rows()
     out.mkdir(parents=True, exist_ok=True)
     if len(groups) == 1:
-        return _one(frame, question, title, out, expected, notes, claims, say)
+        return _one(frame, question, title, out, expected, notes, claims, outcomes, say)
     parts = []
     for family, method in groups:
         name = f"{family}-{method}"
@@ -90,12 +94,17 @@ def write_report(
             else expected.filter(pl.col("model").is_in(part["model"].unique().to_list()))
         )
         say(f"report of {name}")
-        _one(part, question, f"{title}: {family}, {method}", out / name, grid, notes, claims, say)
+        each = f"{title}: {family}, {method}"
+        _one(part, question, each, out / name, grid, notes, claims, outcomes, say)
         parts.append(
             {"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))}
         )
-    _write_json(out / "verdict.json", {"reports": parts})
-    return _render(out, "contents.html", title=title, parts=parts, notes=notes)
+    together = combined_verdicts(parts)
+    found = {"reports": parts, "together": [asdict(item) for item in together]}
+    _write_json(out / "verdict.json", found)
+    return _render(
+        out, "contents.html", title=title, parts=parts, notes=notes, together=together, s=sentences
+    )
 
 
 def _one(
@@ -106,13 +115,16 @@ def _one(
     expected: pl.DataFrame | None,
     notes: Sequence[str],
     claims: Path | None,
+    outcomes: Outcomes | None,
     say: Callable[[str], None],
 ) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     lock = _lock(frame, question, claims)
     _write_json(out / "analysis.lock", lock)
     try:
-        results = analyse(frame, question, expected=expected, claims=claims, progress=say)
+        results = analyse(
+            frame, question, expected=expected, claims=claims, outcomes=outcomes, progress=say
+        )
     except TooFewScales as error:
         return _partial(frame, title, out, expected, notes, str(error), lock)
     say("writing tables")
@@ -154,8 +166,8 @@ def _partial(
     coverage = coverage_table(frame, pair_gains(frame), expected)
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
-    coverage.write_csv(folder / "t6_design.csv")
-    missing_cells(frame, expected).write_csv(folder / "missing_cells.csv")
+    write_csv(coverage, folder / "t6_design.csv")
+    write_csv(missing_cells(frame, expected), folder / "missing_cells.csv")
     _write_json(
         out / "verdict.json",
         {"schema": 2, "verdict": None, "form": "no verdict yet", "reasons": [why]},
@@ -220,6 +232,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "slope_worst_case": results.worst,
         "ceiling_at_which_it_flips": results.flips,
         "labels": dict(results.labels.iter_rows()),
+        "examples": _examples(results),
         "largest_minus_smallest": _plain(results.end),
         "gain_at_largest": _plain(results.largest),
         "vanished_at_largest": v.vanished,
@@ -247,6 +260,19 @@ def verdict_json(results: Results) -> dict[str, Any]:
             }
             for c in results.claims
         ],
+    }
+
+
+def _examples(results: Results) -> dict[str, Any]:
+    """What the verdict speaks of, and what the draw of examples does to the slope in points."""
+    items = results.items
+    error = items.of("points", "slope") if items is not None else None
+    return {
+        "estimand": f"on {results.question.examples} examples",
+        "item_se": None if error is None or not error.known else error.se,
+        "beyond_the_seeds_se": None if error is None or not error.known else error.shared,
+        "deciding_items": None if error is None else error.items,
+        "scores_without_outcomes": None if items is None else items.missing,
     }
 
 

@@ -14,6 +14,7 @@ from analysis.estimands import (
     Estimate,
 )
 from analysis.influence import Variation
+from analysis.items import Items
 from analysis.panel import Panel
 from analysis.power import Advice, Ledger
 from analysis.shapes import ShapeTest
@@ -87,6 +88,8 @@ class Results:
     """Bounds of the slope in points over what collapsed runs could have said; None without any."""
     influence: list[Variation]
     """What the slope is without one of its parts, the most influential first."""
+    items: Items | None
+    """What the outcomes of single examples say; None where none were given."""
     flips: float | None
     """The ceiling from which on the claim would not hold on the third scale; None where ceilings
     are declared, nothing is claimed, or no ceiling above the scores does it.
@@ -102,6 +105,8 @@ class Results:
     shapes: ShapeTest | None
     languages: pl.DataFrame
     fit: Languages
+    doses: pl.DataFrame
+    """Slopes over doses of one intermediate task, by size; empty where none has two."""
     pairs: pl.DataFrame
     means: pl.DataFrame
     specifications: pl.DataFrame

@@ -24,6 +24,7 @@ from analysis.slope import Contrast, contrast, p_value, slope_weights, t_quantil
 from scaling.study.question import Question
 
 AXES = ("total_params", "backbone_params", "train_flops")
+CHECKPOINTS = "sizes as replicates (other checkpoints)"
 INTENDED = "first runs, collapsed ones in (intention to treat)"
 
 
@@ -198,11 +199,7 @@ def treatments(
         )
     )
     if chosen.num_sizes > 2:
-        out.append(
-            _from_t(
-                "sizes as replicates (other checkpoints)", chosen, r, *size_means_slope(r, chosen.x)
-            )
-        )
+        out.append(_from_t(CHECKPOINTS, chosen, r, *size_means_slope(r, chosen.x)))
     out.append(_permuted(chosen, r, w, question))
     return out
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from analysis.estimands import Estimate
+from analysis.estimands import Estimate, interaction_sign
+from analysis.generalise import ALL, FACTORS
+from analysis.items import on_such_examples
 from analysis.results import Results
-from analysis.sensitivity import INTENDED
+from analysis.sensitivity import CHECKPOINTS, INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
 
 DEFINITIONS = {"cc100": "under 5 GiB of CC-100 text, or none", "joshi": "Joshi class 0 to 2"}
@@ -139,11 +141,13 @@ def summary(results: Results) -> list[str]:
     if left_out:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")
     out += [f"No test is made: {reason}." for reason in results.verdict.reasons]
+    out.append(_examples(results))
     out += [*_noise(results), *_collapsed(results), _end(results), _largest(results)]
     if results.verdict.call is not None:
         out += [_margin(results), *_ceilings(results)]
     if results.gammas:
         out.append(_interaction(results))
+    out += _generalising(results)
     if results.verdict.robust is not None:
         out.append(_influence(results))
     if results.verdict.call is not None:
@@ -169,6 +173,38 @@ def _noise(results: Results) -> list[str]:
         " it were the same at all sizes, the slope's would be"
         f" {interval(results.primary.other_low, results.primary.other_high)}."
     ]
+
+
+def _examples(results: Results) -> str:
+    """What the verdict speaks of, and what drawing other examples would add."""
+    q, items = results.question, results.items
+    these = "Intervals speak of these test examples, which every run is scored on"
+    such = "The verdict speaks of such examples, of which these are a sample"
+    text = these if q.examples == "these" else such
+    if items is None:
+        return f"{text}; outcomes of single examples were not given."
+    if items.missing:
+        return f"{text}; {items.missing} scores lack the outcomes of their examples."
+    error = items.of("points", "slope")
+    if error is None:
+        return f"{text}."
+    if not error.known:
+        return f"{text}; too few examples differ between arms to say what others would show."
+    text += (
+        f". Drawn anew, with the same runs, examples move the slope by a standard error of"
+        f" {number(error.se)} points"
+    )
+    if q.examples == "such":
+        return (
+            f"{text}; what of it runs do not share is in the seeds' error, the rest of"
+            f" {number(error.shared)} is added to the intervals of the slope, of the change and of"
+            " the gain at the largest size. All other intervals hold the examples fixed."
+        )
+    wide = on_such_examples(results.primary, error)
+    return (
+        f"{text} (seeds: {number(results.primary.se)}); on such examples the slope's interval would"
+        f" be {interval(wide.low, wide.high)}."
+    )
 
 
 def _collapsed(results: Results) -> list[str]:
@@ -231,8 +267,7 @@ def _interaction(results: Results) -> str:
     sample = results.gammas.get("sample")
     if sample is None:
         return f"{text} They are too few to speak of others."
-    signs = {e.sign for e in results.gammas.values()}
-    word = {frozenset({-1}): "falls", frozenset({1}): "rises"}.get(frozenset(signs))
+    word = {-1: "falls", 1: "rises"}.get(interaction_sign(results.gammas))
     text += f" As a sample of languages: {interval(sample.low, sample.high)}."
     if word is None:
         return f"{text} A difference is not established on all scales and for other languages."
@@ -311,6 +346,27 @@ def _margin(results: Results) -> str:
     return text
 
 
+def _generalising(results: Results) -> list[str]:
+    """The slope's intervals if what was run is a sample of more."""
+    if results.verdict.call is None:
+        return []
+    named = {CHECKPOINTS: "checkpoints", ALL: "all of these at once"}
+    named |= {
+        FACTORS["target"]: "tasks",
+        FACTORS["language"]: "languages",
+        FACTORS["arm"]: "intermediate tasks",
+    }
+    parts = [
+        f"{named[e.name]} {interval(e.low, e.high)}" for e in results.treatments if e.name in named
+    ]
+    if not parts:
+        return []
+    return [
+        "The interval is of these targets, languages, intermediate tasks and checkpoints. Seen as"
+        f" samples of more, the slope's would be: {'; '.join(parts)}."
+    ]
+
+
 def _counts(results: Results) -> str:
     table = results.languages
     low = table.filter(table["low_resource"])
@@ -358,15 +414,14 @@ def curve_sentences(results: Results) -> list[str]:
     if curve.exponent is not None:
         if curve.identified:
             out.append(
-                f"The shared exponent of the saturating curve is {number(curve.exponent)} (95 %"
-                f" profile {interval(curve.exponent_low or 0.0, curve.exponent_high or 0.0)})."
+                f"The exponent of the saturating curve through the {results.population} mean is"
+                f" {number(curve.exponent)} (95 % interval"
+                f" {interval(curve.exponent_low, curve.exponent_high)})."
             )
         else:
             out.append(
-                "The exponent of a saturating curve is not identified: its 95 % profile runs to"
-                " the edge of the grid"
-                f" ({interval(curve.exponent_low or 0.0, curve.exponent_high or 0.0)}), so none is"
-                " quoted."
+                "The exponent of a saturating curve is not identified: the exponents that fit run"
+                " to the edge of those that were tried, or there are none; so none is quoted."
             )
     if curve.errors:
         best = min(curve.errors, key=lambda name: curve.errors[name])

@@ -43,7 +43,14 @@ def silenced(results: Results) -> Results:
 
 def _described(results: Results) -> Results:
     silent = {name: [e.silent() for e in group] for name, group in results.estimates.items()}
-    curve = results.curve
+    curve, items = results.curve, results.items
+    if items is not None:
+        items = replace(
+            items,
+            errors={},
+            gains=_blank(items.gains, ("seed_se", "shared_se")),
+            signal=_blank(items.signal, ("slope_seed_se", "signal", "noise", "ratio")),
+        )
     return replace(
         results,
         estimates=silent,
@@ -55,8 +62,10 @@ def _described(results: Results) -> Results:
         retention=(results.retention[0], float("nan"), float("nan")),
         gammas={name: e.silent() for name, e in results.gammas.items()},
         shapes=None,
+        items=items,
         languages=_blank(results.languages, _LANGUAGES).with_columns(pl.lit("").alias("direction")),
         fit=_unknown(results.fit),
+        doses=_blank(results.doses, ("low", "high")),
         pairs=_blank(results.pairs, ("low", "high")),
         means=_blank(results.means, ("low", "high")),
         collapse=_blank(results.collapse, ("low", "high")),

@@ -80,11 +80,44 @@ def all_tables(results: Results) -> list[Table]:
                 " points."
             ),
         ),
+        *_where_known(results),
         Table(
             name="missing_cells", frame=results.missing, caption="Expected cells that lack scores."
         ),
         Table(name="claims", frame=_claims(results), caption="Claims checked at every size."),
         Table(name="series", frame=results.series, caption="Every (arm, target, language)."),
+    ]
+
+
+def _where_known(results: Results) -> list[Table]:
+    """What single examples and doses say, in studies that have them."""
+    doses = Table(
+        name="t11_doses",
+        frame=results.doses,
+        caption=(
+            "Slope of the gain per tenfold dose of one intermediate task, points; doses are FLOPs"
+            " of phase ii."
+        ),
+    )
+    out = [doses] if len(results.doses) else []
+    if results.items is None:
+        return out
+    return [
+        *out,
+        Table(
+            name="t10_signal",
+            frame=results.items.signal,
+            caption=(
+                "What a target and language can tell, points: the slope with its standard errors"
+                " over seeds and over draws of examples, and the spread of its gains (signal)"
+                " against the error of one (noise). Too few: fewer than 8 examples differ."
+            ),
+        ),
+        Table(
+            name="gain_errors",
+            frame=results.items.gains,
+            caption="Every mean gain with its errors over seeds and over draws of examples.",
+        ),
     ]
 
 
@@ -109,17 +142,36 @@ def records_table(results: Results) -> pl.DataFrame:
     ).sort("model", "arm", "target", "language", "seed")
 
 
+def write_csv(frame: pl.DataFrame, path: Path) -> None:
+    """A table for spreadsheets, which take text that begins with = + - @ for a formula.
+
+    Such cells and column names, where they are no numbers, get an apostrophe in front. The rows
+    themselves are in Parquet, as they are.
+    """
+
+    def defused(text: pl.Expr) -> pl.Expr:
+        is_formula = text.str.contains(r"^[=+\-@\t\r]")
+        is_number = text.str.contains(r"^[+-]?[0-9]+(\.[0-9]*)?$")
+        return pl.when(is_formula & ~is_number).then(text.str.replace("^", "'")).otherwise(text)
+
+    names = pl.Series(frame.columns)
+    safe = names.to_frame("name").select(defused(pl.col("name")))["name"]
+    frame.with_columns(defused(pl.col(pl.String))).rename(
+        dict(zip(frame.columns, safe, strict=True))
+    ).write_csv(path, float_precision=6)
+
+
 def write_tables(results: Results, folder: Path) -> list[str]:
     """NAME.csv for all, NAME.tex for those that a paper prints; returns the file names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for item in all_tables(results):
-        item.frame.write_csv(folder / f"{item.name}.csv", float_precision=6)
+        write_csv(item.frame, folder / f"{item.name}.csv")
         names.append(f"{item.name}.csv")
         if item.name.startswith("t"):
             (folder / f"{item.name}.tex").write_text(latex(item), encoding="utf-8")
             names.append(f"{item.name}.tex")
-    records_table(results).write_csv(folder / "records.csv", float_precision=6)
+    write_csv(records_table(results), folder / "records.csv")
     return [*names, "records.csv"]
 
 

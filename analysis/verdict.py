@@ -23,6 +23,8 @@ SCALE_BOUND = "depends on the scale"
 TREATMENT_BOUND = "depends on the collapsed runs"
 SMALL = "detectable but small"
 DESCRIPTIVE = "descriptive only"
+THESE_CHECKPOINTS = "of these checkpoints; not shown for others"
+"""A claim that the scatter of the sizes around the line would undo (analysis/generalise.py)."""
 _WORDS = {-1: "falls", 0: "shows no change", 1: "rises"}
 
 
@@ -51,9 +53,11 @@ class Verdict:
         return self.call in ("DIMINISHES", "GROWS", "EQUIVALENT")
 
 
-def why_descriptive(min_seeds: int, shared_checkpoint: bool) -> tuple[str, ...]:
+def why_descriptive(
+    min_seeds: int, shared_checkpoint: bool, unknown_items: str = ""
+) -> tuple[str, ...]:
     """Why a study can be described and not tested; () where it can be tested."""
-    reasons = []
+    reasons = [unknown_items] if unknown_items else []
     if min_seeds < 2:
         reasons.append(
             "at least one size has a single seed: nothing says how far another run would land"

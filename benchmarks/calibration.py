@@ -4,11 +4,13 @@ bench-calibration`).
 Data come from `benchmarks.simulated`, which shares no code with the rules. Rules were tuned on the
 lines marked `tuned`; the others are reports. A rate is met if its target lies within two
 Monte-Carlo standard errors. Each mutation takes one rule out and must leave the band by three.
+`python -m benchmarks.calibration PART ...` runs some parts and keeps the lines of the others.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -26,7 +28,9 @@ from analysis.shapes import shape_test
 from analysis.shrink import benjamini_hochberg, languages
 from analysis.slope import Contrast, contrast, equivalent, slope, slope_weights, t_quantile
 from analysis.verdict import agreed
-from benchmarks import simulated
+from benchmarks import conditions, simulated
+from benchmarks.rates import Row, mutation, rate
+from benchmarks.redrawn import items
 from benchmarks.results_table import write_results
 from benchmarks.simulated import SPAN, X, rising
 from scaling.study.collapse import has_collapsed
@@ -45,29 +49,6 @@ OTHER = (
     ((3, 3, 3, 2), "1 3 3 1", np.array([1.0, 3, 3, 1]), None),
     ((3, 3, 2, 2), "5, t3 tails", rising(5), 3.0),
 )
-Row = dict[str, object]
-
-
-def rate(figure: str, target: str, value: float, low: float, high: float, n: int) -> Row:
-    """A share of n studies against the band low..high, in per cent."""
-    slack = 2 * np.sqrt(max(value * (1 - value), 1 / n) / n)
-    return {
-        "figure": figure,
-        "target": target,
-        "value": f"{100 * value:.1f} % of {n:,}",
-        "met": bool(low - slack <= value <= high + slack),
-    }
-
-
-def mutation(figure: str, value: float, low: float, high: float, n: int) -> Row:
-    """A rule taken out: met if the rate leaves the band by more than three standard errors."""
-    slack = 3 * np.sqrt(max(value * (1 - value), 1 / n) / n)
-    return {
-        "figure": f"mutation: {figure}",
-        "target": f"leaves {100 * low:g}–{100 * high:g} %",
-        "value": f"{100 * value:.1f} % of {n:,}",
-        "met": bool(value < low - slack or value > high + slack),
-    }
 
 
 def covered(result: Contrast, truth: float = 0.0) -> float:
@@ -540,8 +521,10 @@ def whole_studies() -> list[Row]:
 
 def main() -> int:
     parts = (variance, families, scale_rows, collapse, robust, panels, whole_studies)
-    rows = [{**row, "met": bool(row["met"])} for part in parts for row in part()]
-    write_results("calibration", rows)
+    by_name = {part.__name__: part for part in (*parts, items, *conditions.PARTS)}
+    asked = sys.argv[1:] or list(by_name)
+    rows = [{**row, "met": bool(row["met"])} for name in asked for row in by_name[name]()]
+    write_results("calibration", rows, keep=len(asked) < len(by_name))
     return 0 if all(row["met"] for row in rows) else 1
 
 

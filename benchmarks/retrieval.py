@@ -23,7 +23,7 @@ import torch.distributed as dist
 from benchmarks.results_table import write_results
 from scaling.encoders.world import World
 from scaling.kinds.metrics.neighbours import SCORE_BLOCK, top_k
-from scaling.training.vectors import Kept
+from scaling.training.vectors import OwnVectors
 
 CANDIDATES, WIDTH, QUERIES, K, ROUNDS = 1_000_000, 384, 1_000, 20, 5
 # Scores of a block, their comparison and the hits among them; far below the 4 GB of all scores at
@@ -60,7 +60,7 @@ def rank_of_a_world(rank: int, size: int, folder: Path) -> None:
     )
     world, signs = World(rank, size, torch.device("cpu")), [0]
     starts = range(0, CANDIDATES + RANKED_QUERIES, BATCH)
-    kept = Kept([range(start, start + BATCH) for start in starts], world)
+    kept = OwnVectors([range(start, start + BATCH) for start in starts], world)
     for number, start in enumerate(starts):
         if number % size == rank:
             vectors = np.random.default_rng(start).standard_normal((BATCH, WIDTH), np.float32)

@@ -16,6 +16,7 @@ beside jobs/, nothing else.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import subprocess
@@ -53,16 +54,33 @@ class Notice:
     """Until the machine is gone."""
 
 
+# A metadata server is on the machine's own link: a proxy would get its secrets and could lie.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Its longest answer has some hundred.
+_MOST_BYTES = 2**16
+# Whatever an answer may be that is none: one must not end the sentinel, and all notices with it.
+_ODD = (
+    OSError,
+    http.client.HTTPException,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+)
+
+
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> str | None:
     """The answer's text; None for 404, which means that there is no notice.
 
     OSError where nobody answers.
     """
     try:
-        with urllib.request.urlopen(
+        with _DIRECT.open(
             urllib.request.Request(url, headers=headers, method=method), timeout=5
         ) as answer:
-            return str(answer.read().decode())
+            return str(answer.read(_MOST_BYTES).decode())
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None
@@ -97,11 +115,12 @@ class Aws:
         found = self._get("spot/instance-action")
         if found is not None:
             action = json.loads(found)
-            at = datetime.fromisoformat(action["time"].replace("Z", "+00:00"))
+            what, when = str(action["action"]), str(action["time"])
+            at = datetime.fromisoformat(when.replace("Z", "+00:00"))
+            # AWS means UTC; a time that does not say so is no reason to look away.
+            at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
             left = int((at - datetime.now(UTC)).total_seconds())
-            return Notice(
-                f"AWS will {action['action']} this machine at {action['time']}", max(0, left)
-            )
+            return Notice(f"AWS will {what!r:.20} this machine at {when!r:.40}", max(0, left))
         if self.rebalance and self._get("events/recommendations/rebalance") is not None:
             return Notice("AWS recommends to leave this machine", 600)
         return None
@@ -127,14 +146,14 @@ class Gcp:
 
 
 def watch(look: Callable[[], Notice | None], every_seconds: float) -> Notice:
-    """The first notice. A metadata server that does not answer is asked again."""
+    """The first notice. A metadata server that does not answer, or oddly, is asked again."""
     quiet = False
     while True:
         try:
             notice = look()
-        except (OSError, ValueError, KeyError) as error:
+        except _ODD as error:
             if not quiet:
-                print(f"sentinel: no usable answer from the metadata server: {error}", flush=True)
+                print(f"sentinel: no usable answer from the metadata server: {error!r}", flush=True)
             quiet = True
         else:
             quiet = False
@@ -190,7 +209,7 @@ def main() -> None:
     parser.add_argument(
         "--node-id", help="Hex id of this Ray node; found by the machine's address if absent."
     )
-    parser.add_argument("--metadata", help="URL of the metadata server, for tests.")
+    parser.add_argument("--metadata", help="URL of the metadata server; the provider's if absent.")
     parser.add_argument("--every", type=float, default=5.0, help="Seconds between looks.")
     parser.add_argument(
         "--seconds", type=int, default=GCP_PREEMPTED_SECONDS, help="now: what is left."

@@ -16,9 +16,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other by spinning make tiny models many times slower on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The longest files. Two processes share the tests by file: what begins last must be short.
+LONGEST = ("test_ray.py", "test_here.py", "test_engine.py", "test_arms.py", "test_runner.py")
+
 # How long an example takes is the machine's affair.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
@@ -63,7 +64,7 @@ def multiples(results: Results) -> Figure:
         at, seeds = np.nonzero(np.isfinite(r[i]))
         dots.append(place(i, u[at], r[i][at, seeds]))
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
-        note = "unseen" if row["cc100_gib"] == 0 else f"{row['cc100_gib']:g} GiB"
+        note = row["tier"] if not row["cc100_gib"] else f"{row['cc100_gib']:g} GiB"
         axes.text(left, top + 1.06, row["language_name"], fontsize=7.5, fontweight="bold")
         axes.text(left + 1, top + 0.97, note, fontsize=6.5, ha="right", va="top", color=GREY)
         if i % across == 0:
@@ -162,11 +163,11 @@ def forest(results: Results) -> Figure:
 
 
 def resources(results: Results) -> Figure | None:
-    """F5: slopes against pretraining text, unseen languages at the left edge.
+    """F5: slopes against pretraining text, unseen languages at the left edge, unknown ones nowhere.
 
     The run-level trend is a band. None below two languages.
     """
-    table = results.languages
+    table = results.languages.filter(pl.col("cc100_gib").is_not_null())
     if len(table) < 2:
         return None
     drawn = figure(7.2, 3.6)

@@ -24,8 +24,14 @@ VERMILLION, ORANGE, BLUE, SKY, GREY = "#D55E00", "#E69F00", "#0072B2", "#56B4E9"
 INK, GRID, BAND = "#1b1f24", "#d9dce1", "#eceff3"
 _VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", BAND: "var(--band)", GREY: "var(--muted)"}
 
-TIER_COLOURS = {"unseen": VERMILLION, "low": ORANGE, "mid": SKY, "high": BLUE}
-TIER_MARKERS = {"unseen": "X", "low": "o", "mid": "s", "high": "D"}
+TIER_COLOURS = {
+    "unseen": VERMILLION,
+    "low": ORANGE,
+    "mid": SKY,
+    "high": BLUE,
+    "unknown": GREY,
+}
+TIER_MARKERS = {"unseen": "X", "low": "o", "mid": "s", "high": "D", "unknown": "P"}
 
 _RC: Any = {
     "svg.hashsalt": "scaling",

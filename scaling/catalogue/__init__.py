@@ -1,6 +1,7 @@
 """What there is: languages, models, GPUs, tasks, their sources, and the studies that are shipped.
 
     languages.py     one row a language: script, family, text in CC-100, Joshi's class
+    language_sources.py  makes and checks those rows, from packages
     models.py        one ModelSpec a size
     hardware.py      one row a GPU; prices; how a step is laid out on devices
     task.py          what a task is: data, kind, labels, metric
@@ -11,6 +12,7 @@
     demo.py          tasks of Django's messages and pycountry's names
     intermediate.py  the intermediate tasks of Phang et al. 2020, Social IQa and COPA
     xtreme.py        the targets of XTREME and XTREME-R
+    many_languages.py  targets in hundreds of languages: SIB-200, FLORES, Belebele, ...
     sets.py          which tasks belong to which benchmark
     folders.py       data sets that are read from a folder
     studies/         named studies and their JSON schema
@@ -24,10 +26,11 @@ from __future__ import annotations
 from scaling.catalogue.demo import DEMO
 from scaling.catalogue.folders import FILES
 from scaling.catalogue.intermediate import INTERMEDIATE
+from scaling.catalogue.many_languages import MANY_LANGUAGES
 from scaling.catalogue.task import TaskSpec
 from scaling.catalogue.xtreme import XTREME_TASKS
 
-CATALOGUE: tuple[TaskSpec, ...] = (*INTERMEDIATE, *XTREME_TASKS, *FILES)
+CATALOGUE: tuple[TaskSpec, ...] = (*INTERMEDIATE, *XTREME_TASKS, *MANY_LANGUAGES, *FILES)
 """What needs a hub or a folder with raw data."""
 
 TASKS: dict[str, TaskSpec] = {task.name: task for task in (*DEMO, *CATALOGUE)}

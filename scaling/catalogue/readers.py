@@ -69,6 +69,7 @@ SHARED: dict[str, Option] = {
 the groups of rows that dev gets where it is read from the files of train."""
 
 _RECORD: dict[str, Option] = {"id": TEXT, "name": TEXT, "where": MAP}
+_CONTEXT = Option(form="texts", values=("context",))
 _LABELS: dict[str, Option] = {"label_map": MAP, "label_names": TEXTS}
 _ANSWERS: dict[str, Option] = {
     "answers": NEEDED,
@@ -77,7 +78,14 @@ _ANSWERS: dict[str, Option] = {
     "question": NEEDED,
 }
 RECORDS: dict[KindName, dict[str, Option]] = {
-    "classification": {**_RECORD, **_LABELS, "text_a": NEEDED, "text_b": TEXT, "label": NEEDED},
+    "classification": {
+        **_RECORD,
+        **_LABELS,
+        "text_a": NEEDED,
+        "text_b": TEXT,
+        "label": NEEDED,
+        "optional": Option(form="texts", values=("text_b",)),
+    },
     "multiple_choice": {
         **_RECORD,
         "label_map": MAP,
@@ -87,9 +95,10 @@ RECORDS: dict[KindName, dict[str, Option]] = {
         "question": TEXT,
         "question_map": MAP,
         "choice_keys": TEXT,
+        "optional": Option(form="texts", values=("context", "question")),
     },
     "tagging": {**_RECORD, **_LABELS, "words": NEEDED, "tags": NEEDED},
-    "span_qa": {**_RECORD, **_ANSWERS, "unanswerable": FLAG},
+    "span_qa": {**_RECORD, **_ANSWERS, "unanswerable": FLAG, "optional": _CONTEXT},
     "retrieval": {
         **_RECORD,
         "query": NEEDED,
@@ -101,10 +110,16 @@ RECORDS: dict[KindName, dict[str, Option]] = {
 """Options of readers of flat records: columns by name."""
 
 _TABLE: dict[str, Option] = {
-    "delimiter": Option(form="text", values=("tab", "comma")),
+    "delimiter": Option(form="text", values=("tab", "comma", "semicolon")),
     "columns": TEXTS,
 }
 _SQUAD: dict[str, Option] = {"unanswerable": FLAG, "id_prefix": TEXT, "held_out": FLAG}
+_TEXTS_BY_ID: dict[str, Option] = {
+    "form": Option(form="text", values=("lines", "ids", "xml")),
+    "element": TEXT,
+    "ids": TEXTS,
+    "comments": TEXT,
+}
 
 READER_KINDS: Mapping[str, Mapping[KindName, Mapping[str, Option]]] = {
     "bucc": {"retrieval": {}},
@@ -122,13 +137,17 @@ READER_KINDS: Mapping[str, Mapping[KindName, Mapping[str, Option]]] = {
     "copa_xml": {"multiple_choice": {}},
     "delimited": {kind: {**options, **_TABLE} for kind, options in RECORDS.items()},
     "hub_parquet": RECORDS,
-    "jsonl": RECORDS,
+    "jsonl": {kind: {**options, "records": TEXT} for kind, options in RECORDS.items()},
     "mewsli_x": {"retrieval": {"candidates": Option(form="text", values=("all", "english"))}},
     "parallel_text": {
-        "retrieval": {"query": Option(form="text", values=("other", "own")), "other": TEXT}
+        "retrieval": {
+            "query": Option(form="text", values=("other", "own")),
+            "other": TEXT,
+            **_TEXTS_BY_ID,
+        }
     },
-    "plain_text": {"masked_lm": {}},
-    "squad_json": {"span_qa": _SQUAD},
+    "plain_text": {"masked_lm": _TEXTS_BY_ID},
+    "squad_json": {"span_qa": {**_SQUAD, "optional": _CONTEXT}},
     # Columns where the files are Parquet; the JSON has its own names.
     "squad_pairs": {
         "retrieval": {

@@ -47,6 +47,8 @@ COSMOS: dict[str, Any] = {
 STATED = {
     "google/xquad": "51adfef1c1287aab1d2d91b5bead9bcfb9c68583",
     "izhx/mewsli-x": "7e3723faa15c6d84cfd56d66cf6cd347be8ad00e",
+    "mteb/amazon_massive_intent": "4672e20407010da34463acc759c162ca9734bca6",
+    "mteb/sib200": "a74d7350ea12af010cfb1c21e34f1f81fd2e615b",
     "mteb/tatoeba-bitext-mining": "69e8f12da6e31d59addadda9a9c8a2e601a0e282",
     "mteb/xnli": "09698e0180d87dc247ca447d3a1248b931ac0cdb",
 }

@@ -10,15 +10,19 @@ report; heavy libraries are imported inside the commands that need them.
 
 from __future__ import annotations
 
-from rich.console import Console
+import sys
+
+from rich.text import Text
 
 # Importing a group registers its commands.
 from scaling.cli import (
     calibrate,
     cancel,
     explain,
+    export,
     gc,
     logs,
+    ls,
     plan,
     power,
     rates,
@@ -30,7 +34,7 @@ from scaling.cli import (
     status,
     submit,
 )
-from scaling.cli.app import app
+from scaling.cli.app import PlainConsole, app
 from scaling.spec import UserError
 
 __all__ = [
@@ -38,8 +42,10 @@ __all__ = [
     "calibrate",
     "cancel",
     "explain",
+    "export",
     "gc",
     "logs",
+    "ls",
     "main",
     "plan",
     "power",
@@ -59,11 +65,6 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True, highlight=False).print(
-            f"[red]error[/red] {_plain(error)}", soft_wrap=True
-        )
+        message = Text.assemble(("error", "red"), f" {error}")
+        PlainConsole(sys.stderr).print(message, soft_wrap=True)
         raise SystemExit(2) from None
-
-
-def _plain(error: Exception) -> str:
-    return str(error).replace("[", r"\[")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 from scaling.catalogue.hardware import GpuSpec, get_gpu
 from scaling.planning.progress import current_plan
-from scaling.spec import UserError
+from scaling.spec import UserError, known
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
@@ -26,8 +30,45 @@ app = typer.Typer(
 )
 
 
+def plain(text: str) -> str:
+    """Text with its control characters, which steer a terminal, shown as text."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+class PlainConsole(Console):
+    """Prints what comes from a store, a file or a worker as it is.
+
+    No markup, no emoji, and no control characters but its own: whoever can write a name or a log
+    line could paint over the truth otherwise.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file=file, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does, of text that has its final width: cells of tables are measured by it."""
+        return super().render_str(plain(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Segments as rich makes them, with text alone in those that are no commands of its own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+
 # Bound to today's standard output, so that a library's can be silenced while ours is shown.
-console = Console(highlight=False, file=sys.stdout)
+console = PlainConsole(sys.stdout)
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Shows what goes on until it is done; the function that it gives takes the latest."""
+    with console.status(Text(what)) as shown:
+        yield lambda now: shown.update(Text(now))
 
 
 StudyArgument = Annotated[
@@ -37,6 +78,19 @@ StudyArgument = Annotated[
 
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+]
+
+
+OpenOption = Annotated[
+    bool, typer.Option("--open-cluster", help="Also a cluster that obeys anybody, without a token.")
+]
+
+
+TokenOption = Annotated[
+    str,
+    typer.Option(
+        "--send-token-to", metavar="HOST", help="May get your token over plain http: HEAD's name."
+    ),
 ]
 
 
@@ -73,6 +127,21 @@ def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     return study, store, plan
 
 
+def step_called(plan: Plan, part: str) -> str:
+    """The id of a plan's step, from its beginning or a part of it that no other step has.
+
+    UserError names the ids that have the part, or the nearest.
+    """
+    if part in plan.steps:
+        return part
+    begin = [step for step in plan.steps if step.startswith(part)]
+    found = begin or [step for step in plan.steps if part in step]
+    if len(found) > 1:
+        shown = ", ".join(found[:8]) + (f", … ({len(found)} in all)" if len(found) > 8 else "")
+        raise UserError(f"{part!r} is a part of several steps: {shown}")
+    return found[0] if found else known("step", part, plan.steps)
+
+
 def duration(seconds: float) -> str:
     """1 h 05 min, 3 min 20 s, 12 s."""
     if seconds >= 5400:
@@ -80,11 +149,3 @@ def duration(seconds: float) -> str:
     if seconds >= 60:
         return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
     return f"{seconds:.0f} s"
-
-
-def plain(text: object) -> str:
-    """Text from a store or a worker: control characters, which steer a terminal, shown as text."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
-        for char in str(text)
-    )

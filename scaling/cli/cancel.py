@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import StoreOption, StudyArgument, TokenOption, app, console, open_store
 from scaling.study.study import load_study
 
 
@@ -17,6 +17,7 @@ def cancel(
     address: Annotated[
         str, typer.Option("--address", help="URL of the Ray dashboard: stop the job there.")
     ] = "",
+    send_token_to: TokenOption = "",
     now: Annotated[
         bool, typer.Option("--now", help="End running steps too; they resume from resume points.")
     ] = False,
@@ -26,7 +27,7 @@ def cancel(
     if address:
         from scaling.cluster.submit import cancel as cancel_jobs
 
-        stopped = cancel_jobs(address, study.name)
+        stopped = cancel_jobs(address, study.name, send_token_to=send_token_to)
         console.print(
             f"stopped {', '.join(stopped)}"
             if stopped

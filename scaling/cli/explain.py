@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, plain
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
 from scaling.spec import known
 
 
@@ -21,13 +21,11 @@ def explain(name: StudyArgument, step: str, uri: StoreOption = "") -> None:
     console.print_json(json.dumps(dict(identity)))
     console.print(why_pending(plan, step, store.scan()), soft_wrap=True)
     for attempt in attempts_of(store, step):
-        console.print(
-            plain(f"attempt {attempt.owner}  {attempt.what}"), soft_wrap=True, markup=False
-        )
+        console.print(f"attempt {attempt.owner}  {attempt.what}", soft_wrap=True)
     failures = failures_of(store, step)
     for failure in failures:
-        console.print(plain(f"failed  {failure}"), soft_wrap=True, markup=False, emoji=False)
+        console.print(f"failed  {failure}", soft_wrap=True)
     for line in log_lines(store, step)[-20:] if failures else ():
-        console.print(plain(f"   {line}"), soft_wrap=True, markup=False, emoji=False)
+        console.print(f"   {line}", soft_wrap=True)
     if store.is_done(step):
         console.print_json(store.read(StepFolder(step).record).decode())

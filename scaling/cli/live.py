@@ -69,14 +69,12 @@ class Watcher(threading.Thread):
         self.console.print(
             f"{time.strftime('%H:%M:%S')}  {sum(status.done.values())}/{len(self.plan.steps)}{eta} "
             f" [{now}]",
-            markup=False,
-            highlight=False,
             soft_wrap=True,
         )
 
     def _bars(self, status: Status) -> Group:
         progress = Progress(
-            TextColumn("{task.description:<16}"), BarColumn(40), MofNCompleteColumn()
+            TextColumn("{task.description:<16}", markup=False), BarColumn(40), MofNCompleteColumn()
         )
         for model in self.plan.study.models:
             done = sum(status.done.get((model, phase), 0) for phase in PHASES)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console, plain
+from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console
 from scaling.spec import known
 
 
@@ -25,7 +25,7 @@ def logs(
         known("step", step, plan.steps)
     shown = log_lines(store, step or None)[-lines:]
     for line in shown:
-        console.print(plain(line), soft_wrap=True, markup=False, emoji=False)
+        console.print(line, soft_wrap=True)
     if not shown:
         console.print(
             f"{store.uri} has no log lines{f' of {step}' if step else ''}", soft_wrap=True

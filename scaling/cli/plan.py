@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from scaling.catalogue.hardware import GIB, GpuSpec
 from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, open_study
@@ -76,7 +77,7 @@ def plan_table(plan: Plan, outlook: Forecast) -> Table:
         table.add_row(
             line.model,
             f"{plan.study.model(line.model).total_params / 1e6:,.0f} M",
-            next(iter(line.layouts), "[red]does not fit[/red]"),
+            next(iter(line.layouts), Text("does not fit", "red")),
             _peak(line, outlook.gpu),
             f"{line.flops / 1e15:,.0f}",
             f"{line.device_hours:,.1f}" if fits else "-",

@@ -13,7 +13,7 @@ from scaling.study.steps import Plan, Step
 def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
     """What does not fit, the makespan, what sharing saves, and the assumptions of the table."""
     notes = [
-        f"[red]Does not fit[/red], {line.cells:,} cells: {line.problem}"
+        f"Does not fit, {line.cells:,} cells: {line.problem}"
         for line in outlook.sizes
         if line.problem
     ]

@@ -61,10 +61,11 @@ def power(
     if len(x) < 2:
         raise BadFile(f"{name}: {study.models[0]} alone has no slope; power needs two sizes")
     # A target without low-resource languages adds nothing to their pooled slope.
-    counts = [
-        sum(get_language(code).tier in ("unseen", "low") for code in study.test_languages(t))
-        for t in study.targets
-    ]
+    with study.known_languages():
+        counts = [
+            sum(get_language(code).tier in ("unseen", "low") for code in study.test_languages(t))
+            for t in study.targets
+        ]
     arms, targets = max(1, len(study.arms) - 1), max(1, sum(count > 0 for count in counts))
     languages = max(1, round(sum(counts) / targets))
     shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}

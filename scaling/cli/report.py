@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.catalogue.languages import unknown_notes
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, working
 from scaling.store.store import StoreError
+
+OUTCOMES = "outcomes.parquet"
 
 
 @app.command()
@@ -24,6 +27,9 @@ def report(
     claims: Annotated[
         Path | None, typer.Option(help="YAML of claims to check; Phang et al. 2020 if absent.")
     ] = None,
+    examples: Annotated[
+        bool, typer.Option(help="Read the outcomes of single examples: a file for each scoring.")
+    ] = True,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.history import remade_notes, version_notes
@@ -36,6 +42,8 @@ def report(
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
+    import io
+
     import polars as pl
 
     from analysis.claims import PHANG2020
@@ -55,7 +63,17 @@ def report(
         for cell in plan.cells
         for code in study.test_languages(cell.target)
     ]
-    with console.status("report") as shown:
+    codes = {str(row["language"]) for row in grid}
+
+    def outcomes(step: str) -> pl.DataFrame | None:
+        """Of a scoring of this store; those of `--also` are elsewhere."""
+        if step not in records or OUTCOMES not in records[step].files:
+            return None
+        content = io.BytesIO(store.read_file(records[step], OUTCOMES))
+        # Predictions are most of the file, and nothing here looks at them.
+        return pl.scan_parquet(content).drop("prediction").collect()
+
+    with working("report") as say, study.known_languages():
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
@@ -64,11 +82,13 @@ def report(
             expected=pl.DataFrame(grid),
             notes=[
                 *study.notes,
+                *unknown_notes(codes),
                 *asked,
                 *remade_notes(plan, store, records),
                 *version_notes(records.values(), {}),
             ],
             claims=claims or PHANG2020,
-            progress=lambda what: shown.update(f"report: {what}"),
+            outcomes=outcomes if examples else None,
+            progress=lambda what: say(f"report: {what}"),
         )
     console.print(f"report: {index}", soft_wrap=True)

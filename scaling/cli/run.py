@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, plain
+from scaling.cli.app import OpenOption, StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
+from scaling.cluster.signals import Interrupted, ends_on_signals
 from scaling.planning.progress import current_plan
 from scaling.planning.queue import ReadyQueue
 from scaling.spec import UserError
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import load_study
+from scaling.study.study import Study, load_study
 
 
 @app.command()
@@ -28,6 +30,7 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
     ] = None,
+    open_cluster: OpenOption = False,
     here: Annotated[
         bool,
         typer.Option(
@@ -40,6 +43,26 @@ def run(
         raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
     study = load_study(name)
     store = open_store(study, uri)
+    try:
+        with ends_on_signals():
+            plan = _missing(study, store, source, accept or [])
+            if plan is not None:
+                _run(plan, store, address, open_cluster=open_cluster, here=here)
+    except Interrupted as interrupted:
+        left = len(pending_steps(current_plan(study, store), store.scan()))
+        console.print(f"interrupted; {left:,} steps are left. Run again to go on")
+        raise typer.Exit(128 + interrupted.signal) from interrupted
+
+
+def _missing(study: Study, store: Store, source: Path | None, accept: list[str]) -> Plan | None:
+    """The plan, staged, if anything of it is missing.
+
+    Args:
+        study: What is asked.
+        store: Its store.
+        source: Folder with raw data and models.
+        accept: Defects that are counted instead of refused.
+    """
     store.check_study(study.name)
     scan = store.scan()
     plan = current_plan(study, store, scan=scan)
@@ -47,15 +70,14 @@ def run(
     store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
     if plan.provisional or pending_steps(plan, scan):
-        _run(stage_and_plan(study, store, source, accept or []), store, address, here)
-    else:
-        console.print(
-            f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}",
-            soft_wrap=True,
-        )
+        return stage_and_plan(study, store, source, accept)
+    console.print(
+        f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}", soft_wrap=True
+    )
+    return None
 
 
-def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
+def _run(plan: Plan, store: Store, address: str | None, *, open_cluster: bool, here: bool) -> None:
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
     from scaling.cluster.here import run_here
@@ -76,25 +98,19 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
     if here:
         ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
     else:
-        ended = run_plan(plan, store, address=address, watch=watch)
+        ended = run_plan(plan, store, address=address, open_cluster=open_cluster, watch=watch)
     plan = ended.plan
     if ended.signal:
-        left = len(pending_steps(plan, store.scan()))
-        console.print(
-            f"interrupted; {left:,} steps are left. Run again to go on",
-            soft_wrap=True,
-            markup=False,
-        )
-        raise typer.Exit(128 + ended.signal)
+        raise Interrupted(ended.signal)
     status = study_status(plan, store)
     console.print(status_group(plan, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
-            line = Text.assemble(("failed", "red"), plain(f"  {step}: {reason}"))
+            line = Text.assemble(("failed", "red"), f"  {step}: {reason}")
             console.print(line, soft_wrap=True)
     for step in ended.unfunded:
-        console.print(f"[yellow]over budget[/yellow]  {step}", soft_wrap=True)
+        console.print(Text.assemble(("over budget", "yellow"), f"  {step}"), soft_wrap=True)
     if ended.unfunded:
         console.print(
             f"· {len(ended.unfunded):,} steps were not started: ${plan.study.budget_dollars:,.2f}"
@@ -102,7 +118,7 @@ def _run(plan: Plan, store: Store, address: str | None, here: bool) -> None:
             soft_wrap=True,
         )
     if ended.halted:
-        console.print(f"[red]halted[/red]  {ended.halted}", soft_wrap=True)
+        console.print(Text.assemble(("halted", "red"), f"  {ended.halted}"), soft_wrap=True)
     if ended.stopped and status.pending:
         console.print(
             f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."

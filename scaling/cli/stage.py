@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, working
 from scaling.data.manifest import StagedTask
 from scaling.planning.progress import current_plan
 from scaling.store.store import Store
@@ -61,10 +61,8 @@ def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list
     """
     from scaling.training.stage import stage as stage_study
 
-    with console.status("staging") as shown:
-        lock = stage_study(
-            study, store, source, lambda what: shown.update(f"staging {what}"), accept
-        )
+    with working("staging") as say:
+        lock = stage_study(study, store, source, lambda what: say(f"staging {what}"), accept)
     return current_plan(study, store, lock)
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import (
+    OpenOption,
+    StoreOption,
+    StudyArgument,
+    TokenOption,
+    app,
+    console,
+    open_store,
+    working,
+)
 from scaling.study.study import load_study
 
 AddressOption = Annotated[
@@ -27,9 +36,8 @@ def submit(
         ),
     ] = None,
     folder: Annotated[Path, typer.Option("--working-dir", help="Checkout to upload.")] = Path(),
-    allow_open: Annotated[
-        bool, typer.Option("--allow-open", help="Also to a dashboard without a token.")
-    ] = False,
+    open_cluster: OpenOption = False,
+    send_token_to: TokenOption = "",
 ) -> None:
     """Check a cluster (access, versions, store, room, slots), then give it the study as a job."""
     from scaling.cluster.submit import EXCLUDES
@@ -37,7 +45,7 @@ def submit(
 
     study = load_study(name)
     store = open_store(study, uri)
-    with console.status("checking") as shown:
+    with working("checking") as say:
         done = submit_study(
             name,
             study,
@@ -45,8 +53,9 @@ def submit(
             address=address,
             folder=folder,
             source=source,
-            allow_open=allow_open,
-            say=lambda what: shown.update(what),
+            open_cluster=open_cluster,
+            send_token_to=send_token_to,
+            say=say,
         )
     console.print(
         f"upload {done.num_bytes / 2**20:,.1f} MiB without {' '.join(EXCLUDES)} and what .gitignore"
@@ -67,4 +76,4 @@ def submit(
         f"ray job logs --address {address} --follow {done.job}",
         f"scaling cancel {name} --address {address}",
     ):
-        console.print(f"    {line}", soft_wrap=True, markup=False)
+        console.print(f"    {line}", soft_wrap=True)

@@ -5,6 +5,8 @@
     search.py       the ready queue as a Tune search algorithm
     session.py      a Ray Train worker group and its worker
     nodes.py        nodes and devices of the running cluster
+    signals.py      Ctrl-C and its kin
+    access.py       tokens, open clusters, where a token goes
     ray_private.py  every call of Ray's that is not public
     check.py        can this cluster run this study?
     submit.py       a study for Ray's job server

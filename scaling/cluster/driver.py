@@ -9,16 +9,17 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.catalogue.hardware import GIB, GpuSpec, get_gpu
+from scaling.cluster.access import check_head, only_with_tokens, private_token
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
-from scaling.cluster.ray_private import ensure_token
 from scaling.cluster.session import SessionOrder, quiet, run_session
+from scaling.cluster.signals import Ended, ends_on_signals
 from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.devices import complaint, planned_gpu
 from scaling.planning.placement import check_fit, placements
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from scaling.cluster.search import Expected
 
 
+# Ray's sockets lie below the folder of its session, and the path of a socket has 107 bytes at most:
+# temporary folders with longer names are not for it.
+_SHORT = 40
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """What became of a run."""
@@ -59,9 +65,8 @@ class RunResult:
     """What ended it before its time: Ctrl-C, or another signal; 0 if nothing did."""
 
 
-def join_cluster(address: str | None) -> dict[str, float]:
-    """Join a cluster, or start one on this machine; what it has."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+def _set_environment(address: str | None) -> None:
+    """What Ray reads when it is imported."""
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     # A searcher of our own gets one pending trial otherwise, and sessions would start one after
@@ -73,17 +78,37 @@ def join_cluster(address: str | None) -> dict[str, float]:
     # Passes differ in shape, which would leave holes in the memory of a GPU. Workers inherit it
     # from the node that this process starts; on clusters their nodes set it.
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    if not (address or os.environ.get("RAY_ADDRESS")):
+        # Otherwise Ray reads 127.0.0.1 as this machine's address in the network, and listens there.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
+
+def join_cluster(
+    address: str | None, folder: Path, *, open_cluster: bool = False
+) -> dict[str, float]:
+    """Join a cluster, or start one on this machine; what it has.
+
+    Args:
+        address: Ray cluster to join; None starts one that nobody else reaches.
+        folder: Of this user alone, where the session of a cluster that is started lies: Ray lets
+            everybody write there.
+        open_cluster: Join one that asks for no token.
+    """
+    _set_environment(address)
     import ray
 
-    _ensure_token()
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
         _check_answers(address)
+        check_head(address, open_cluster=open_cluster)
+        private_token()
         try:
             ray.init(address=address, log_to_driver=False)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"no Ray cluster at {address}: {error}") from error
     else:
+        only_with_tokens()
+        private_token()
         # "local": without it Ray joins whatever cluster some file of this machine remembers.
         ray.init(
             address="local",
@@ -91,6 +116,9 @@ def join_cluster(address: str | None) -> dict[str, float]:
             log_to_driver=False,
             logging_level=logging.ERROR,
             resources={DRIVER_RESOURCE: 64},
+            _node_ip_address="127.0.0.1",
+            # Below the folder, not it: Ray opens its own to everybody.
+            _temp_dir=str(folder / "r"),
         )
     return dict(ray.cluster_resources())
 
@@ -111,39 +139,69 @@ def _check_answers(address: str) -> None:
         raise UserError(f"nobody answers at {address}: {error}") from error
 
 
-def _ensure_token() -> None:
-    """A token of this user, made once: nothing that we start may answer a stranger."""
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return
-    ensure_token()
-
-
 def run_plan(
-    plan: Plan, store: Store, *, address: str | None, watch: Callable[[ReadyQueue], Any]
+    plan: Plan,
+    store: Store,
+    *,
+    address: str | None,
+    open_cluster: bool = False,
+    watch: Callable[[ReadyQueue], Any],
 ) -> RunResult:
     """Run everything that is missing.
 
     UserError if the cluster can never hold a gang of the plan, or a step does not fit on the
-    study's GPU.
+    study's GPU. Interrupted where a signal ended it before there was work.
 
     Args:
         plan: What is to run, with what the store had resolved.
         store: Its store.
         address: Ray cluster to join; None starts one on this machine.
+        open_cluster: Join one that asks for no token.
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
     """
     scan = store.scan()
     register(plan.study, store, len(scan.done))
-    pending = pending_steps(plan, scan)
-    if not pending:
+    if not pending_steps(plan, scan):
         return RunResult(plan=plan, done=0, failed={})
     quiet()
-    resources = join_cluster(address)
-    import ray
+    with own_folder(_SHORT) as scratch:
+        _set_environment(address)
+        import ray
+
+        try:
+            resources = join_cluster(address, scratch, open_cluster=open_cluster)
+            # Ray took the signals for itself.
+            with ends_on_signals() as ended:
+                return _run_joined(plan, store, resources, scratch, watch, ended)
+        finally:
+            # Also of a cluster that had half begun.
+            ray.shutdown()
+
+
+def _run_joined(
+    plan: Plan,
+    store: Store,
+    resources: Mapping[str, float],
+    scratch: Path,
+    watch: Callable[[ReadyQueue], Any],
+    ended: Ended,
+) -> RunResult:
+    """`run_plan` on the cluster that this process has joined.
+
+    Args:
+        plan: What is to run.
+        store: Its store.
+        resources: What the cluster has.
+        scratch: Folder for Tune's own files.
+        watch: As of `run_plan`.
+        ended: Says which signal asked the process to end.
+    """
     from ray import tune
 
     from scaling.cluster.search import QueueSearch, StopNow
 
+    scan = store.scan()
+    pending = pending_steps(plan, scan)
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     bundle = capacity.bundle()
@@ -211,11 +269,7 @@ def run_plan(
     try:
         # Tune announces itself on standard output whatever its verbosity; the study has its own
         # display.
-        with (
-            own_folder() as scratch,
-            ends_on_signals() as ended,
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
+        with contextlib.redirect_stdout(io.StringIO()):
             tune.Tuner(
                 tune.with_resources(_trial, tune.PlacementGroupFactory([held])),
                 tune_config=tune.TuneConfig(
@@ -242,7 +296,6 @@ def run_plan(
     finally:
         if callable(stop):
             stop()
-        ray.shutdown()
     left = len(queue.failed) + len(queue.unfunded)
     return RunResult(
         plan=queue.plan,
@@ -256,31 +309,6 @@ def run_plan(
         if queue.finished or asked.how or queue.unfunded or queue.halted
         else (ended.signal or signal.SIGINT),
     )
-
-
-@dataclass
-class Ended:
-    """Which signal asked this process to end; 0 if none did, or Ctrl-C, which Tune takes."""
-
-    signal: int = 0
-
-
-@contextmanager
-def ends_on_signals() -> Iterator[Ended]:
-    """SIGTERM and SIGHUP end what runs as Ctrl-C does: worker groups first, then this process."""
-    ended = Ended()
-
-    def end(number: int, frame: object) -> None:
-        ended.signal = number
-        signal.raise_signal(signal.SIGINT)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _planned_gpu(study: Study, capacity: Capacity, bundle: Mapping[str, float]) -> GpuSpec:

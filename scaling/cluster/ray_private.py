@@ -6,12 +6,16 @@ have no more.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 # What jobs/probe.py prints before its findings, and `scaling submit` looks for in the job's log.
 PROBE_LINE = "SCALING-PROBE "
+# Of one question to a head.
+ANSWER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,71 @@ def living_nodes(address: str) -> Callable[[], dict[str, str]]:
     return ask
 
 
-def ensure_token() -> None:
-    """Make a token of this user, once, if authentication is on and there is none."""
-    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+def new_token() -> str:
+    """A token as Ray makes them: 256 random bits in hex."""
+    from ray._private.authentication.authentication_token_generator import (
+        generate_new_authentication_token,
+    )
 
-    ensure_token_if_auth_enabled(create_token_if_missing=True)
+    return str(generate_new_authentication_token())
+
+
+def set_auth_mode(mode: Literal["token", "disabled"]) -> None:
+    """Whether this process, and what it starts, shows and asks for tokens."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    os.environ["RAY_AUTH_MODE"] = mode
+    # Ray reads both once, when it is imported.
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def head_of(address: str) -> str:
+    """HOST:PORT, or ray://HOST:PORT, of what Ray is told to join: `auto` is the head of this node.
+
+    ConnectionError if no head runs here.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    if address.startswith("ray://"):
+        return address
+    return str(canonicalize_bootstrap_address(address))
+
+
+def answers_strangers(head: str) -> bool:
+    """Whether a Ray head (HOST:PORT, or ray://HOST:PORT) answers who shows no token.
+
+    ConnectionError where no head answers.
+    """
+    import grpc
+    from ray.core.generated import (
+        gcs_service_pb2,
+        gcs_service_pb2_grpc,
+        ray_client_pb2,
+        ray_client_pb2_grpc,
+    )
+
+    # Certificates on both sides say who asks.
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return False
+    direct = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(head.removeprefix("ray://"), options=direct) as channel:
+        try:
+            if head.startswith("ray://"):
+                ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)  # type: ignore[attr-defined]
+                ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(
+                    ping, timeout=ANSWER_SECONDS
+                )
+            else:
+                gcs_service_pb2_grpc.JobInfoGcsServiceStub(channel).GetAllJobInfo(
+                    gcs_service_pb2.GetAllJobInfoRequest(),  # type: ignore[attr-defined]
+                    timeout=ANSWER_SECONDS,
+                )
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+                return False
+            raise ConnectionError(f"{error.code().name}: {error.details()}") from error
+    return True
 
 
 def uploaded_files(folder: Path, excludes: Sequence[str]) -> list[Path]:

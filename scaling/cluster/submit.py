@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shlex
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scaling.cluster.access import check_dashboard
 from scaling.cluster.check import ClusterError, Findings, complaints, wanted_versions
 from scaling.cluster.ray_private import PROBE_LINE, uploaded_files
 from scaling.store.store import Store
@@ -57,7 +55,8 @@ def submit(
     address: str,
     folder: Path,
     source: Path | None,
-    allow_open: bool,
+    open_cluster: bool,
+    send_token_to: str,
     say: Callable[[str], None],
 ) -> Submission:
     """Check everything, then submit.
@@ -71,7 +70,8 @@ def submit(
         address: URL of the Ray dashboard.
         folder: Checkout to upload.
         source: Folder with raw data and models, as the cluster's head sees it.
-        allow_open: Accept a dashboard that asks for no token.
+        open_cluster: Accept a dashboard that asks for no token.
+        send_token_to: Host that may get the token over plain http; '' for none.
         say: Told what is checked.
     """
     import ray
@@ -82,9 +82,11 @@ def submit(
     say("size of the upload")
     upload = upload_of(folder)
     words = ["python", ENTRY, _seen_there(study_file, folder, upload), "--store", store.uri]
-    entry = shlex.join(words if source is None else [*words, "--from", str(source)])
+    words += [] if source is None else ["--from", str(source)]
+    # The job's driver looks too.
+    entry = shlex.join([*words, "--open-cluster"] if open_cluster else words)
     say("authentication")
-    check_authentication(address, allow_open=allow_open)
+    check_dashboard(address, open_cluster=open_cluster, send_token_to=send_token_to)
     client = job_client(address)
     runtime_env: dict[str, Any] = {"working_dir": str(folder), "excludes": list(EXCLUDES)}
     job = _next_id(client, study.name)
@@ -150,33 +152,6 @@ def _seen_there(study_file: str, folder: Path, upload: Mapping[str, int]) -> str
             f"{study_file} would not be uploaded: {', '.join(EXCLUDES)} and .gitignore are left out"
         )
     return name
-
-
-def check_authentication(address: str, *, allow_open: bool) -> None:
-    """ClusterError if nobody answers, or if a stranger without a token is let in.
-
-    A job is arbitrary code.
-    """
-    try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/api/jobs/", timeout=15) as answer:
-            status = int(answer.status)
-    except urllib.error.HTTPError as error:
-        status = error.code
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise ClusterError(f"no Ray dashboard answers at {address}: {error}") from error
-    if status in (401, 403):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        return
-    if status != 200:
-        raise ClusterError(
-            f"{address} answers {status} to /api/jobs/; is it the address of a Ray dashboard?"
-        )
-    if not allow_open:
-        raise ClusterError(
-            f"{address} runs jobs of anybody who reaches it, without a token. Start the cluster"
-            " with RAY_AUTH_MODE=token (cluster.yaml does), or give --allow-open if its network is"
-            " closed"
-        )
 
 
 def job_client(address: str) -> Any:
@@ -251,9 +226,9 @@ def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> F
     raise ClusterError(f"the probe {name} ended as {info.status} and found nothing:\n{end}")
 
 
-def cancel(address: str, study: str) -> list[str]:
-    """Stop the running jobs of a study; their ids."""
-    check_authentication(address, allow_open=True)
+def cancel(address: str, study: str, *, send_token_to: str) -> list[str]:
+    """Stop the running jobs of a study, also on an open cluster; their ids."""
+    check_dashboard(address, open_cluster=True, send_token_to=send_token_to)
     client = job_client(address)
     running = [job.submission_id for job in jobs_of(client, study) if not _is_over(job)]
     for job in running:

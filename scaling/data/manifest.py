@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scaling.catalogue.task import Key
 from scaling.store.store import Store
@@ -33,26 +33,30 @@ def staged_tasks(study: Study, store: Store) -> list[StagedTask]:
     found = []
     for name in study.used_tasks:
         path = f"data/{name}/manifest.json"
-        if not store.exists(path):
-            continue
-        manifest = json.loads(store.read(path))
-        rows: Counter[str] = Counter()
-        defects: Counter[str] = Counter()
-        splits = {Key.read(key): entry for key, entry in manifest["splits"].items()}
-        for key, entry in splits.items():
-            rows[key.split] += entry["rows"]
-            defects.update(defect.partition(":")[0] for defect in entry["defects"])
-        found.append(
-            StagedTask(
-                task=name,
-                rows=rows,
-                languages=sum(key.split == "test" for key in splits),
-                sources=tuple((source, revision) for source, revision in manifest["sources"]),
-                licence=manifest["licence"],
-                defects=dict(sorted(defects.items())),
-            )
-        )
+        if store.exists(path):
+            try:
+                found.append(_staged(name, store.read_json(path)))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise store.broken(path, repr(error)) from error
     return found
+
+
+def _staged(task: str, manifest: Mapping[str, Any]) -> StagedTask:
+    """What a task's manifest says; KeyError, TypeError or AttributeError for something else."""
+    rows: Counter[str] = Counter()
+    defects: Counter[str] = Counter()
+    splits = {Key.read(key): entry for key, entry in manifest["splits"].items()}
+    for key, entry in splits.items():
+        rows[key.split] += entry["rows"]
+        defects.update(defect.partition(":")[0] for defect in entry["defects"])
+    return StagedTask(
+        task=task,
+        rows=rows,
+        languages=sum(key.split == "test" for key in splits),
+        sources=tuple((source, revision) for source, revision in manifest["sources"]),
+        licence=manifest["licence"],
+        defects=dict(sorted(defects.items())),
+    )
 
 
 def defect_notes(tasks: list[StagedTask]) -> list[str]:

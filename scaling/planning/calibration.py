@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from scaling.catalogue.hardware import GpuSpec, Placement
 from scaling.planning.devices import is_kind
@@ -36,10 +36,13 @@ class Calibration(Spec):
 
 
 def read_calibrations(store: Store) -> list[Calibration]:
-    """Newest last; [] if nothing was measured."""
+    """Newest last; [] if nothing was measured. StoreError for a file of something else."""
     if not store.exists(_FILE):
         return []
-    return [Calibration(**entry) for entry in json.loads(store.read(_FILE))]
+    try:
+        return [Calibration(**entry) for entry in store.read_json(_FILE)]
+    except (TypeError, ValidationError) as error:
+        raise store.broken(_FILE, str(error).splitlines()[0]) from error
 
 
 def add_calibration(store: Store, measured: Calibration) -> None:

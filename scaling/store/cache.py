@@ -79,21 +79,25 @@ def open_cache() -> Iterator[Cache]:
 
 
 @contextmanager
-def own_folder() -> Iterator[Path]:
-    """A temporary folder of this process alone, gone with it.
+def own_folder(longest: int | None = None) -> Iterator[Path]:
+    """A temporary folder of this process and this user alone, gone with it.
 
-    One that is killed cannot delete its own: whoever comes next on this machine does.
+    One that is killed cannot delete its own: whoever comes next on this machine does. With
+    `longest` it lies in /tmp where its path would have more bytes otherwise.
     """
     prefix = f"scaling-own-{os.getuid()}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    place = Path(tempfile.gettempdir())
+    if longest is not None and len(os.fsencode(place / f"{prefix}12345678")) > longest:
+        place = Path("/tmp")
+    for left in place.glob(f"{prefix}*"):
         _free_left(left)
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     try:
         with (folder / _ALIVE).open("wb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _delete(folder)
 
 
 def _free_left(folder: Path) -> None:
@@ -104,6 +108,18 @@ def _free_left(folder: Path) -> None:
     # Its process may not have come to the lock yet.
     with suppress(FileNotFoundError, BlockingIOError), (folder / _ALIVE).open("rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _delete(folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a temporary folder, its lock last: what others still write there is found later."""
+    for inside in folder.iterdir():
+        if inside.name != _ALIVE:
+            if inside.is_dir() and not inside.is_symlink():
+                shutil.rmtree(inside, ignore_errors=True)
+            else:
+                inside.unlink(missing_ok=True)
+    if [inside.name for inside in folder.iterdir()] in ([], [_ALIVE]):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -176,7 +176,7 @@ class StepRecord:
             return record
         except CorruptRecord:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptRecord(
                 f"{place} is not a record: {_short(error)}. Delete it to run the step again."
             ) from error

@@ -20,6 +20,7 @@ from typing import Any
 
 from scaling.store.store import Store, StoreError
 from scaling.study.collapse import JUDGED_EXAMPLES, NEAR_GUESSING
+from scaling.study.question import Question
 from scaling.study.study import Study
 
 SCHEMA_VERSION = 1
@@ -89,7 +90,7 @@ def registrations(store: Store) -> list[Registration]:
             entry = Registration(
                 at=raw["at"], records=raw["records"], asked=raw["asked"], sha256=raw["sha256"]
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreError(f"{place} is no registration: {error}") from error
         if version != SCHEMA_VERSION:
             raise StoreError(f"{place} has schema {version}, this code reads {SCHEMA_VERSION}")
@@ -104,6 +105,9 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     out = []
     for key in sorted(set(before) | set(after)):
         old, new = before.get(key), after.get(key)
+        if key == "question" and isinstance(old, Mapping):
+            # An entry from before a field was there asked what the field says by default.
+            old = {**Question().model_dump(mode="json"), **old}
         if key == "most_seeds" and old is not None and new is not None and new <= old:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):

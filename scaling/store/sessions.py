@@ -9,10 +9,13 @@ start and the steps that were committed: what it lost with its last, unfinished 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter, ValidationError
 
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
@@ -120,9 +123,22 @@ def session_name(session: str) -> str:
     return f"sessions/{session}.json"
 
 
+_COST = TypeAdapter(SessionCost)
+
+
 def _read(store: Store, session: str) -> SessionCost:
-    raw = json.loads(store.read(session_name(session)))
-    return SessionCost(**{**raw, "steps": tuple(raw["steps"])})
+    """StoreError with its name for a file that no session wrote: budgets are counted by them."""
+    name = session_name(session)
+    try:
+        cost = _COST.validate_json(store.read(name), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise store.broken(name, what.removeprefix(": ")) from error
+    numbers = (cost.asked_at, cost.start_seconds, cost.workers, cost.device_seconds or 0.0)
+    if not all(math.isfinite(number) for number in numbers) or cost.workers < 1:
+        raise store.broken(name, "a number that no session writes")
+    return cost
 
 
 def _write(store: Store, session: str, cost: SessionCost) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -87,11 +88,8 @@ class Store:
         if "://" not in text:
             path = Path(text).expanduser().absolute()
             return Store(str(path), fs.LocalFileSystem(), str(path))
-        scheme, rest = text.split("://", 1)
-        if "@" in rest.split("/", 1)[0]:
-            raise StoreError(
-                "a store's URI may hold no secret: put the credentials into the environment"
-            )
+        check_uri(text)
+        scheme = text.split("://", 1)[0]
         try:
             filesystem, root = fs.FileSystem.from_uri(_one_request_per_file(text))
             bucket = root.split("/", 1)[0]
@@ -170,7 +168,7 @@ class Store:
         """What a JSON file of the store says. StoreError with its name if it is no JSON."""
         try:
             return json.loads(self.read(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.broken(name, str(error)) from error
 
     def broken(self, name: str, what: str) -> StoreError:
@@ -498,6 +496,36 @@ def _temporary(target: Path, raw: bytes) -> Iterator[str]:
         yield temporary
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+_QUERY = {
+    "s3": ("region", "scheme", "endpoint_override", "tls_ca_file_path", "allow_delayed_open"),
+    "gs": ("scheme", "endpoint_override", "project_id", "retry_limit_seconds"),
+}
+
+
+def check_uri(uri: str) -> None:
+    """StoreError for the URI of a store that may hold a secret, which the error does not repeat.
+
+    URIs are printed, logged and handed to jobs. Credentials come from the environment.
+    """
+    scheme, _, rest = uri.partition("://")
+    if "@" in rest or "%40" in rest:
+        raise StoreError(
+            f"a store's URI ({scheme}://…) may hold no secret, and what stands before an @ is one:"
+            " put the credentials into the environment"
+        )
+    valid = _QUERY.get("gs" if scheme == "gcs" else scheme, ())
+    for part in filter(None, rest.partition("?")[2].split("&")):
+        name, equals, _ = part.partition("=")
+        if name not in valid or not equals:
+            # What is no name may be the secret.
+            shown = f"{name!r}" if equals and re.fullmatch(r"[a-z_]{1,40}", name) else "a part"
+            raise StoreError(
+                f"a store's URI ({scheme}://…) may hold no secret, and {shown} of its query is no"
+                f" option of such stores; valid: {', '.join(valid) or 'none'}. Put credentials into"
+                " the environment"
+            )
 
 
 def _one_request_per_file(uri: str) -> str:

@@ -24,6 +24,11 @@ class Question(Spec):
     """
     margin_at_largest: float = Field(default=0.5, gt=0, le=100)
     """Equivalence margin of the gain at the largest size, points."""
+    examples: Literal["these", "such"] = "these"
+    """What the verdict speaks of: `these` test examples, which every run is scored on, or `such`
+    examples, of which these are a sample. `such` widens the intervals of the slope, of the gain at
+    the largest size and of the change by what other examples would have shown.
+    """
     resamples: int = Field(default=10_000, ge=0, le=1_000_000)
     """Bootstrap draws, for display only: three to five seeds are too few for a bootstrap
     interval.

@@ -113,6 +113,10 @@ _BY_TASK: dict[str, _Entry] = {
         {"epochs": 2.0, "learning_rate": 1e-5, "max_length": 64},
         f"{_SCRIPTS}train_mewslix.sh for Large; the batch is part of the task (in-batch negatives)",
     ),
+    "sib200": (
+        {"epochs": 20.0, "learning_rate": 1e-5, "max_length": 164},
+        "dadelani/sib-200@593cea8, code/xlmr_zero.sh: batch 16, twice accumulated",
+    ),
     "squad1_pairs": (
         {"batch": 16},
         f"{_SCRIPTS}train_lareqa.sh",

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.definition import check_known, check_languages, check_training
 from scaling.catalogue.hardware import GPUS, Placement, get_gpu
+from scaling.catalogue.languages import LANGUAGES, Language, defined
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_of
 from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, load
@@ -34,8 +42,11 @@ def _arm(value: Any) -> Any:
 
 
 class Definitions(Spec):
-    """Models and tasks of this study alone."""
+    """Languages, models and tasks of this study alone."""
 
+    languages: tuple[Language, ...] = ()
+    """That the table does not know. What is left out is unknown, and the report says what it cannot
+    tell then."""
     models: tuple[ModelSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
     tables: dict[Name, Annotated[dict[str, str], Field(min_length=1)]] = Field(default_factory=dict)
@@ -57,6 +68,11 @@ class Definitions(Spec):
                         f"{name!r} is in the catalogue: take another name, or say so with"
                         f" `replaces: [{name}]`",
                     )
+        codes = [language.code for language in self.languages]
+        for at, code in enumerate(codes):
+            if code in LANGUAGES or code in codes[:at]:
+                where = "in the table of languages" if code in LANGUAGES else "there twice"
+                raise FieldError(("languages", at, "code"), f"{code!r} is {where}")
         own = {*(model.name for model in self.models), *(task.name for task in self.tasks)}
         for at, name in enumerate(self.replaces):
             if name not in own or not (name in MODELS or name in TASKS):
@@ -124,6 +140,13 @@ class Study(Spec):
     """What you pay; the assumption in `scaling/catalogue/hardware.py` for `gpu` if absent."""
     define: Definitions = Definitions()
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_its_languages(cls, data: Any, handler: ModelWrapValidatorHandler[Study]) -> Study:
+        """Tasks name languages that the same file defines further down."""
+        with defined(_languages_of(data)):
+            return handler(data)
+
     @model_validator(mode="after")
     def _check(self) -> Study:
         for rule in _RULES:
@@ -158,6 +181,10 @@ class Study(Spec):
         if task.name in self.targets:
             wanted += [Key("test", code) for code in self.test_languages(task.name)]
         return wanted
+
+    def known_languages(self) -> AbstractContextManager[None]:
+        """Within this, `get_language` knows the study's own languages too."""
+        return defined(self.define.languages)
 
     @property
     def all_models(self) -> dict[str, ModelSpec]:
@@ -254,6 +281,21 @@ class Study(Spec):
         names = [name for arm in self.arms for name in arm.tasks]
         names += [name for target in self.targets for name in self.task(target).trains_on]
         return tuple(name for name in dict.fromkeys(names) if self.task(name).has_dev)
+
+
+def _languages_of(data: Any) -> list[Language]:
+    """The languages that a study file defines; a faulty one is refused where it is checked."""
+    if isinstance(data, Study):
+        return [*data.define.languages]
+    define = data.get("define") if isinstance(data, dict) else None
+    if isinstance(define, Definitions):
+        return [*define.languages]
+    listed = define.get("languages") if isinstance(define, dict) else None
+    found = []
+    for item in listed if isinstance(listed, list | tuple) else ():
+        with suppress(ValidationError):
+            found.append(Language.model_validate(item))
+    return found
 
 
 def _check_recipe(path: tuple[str, ...], fields: dict[str, Any]) -> None:
@@ -459,13 +501,14 @@ def load_study(path: str | Path) -> Study:
     BadFile with file, line, field and a hint.
     """
     candidate = Path(path)
-    if not candidate.suffix and not candidate.exists() and (STUDIES / f"{path}.yaml").is_file():
-        candidate = STUDIES / f"{path}.yaml"
-    if not candidate.suffix and not candidate.exists():
+    # A folder is no study: one that happens to be called `demo` does not hide the shipped one.
+    if not candidate.suffix and not candidate.is_file():
         names = sorted(item.stem for item in STUDIES.glob("*.yaml"))
-        raise BadFile(
-            f"{path}: no such file, and no named study; the named ones are {', '.join(names)}"
-        )
+        if str(path) not in names:
+            raise BadFile(
+                f"{path}: no such file, and no named study; the named ones are {', '.join(names)}"
+            )
+        candidate = STUDIES / f"{path}.yaml"
     return load(Study, candidate)[0]
 
 

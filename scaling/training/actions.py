@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import torch
 
 from scaling.catalogue.task import DEV, Key, TaskSpec
-from scaling.data.features import as_features, joined_for_scoring
+from scaling.data.features import as_features
 from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
@@ -50,6 +50,7 @@ from scaling.training.inputs import (
     updates_of,
 )
 from scaling.training.loop import TrainingRun, run_updates
+from scaling.training.portions import Kept, basis_of, score_in_portions
 from scaling.training.resume import resume_point
 
 
@@ -270,6 +271,8 @@ def _as_trained(step: Step, plan: Plan) -> TaskSpec:
 def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     """Score the step's parent on all its test languages; the outcomes lie in the attempt's folder.
 
+    What an earlier try finished of it is taken as it is (portions.py).
+
     All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
     ranks.
     """
@@ -281,7 +284,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         weights = _weights(step, context, start)
         lookup = row_lookup(weights)
         tables = tables_of(step, context, task, recipe, _scored_keys(step, context.plan, task))
-        parts = [as_features(table, lookup) for _, table in tables.values()]
+        features = {key: as_features(table, lookup) for key, (_, table) in tables.items()}
         engine = start_scoring(
             weights,
             lambda hidden: kind.head(hidden, task, recipe),
@@ -289,12 +292,16 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             context.placement,
             world,
         )
+    kept = Kept(
+        store=context.store,
+        step=step.id,
+        world=world,
+        basis=basis_of(start.attempt, start.files),
+    )
     with closing(engine), clock.part("work"):
-        predictions = predict(
-            engine.core, joined_for_scoring(parts), kind, recipe, world, _progress(context, lease)
+        rows, outcomes = score_in_portions(
+            engine.core, tables, features, kind, task, recipe, kept, _progress(context, lease)
         )
-    with clock.part("work"):
-        rows, outcomes = score_languages(tables, predictions, kind, task)
     with clock.part("save"):
         folder = _own_folder(step, context)
         if world.rank == 0:

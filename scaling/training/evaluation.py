@@ -17,7 +17,7 @@ from scaling.encoders.world import World
 from scaling.kinds.kind import Kind, Part, scores
 from scaling.store.records import EvalRow
 from scaling.study.recipes import Recipe
-from scaling.training.vectors import Kept, SharedVectors
+from scaling.training.vectors import OwnVectors, SharedVectors
 
 # Padded tokens of a scoring batch: enough to fill a GPU, and few enough for a CPU's caches.
 TOKENS_PER_BATCH = {"cuda": 32_768, "cpu": 1_024}
@@ -43,6 +43,7 @@ def predict(
     world: World,
     progress: Callable[[int, int], None] = lambda done, total: None,
     member: int = 0,
+    known: Mapping[bytes, np.ndarray] | None = None,
 ) -> Predicted:
     """One prediction per sequence, in order; the ranks share the batches and all get everything.
 
@@ -57,18 +58,22 @@ def predict(
         world: The ranks, all of which call this.
         progress: Called with the rounds of batches that are done, and all.
         member: Number of the head, where several tasks are trained together.
+        known: Predictions of sequences that need not be computed, by the bytes of their token ids;
+            of kinds that are searched none.
     """
+    known = known or {}
     keys = [ids.tobytes() for ids in features.input_ids]
     first: dict[bytes, int] = {}
     for index, key in enumerate(keys):
-        first.setdefault(key, index)
+        if key not in known:
+            first.setdefault(key, index)
     unique = list(first.values())
     distinct = features.selected(unique)
     batches = list(scoring_batches(distinct, TOKENS_PER_BATCH[world.device.type]))
     # Under ZeRO-3 a forward pass is a collective: every rank must make the same number of them.
     rounds = -(-len(batches) // world.size)
     mine: dict[int, np.ndarray] = {}
-    kept = Kept(batches, world) if kind.searched else None
+    kept = OwnVectors(batches, world) if kind.searched else None
     module = getattr(model, "module", model)
     # Other depths are scored only of encoders without training as a dual encoder, which is trained
     # on its last layer.
@@ -103,13 +108,13 @@ def predict(
         _keep(mine, distinct, kind, *waiting)
     module.train(training)
     position = {key: index for index, key in enumerate(first)}
-    numbers = [position[key] for key in keys]
     if kept is not None:
+        numbers = [position[key] for key in keys]
         return Predicted(each=numbers, vectors=kept.shared(lambda: progress(rounds, rounds)))
     merged: dict[int, np.ndarray] = {}
     for part in world.gather(mine):
         merged.update(part)
-    return Predicted(each=[merged[number] for number in numbers])
+    return Predicted(each=[known[key] if key in known else merged[position[key]] for key in keys])
 
 
 def _on_host(found: torch.Tensor) -> Callable[[], np.ndarray]:

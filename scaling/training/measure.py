@@ -53,7 +53,7 @@ def calibrate(
     """(model, what was measured or why nothing was) for every size of a plan.
 
     Trains on the lengths of the study's task with the most tokens. Each measurement is kept in the
-    store at once. ValueError if the study was not staged.
+    store at once. UserError if the study was not staged.
 
     Args:
         plan: A staged study's plan.

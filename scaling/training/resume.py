@@ -13,10 +13,11 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
@@ -138,26 +139,39 @@ def resume_point(
     )
 
 
+class _Manifest(BaseModel):
+    """What says that a resume point is whole: written last, by the first rank."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    at: int
+    by_rank: list[dict[str, str]]
+    workers: int
+    zero_stage: int
+    rows: int
+    format: int
+
+
+def _read_manifest(name: str, store: Store) -> _Manifest | None:
+    """None where there is none, or another thing: a resume point that cannot be read is none."""
+    try:
+        found = _Manifest.model_validate_json(store.read(f"{name}/manifest.json"))
+    except (FileNotFoundError, ValidationError):
+        return None
+    return found if len(found.by_rank) == found.workers else None
+
+
 def _find(
     name: str, store: Store, world: World, layout: Mapping[str, int], cache: Cache
 ) -> Path | None:
-    manifest = None
-    if world.rank == 0 and store.exists(f"{name}/manifest.json"):
-        # Whatever is wrong with it: a resume point that cannot be read is none.
-        with suppress(json.JSONDecodeError):
-            manifest = json.loads(store.read(f"{name}/manifest.json"))
-    manifest = world.from_first(manifest)
-    if (
-        manifest is None
-        or "by_rank" not in manifest
-        or {key: manifest.get(key) for key in layout} != layout
-    ):
+    manifest = world.from_first(_read_manifest(name, store) if world.rank == 0 else None)
+    if manifest is None or {key: getattr(manifest, key) for key in layout} != layout:
         return None
     folder: Path | None
     try:
         # DeepSpeed reads what this rank wrote and what rank 0 wrote for all.
-        files = {**manifest["by_rank"][0], **manifest["by_rank"][world.rank]}
-        folder = fetch(store, f"{name}/{manifest['at']}", files, cache)
+        files = {**manifest.by_rank[0], **manifest.by_rank[world.rank]}
+        folder = fetch(store, f"{name}/{manifest.at}", files, cache)
     except (StoreError, OSError):
         folder = None
     # All or none: half a process group cannot resume.

@@ -50,9 +50,8 @@ def run_steps(
 
     `skipped`: its record existed. `taken`: another process group works on it. `blocked`: its parent
     is not there. `preempted`: a machine goes away. `stopped`: nothing more was to be started. An
-    exception of a step is noted in the store and
-    then ends this process group's work, so that all ranks agree. A step that passes its limit ends
-    this process (scaling.training.watchdog).
+    exception of a step is noted in the store and then ends this process group's work, so that all
+    ranks agree. A step that passes its limit ends this process (scaling.training.watchdog).
 
     Args:
         plan: The plan that the steps are of.
@@ -250,16 +249,15 @@ def _replaced(step: Step, parent: StepRecord, plan: Plan) -> bool:
 
 
 def _clean_up(step: Step, context: Context, *, again: bool) -> None:
-    """After a commit, delete the step's resume point and trained weights that nothing needs.
+    """After a commit, delete what a next try would have gone on from, and weights nobody needs.
 
     The study says which weights are kept in any case. `again`: whether the step is a training that
     was made again; those below it may have been done by somebody else meanwhile.
     """
     plan, store = context.plan, context.store
-    if step.action == "train":
-        store.delete(StepFolder(step.id).resume)
-        if not again:
-            return
+    store.delete(StepFolder(step.id).resume)
+    if step.action == "train" and not again:
+        return
     pending = _pending(context)
     above = step.id if step.action == "train" else step.parent
     while above is not None and not weights_needed(plan, above, pending):

@@ -159,7 +159,7 @@ def kept_on(needed: int, device: torch.device) -> torch.device:
     return device
 
 
-class Kept:
+class OwnVectors:
     """The vectors of one rank's batches, put where they stay as they are computed."""
 
     def __init__(self, batches: Sequence[Sequence[int]], world: World) -> None:

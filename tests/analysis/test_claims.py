@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +170,16 @@ def test_a_user_adds_a_claim_without_code(tmp_path: Path, falling: pl.DataFrame)
     path = tmp_path / "mine.yaml"
     path.write_text(f"claims: [{GOOD}]")
     assert _check(path, falling)["a", "Base"].status == "supported"
+
+
+def test_claims_of_aliases_are_refused_before_they_grow(tmp_path: Path) -> None:
+    names = "abcdefghi"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise(names)
+    ]
+    (tmp_path / "claims.yaml").write_text("\n".join(lines))
+    start = time.process_time()
+    with pytest.raises(BadFile, match=r"claims\.yaml:2: not YAML: an alias; write the value out"):
+        load_claims(tmp_path / "claims.yaml")
+    assert time.process_time() - start < 2

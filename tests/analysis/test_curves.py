@@ -12,6 +12,7 @@ from analysis.bootstrap import slope_bands
 from analysis.collapse import trend_p, wilson
 from analysis.curves import (
     EXPONENTS,
+    TRIED,
     exponent_interval,
     fit_saturating,
     fitted_curves,
@@ -45,14 +46,28 @@ def test_saturating_finds_the_truth_on_the_grid() -> None:
     np.testing.assert_allclose(fit.limit, limit, atol=1e-9)
     np.testing.assert_allclose(fit.amplitude, amplitude, atol=1e-9)
     np.testing.assert_allclose(predict_saturating(y, X, X), y, atol=1e-6)
-    low, high, identified = exponent_interval(fit, y.size, 7)
-    assert identified
-    assert low <= b <= high
 
 
-def test_noise_leaves_the_exponent_unidentified() -> None:
-    y = np.random.default_rng(0).normal(size=(3, 4))
-    assert not exponent_interval(fit_saturating(y, X), 12, 7)[2]
+@pytest.mark.parametrize("b", [0.3, 1.0, 1.7])
+def test_the_exponent_is_found_between_grid_points(b: float) -> None:
+    noise = np.random.default_rng(1).normal(size=(4, 3))
+    noise = 0.001 * (noise - noise.mean(axis=1, keepdims=True))
+    mean = 2.0 + 3.0 * 10.0 ** (-b * (X - X[0]))
+    found = exponent_interval(mean[:, None] + noise, X)
+    assert found.identified
+    assert found.estimate == pytest.approx(b, rel=1e-3)
+    assert found.low < b < found.high
+    assert found.low not in TRIED and found.high not in TRIED
+
+
+def test_noise_and_no_change_leave_the_exponent_unidentified() -> None:
+    rng = np.random.default_rng(0)
+    assert not exponent_interval(rng.normal(size=(4, 3)), X).identified
+    assert not exponent_interval(2.0 + 0.3 * rng.normal(size=(4, 5)), X).identified
+    one = exponent_interval(np.array([[1.0], [2.0], [3.0], [4.0]]), X)
+    assert not one.identified
+    with pytest.raises(TooFewScales, match="four sizes"):
+        exponent_interval(np.zeros((3, 3)), X[:3])
 
 
 def test_too_few_sizes_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from analysis.noise import half_width, posterior, shapes, tail
 from analysis.slope import Contrast, contrast, slope, slope_weights, t_quantile
@@ -12,7 +13,7 @@ X = np.array([8.431, 8.740, 9.544, 10.029])
 W = slope_weights(X)
 
 
-def _replicas(seeds: tuple[int, ...], sds: tuple[float, ...], studies: int) -> np.ndarray:  # type: ignore[type-arg]
+def _replicas(seeds: tuple[int, ...], sds: tuple[float, ...], studies: int) -> NDArray[np.float64]:
     r = np.random.default_rng(0).standard_normal((studies, 4, max(seeds))) * np.array(sds)[:, None]
     for i, num in enumerate(seeds):
         r[:, i, num:] = np.nan

@@ -65,6 +65,7 @@ def test_every_task_names_what_exists(task: TaskSpec) -> None:
         if task.languages and task.languages != ("en",):
             assert (
                 any("{lang}" in pattern for pattern in ref.files["test"])
+                or "{lang}" in ref.options.values()
                 or len(task.languages) == 1
             )
             assert not set(ref.codes) - {*task.languages, "en"} or task.name.startswith("tatoeba")

@@ -20,7 +20,7 @@ from scaling.catalogue.readers import (
     option_fault,
 )
 from scaling.data import readers
-from scaling.data.readers import READERS, records
+from scaling.data.readers import READERS, records, texts_by_id
 from scaling.kinds import KINDS
 from scaling.kinds.metrics import METRICS, answers
 
@@ -58,16 +58,27 @@ def test_the_options_of_a_reader_are_those_that_its_code_looks_at(reader: str) -
     described = {name for options in READER_KINDS[reader].values() for name in options}
     helpers = inspect.getsource(records.mapped) if "label_map" in described else ""
     helpers += inspect.getsource(records.question) if "unanswerable" in described else ""
+    helpers += inspect.getsource(texts_by_id) if "form" in described else ""
     assert used(inspect.getsource(module_of(reader)) + helpers) - {"name"} == described
 
 
 @pytest.mark.parametrize("kind", sorted(RECORDS))
 def test_the_options_of_flat_records_are_those_that_the_code_looks_at(kind: str) -> None:
     parts: dict[str, list[Any]] = {
-        "classification": [records._classification, records._is_unlabelled, records._name],
-        "multiple_choice": [records._multiple_choice, records._is_unlabelled, records._choices],
+        "classification": [
+            records._classification,
+            records._is_unlabelled,
+            records._name,
+            records._is_absent,
+        ],
+        "multiple_choice": [
+            records._multiple_choice,
+            records._is_unlabelled,
+            records._choices,
+            records._is_absent,
+        ],
         "tagging": [records._tagging, records._name],
-        "span_qa": [records._span_qa, records.question],
+        "span_qa": [records._span_qa, records.question, records._is_absent],
         "retrieval": [records._retrieval],
         "masked_lm": [records._masked_lm],
     }
@@ -85,6 +96,20 @@ def test_the_options_of_tables_are_those_that_the_code_looks_at() -> None:
     assert used(inspect.getsource(module_of("delimited"))) == own
     for kind, options in READER_KINDS["delimited"].items():
         assert set(options) == set(RECORDS[kind]) | own
+    assert used(inspect.getsource(module_of("jsonl"))) == {"records"}
+    for kind, options in READER_KINDS["jsonl"].items():
+        assert set(options) == set(RECORDS[kind]) | {"records"}
+
+
+def test_every_option_that_names_a_column_may_hold_the_language() -> None:
+    columns = {
+        name
+        for options in RECORDS.values()
+        for name in options
+        if name not in ("label_map", "label_names", "languages", "name", "optional", "question_map")
+        and name != "unanswerable"
+    }
+    assert columns == set(records._COLUMNS)
 
 
 def test_shared_options_are_those_of_staging() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
 import time
@@ -9,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from scaling.cli import main
+from scaling.cli.app import PlainConsole, working
 from scaling.spec import UserError
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
@@ -74,12 +80,12 @@ def test_absurd_values_are_one_message(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_at_the_address() -> None:
+def test_nobody_at_the_address(tmp_path: Path) -> None:
     from scaling.cluster.driver import join_cluster
 
     for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:x"):
         with pytest.raises(UserError, match=f"nobody answers at {address}"):
-            join_cluster(address)
+            join_cluster(address, tmp_path)
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,3 +216,66 @@ main()
     assert ended.returncode == code
     assert ("Traceback" in ended.stderr) == traceback
     assert len(ended.stderr.splitlines()) == 1 or traceback
+
+
+EVIL = "\x1b]0;title\x07\x1b[2J\x9b2J\u202e [/x] [bold] :x: [link=http://x]y"
+# Rich leaves the bell out of some forms.
+SHOWN = "\\x1b]0;title\\x1b[2J\\x9b2J\\u202e [/x] [bold] :x: [link=http://x]y"
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+@pytest.mark.parametrize("form", ["text", "Text", "table", "title", "group"])
+def test_what_is_printed_is_text_and_steers_nothing(
+    form: str, is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(EVIL)
+    table.add_row(EVIL)
+    title = Table("a", title=EVIL)
+    title.add_row("b" * 90)
+    shown = {
+        "text": EVIL,
+        "Text": Text.assemble(("failed", "red"), f" {EVIL}"),
+        "table": table,
+        "title": title,
+        "group": Group(EVIL, Text(EVIL)),
+    }[form]
+    if is_terminal:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    stream = io.StringIO()
+    console = PlainConsole(stream)
+    console.width = 200
+    console.print(shown, soft_wrap=form in ("text", "Text"))
+    said = stream.getvalue()
+    # Rich's own, for colours and lines of tables, are what is left of control sequences.
+    ours = re.sub(r"\x1b\[[\d;]*m", "", said).replace("\\x07", "")
+    assert SHOWN in ours
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ours)
+    assert is_terminal or "\x1b" not in said
+
+
+def test_what_goes_on_is_text_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    stream = io.StringIO()
+    shown = PlainConsole(stream)
+    shown.width = 200
+    monkeypatch.setattr(sys.modules["scaling.cli.app"], "console", shown)
+    with working(EVIL) as say:
+        say(f"staging {EVIL}")
+        time.sleep(0.3)
+    assert "staging " + SHOWN in stream.getvalue().replace("\\x07", "")
+    assert "\x1b]0;" not in stream.getvalue()
+
+
+def test_an_error_is_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise UserError(EVIL)
+
+    monkeypatch.setattr("scaling.cli.plan.open_study", broken)
+    monkeypatch.setattr(sys, "argv", ["scaling", "plan", "demo"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.replace("\\x07", "") == f"error {SHOWN}\n"

@@ -1,9 +1,10 @@
-"""Devices held for a dead creator are freed while its job goes on. A real Ray, without a
-dashboard.
+"""A real Ray of one's own, without a dashboard: devices of the dead are freed, strangers are kept
+out.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,9 +16,14 @@ pytest.importorskip("ray")
 
 # In a process of its own: Ray reads its authentication when it is imported.
 CODE = """
-import os, signal, time
+import os, signal, stat, time
+from pathlib import Path
+import psutil
 from scaling.cluster.driver import join_cluster
-num_cpus = join_cluster(None)["CPU"]
+from scaling.store.cache import own_folder
+private = own_folder(40)
+folder = private.__enter__()
+num_cpus = join_cluster(None, folder)["CPU"]
 import ray
 from scaling.cluster.ray_private import free_orphans
 
@@ -43,19 +49,56 @@ while ray.available_resources().get("CPU") != num_cpus and time.monotonic() < de
     time.sleep(0.2)
 print("dead", freed, ray.available_resources().get("CPU") == num_cpus)
 print("driver", ray.util.placement_group_table(ours)["state"])
+sessions = [path for path in folder.rglob("session_latest")]
+print("session", len(sessions), oct(stat.S_IMODE(folder.stat().st_mode)))
+token = Path.home() / ".ray" / "auth_token"
+print("token", *(oct(stat.S_IMODE(path.stat().st_mode)) for path in (token, token.parent)))
+heard = {
+    connection.laddr.ip.removeprefix("::ffff:")
+    for process in psutil.Process().children(recursive=True)
+    for connection in process.net_connections(kind="tcp")
+    if connection.status == psutil.CONN_LISTEN
+}
+print("listens", sorted(heard))
+print("mode", os.environ["RAY_AUTH_MODE"])
+ray.shutdown()
+private.__exit__(None, None, None)
+print("gone", not folder.exists())
 """
 
 
-@pytest.mark.ray
-def test_a_dead_creator_gives_its_devices_back() -> None:
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a local cluster says, started by a user whose environment switches tokens off."""
+    env = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home")), "RAY_AUTH_MODE": "disabled"}
     ran = subprocess.run(
-        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-c", CODE],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env=env,
     )
     # Ray says on standard output that a worker died.
-    said = [
-        line for line in ran.stdout.splitlines() if line.startswith(("living", "dead", "driver"))
-    ]
-    assert said == ["living 0", "dead 1 True", "driver CREATED"], ran.stdout + ran.stderr[-2000:]
+    pairs = (line.partition(" ") for line in ran.stdout.splitlines())
+    return {"errors": ran.stdout + ran.stderr[-3000:], **{word: rest for word, _, rest in pairs}}
+
+
+@pytest.mark.ray
+def test_a_dead_creator_gives_its_devices_back(said: dict[str, str]) -> None:
+    found = [said.get(word) for word in ("living", "dead", "driver")]
+    assert found == ["0", "1 True", "CREATED"], said["errors"]
+
+
+@pytest.mark.ray
+def test_nobody_else_reaches_a_local_cluster(said: dict[str, str]) -> None:
+    # Ray makes folders of its session that everybody may write to: the one above is closed.
+    assert said["session"] == "1 0o700", said["errors"]
+    assert said["token"] == "0o600 0o700"
+    assert said["listens"] == "['127.0.0.1']"
+    assert said["mode"] == "token"
+    assert "RAY_AUTH_MODE is 'disabled' here" in said["errors"]
+    assert said["gone"] == "True"
 
 
 def test_private_names_of_ray_are_used_in_one_file() -> None:

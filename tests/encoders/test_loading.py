@@ -295,3 +295,26 @@ def test_positions_start_after_the_padding_id(tmp_path: Path, architecture: str)
         ]
     assert torch.allclose(ours[:1], explicit[0], atol=1e-6)
     assert not torch.allclose(ours[:1], explicit[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(2)], {1: torch.zeros(2)}, torch.zeros(2), "text", None]
+)
+def test_a_bin_file_of_something_else_is_named(source: Any, tmp_path: Path, content: Any) -> None:
+    def write(state: dict[str, Any], folder: Path) -> None:
+        torch.save(content, folder / "pytorch_model.bin")
+
+    with pytest.raises(BadData, match=r"pytorch_model\.bin: not a dictionary of tensors by name"):
+        staged(variant(source, tmp_path / "a", write), tmp_path / "store")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 broken", b"\x80\x02junk."])
+def test_a_bin_file_that_is_broken_gets_words_of_our_own(
+    source: Any, tmp_path: Path, content: bytes
+) -> None:
+    def write(state: dict[str, Any], folder: Path) -> None:
+        (folder / "pytorch_model.bin").write_bytes(content)
+
+    with pytest.raises(BadData, match="cannot be read as plain tensors") as refused:
+        staged(variant(source, tmp_path / "a", write), tmp_path / "store")
+    assert "weights_only" not in str(refused.value)

@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 from scaling.cli import app
 from scaling.cluster.here import run_here
 from scaling.planning.progress import current_plan
+from scaling.store import stop
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.stop import ask_to_stop
@@ -149,7 +150,11 @@ def test_an_exception_comes_out_as_it_is_and_is_noted(
     assert failed in store.scan().done
 
 
-def test_a_request_to_stop_is_obeyed(small_study: dict[str, Any], tmp_path: Path) -> None:
+def test_a_request_to_stop_is_obeyed(
+    small_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The whole study may take less than the seconds between two looks.
+    monkeypatch.setattr(stop, "REQUEST_SECONDS", 0.0)
     plan, store = staged(small_study, tmp_path)
     lines: list[str] = []
 

@@ -5,6 +5,7 @@ submitted again.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,11 +48,14 @@ def study_file(tiny_study: dict[str, Any], tmp_path: Path) -> Path:
 class Driver:
     """`scaling run` as a process of its own; everything that it started is ended by id."""
 
-    def __init__(self, study: Path, store: Path) -> None:
+    def __init__(self, study: Path, store: Path, *options: str) -> None:
         self.log = store.parent / f"{store.name}-{time.monotonic_ns()}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scaling.cli", "run", str(study), "--store", str(store)],
+                [
+                    *(sys.executable, "-m", "scaling.cli", "run", str(study)),
+                    *("--store", str(store), *options),
+                ],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -190,22 +194,43 @@ def test_stopped_by_a_request_in_the_store_and_finished_later(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "working"),
+        (signal.SIGTERM, "working"),
+        (signal.SIGHUP, "working"),
+        (signal.SIGINT, "joining"),
+        (signal.SIGTERM, "joining"),
+        (signal.SIGINT, "staging"),
+        (signal.SIGINT, "here"),
+        (signal.SIGTERM, "here"),
+    ],
+)
 def test_an_interrupted_run_says_so(
-    study_file: Path, tmp_path: Path, number: signal.Signals
+    study_file: Path, tmp_path: Path, number: signal.Signals, moment: str, drivers: list[Driver]
 ) -> None:
+    """At work, before there are workers, before there is a plan, and without Ray."""
     store = Store.open(tmp_path / "store")
-    driver = Driver(study_file, tmp_path / "store")
-    try:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not store.scan().done:
-            assert time.monotonic() < deadline and driver.process.poll() is None
-            driver.look()
-            time.sleep(0.3)
-        driver.process.send_signal(number)
-        assert driver.process.wait(60) == 128 + number, driver.log.read_text()
-        said = driver.log.read_text()
-        assert "steps are left. Run again to go on" in said and "interrupted" in said
-        assert "Traceback" not in said
-    finally:
-        driver.kill() if driver.process.poll() is None else driver.end_family()
+    driver = Driver(study_file, tmp_path / "store", *(["--here"] if moment == "here" else []))
+    drivers.append(driver)
+
+    def has_come() -> bool:
+        if moment == "staging":
+            return store.exists("study.json")
+        if moment == "joining":
+            return "→" in driver.log.read_text()
+        return bool(store.scan().done)
+
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not has_come():
+        assert time.monotonic() < deadline and driver.process.poll() is None
+        driver.look()
+        time.sleep(0.02)
+    driver.process.send_signal(number)
+    assert driver.process.wait(60) == 128 + number, driver.log.read_text()
+    said = driver.log.read_text()
+    assert re.search(r"interrupted; \d+ steps are left\. Run again to go on", said), said
+    assert "Traceback" not in said
+    assert not store.scan().leases
+    assert driver.leftovers() == []

@@ -4,6 +4,7 @@ a step.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch")
 
+from scaling.catalogue import TASKS
 from scaling.encoders.checkpoint import BadWeights
 from scaling.encoders.engine import join_world
 from scaling.encoders.world import World
@@ -73,6 +76,39 @@ def test_a_study_runs_once_and_its_rows_are_complete(
     status = study_status(plan, store)
     assert sum(status.done.values()) == len(plan.steps)
     assert not status.pending
+
+
+def test_labels_in_another_order_than_those_that_were_trained_are_the_same_labels(
+    tiny_study: dict[str, Any], tmp_path: Path, world: World
+) -> None:
+    task = TASKS["applications"].model_dump(mode="json", exclude_defaults=True)
+    turned = {
+        **task,
+        "name": "turned",
+        "train_on": ["applications"],
+        "labels": [*task["labels"][2:], *task["labels"][:2]],
+    }
+    content = {
+        **tiny_study,
+        "models": ["tiny-1"],
+        "arms": ["none"],
+        "targets": ["applications", "turned"],
+        "languages": ["de"],
+        "define": {**tiny_study["define"], "tasks": [turned]},
+    }
+    plan, store = staged(content, tmp_path)
+    assert set(run_all(plan, store, world).values()) == {"done"}
+    guessed = {
+        plan.steps[step].task: pq.read_table(
+            io.BytesIO(store.read_file(store.record(step), "outcomes.parquet"))
+        )["prediction"]
+        for step in plan.steps
+        if plan.steps[step].phase == "eval"
+    }
+    # So short a training makes a model that always says the same. Whatever it says by number, it
+    # says it by name in both.
+    assert len(guessed) == 2
+    assert guessed["turned"].unique() == guessed["applications"].unique()
 
 
 def test_a_check_of_learning_rates_runs_to_its_table(

@@ -4,6 +4,7 @@ again.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -28,6 +29,7 @@ from tests.helpers.tiny import write_study
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 240
+SECRET = "s3cr3t-0f-the-submitter"
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +179,11 @@ def test_killed_and_submitted_again_gives_the_numbers_of_an_undisturbed_run(
     head: RayHead, checkout: Path, tmp_path: Path, tiny_study: dict[str, Any]
 ) -> None:
     stormy = Store.open(tmp_path / "stormy")
-    done = submit(head, checkout, tmp_path / "stormy")
+    done = submit(head, checkout, tmp_path / "stormy", KEY_OF_MINE=SECRET)
     assert done.returncode == 0, done.stderr
     assert "submitted tiny-1" in done.stdout
+    job = json.dumps(head.get("/api/jobs/tiny-1"))
+    assert SECRET not in job and head.token not in job
     # One job of a study at a time.
     assert "the job tiny-1 of this study is" in refused(submit(head, checkout, tmp_path / "stormy"))
     wait_until("some of the work", lambda: 3 <= len(stormy.scan().done) < 9)
@@ -202,6 +206,15 @@ def test_killed_and_submitted_again_gives_the_numbers_of_an_undisturbed_run(
         by_hand, env=head.env, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
     )
     assert again.returncode == 0, (again.stdout + again.stderr)[-3000:]
+
+    # Nothing of who submitted is in the store, nor the token in anything that the cluster wrote.
+    for path in (tmp_path / "stormy").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert SECRET.encode() not in content and head.token.encode() not in content, path
+    for path in (head.folder / "r").rglob("*.log"):
+        text = path.read_text(errors="replace")
+        assert SECRET not in text and head.token not in text, path
 
     plan, records = undisturbed(tiny_study, tmp_path / "calm")
     assert 0 < len(first) < len(plan.steps)

@@ -153,6 +153,18 @@ def test_the_manifest_authenticates_drains_and_gives_time(manifest: dict[str, An
         assert int(seconds[1]) < pod["terminationGracePeriodSeconds"]
 
 
+def test_pods_have_no_rights_and_an_image_that_stays(manifest: dict[str, Any]) -> None:
+    cluster = manifest["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        (container,) = pod["containers"]
+        assert "@sha256:" in container["image"]
+        rights = container["securityContext"]
+        assert rights == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
 def test_node_types_of_both_files(launcher: dict[str, Any], manifest: dict[str, Any]) -> None:
     groups = {group.name: group for group in groups_in(launcher)}
     assert groups["head"].most == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,10 +13,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
-from jobs.sentinel import GCP_PREEMPTED_SECONDS, Aws, Gcp, watch
+from jobs.sentinel import GCP_PREEMPTED_SECONDS, Aws, Gcp, Notice, watch
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,6 +138,98 @@ def test_a_metadata_server_that_fails_is_not_a_notice(metadata: Metadata) -> Non
         ),
     ).start()
     assert watch(Aws(metadata.url).notice, 0.01).seconds <= 60
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"action": "terminate", "time": "2026-11-2',
+        '{"action": "terminate", "time": "soon"}',
+        '{"action": "terminate", "time": 5}',
+        "[]",
+        "null",
+        "5",
+        "\x00\xff",
+        "[" * 100_000,
+    ],
+)
+def test_an_odd_answer_ends_nothing(metadata: Metadata, odd: str) -> None:
+    action = "/latest/meta-data/spot/instance-action"
+    metadata.answers[action] = odd
+    turn = threading.Timer(0.1, lambda: metadata.answers.update({action: interruption(60)}))
+    turn.start()
+    assert watch(Aws(metadata.url).notice, 0.01).seconds <= 60
+    assert len(metadata.asked) > 1
+    turn.join()
+
+
+def test_a_time_without_a_zone_is_utc(metadata: Metadata) -> None:
+    at = (datetime.now(UTC) + timedelta(seconds=60)).strftime("%Y-%m-%dT%H:%M:%S")
+    metadata.answers["/latest/meta-data/spot/instance-action"] = json.dumps(
+        {"action": "stop", "time": at}
+    )
+    found = Aws(metadata.url).notice()
+    assert found is not None
+    assert 50 <= found.seconds <= 60
+
+
+@pytest.mark.parametrize("said", [b"HTTP/9 what\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"", b"\n"])
+def test_a_server_that_breaks_off_ends_nothing(said: bytes) -> None:
+    """A status line that is none, and answers that end too early."""
+
+    class Short(StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.wfile.write(said)
+
+    server = ThreadingTCPServer(("127.0.0.1", 0), Short)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    looks = []
+
+    def look() -> Notice | None:
+        looks.append(1)
+        if len(looks) > 2:
+            return Notice("over", 1)
+        return Gcp(f"http://127.0.0.1:{server.server_address[1]}").notice()
+
+    assert watch(look, 0.01).why == "over"
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_proxy_is_asked(metadata: Metadata) -> None:
+    """A process of its own: what it would use of the environment is read when it starts."""
+    proxy = Metadata()
+    threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
+    at = "/computeMetadata/v1/instance/"
+    metadata.answers.update({f"{at}preempted": "TRUE"})
+    script = "import sys; from jobs.sentinel import Gcp; print(Gcp(sys.argv[1]).notice().seconds)"
+    env = {key: text for key, text in os.environ.items() if "proxy" not in key.lower()}
+    ran = subprocess.run(
+        [sys.executable, "-c", script, metadata.url],
+        env={**env, "http_proxy": proxy.url, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    proxy.shutdown()
+    proxy.server_close()
+    assert ran.stdout == f"{GCP_PREEMPTED_SECONDS}\n", ran.stderr
+    assert proxy.asked == []
+    assert metadata.asked == [f"{at}preempted"]
+
+
+def test_no_test_asks_a_real_metadata_server() -> None:
+    """Sentinels of tests and benchmarks get an address of this machine, or have none to ask."""
+    named = re.compile(r"169\.254\.169\.254|metadata\.google|(Aws|Gcp)\(\)")
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if named.search(path.read_text()) and path != Path(__file__)
+    ]
+    assert found == []
 
 
 @pytest.mark.ray

@@ -86,7 +86,9 @@ def test_what_no_step_writes_is_no_record(fields: dict[str, Any]) -> None:
         StepRecord.from_json(unsigned(**fields), "place")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", "null", "{}", '{"schema_version": 1}', "\ufffd"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "5", "null", "{}", '{"schema_version": 1}', "\ufffd", "[" * 99_999]
+)
 def test_what_is_no_record_at_all(text: str) -> None:
     with pytest.raises(CorruptRecord, match="place is not a record"):
         StepRecord.from_json(text, "place")

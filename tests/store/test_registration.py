@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from scaling.store.registration import changes, look, register, registrations, sentences
+from scaling.store.registration import (
+    changes,
+    look,
+    register,
+    registrations,
+    sentences,
+    what_is_asked,
+)
 from scaling.store.store import Store, StoreError
 from scaling.study.study import Study
 from tests.helpers.studies import BASE
@@ -50,6 +57,15 @@ def test_a_change_after_the_data_is_said_with_what_it_changes(place: Store) -> N
     register(other, place, 12)
     said = sentences(other, registrations(place), 3)
     assert "after 12 records: question.margin from 0.8 to 2.0" in said[-1]
+
+
+def test_an_entry_from_before_a_field_asked_its_default(place: Store) -> None:
+    asked = what_is_asked(Study(**BASE))
+    older = {**asked, "question": {**asked["question"]}}
+    del older["question"]["examples"]
+    assert changes(older, asked) == []
+    such = what_is_asked(Study(**{**BASE, "question": {"examples": "such"}}))
+    assert changes(older, such) == ["question.examples from 'these' to 'such'"]
 
 
 def test_an_entry_that_was_edited_is_refused(place: Store) -> None:

@@ -35,7 +35,7 @@ def test_what_is_no_request_asks_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("scaling.store.stop.REQUEST_SECONDS", 0.0)
     store = Store.open(tmp_path)
     asked = StopRequest(store)
-    for text in ("", "[]", "{}", '{"id": "x", "how": "explode"}', '{"how": "now"}'):
+    for text in ("", "[]", "{}", '{"id": "x", "how": "explode"}', '{"how": "now"}', "[" * 100_000):
         store.write("stop.json", text)
         assert asked.how == ""
     ask_to_stop(store, now=False)

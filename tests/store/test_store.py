@@ -240,3 +240,35 @@ def test_a_name_outside_the_pattern_is_read_and_not_made(tmp_path: Path, name: s
     store.write(f"steps/{name}.{STEP}/record.json", record(f"{name}.{STEP}").to_json())
     assert store.record(f"{name}.{STEP}").step == f"{name}.{STEP}"
     assert store.scan().done == {f"{name}.{STEP}"}
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://KEY:sec/ret@bucket/prefix",
+        "s3://KEY:secret@bucket",
+        "s3://bucket/x?secret_key=secret",
+        "s3://bucket/x?region=us&access_key=secret",
+        "s3://bucket/x?secret",
+        "s3://bucket/x?endpoint_override=http://me:secret@host",
+        "s3://bucket/x?endpoint_override=http://me:secret%40host",
+        "gs://bucket/x?token=secret",
+        "ftp://me:secret@host/x",
+    ],
+)
+def test_a_uri_with_a_secret_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(StoreError, match="may hold no secret") as refused:
+        Store.open(uri)
+    said = str(refused.value)
+    assert all(part not in said for part in ("sec/ret", "=secret", ":secret", "KEY"))
+    assert "secret of its query" not in said
+
+
+@pytest.mark.parametrize("digest", ["../../x", "0" * 63, "A" * 64, "", "/etc/x"])
+def test_a_digest_that_could_be_a_path_is_refused(
+    inner: Store, tmp_path: Path, digest: str
+) -> None:
+    before = files_below(tmp_path)
+    with open_cache() as cache, pytest.raises(StoreError, match="is no SHA-256"):
+        fetch(inner, "models/m", {"config.json": digest}, cache)
+    assert files_below(tmp_path) == before

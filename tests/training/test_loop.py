@@ -213,7 +213,7 @@ def test_a_gradient_that_is_no_number_is_named_also_in_the_last_update(
     )
     with closing(engine):
         train(2)
-        spoilt = engine.model.encoder.encoder.layer[1].output.dense.bias  # type: ignore[union-attr, index]
+        spoilt = dict(engine.model.named_parameters())["encoder.encoder.layer.1.output.dense.bias"]
         spoilt.register_hook(lambda gradient: torch.full_like(gradient, torch.inf))
         with pytest.raises(NonFiniteLoss, match="norm of the gradient is inf at update 1 of 1"):
             train(1)

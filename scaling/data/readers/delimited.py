@@ -1,9 +1,9 @@
 """TSV and CSV by column mapping: XNLI, PAWS-X, AmericasNLI, KorNLI, MSRP, Cosmos QA, …
 
-Options beside those of records.py: `delimiter`, tab or comma (by default comma for .csv, tab
-otherwise); `columns`, the names where the file has no header. Comma-separated files follow CSV's
-quoting, tab-separated files have none: a quotation mark is text there, as in the official readers
-of XNLI, PAWS-X and MSRP.
+Options beside those of records.py: `delimiter`, tab, comma or semicolon (by default comma for .csv,
+tab otherwise); `columns`, the names where the file has no header. Files with commas or semicolons
+follow CSV's quoting, tab-separated files have none: a quotation mark is text there, as in the
+official readers of XNLI, PAWS-X and MSRP.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def read_delimited(request: ReadRequest) -> Iterator[Row]:
 def _records(request: ReadRequest, path: Path) -> Iterator[tuple[str, Record]]:
     delimiter = request.options.get("delimiter") or ("comma" if ".csv" in path.suffixes else "tab")
     fields = (
-        _quoted(path)
-        if delimiter == "comma"
+        _quoted(path, {"comma": ",", "semicolon": ";"}[delimiter])
+        if delimiter != "tab"
         else ((place, line.split("\t")) for place, line in lines(path))
     )
     columns: list[str] | None = request.options.get("columns")
@@ -45,9 +45,9 @@ def _records(request: ReadRequest, path: Path) -> Iterator[tuple[str, Record]]:
             yield place, dict(zip(columns, values, strict=True))
 
 
-def _quoted(path: Path) -> Iterator[tuple[str, list[str]]]:
+def _quoted(path: Path, delimiter: str) -> Iterator[tuple[str, list[str]]]:
     with open_text(path, newline="") as text:
-        reader = csv.reader(text, strict=True)
+        reader = csv.reader(text, strict=True, delimiter=delimiter)
         begin = 1
         try:
             for values in reader:

@@ -12,8 +12,9 @@ from scaling.spec import did_you_mean
 def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
     """Files that match the patterns of `ref`, in the patterns' order, by name within one pattern.
 
-    Raises BadData naming what is there for a split that the source does not have, and for a pattern
-    that matches nothing: a missing language is never empty.
+    Where none does, those that do with `.gz` at their end. Raises BadData naming what is there for
+    a split that the source does not have, and for a pattern that matches nothing: a missing
+    language is never empty.
 
     Args:
         ref: The source.
@@ -28,7 +29,7 @@ def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
         pattern = pattern.replace("{lang}", code)
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             raise BadData(f"{ref.source}: the pattern {pattern!r} leads out of {root}")
-        matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        matches = _matching(root, pattern) or _matching(root, f"{pattern}.gz")
         for path in matches:
             if not path.resolve().is_relative_to(_home(root)):
                 raise BadData(f"{path}: a link that leads out of {_home(root)}")
@@ -38,6 +39,10 @@ def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:
             )
         found += matches
     return found
+
+
+def _matching(root: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in root.glob(pattern) if path.is_file())
 
 
 def _home(root: Path) -> Path:

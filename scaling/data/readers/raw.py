@@ -17,6 +17,13 @@ from scaling.catalogue.readers import READER_KINDS, SHARED, option_fault
 from scaling.data.schema import BadData, ReadRequest, number_fault, text_fault
 from scaling.spec import did_you_mean
 
+MOST_TIMES = 200
+MOST_UNPACKED_BYTES = 64 * 2**20
+"""Of a packed file: what is larger unpacked than this, and so many times its packed size, is made
+to fill a memory. Text packs to a tenth."""
+MOST_LINE = 2**24
+"""Characters."""
+
 MOST_DEFECTS = 0.02
 """Share of a split that may have a defect which nobody counted beforehand."""
 
@@ -105,29 +112,94 @@ def _undecodable(path: Path) -> int:
     return number
 
 
+class _Bounded(io.RawIOBase):
+    """What a packed file holds; BadData where it is far more than text of its size can be."""
+
+    def __init__(self, path: Path, packed: gzip.GzipFile) -> None:
+        super().__init__()
+        self._path, self._packed = path, packed
+        self._most = max(MOST_UNPACKED_BYTES, MOST_TIMES * path.stat().st_size)
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always; backwards means from the start again."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As of any stream."""
+        count = self._packed.readinto(buffer)
+        self._check(self._packed.tell())
+        return count
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """From the start, or from where it is."""
+        at = offset + (self._packed.tell() if whence == io.SEEK_CUR else 0)
+        self._check(at)
+        return self._packed.seek(at)
+
+    def tell(self) -> int:
+        """Bytes before the next one."""
+        return self._packed.tell()
+
+    def _check(self, at: int) -> None:
+        if at > self._most:
+            raise BadData(
+                f"{self._path}: more than {self._most:,} bytes unpacked, of"
+                f" {self._path.stat().st_size:,} packed ones"
+            )
+
+
 @contextmanager
 def _open_bytes(path: Path) -> Iterator[Any]:
-    if path.name.endswith((".tar.gz", ".tgz")):
-        try:
-            archive = tarfile.open(path)  # noqa: SIM115 (it is closed below)
-            members = [member for member in archive.getmembers() if member.isfile()]
-        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise BadData(f"{path}: broken archive: {error}") from error
-        with archive:
-            if len(members) != 1:
-                raise BadData(
-                    f"{path}: an archive of {len(members)} files; exactly one is expected"
-                )
-            yield archive.extractfile(members[0])
-    else:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+    if path.suffix != ".gz" and path.suffix != ".tgz":
+        with path.open("rb") as stream:
             yield stream
+        return
+    with gzip.open(path) as packed:
+        bounded = io.BufferedReader(_Bounded(path, packed), 2**16)
+        if not path.name.endswith((".tar.gz", ".tgz")):
+            yield bounded
+            return
+        with _only_member(path, bounded) as member:
+            yield member
+
+
+@contextmanager
+def _only_member(path: Path, stream: Any) -> Iterator[Any]:
+    """The one file of an archive, read where it lies: nothing is ever written by a member's name.
+
+    Folders and links beside it are left alone.
+    """
+    try:
+        archive = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 (it is closed below)
+        count, found = 0, None
+        for member in archive:
+            if member.isfile():
+                count, found = count + 1, found or member
+            if count > 1:
+                break
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise BadData(f"{path}: broken archive: {error}") from error
+    with archive:
+        if found is None or count > 1:
+            raise BadData(
+                f"{path}: an archive of {'several' if count else 'no'} files; exactly one is"
+                " expected"
+            )
+        yield archive.extractfile(found)
 
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(place, line without its end), the place being `file:line`."""
+    """(place, line without its end), the place being `file:line`. BadData for an endless one."""
+    number = 0
     with open_text(path) as text:
-        for number, line in enumerate(text, start=1):
+        while line := text.readline(MOST_LINE):
+            number += 1
+            if len(line) == MOST_LINE:
+                raise BadData(f"{path}:{number}: a line of {MOST_LINE:,} characters or more")
             yield f"{path}:{number}", line.rstrip("\r\n")
 
 
@@ -138,14 +210,33 @@ def read_json(path: Path) -> Any:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, object) for each line; empty lines are skipped."""
+    """(place, object) for each line, empty ones skipped, or for each object of a file of an array.
+
+    No line of objects begins with a bracket, so that one at the beginning tells an array.
+    """
+    with open_text(path) as text:
+        is_array = next((line for line in text if line.strip()), "").lstrip().startswith("[")
+    if is_array:
+        yield from json_array(path, list_of(str(path), "the file", read_json(path)))
+        return
     for place, line in lines(path):
         if not line.strip():
             continue
         value = _parsed(line, place, lambda error, place=place: place)  # type: ignore[misc]
-        if not isinstance(value, dict):
-            raise BadData(f"{place}: expected a JSON object, found {type(value).__name__}")
-        yield place, value
+        yield place, _object(place, value)
+
+
+def json_array(path: Path, items: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) for each item of an array of a file; BadData for what is no object."""
+    for number, item in enumerate(items, start=1):
+        place = f"{path}: item {number}"
+        yield place, _object(place, item)
+
+
+def _object(place: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadData(f"{place}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def _parsed(text: str, place: str, place_of: Callable[[json.JSONDecodeError], str]) -> Any:
@@ -189,6 +280,15 @@ def text_of(place: str, name: str, value: Any) -> str:
     if fault := text_fault(value):
         raise BadData(f"{place}: {name!r} {fault}")
     return str(value)
+
+
+def id_of(place: str, name: str, value: Any) -> str:
+    """An id, which may be a whole number in the file; BadData names it by `name`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not (found := text_of(place, name, value)).strip():
+        raise BadData(f"{place}: the id in {name!r} is empty")
+    return found
 
 
 def number_of(place: str, name: str, value: Any) -> int:

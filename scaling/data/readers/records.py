@@ -14,9 +14,12 @@ Options name columns; a dotted name goes into nested values and maps over lists
 
 Any kind: `id`, a column, or `name`, which then stands before the row's number (for tasks of several
 sources); `where` {column: value}, a filter in which {lang} is the upstream language code;
-`label_map` {raw: ours}; for numbers as labels or tags `label_names`, the names upstream in their
+{lang} stands for it in names of columns too (a table with a column per language); `label_map` {raw:
+ours}; for numbers as labels or tags `label_names`, the names upstream in their
 order. Multiple choice: `question_map` {raw: text}; `choice_keys`, the column of the choices' names,
 one of which is `label`. span_qa: `unanswerable: true` where questions may have no answer.
+`optional`: which of context, question and text_b a row may lack (no such column, null or blank):
+such rows are counted; of span_qa, where nobody could answer them, they are left out.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import Any
 from scaling.data.readers.raw import (
     defect,
     filled,
+    id_of,
     list_of,
     number_of,
     numbered,
@@ -57,9 +61,8 @@ def rows(
             f"reader options {sorted(request.options)} name no kind: one of {sorted(_KINDS)} is"
             " needed"
         )
-    where = {
-        column: filled(value, request) for column, value in request.options.get("where", {}).items()
-    }
+    request = replace(request, options=_filled(request))
+    where = request.options.get("where", {})
     unnumbered = replace(
         request,
         options={name: own for name, own in request.options.items() if name != "label_names"},
@@ -76,17 +79,46 @@ def rows(
             yield from build(unnumbered if file in named else request, place, record, row_id)
 
 
+_COLUMNS = (
+    "answers",
+    "candidate",
+    "choice_keys",
+    "choices",
+    "context",
+    "id",
+    "label",
+    "query",
+    "question",
+    "starts",
+    "tags",
+    "text",
+    "text_a",
+    "text_b",
+    "where",
+    "words",
+)
+
+
+def _filled(request: ReadRequest) -> dict[str, Any]:
+    """The options, {lang} in names of columns and in the filter replaced by the upstream code."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                filled(column, request): filled(wanted, request) for column, wanted in value.items()
+            }
+        many = isinstance(value, list | tuple)
+        return [filled(one, request) for one in value] if many else filled(value, request)
+
+    return {
+        name: fill(value) if name in _COLUMNS else value for name, value in request.options.items()
+    }
+
+
 def _id(request: ReadRequest, place: str, record: Record) -> str:
     """The id in the record; '' where the options name no column of ids."""
     column = request.options.get("id")
-    if column is None:
-        return ""
-    value = value_at(place, record, column)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not (found := text_of(place, column, value)).strip():
-        raise BadData(f"{place}: the id in {column!r} is empty")
-    return found
+    return "" if column is None else id_of(place, column, value_at(place, record, column))
 
 
 def value_at(place: str, record: Record, path: str) -> Any:
@@ -106,10 +138,23 @@ def _text(request: ReadRequest, place: str, record: Record, option: str) -> str:
     if option not in request.options:
         return ""
     column = request.options[option]
+    if _is_absent(request, record, option):
+        request.counts[f"rows without a {option}"] += 1
+        return ""
     value = text_of(place, column, value_at(place, record, column))
     if not value.strip():
         defect(request, "empty_text", place, f"{request.options[option]!r} is empty")
     return value
+
+
+def _is_absent(request: ReadRequest, record: Record, option: str) -> bool:
+    """Whether a text that the task lets be absent (`optional`) is: no column, null, or blank."""
+    if option not in request.options.get("optional", ()):
+        return False
+    value: Any = record
+    for part in str(request.options[option]).split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _name(request: ReadRequest, place: str, raw: Any) -> str:
@@ -254,6 +299,9 @@ def tagged(request: ReadRequest, place: str, row_id: str, words: list[str], tags
 
 def _span_qa(request: ReadRequest, place: str, record: Record, row_id: str) -> Iterator[Row]:
     options = request.options
+    if _is_absent(request, record, "context"):
+        request.counts["questions without a context, left out"] += 1
+        return
     texts = texts_of(place, options["answers"], value_at(place, record, options["answers"]))
     starts = list_of(place, options["starts"], value_at(place, record, options["starts"]))
     if len(texts) != len(starts):
@@ -286,7 +334,7 @@ def question(
         text: The question.
         answers: Text and first code point in `context` of each right answer.
     """
-    row_id, context = text_of(place, "id", row_id), text_of(place, "context", context)
+    row_id, context = id_of(place, "id", row_id), text_of(place, "context", context)
     text = text_of(place, "question", text)
     if not answers and not request.options.get("unanswerable"):
         raise BadData(

@@ -3,16 +3,18 @@
 Options: `unanswerable: true` (SQuAD 2.0, its `plausible_answers` are not answers); `id_prefix`, the
 start of the ids of this language where one file holds all ({lang} is the upstream code, `swahili`
 in TyDiQA); `held_out: true`, the last file is a test set, and questions on its paragraphs are left
-out (SQuAD's dev set and XQuAD share paragraphs).
+out (SQuAD's dev set and XQuAD share paragraphs); `optional: [context]`, questions of paragraphs
+without a text are counted and left out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling.data.readers.raw import filled, list_of, part_of, read_json, text_of
+from scaling.data.readers.raw import filled, id_of, list_of, part_of, read_json, text_of
 from scaling.data.readers.records import question
 from scaling.data.schema import BadData, ReadRequest, Row
 
@@ -24,19 +26,20 @@ def read_squad_json(request: ReadRequest) -> Iterator[Row]:
     unseen = {
         paragraph["context"].strip() for path in held_out for _, _, paragraph in paragraphs(path)
     }
+    without = request.counts if request.options.get("optional") else None
     for path in request.files[: len(request.files) - len(held_out)]:
-        for place, _, paragraph in paragraphs(path):
+        for place, _, paragraph in paragraphs(path, without):
             if paragraph["context"].strip() in unseen:
                 continue
             for asked in paragraph["qas"]:
                 where = f"{place}, question {asked.get('id')!r}"
-                row_id, answers = part_of(where, asked, "id"), []
+                row_id, answers = id_of(where, "id", part_of(where, asked, "id")), []
                 impossible = asked.get("is_impossible", False)
                 if not isinstance(impossible, bool):
                     raise BadData(f"{where}: 'is_impossible' is {impossible!r}, not true or false")
                 if not impossible:
                     answers = answers_of(where, asked)
-                if text_of(where, "id", row_id).startswith(prefix):
+                if row_id.startswith(prefix):
                     text = part_of(where, asked, "question")
                     yield question(request, where, row_id, paragraph["context"], text, answers)
 
@@ -49,8 +52,14 @@ def answers_of(place: str, asked: dict[str, Any]) -> list[tuple[Any, Any]]:
     ]
 
 
-def paragraphs(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """(place, number in the file from 1, paragraph) of a file in SQuAD's format."""
+def paragraphs(
+    path: Path, without: Counter[str] | None = None
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """(place, number in the file from 1, paragraph) of a file in SQuAD's format.
+
+    `without`: counts questions of paragraphs without a context, which are left out; None if such
+    are refused.
+    """
     whole = read_json(path)
     if not isinstance(whole, dict) or not isinstance(whole.get("data"), list):
         raise BadData(f"{path}: not in SQuAD's format: an object with a list `data` is due")
@@ -62,6 +71,10 @@ def paragraphs(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         for paragraph in list_of(place, "paragraphs", article.get("paragraphs", [])):
             number += 1
             place = f"{path}: paragraph {number}"
+            if without is not None and not str(paragraph.get("context") or "").strip():
+                lost = len(list_of(place, "qas", part_of(place, paragraph, "qas")))
+                without["questions without a context, left out"] += lost
+                continue
             text_of(place, "context", part_of(place, paragraph, "context"))
             for asked in list_of(place, "qas", part_of(place, paragraph, "qas")):
                 if not isinstance(asked, dict):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
+from scaling.data.schema import BadData
 from tests.helpers.reading import read
 
 
@@ -25,3 +30,22 @@ def test_questions_of_copa(tmp_path: Path) -> None:
             "label": 1,
         }
     ]
+
+
+def test_entities_are_refused_before_they_grow(tmp_path: Path) -> None:
+    """Six hundred bytes that would be gigabytes."""
+    names = "abcdefghij"
+    entities = "".join(
+        f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in pairwise(names)
+    )
+    path = tmp_path / "copa.xml"
+    path.write_text(
+        f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha">{entities}]>\n'
+        '<x><item id="1" asks-for="cause" most-plausible-alternative="1">'
+        "<p>&j;</p><a1>b</a1><a2>c</a2></item></x>",
+        encoding="utf-8",
+    )
+    start = time.process_time()
+    with pytest.raises(BadData, match=r"copa\.xml:1: a DOCTYPE with declarations"):
+        read("copa_xml", [path])
+    assert time.process_time() - start < 2

@@ -15,7 +15,11 @@ from scaling.catalogue.sets import NLI, UPOS
 from scaling.catalogue.task import DataRef
 from scaling.data.hub import local_copy
 from scaling.data.readers import find_files
+from scaling.data.rows import stage_task
 from scaling.data.schema import BadData
+from scaling.spec import UserError
+from scaling.store.store import Store
+from scaling.study.study import load_study
 from tests.helpers.reading import read
 
 PAIR = {"text_a": "premise", "text_b": "hypothesis", "label": "label"}
@@ -98,7 +102,10 @@ CASES: list[tuple[str, dict[str, Any], Any, str, str]] = [
         r"in.txt:1: no column 'label'; there: \['premise'\]",
     ),
     ("jsonl", PAIR, NLI, '\n{"premise": \n', r"in.txt:2: broken JSON: Expecting value at column"),
-    ("jsonl", PAIR, NLI, "[]\n", r"in.txt:1: expected a JSON object, found list"),
+    ("jsonl", PAIR, NLI, "3\n", r"in.txt:1: expected a JSON object, found int"),
+    ("jsonl", PAIR, NLI, "[3]\n", r"in.txt: item 1: expected a JSON object, found int"),
+    ("jsonl", {**PAIR, "records": "d"}, NLI, '{"e": 1}', r"in.txt: no column 'd'; there: \['e'\]"),
+    ("jsonl", {**PAIR, "records": "d"}, NLI, '{"d": 1}', r"in.txt: 'd' should be a list, found 1"),
     (
         "jsonl",
         PAIR,
@@ -391,3 +398,24 @@ def test_links_of_a_snapshot_lead_into_its_repository(tmp_path: Path) -> None:
 def test_the_folder_of_a_source_is_below_the_given_one(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadData, match="is no folder below the one given to --from"):
         local_copy(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["inner.module", "outer", "os", "django.conf"])
+def test_only_packages_that_are_read_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Looking for a module inside a package runs the package, of the working directory too."""
+    for package in ("inner", "outer"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(
+            f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()"
+        )
+        (tmp_path / package / "module.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    study = load_study("demo")
+    task = study.task("applications")
+    (ref,) = task.data
+    own = task.model_copy(update={"data": (ref.model_copy(update={"source": f"package:{name}"}),)})
+    with pytest.raises(UserError, match=f"Unknown package '{name}'"):
+        stage_task(study, own, Store.open(tmp_path / "store"), None)
+    assert not (tmp_path / "ran").exists()
