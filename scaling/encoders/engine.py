@@ -53,7 +53,7 @@ from scaling.encoders.loading import (
 )
 from scaling.encoders.lora import add_adapters, merge_adapters
 from scaling.encoders.plain_state import read_state, write_state
-from scaling.encoders.rows import WORDS, StoredRows, Untouched, cut, other_rows
+from scaling.encoders.word_rows import WORDS, StoredRows, Untouched, cut, other_rows
 from scaling.encoders.world import World
 from scaling.kinds.retrieval import DualEncoder
 from scaling.study.lora import Lora

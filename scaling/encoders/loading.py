@@ -23,7 +23,7 @@ from scaling.encoders.checkpoint import (
     share_out,
 )
 from scaling.encoders.encoder import Encoder, Weights
-from scaling.encoders.rows import StoredRows, with_rows_of_words
+from scaling.encoders.word_rows import StoredRows, with_rows_of_words
 from scaling.kinds.heads import TiedHead
 
 LM_HEAD = "lm_head."

@@ -58,8 +58,8 @@ def predict(
         world: The ranks, all of which call this.
         progress: Called with the rounds of batches that are done, and all.
         member: Number of the head, where several tasks are trained together.
-        known: Predictions of sequences that need not be computed, by the bytes of their token ids;
-            of kinds that are searched none.
+        known: Predictions of sequences that need not be computed, each of shape (…), by the bytes
+            of their token ids; of kinds that are searched none.
     """
     known = known or {}
     keys = [ids.tobytes() for ids in features.input_ids]

@@ -61,7 +61,7 @@ def run_world(folder: Path, size: int, layouts: Sequence[Sequence[Any]]) -> None
     ]
     try:
         for process, output in zip(processes, outputs, strict=True):
-            if process.wait(timeout=240):
+            if process.wait(timeout=480):
                 raise RuntimeError(output.read_text()[-4000:])
     finally:
         for process in processes:

@@ -14,7 +14,7 @@ import torch
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.engine import join_world
-from scaling.encoders.rows import WORDS, StoredRows, other_rows
+from scaling.encoders.word_rows import WORDS, StoredRows, other_rows
 from scaling.encoders.world import World
 from scaling.training.resume import ResumePoint
 from tests.helpers.few_rows import exported, weights_of
