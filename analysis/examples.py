@@ -114,12 +114,13 @@ def score_of(part: pl.DataFrame, metric: str, step: str) -> Score:
     stem = metric.removesuffix("_f1")
     counted = [f"{stem}_{name}" for name in ("correct", "predicted", "gold")]
     if set(counted) <= set(part.columns):
-        got = part.select(counted).fill_null(0.0).to_numpy().astype(float)
+        got = np.stack([_column(part, name) for name in counted], axis=1)
+        got = np.nan_to_num(got)
         total = got.sum(axis=0)
         value, left = float(_f1(total)), _f1(total - got)
         influence = (len(got) - 1) * (left.mean() - left)
     elif metric in part.columns:
-        got = part.select(metric).to_numpy().astype(float)
+        got = _column(part, metric)[:, None]
         if np.isnan(got).any():
             raise BadInput(f"The outcomes of step {step} have examples without {metric!r}.")
         value = float(got.mean())
@@ -130,6 +131,10 @@ def score_of(part: pl.DataFrame, metric: str, step: str) -> Score:
             f" {', '.join(name for name in part.columns if name not in ('key', 'id'))}."
         )
     return Score(ids=ids, influence=influence, got=got, value=value)
+
+
+def _column(part: pl.DataFrame, name: str) -> Array:
+    return part.get_column(name).to_numpy().astype(float)
 
 
 def _turn() -> pl.Expr:

@@ -75,8 +75,10 @@ class Panel:
         return replace(self, series=self.series.filter(pl.Series(keep)), y=self.y[:, :, keep])
 
     def where(self, condition: pl.Expr) -> Panel:
-        """The panel of the series that meet a condition on their columns."""
-        return self.only(self.series.with_columns(condition.alias("keep"))["keep"].to_numpy())
+        """The panel of the series that meet a condition on their columns; unknown meets none."""
+        return self.only(
+            self.series.with_columns(condition.fill_null(False).alias("keep"))["keep"].to_numpy()
+        )
 
     def sizes(self, keep: Iterable[int]) -> Panel:
         """The panel of some of the sizes, by index."""

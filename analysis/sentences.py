@@ -86,8 +86,16 @@ def headline(results: Results) -> str:
             f"Whether the gain changes with scale for {who} depends on how collapsed runs are"
             " treated."
         ),
-        DESCRIPTIVE: f"Numbers for {who} are described, not tested: the runs do not replicate.",
+        DESCRIPTIVE: f"Numbers for {who} are described, not tested: {_untested(results)}.",
     }[form]
+
+
+def _untested(results: Results) -> str:
+    """Why nothing is tested, in short."""
+    only_examples = all("such examples" in reason for reason in results.verdict.reasons)
+    if results.verdict.reasons and only_examples:
+        return "nothing says what other test examples would show"
+    return "the runs do not replicate"
 
 
 _ON_ALL = "in points, in log odds, and in log odds between chance and ceiling"

@@ -46,7 +46,7 @@ STUDY = Study(
     name="bench",
     models=("e5-depth-4",),
     arms=("none", *TASKS),
-    targets=("copa_files",),
+    targets=("xcopa_files",),
     seeds=(0,),
     recipes={"default": {"max_length": 128}},
 )

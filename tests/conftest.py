@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.helpers.hub_server import Hub, serving
 from tests.helpers.tiny import make_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -33,6 +35,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests fetch is not left on this machine."""
     os.environ["SCALING_CACHE"] = str(tmp_path_factory.mktemp("cache") / "shared")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty hub on this machine, which the hub's own client asks, with an empty cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    with serving(Hub(tmp_path / "hub")) as served:
+        # What HF_ENDPOINT sets when the client is imported.
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            served.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        yield served
 
 
 @pytest.fixture(scope="session")

@@ -98,8 +98,11 @@ INTERMEDIATE = (
             ),
         ),
         sizes={"train": 363_846, "dev": 40_430},
+        # Rows 310,121 and 362,225 of train (huggingface/datasets#277).
+        defects={"empty_text": {"train": 2, "dev": 0}},
         licence="Quora's terms",
         citation="Iyer et al. 2017",
+        note="Two training questions have an empty second one; they stay.",
     ),
     TaskSpec(
         name="squad1",
@@ -179,7 +182,11 @@ INTERMEDIATE = (
         sizes={"train": 25_262, "dev": 2_985},
         licence="CC-BY 4.0",
         citation="Huang et al. 2019",
-        note="25,588 training examples in Phang et al. by memory, 25,262 on the hub.",
+        note=(
+            "25,588 training examples in Phang et al. by memory, 25,262 on the hub. Published as a"
+            " script: whether the hub has a Parquet conversion of it was not seen (`scaling stage"
+            " STUDY --check` says so)."
+        ),
     ),
     TaskSpec(
         name="commonsenseqa",

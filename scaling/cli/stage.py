@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,9 +12,13 @@ from rich.table import Table
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, working
 from scaling.data.manifest import StagedTask
 from scaling.planning.progress import current_plan
+from scaling.spec import known
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
+
+if TYPE_CHECKING:
+    from scaling.data.layout import SourceLook
 
 FromOption = Annotated[
     Path | None, typer.Option("--from", help="Folder with raw data and model directories.")
@@ -30,18 +34,32 @@ AcceptOption = Annotated[
 ]
 
 
+CheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="Download nothing: lists of files, columns, classes, sizes and a few rows as they are"
+        " now. Exit code 2 if anything would not stage.",
+    ),
+]
+
+
 @app.command()
 def stage(
     name: StudyArgument,
     uri: StoreOption = "",
     source: FromOption = None,
     accept: AcceptOption = None,
+    check: CheckOption = False,
 ) -> None:
     """Read, check and hash all data and weights of a study, once, into its store and lock file."""
     from scaling.data.manifest import defect_notes, staged_tasks
 
     study = load_study(name)
     store = open_store(study, uri)
+    if check:
+        _check(study, store, source, accept or [])
+        return
     stage_and_plan(study, store, source, accept or [])
     tasks = staged_tasks(study, store)
     console.print(staged_table(tasks))
@@ -64,6 +82,61 @@ def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list
     with working("staging") as say:
         lock = stage_study(study, store, source, lambda what: say(f"staging {what}"), accept)
     return current_plan(study, store, lock)
+
+
+def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -> None:
+    """Print what the sources are now; exit code 2 where one would not stage."""
+    from scaling.catalogue.readers import DEFECTS
+    from scaling.data.layout import look_at
+
+    for defect in accept:
+        known("defect", defect, DEFECTS)
+    lock = store.read_lock()
+    locked = {
+        **lock.revisions,
+        **{f"model {name}": entry.get("revision", "") for name, entry in lock.models.items()},
+    }
+    looks = []
+    with console.status("looking") as shown:
+        for look in look_at(study, source, locked, accept):
+            shown.update(f"looking at {look.what}")
+            looks.append(look)
+    console.print(look_table(looks))
+    for look in looks:
+        for note in look.notes:
+            console.print(f"· {look.what}, {look.source}: {note}", soft_wrap=True)
+    wrong = [look for look in looks if look.faults]
+    for look in wrong:
+        for fault in look.faults:
+            console.print(f"✗ {look.what}, {look.source}: {fault}", soft_wrap=True)
+    if wrong:
+        console.print(f"{len(wrong)} of {len(looks)} sources would not stage")
+        raise typer.Exit(2)
+    console.print(
+        f"all {len(looks)} sources would stage, as far as names, columns, sizes and first rows"
+        " tell; defects are counted by `scaling stage` itself",
+        soft_wrap=True,
+    )
+
+
+def look_table(looks: Sequence[SourceLook]) -> Table:
+    """One line per source: files, columns, classes, rows, commit, whether it would stage."""
+    table = Table(title="sources as they are now; nothing was downloaded")
+    for name in ("of", "source", "revision", "files", "columns", "classes", "rows", "stages"):
+        table.add_column(name, overflow="fold")
+    for look in looks:
+        rows = ", ".join(f"{split} {count:,}" for split, count in look.rows.items())
+        table.add_row(
+            look.what,
+            look.source,
+            look.revision[:12] or "-",
+            f"{look.files} {look.ending}".strip() if look.files else "-",
+            " ".join(look.columns) or "-",
+            " ".join(look.labels) or "-",
+            rows or "-",
+            "no" if look.faults else "yes",
+        )
+    return table
 
 
 def staged_table(tasks: Sequence[StagedTask]) -> Table:

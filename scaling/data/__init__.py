@@ -7,6 +7,9 @@
     holdout.py        dev and train from the same files
     rows.py           rows of a study's tasks into the store, checked and hashed
     manifest.py       what staging counted
+    ranges.py         the start and the end of a file of the hub, without the rest
+    listed.py         the files of a source: of the hub, its cache, or a folder
+    layout.py         what the sources of a study look like, before a download
     transliterate.py  text to text by a table
     tokens.py         rows to token features, cached
     features.py       token features in memory

@@ -2,24 +2,43 @@
 
 A commit is, in this order: the one in the spec (a public source states it), the one in the store's
 lock file, or today's newest, asked for once and then locked. HF_HUB_OFFLINE=1 asks nothing: what is
-not in the cache is an error.
+not in the cache is an error. What has come stays in the cache, so that a staging which the hub or
+the disk broke off goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
+from scaling.catalogue.sources import CONVERTED
 from scaling.data.schema import BadData
 from scaling.spec import is_commit
 
 # Of the network (the hub client's own HTTP library), of the hub's answers, and of its offline mode.
-_FAILURES = (OSError, HTTPError)
+FAILURES = (OSError, HTTPError)
 Sort = Literal["dataset", "model"]
+# Seconds before asking again a hub that limits or fails; the client itself retries files only.
+_WAITS = (1.0, 4.0, 16.0)
+_PASSING = (429, 500, 502, 503, 504)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST_WAIT = 60.0
+_Answer = TypeVar("_Answer")
 
 
 def local_copy(name: str, folder: Path | None) -> Path | None:
@@ -58,23 +77,42 @@ def commit_of(sort: Sort, name: str, ref: str, stated: str | None, locked: str, 
     if stated or locked:
         return stated or locked
     try:
-        api = HfApi()
-        info = (
-            api.dataset_info(name, revision=ref)
-            if sort == "dataset"
-            else api.model_info(name, revision=ref)
-        )
-    except (RepositoryNotFoundError, GatedRepoError) as error:
-        raise BadData(
-            f"{what}: no such repository for you: {_first_line(error)}. {_other_ways(name)}"
-        ) from error
-    except _FAILURES as error:
+        return newest(sort, name, ref)
+    except FAILURES as error:
         raise BadData(
             f"{what}: nobody states its revision, the lock file has none, and the hub cannot be"
-            f" asked for that of {ref!r}: {_first_line(error)}. Stage once with a network, or write"
-            f" `revision:` (40 hex digits) into the spec. {_other_ways(name)}"
+            f" asked for that of {ref!r}: {why(error, sort, name, ref)}. Stage once with a network,"
+            f" or write `revision:` (40 hex digits) into the spec. {_other_ways(name)}"
         ) from error
+
+
+def newest(sort: Sort, name: str, ref: str) -> str:
+    """The commit at which a branch is today. One of FAILURES if the hub does not say it."""
+    info = _asked(lambda: HfApi().repo_info(name, repo_type=sort, revision=ref))
     return str(info.sha)
+
+
+def listing(sort: Sort, name: str, revision: str) -> dict[str, int]:
+    """Bytes of every file of a commit, by path. One of FAILURES if the hub does not say it."""
+    tree = _asked(
+        lambda: list(
+            HfApi().list_repo_tree(name, repo_type=sort, revision=revision, recursive=True)
+        )
+    )
+    return {entry.path: entry.size for entry in tree if hasattr(entry, "size")}
+
+
+def _asked(ask: Callable[[], _Answer]) -> _Answer:
+    """The answer of a hub that may be busy for a moment."""
+    for wait in _WAITS:
+        try:
+            return ask()
+        except HfHubHTTPError as error:
+            if error.response.status_code not in _PASSING:
+                raise
+            after = error.response.headers.get("Retry-After", "")
+            time.sleep(min(_LONGEST_WAIT, float(after) if after.isdecimal() else wait))
+    return ask()
 
 
 def files_of(sort: Sort, name: str, revision: str, patterns: Sequence[str], place: str) -> Path:
@@ -100,12 +138,89 @@ def files_of(sort: Sort, name: str, revision: str, patterns: Sequence[str], plac
                 max_workers=4,
             )
         )
-    except _FAILURES as error:
+    except FAILURES as error:
         raise BadData(
             f"{place}: hub {sort} {name!r} at revision {revision} is neither in the cache"
-            f" ({constants.HF_HUB_CACHE}) nor to be had: {_first_line(error)}. With a network: `hf"
+            f" ({constants.HF_HUB_CACHE}) nor to be had: {why(error, sort, name, revision)}. The"
+            " files that have come stay there: the same command goes on. With a network: `hf"
             f" download {name} --repo-type {sort} --revision {revision}`. {_other_ways(name)}"
         ) from error
+
+
+def why(error: Exception, sort: Sort, name: str, ref: str) -> str:
+    """What keeps the hub from answering, and what to do where something can be done.
+
+    Args:
+        error: one of FAILURES.
+        sort: Of repository.
+        name: ORG/NAME.
+        ref: the branch or commit that was asked for.
+    """
+    # The client's own words for what is not in its cache; behind them stands why it had to look.
+    while isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    address = f"{constants.ENDPOINT}/{'datasets/' if sort == 'dataset' else ''}{name}"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"it is gated: accept its terms at {address} and give your token, by `hf auth login` or"
+            " HF_TOKEN"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            "no such repository for you: the name is wrong, or it is private and needs a token that"
+            " may read it, by `hf auth login` or HF_TOKEN"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return _without_revision(sort, name, ref)
+    full = error
+    while full is not None and getattr(full, "errno", None) not in _FULL:
+        full = full.__cause__ or full.__context__  # type: ignore[assignment]
+    if full is not None:
+        return (
+            f"the disk of {constants.HF_HUB_CACHE} is full: make room there, or let HF_HOME name"
+            " another folder"
+        )
+    return _first_line(error)
+
+
+def _without_revision(sort: Sort, name: str, ref: str) -> str:
+    if is_commit(ref):
+        return "it has no such commit any more: its history was written anew"
+    if ref != CONVERTED:
+        return f"it has no branch {ref!r}"
+    try:
+        there = sorted(listing(sort, name, "main"))
+    except FAILURES as error:
+        return f"it has no {ref!r}, and what else it has it does not say: {_first_line(error)}"
+    scripts = [path for path in there if path.endswith(".py")]
+    if scripts and not any(path.endswith((".parquet", ".jsonl", ".csv")) for path in there):
+        return (
+            f"it has a script only ({scripts[0]}), which is never run here, and the hub has no"
+            f" Parquet conversion of it ({ref!r}). Look for a mirror with Parquet files, or convert"
+            " it once by `datasets` < 4 and `save_to_disk`"
+        )
+    return f"it has no {ref!r}; its main branch has {', '.join(there[:6])}"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file; BadData if it is one of the hub's cache that is not what its name says.
+
+    The cache names a file by the hash that the hub states: SHA-256, or git's for small ones.
+    """
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    blob = path.parent / path.readlink() if path.is_symlink() else path
+    if blob.parent.name == "blobs":
+        stated, held = blob.name, found
+        if re.fullmatch("[0-9a-f]{40}", stated):
+            content = blob.read_bytes()
+            held = hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()
+        if held != stated and re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", stated):
+            raise BadData(
+                f"{path}: its hash is {held}, the hub states {stated}: damaged in the cache. Delete"
+                f" {blob} and stage again"
+            )
+    return found
 
 
 def _other_ways(name: str) -> str:

@@ -26,7 +26,7 @@ from scaling.data.checks import (
     content_digest,
     settle_retrieval,
 )
-from scaling.data.hub import commit_of, files_of, local_copy
+from scaling.data.hub import commit_of, files_of, local_copy, sha256_of
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
 from scaling.spec import UserError, known
@@ -294,9 +294,13 @@ def stage_task(
     }
     roots = {
         ref.origin: _root(
-            ref, revisions[ref.origin], _patterns(task, ref.origin, splits), folder, place
+            ref, revisions[ref.origin], wanted_patterns(task, ref.origin, splits), folder, place
         )
         for ref in (*task.data, *task.translations)
+    }
+    hashes = {
+        f"{ref.origin}/{path.relative_to(roots[ref.origin])}": sha256_of(path)
+        for ref, path in _files(task, splits, roots)
     }
     entries: dict[str, dict[str, Any]] = {}
     made: dict[str, bytes] = {}
@@ -360,6 +364,7 @@ def stage_task(
                 "licence": task.licence,
                 "citation": task.citation,
                 "sources": [[origin, revision] for origin, revision in revisions.items()],
+                "files": hashes,
                 "splits": entries,
             },
             indent=1,
@@ -376,11 +381,26 @@ def add_counts(store: Store, task: str, counts: Mapping[str, Mapping[str, int]])
     store.write(manifest_name(task), json.dumps(manifest, indent=1))
 
 
+def _files(
+    task: TaskSpec, splits: Iterable[Key], roots: Mapping[str, Path]
+) -> Iterator[tuple[DataRef, Path]]:
+    """Every file that is read, once, of sources that are no package."""
+    seen: set[Path] = set()
+    for split, code in splits:
+        for ref in refs_of(task, split, code):
+            if ref.source.startswith("package:"):
+                continue
+            for path in find_files(ref, split, ref.codes.get(code, code), roots[ref.origin]):
+                if path not in seen:
+                    seen.add(path)
+                    yield ref, path
+
+
 def _holds_out(task: TaskSpec) -> bool:
     return any("hold_out" in ref.options for ref in task.data)
 
 
-def _patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
+def wanted_patterns(task: TaskSpec, origin: str, splits: Iterable[Key]) -> set[str]:
     """The files of a source that a study reads: what has to be fetched of it."""
     return {
         pattern.replace("{lang}", ref.codes.get(code, code))

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.coverage import coverage_table, missing_cells
-from analysis.estimands import PRIMARY, interaction, pooled, retention
-from analysis.gains import pair_gains, with_languages
+from analysis.estimands import PRIMARY, groups, interaction, pooled, retention
+from analysis.gains import low_by, pair_gains, with_languages
 from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales, balance, make_panel, replicas, size_table
 from analysis.shrink import languages
@@ -29,6 +29,23 @@ def low_slope(frame: pl.DataFrame) -> tuple[float, float, float]:
     panel = make_panel(gains.filter(PRIMARY), size_table(frame, "total_params"), "points")
     e = pooled(panel, pl.col("low"), "low", "points")[0]
     return e.estimate, e.low, e.high
+
+
+def test_a_language_of_unknown_text_is_neither_low_nor_another() -> None:
+    frame = study(models=("xlm-r-base", "xlm-r-xl"), targets={"panx": ("sw", "de", "yue", "ary")})
+    gains = with_languages(pair_gains(check_tidy(frame)), Question())
+    assert low_by(["sw", "de", "yue", "ary"], "cc100") == {"sw"}
+    panel = make_panel(gains.filter(PRIMARY), size_table(frame, "total_params"), "points")
+    members = {
+        name: set(panel.series.filter(rule)["language"]) for name, rule in groups(panel).items()
+    }
+    assert members["low-resource"] == {"sw"} and members["other languages"] == {"de"}
+    assert members["unknown (tier)"] == {"yue", "ary"}
+    assert members["all zero-shot"] == {"sw", "de", "yue", "ary"}
+    named = Question(low_resource_languages=("yue",))
+    assert with_languages(gains.select("language"), named).filter(pl.col("low"))[
+        "language"
+    ].unique().to_list() == ["yue"]
 
 
 def test_weights_of_the_published_sizes() -> None:

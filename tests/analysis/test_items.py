@@ -15,7 +15,7 @@ from analysis.load import BadInput, check_tidy
 from analysis.panel import make_panel, size_table
 from analysis.report import verdict_json
 from analysis.results import Results
-from analysis.sentences import summary
+from analysis.sentences import headline, summary
 from scaling.study.question import Question
 from tests.helpers.items import study_with_outcomes
 
@@ -174,6 +174,7 @@ def test_a_question_about_such_examples_needs_their_outcomes() -> None:
         assert found.verdict.call is None
         assert "lack their per-example outcomes" in found.verdict.reasons[0]
         assert np.isnan(found.primary.low)
+        assert "nothing says what other test examples would show" in headline(found)
     these = analysed(frame, outcomes)
     assert these.verdict.call is not None
     assert "lack the outcomes of their examples" in " ".join(summary(these))

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from analysis.claims import PHANG2020
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
+from scaling.catalogue.languages import Language, defined
 from scaling.spec import BadFile
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
@@ -244,6 +245,31 @@ def test_two_methods_never_share_a_curve(tmp_path: Path) -> None:
     assert (both / "xlm-r-full" / "verdict.json").read_text() == (
         alone / "verdict.json"
     ).read_text()
+
+
+@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.filterwarnings("error")
+def test_languages_of_unknown_text_are_reported_on_no_side(tmp_path: Path) -> None:
+    """Cantonese is of unknown text by the table, Kharia by the study that defines it."""
+    two = ("xlm-r-base", "xlm-r-xl")
+    with defined([Language(code="khr", name="Kharia")]):
+        frame = study(models=two, targets={"panx": ("sw", "yo", "de", "hi", "yue", "khr")})
+        page = write_report(frame, question=Question(resamples=50), title="Odd", out=tmp_path)
+    table = pl.read_csv(tmp_path / "tables" / "t2_languages.csv", infer_schema_length=None)
+    tiers = dict(table.select("language", "tier").iter_rows())
+    assert tiers == {
+        "sw": "low",
+        "yo": "unseen",
+        "de": "high",
+        "hi": "mid",
+        "yue": "unknown",
+        "khr": "unknown",
+    }
+    # Sorted by pretraining text, of which nothing is known of the last two.
+    assert table["language"].to_list()[-2:] == ["khr", "yue"]
+    assert "Kharia" in page.read_text() and "unknown (tier)" in page.read_text()
+    with pytest.raises(BadInput, match="Unknown language 'khr'"):
+        write_report(frame, question=Question(resamples=50), title="Odd", out=tmp_path)
 
 
 def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.DataFrame) -> None:

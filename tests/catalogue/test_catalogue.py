@@ -66,6 +66,7 @@ def test_every_task_names_what_exists(task: TaskSpec) -> None:
             assert (
                 any("{lang}" in pattern for pattern in ref.files["test"])
                 or "{lang}" in ref.options.values()
+                or "{lang}" in str(ref.options.get("id_prefix", ""))
                 or len(task.languages) == 1
             )
             assert not set(ref.codes) - {*task.languages, "en"} or task.name.startswith("tatoeba")

@@ -11,7 +11,7 @@ from scaling.data.schema import SCHEMAS
 from tests.helpers.reading import SHARED, needs_shared, num_examples, read_task
 
 LOCAL = [task for task in CATALOGUE for ref in task.data if ref.source.startswith("dir:")]
-BY_LICENCE_OR_DOWNLOAD = ("ccg", "bucc2018", "taxi1500")
+BY_LICENCE_OR_DOWNLOAD = ("ccg", "bucc2018", "taxi1500", "tydiqa_files")
 
 
 @needs_shared

@@ -6,6 +6,9 @@ import json
 import tarfile
 from pathlib import Path
 
+import pytest
+
+from scaling.data.schema import BadData
 from tests.helpers.reading import read
 
 CONTEXT = {
@@ -55,3 +58,32 @@ def test_mewsli_x_pairs_mentions_and_entities(tmp_path: Path) -> None:
     }
     assert read("mewsli_x", [mentions, archive]) == [query, candidate]
     assert len(read("mewsli_x", [mentions, archive], {"candidates": "english"}, language="de")) == 1
+
+
+def test_the_hubs_form_has_its_texts_put_together(tmp_path: Path) -> None:
+    """Lines as process.py of izhx/mewsli-x writes them."""
+    pairs, mentions, entities = (
+        tmp_path / f"{name}.jsonl" for name in ("train", "test", "candidates")
+    )
+    text, about = "Ada: { Ada } wrote it (here).", "Ada Lovelace. A mathematician."
+    pair = {"mention": text, "entity": about}
+    pairs.write_text(f"{json.dumps(pair)}\n{json.dumps(pair)}\n", encoding="utf-8")
+    mentions.write_text(json.dumps({"mention": text, "entity_id": "Q7259"}), encoding="utf-8")
+    entities.write_text(
+        json.dumps({"entity_id": "Q7259", "description": about, "description_language": "fr"}),
+        encoding="utf-8",
+    )
+    one, candidate, other = read("mewsli_x", [pairs])
+    # One entity of two pairs is one candidate, right for both.
+    assert (one["id"], other["id"], one["relevant"]) == ("0", "1", other["relevant"])
+    assert one["relevant"] == [candidate["id"]]
+    assert (one["text"], candidate["text"], candidate["language"]) == (text, about, "")
+    query, entity = read("mewsli_x", [mentions, entities], language="de")
+    assert (query["text"], query["language"], query["relevant"]) == (text, "de", ["Q7259"])
+    assert (entity["id"], entity["text"], entity["language"]) == ("Q7259", about, "fr")
+    assert (
+        len(read("mewsli_x", [mentions, entities], {"candidates": "english"}, language="de")) == 1
+    )
+    mentions.write_text(json.dumps({"mention": text, "qid": "Q7259"}), encoding="utf-8")
+    with pytest.raises(BadData, match=r"test.jsonl:1: not a line of Mewsli-X.*'mention', 'qid'"):
+        read("mewsli_x", [mentions, entities])
