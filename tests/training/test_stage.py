@@ -449,6 +449,17 @@ def test_new_words_of_a_task_re_read_no_data(tmp_path: Path, tiny_models: list[A
         )
 
 
+def test_new_words_of_a_model_stage_no_weights(tmp_path: Path, tiny_models: list[Any]) -> None:
+    put(tmp_path / "raw" / "mine")
+    first = staged(local_study(tmp_path, tiny_models), tmp_path / "store", tmp_path / "raw")
+    folder = tmp_path / "store" / "models" / tiny_models[0]["name"]
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    words = {"label": "T", "licence": "MIT", "licence_source": "unseen", "citation": "Me 2025"}
+    path = local_study(tmp_path, [{**tiny_models[0], **words}])
+    assert staged(path, tmp_path / "store", tmp_path / "raw") == first
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
 def test_a_store_whose_request_has_the_words_is_neither_refused_nor_read_needlessly(
     tmp_path: Path, tiny_models: list[Any]
 ) -> None:
