@@ -207,6 +207,7 @@ def analyse(
         influence=varied,
         items=items,
         flips=_flips(gains.filter(PRIMARY & condition), sizes, verdict),
+        smallest=of["points", "smallest"],
         largest=of["points", "largest"],
         end=of["points", "end"],
         retention=retention(panel, condition),

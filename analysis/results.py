@@ -98,6 +98,8 @@ class Results:
     """The ceiling from which on the claim would not hold on the third scale; None where every
     target declares one, nothing is claimed, or no ceiling above the scores does it.
     """
+    smallest: Estimate
+    """The gain at the smallest size."""
     largest: Estimate
     end: Estimate
     """Largest minus smallest size."""

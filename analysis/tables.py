@@ -65,7 +65,7 @@ def all_tables(results: Results) -> list[Table]:
         Table(
             name="t7_pooled",
             frame=estimate_table([e for one in results.estimates.values() for e in one]),
-            caption="Pooled slopes, end contrasts and gains at the largest size, on five scales.",
+            caption="Pooled slopes, gains at the outer sizes and their difference, on five scales.",
         ),
         Table(
             name="t8_size_means",

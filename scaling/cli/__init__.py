@@ -33,6 +33,7 @@ from scaling.cli import (
     stage,
     status,
     submit,
+    verdict,
 )
 from scaling.cli.app import PlainConsole, app
 from scaling.spec import UserError
@@ -58,6 +59,7 @@ __all__ = [
     "stage",
     "status",
     "submit",
+    "verdict",
 ]
 
 
