@@ -142,6 +142,7 @@ def _one(
         not_pooled=NOT_POOLED,
         studies=_studies(frame),
         overlay=overlay(frame),
+        answer=answer(results),
         depths=depth_table(frame),
         totals=_totals(results.coverage),
         js=_read("explorer.js"),

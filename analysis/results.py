@@ -63,6 +63,8 @@ class Results:
     question: Question
     sizes: pl.DataFrame
     gains: pl.DataFrame
+    scores: pl.DataFrame
+    """Mean scores by target, arm and model (analysis/scores.py)."""
     coverage: pl.DataFrame
     missing: pl.DataFrame
     shared: pl.DataFrame
