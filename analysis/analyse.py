@@ -48,6 +48,7 @@ from analysis.panel import Array, Panel, TooFewScales, make_panel, replicas, siz
 from analysis.per_language import language_table
 from analysis.power import detectable, next_seeds, sd_interval, seeds_needed, seeds_to_affirm
 from analysis.results import Curve, Power, Results
+from analysis.scores import score_table
 from analysis.sensitivity import CHECKPOINTS, INTENDED, specifications, treatments, worst_case
 from analysis.series import series_table
 from analysis.shapes import shape_test
@@ -188,6 +189,7 @@ def analyse(
         question=question,
         sizes=sizes,
         gains=gains,
+        scores=score_table(frame, sizes),
         coverage=coverage,
         missing=missing_cells(frame, expected),
         shared=shared,
@@ -207,6 +209,7 @@ def analyse(
         influence=varied,
         items=items,
         flips=_flips(gains.filter(PRIMARY & condition), sizes, verdict),
+        smallest=of["points", "smallest"],
         largest=of["points", "largest"],
         end=of["points", "end"],
         retention=retention(panel, condition),

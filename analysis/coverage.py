@@ -106,6 +106,26 @@ def shared_checkpoints(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def by_family(
+    frame: pl.DataFrame, expected: pl.DataFrame | None
+) -> list[tuple[str, pl.DataFrame, pl.DataFrame | None]]:
+    """Name, rows and expected cells of each family and method: two of them never share a curve.
+
+    The name is empty where there is one of each.
+    """
+    groups = frame.select("family", "method").unique().sort("family", "method").rows()
+    if len(groups) == 1:
+        return [("", frame, expected)]
+    out = []
+    for family, method in groups:
+        part = frame.filter((pl.col("family") == family) & (pl.col("method") == method))
+        of_part = pl.col("model").is_in(part["model"].unique().to_list())
+        out.append(
+            (f"{family}-{method}", part, None if expected is None else expected.filter(of_part))
+        )
+    return out
+
+
 def check_expected(expected: pl.DataFrame | None) -> None:
     """BadInput if the study's grid lacks a column."""
     lacking = [] if expected is None else [name for name in CELL if name not in expected.columns]

@@ -37,8 +37,8 @@ class Estimate:
 
     name: str
     quantity: str
-    """`slope` per tenfold scale, `largest` (gain at the largest size), `end` (largest − smallest),
-    `mean`.
+    """`slope` per tenfold scale, `smallest` and `largest` (gain at that size), `end` (largest −
+    smallest), `mean`.
     """
     scale: str
     estimate: float
@@ -125,7 +125,7 @@ def balanced(panel: Panel, condition: pl.Expr | None = None) -> Panel:
 
 
 def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Estimate]:
-    """Slope, gain at the largest size, and end contrast of one weighting of a balanced panel.
+    """Slope, gains at the two outer sizes, and their difference, of one weighting of a panel.
 
     Args:
         panel: Balanced.
@@ -134,11 +134,12 @@ def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Esti
         scale: Of the gains.
     """
     r = replicas(panel.y, weights)
-    last = np.eye(panel.num_sizes)[-1]
+    first, last = np.eye(panel.num_sizes)[0], np.eye(panel.num_sizes)[-1]
     asked = {
         "slope": slope_weights(panel.x),
+        "smallest": first,
         "largest": last,
-        "end": last - np.eye(panel.num_sizes)[0],
+        "end": last - first,
     }
     return [
         scalar(contrast(r, w, panel.x), panel, r, name, quantity, scale)
@@ -147,7 +148,7 @@ def quantities(panel: Panel, weights: Array, name: str, scale: str) -> list[Esti
 
 
 def pooled(panel: Panel, condition: pl.Expr | None, name: str, scale: str) -> list[Estimate]:
-    """Slope, largest and end contrast of the mean over the series that meet `condition`.
+    """The `quantities` of the mean over the series that meet `condition`.
 
     Series weigh as in `Panel.weights` of their balanced panel.
 

@@ -72,8 +72,8 @@ class Items:
     """What the outcomes of single examples say."""
 
     errors: Mapping[tuple[str, str], ItemError]
-    """Of the population's `slope`, `largest` and `end`, by (scale, quantity); {} where a score of
-    its panel has no outcomes."""
+    """Of the population's `slope`, `smallest`, `largest` and `end`, by (scale, quantity); {} where
+    a score of its panel has no outcomes."""
     gains: pl.DataFrame
     """One row per size, arm, target and language: points, n, discordant (mean over seeds),
     seed_se, item_se and its part beyond the seeds (shared_se); note."""
@@ -367,12 +367,17 @@ def _by_item(
 def _errors(
     drawn: list[dict[str, tuple[Array, Array]]], chosen: Panel
 ) -> dict[tuple[str, str], ItemError]:
-    """Of the slope, the gain at the largest size and the change from end to end, on all scales.
+    """Of the slope, the gains at the outer sizes and the change from end to end, on all scales.
 
     Targets are drawn apart, so that their variances add.
     """
     last, first = np.eye(chosen.num_sizes)[-1], np.eye(chosen.num_sizes)[0]
-    asked = {"slope": slope_weights(chosen.x), "largest": last, "end": last - first}
+    asked = {
+        "slope": slope_weights(chosen.x),
+        "smallest": first,
+        "largest": last,
+        "end": last - first,
+    }
     out = {}
     for scale in JUDGED:
         for quantity, w in asked.items():

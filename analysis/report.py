@@ -21,8 +21,9 @@ from markupsafe import Markup
 
 from analysis import sentences, view_sentences
 from analysis.analyse import analyse
+from analysis.answer import answer, no_answer
 from analysis.claims import load_claims
-from analysis.coverage import check_expected, coverage_table, missing_cells
+from analysis.coverage import by_family, check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
 from analysis.estimands import Estimate
 from analysis.examples import Outcomes
@@ -80,21 +81,14 @@ def write_report(
     check_expected(expected)
     if claims is not None:
         load_claims(claims)
-    groups = frame.select("family", "method").unique().sort("family", "method").rows()
+    groups = by_family(frame, expected)
     out.mkdir(parents=True, exist_ok=True)
     if len(groups) == 1:
         return _one(frame, question, title, out, expected, notes, claims, outcomes, say)
     parts = []
-    for family, method in groups:
-        name = f"{family}-{method}"
-        part = frame.filter((pl.col("family") == family) & (pl.col("method") == method))
-        grid = (
-            None
-            if expected is None
-            else expected.filter(pl.col("model").is_in(part["model"].unique().to_list()))
-        )
+    for name, part, grid in groups:
         say(f"report of {name}")
-        each = f"{title}: {family}, {method}"
+        each = f"{title}: {part['family'][0]}, {part['method'][0]}"
         _one(part, question, each, out / name, grid, notes, claims, outcomes, say)
         parts.append(
             {"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))}
@@ -148,6 +142,7 @@ def _one(
         not_pooled=NOT_POOLED,
         studies=_studies(frame),
         overlay=overlay(frame),
+        answer=answer(results),
         depths=depth_table(frame),
         totals=_totals(results.coverage),
         js=_read("explorer.js"),
@@ -171,7 +166,13 @@ def _partial(
     write_csv(missing_cells(frame, expected), folder / "missing_cells.csv")
     _write_json(
         out / "verdict.json",
-        {"schema": 2, "verdict": None, "form": "no verdict yet", "reasons": [why]},
+        {
+            "schema": 2,
+            "verdict": None,
+            "form": "no verdict yet",
+            "reasons": [why],
+            "answer": asdict(no_answer(why)),
+        },
     )
     return _render(
         out,
@@ -220,6 +221,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "form": v.form,
         "qualifiers": list(v.qualifiers),
         "reasons": list(v.reasons),
+        "answer": asdict(answer(results)),
         "population": results.population,
         "x_axis": results.question.x_axis,
         "margin": results.question.margin,
@@ -235,6 +237,7 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "labels": dict(results.labels.iter_rows()),
         "examples": _examples(results),
         "largest_minus_smallest": _plain(results.end),
+        "gain_at_smallest": _plain(results.smallest),
         "gain_at_largest": _plain(results.largest),
         "vanished_at_largest": v.vanished,
         "retention": dict(zip(("estimate", "low", "high"), results.retention, strict=True)),

@@ -63,6 +63,8 @@ class Results:
     question: Question
     sizes: pl.DataFrame
     gains: pl.DataFrame
+    scores: pl.DataFrame
+    """Mean scores by target, arm and model (analysis/scores.py)."""
     coverage: pl.DataFrame
     missing: pl.DataFrame
     shared: pl.DataFrame
@@ -98,6 +100,8 @@ class Results:
     """The ceiling from which on the claim would not hold on the third scale; None where every
     target declares one, nothing is claimed, or no ceiling above the scores does it.
     """
+    smallest: Estimate
+    """The gain at the smallest size."""
     largest: Estimate
     end: Estimate
     """Largest minus smallest size."""

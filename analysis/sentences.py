@@ -221,7 +221,8 @@ def _examples(results: Results) -> str:
         return (
             f"{text}; what of it runs do not share is in the seeds' error, the rest of"
             f" {number(error.shared)} is added to the intervals of the slope, of the change and of"
-            " the gain at the largest size. All other intervals hold the examples fixed."
+            " the gains at the smallest and the largest size. All other intervals hold the"
+            " examples fixed."
         )
     wide = on_such_examples(results.primary, error)
     return (

@@ -58,6 +58,7 @@ def _described(results: Results) -> Results:
         primary=results.primary.silent(),
         logit=results.logit.silent(),
         room=results.room.silent(),
+        smallest=results.smallest.silent(),
         largest=results.largest.silent(),
         end=results.end.silent(),
         retention=(results.retention[0], float("nan"), float("nan")),

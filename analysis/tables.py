@@ -65,12 +65,21 @@ def all_tables(results: Results) -> list[Table]:
         Table(
             name="t7_pooled",
             frame=estimate_table([e for one in results.estimates.values() for e in one]),
-            caption="Pooled slopes, end contrasts and gains at the largest size, on five scales.",
+            caption="Pooled slopes, gains at the outer sizes and their difference, on five scales.",
         ),
         Table(
             name="t8_size_means",
             frame=results.means,
             caption="Mean gain at each size, points, 95 % intervals.",
+        ),
+        Table(
+            name="t14_scores",
+            frame=results.scores,
+            caption=(
+                "Mean scores (0 to 100) by target, intermediate task and model, over zero-shot"
+                " languages and seeds, with English and published means beside; collapsed runs are"
+                " left out."
+            ),
         ),
         Table(
             name="t9_curves",

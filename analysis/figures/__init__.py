@@ -1,4 +1,4 @@
-"""The figures F1–F12 of the report, one function each.
+"""The figures F0–F12 of the report, one function each.
 
 Each is Results → Figure, or None where there is nothing to draw.
 """
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.figures.checks import ceiling, collapse, power, specification
 from analysis.figures.heatmap import heatmap
 from analysis.figures.languages import forest, multiples, resources
+from analysis.figures.size import size_curve
 from analysis.figures.strip import strip
 from analysis.figures.views import foresight, price, together
 from analysis.results import Results
@@ -31,6 +32,7 @@ class Drawing:
 
 
 DRAWINGS: tuple[Drawing, ...] = (
+    Drawing(name="f0_size", title="The gain against size", draw=size_curve),
     Drawing(name="f1_verdict", title="Change of the gain per tenfold scale", draw=strip),
     Drawing(
         name="f2_languages",

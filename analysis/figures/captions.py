@@ -12,6 +12,18 @@ def caption(name: str, results: Results) -> str:
     e, q = results.primary, results.question
     seeds = e.seeds.replace(" ", ", ")
     runs = f"Replicas per size: {seeds}."
+    if name == "f0_size":
+        if results.verdict.call is None:
+            between = "no intervals, since nothing is tested"
+        else:
+            between = "lines are 95 % intervals"
+            if q.examples == "such":
+                between += " (those between the ends hold these examples fixed)"
+        return (
+            f"Above: the mean gain of the {results.population} languages of the verdict at each"
+            f" size; dots are replicas, {between}. Below: the mean scores that it is the difference"
+            f" of, same languages, arms and targets. {runs}"
+        )
     if name == "f1_verdict":
         return (
             "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin"

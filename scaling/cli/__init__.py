@@ -34,6 +34,7 @@ from scaling.cli import (
     stage,
     status,
     submit,
+    verdict,
 )
 from scaling.cli.app import PlainConsole, app
 from scaling.spec import UserError
@@ -60,6 +61,7 @@ __all__ = [
     "stage",
     "status",
     "submit",
+    "verdict",
 ]
 
 

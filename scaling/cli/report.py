@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scaling.catalogue.languages import unknown_notes
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, working
+from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
+from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
+from scaling.spec import UserError
 from scaling.store.store import StoreError
-
-OUTCOMES = "outcomes.parquet"
 
 
 @app.command()
@@ -42,10 +43,6 @@ def report(
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
-    import io
-
-    import polars as pl
-
     from analysis.claims import PHANG2020
     from analysis.load import load_tidy
     from analysis.report import write_report
@@ -53,33 +50,22 @@ def report(
     records = store.records(step for step in plan.steps if step in done)
     folder = out or (store.local / "report" if store.local is not None else Path("report"))
     local = folder / ROWS
-    folder.mkdir(parents=True, exist_ok=True)
     rows = store.read(ROWS)
-    local.write_bytes(rows)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        local.write_bytes(rows)
+    except OSError as error:
+        raise UserError(f"no report can be written into {folder}: {error.strerror}") from error
     asked = sentences(study, registrations(store), look(store, rows))
-    grid = [
-        {"model": cell.model, "arm": cell.arm, "target": cell.target, "seed": cell.seed}
-        | {"language": code}
-        for cell in plan.cells
-        for code in study.test_languages(cell.target)
-    ]
-    codes = {str(row["language"]) for row in grid}
-
-    def outcomes(step: str) -> pl.DataFrame | None:
-        """Of a scoring of this store; those of `--also` are elsewhere."""
-        if step not in records or OUTCOMES not in records[step].files:
-            return None
-        content = io.BytesIO(store.read_file(records[step], OUTCOMES))
-        # Predictions are most of the file, and nothing here looks at them.
-        return pl.scan_parquet(content).drop("prediction").collect()
-
+    grid = expected_cells(plan)
+    codes = set(grid["language"].unique().sort())
     with working("report") as say, study.known_languages():
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
             title=study.title or study.name,
             out=folder,
-            expected=pl.DataFrame(grid),
+            expected=grid,
             notes=[
                 *study.notes,
                 *unknown_notes(codes),
@@ -88,7 +74,10 @@ def report(
                 *version_notes(records.values(), {}),
             ],
             claims=claims or PHANG2020,
-            outcomes=outcomes if examples else None,
+            outcomes=stored_outcomes(store, records) if examples else None,
             progress=lambda what: say(f"report: {what}"),
         )
-    console.print(f"report: {index}", soft_wrap=True)
+    said = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    parts = said.get("reports", [said])
+    show_answers(study.name, [part["answer"] | {"name": part.get("name", "")} for part in parts])
+    show_report(store, index)

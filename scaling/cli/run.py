@@ -85,6 +85,7 @@ def _missing(
     console.print(
         f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}", soft_wrap=True
     )
+    _answer(plan, store)
     return None
 
 
@@ -155,3 +156,18 @@ def _run(
     stopped = ended.stopped and status.pending
     if ended.failed or ended.unfunded or stopped or ended.halted:
         raise typer.Exit(1 if ended.failed else 3)
+    if not status.pending:
+        _answer(plan, store)
+
+
+def _answer(plan: Plan, store: Store) -> None:
+    """Print what the complete study says; rows that cannot be analysed undo no step of it."""
+    from scaling.cli.verdict import show_answers, show_report, study_answers
+
+    try:
+        show_answers(plan.study.name, study_answers(plan, store))
+    except UserError as error:
+        console.print(f"no verdict: {error}", soft_wrap=True)
+        return
+    show_report(store)
+    console.print("`scaling report` writes the whole; `scaling verdict` says this again")

@@ -2,7 +2,7 @@
 
 registered/0000.json   the question as it stood before the first record
 registered/0001.json   a later change of it, with its time and the records there were by then
-looks/HASH.json        one file per set of scores that a report has shown
+looks/HASH.json        one file per set of scores that a report or `scaling verdict` has shown
 
 Seeds are registered as a maximum: a study that grows up to it has not changed its question, and
 how often it was looked at on the way is counted.

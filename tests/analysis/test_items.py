@@ -157,7 +157,7 @@ def test_such_examples_widen_the_verdict_and_these_do_not() -> None:
     such = analysed(frame, outcomes, Question(resamples=0, examples="such"))
     bare = analyse(check_tidy(frame), OPTIONS)
     assert these.primary == bare.primary
-    for name in ("primary", "logit", "room", "largest", "end"):
+    for name in ("primary", "logit", "room", "smallest", "largest", "end"):
         before, after = getattr(these, name), getattr(such, name)
         assert after.estimate == before.estimate
         assert after.high - after.low > 1.2 * (before.high - before.low)

@@ -94,7 +94,9 @@ def test_the_records_are_those_of_a_run_with_ray(
     study = write_study(tmp_path, small_study)
     assert "loaded True" in scaling_run(study, tmp_path / "ray")
     assert "loaded False" in scaling_run(study, tmp_path / "here", "--here")
-    assert "nothing to run" in scaling_run(study, tmp_path / "here", "--here")
+    again = scaling_run(study, tmp_path / "here", "--here")
+    assert "nothing to run" in again
+    assert "tiny: No verdict yet" in again
     with_ray, here = Store.open(tmp_path / "ray"), Store.open(tmp_path / "here")
     asked = [registrations(store) for store in (with_ray, here)]
     assert [len(found) for found in asked] == [1, 1]
