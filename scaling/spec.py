@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -21,8 +21,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-Path_ = tuple[str | int, ...]
-
+from scaling.typos import SURE, Draft, Place, did_you_mean, likeness, nearest
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,6 +36,25 @@ class UserError(ValueError):
 
 class BadFile(UserError):
     """A file of the user's that cannot be used; the message is complete."""
+
+
+class FieldError(UserError):
+    """A fault of one field inside what is being validated; `path` leads to it from there.
+
+    Where a name is wrong, `name` is it and `valid` are the names in its place.
+    """
+
+    def __init__(
+        self, path: Place, message: str, name: str = "", valid: Iterable[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.name = name
+        self.valid = tuple(valid)
+
+    def below(self, path: Place) -> FieldError:
+        """The same fault, seen from further out: `path` leads to where it was raised."""
+        return FieldError((*path, *self.path), str(self), self.name, self.valid)
 
 
 MOST_DEPTH = 50
@@ -63,7 +81,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
+def parse(text: str, name: str) -> tuple[Any, dict[Place, int]]:
     """(content, line of every key and item) of a YAML text.
 
     BadFile for broken YAML and for a key that is there twice.
@@ -79,7 +97,7 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
         line = text.count("\n", 0, error.position) + 1
         character = f"U+{ord(text[error.position]):04X}"
         raise BadFile(f"{name}:{line}: not YAML: the character {character}") from error
-    lines: dict[Path_, int] = {}
+    lines: dict[Place, int] = {}
     values = yaml.SafeLoader("")
 
     def scalar(node: yaml.Node) -> Any:
@@ -92,7 +110,7 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
             shown = f"{node.value!r:.40}"
             raise BadFile(f"{name}:{line}: {shown} cannot be read: {reason}") from error
 
-    def build(node: yaml.Node, path: Path_) -> Any:
+    def build(node: yaml.Node, path: Place) -> Any:
         lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return scalar(node)
@@ -117,39 +135,77 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
     return ({} if node is None else build(node, ())), lines
 
 
-def _fields_at(model: type[BaseModel], path: Path_) -> list[str]:
-    """Names that are valid where `path` points, as far as the models tell."""
-    current: Any = model
-    for part in path:
-        if isinstance(part, int) or not (
-            isinstance(current, type) and issubclass(current, BaseModel)
-        ):
-            continue
-        info = current.model_fields.get(part)
-        if info is None:
-            return []
-        current = next(
-            (
-                item
-                for item in _walk(info.annotation)
-                if isinstance(item, type) and issubclass(item, BaseModel)
-            ),
-            None,
+def _model_at(annotation: Any, place: Place) -> type[BaseModel] | None:
+    """The model of what is at a place, as far as the annotations tell."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not place:
+            return annotation
+        field = annotation.model_fields.get(str(place[0]))
+        return _model_at(field.annotation, place[1:]) if field else None
+    if origin is Annotated:
+        return _model_at(arguments[0], place)
+    if origin is dict:
+        return _model_at(arguments[1], place[1:]) if place else None
+    if origin in (tuple, list):
+        return _model_at(arguments[0], place[1:]) if place else None
+    found = (_model_at(argument, place) for argument in arguments)
+    return next((model for model in found if model is not None), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that is wrong, as far as it can be told by itself."""
+
+    place: Place
+    kind: Literal["key", "name", "missing", "value", "whole"]
+    """A key or a name that is none; a key that is missing; a value that no field of its kind takes;
+    what only several values together make wrong."""
+    message: str
+    name: str = ""
+    """The key or name that is wrong."""
+    valid: tuple[str, ...] = ()
+    """Names in its place."""
+
+
+def faults_of(model: type[BaseModel], error: ValidationError) -> list[Fault]:
+    """What is wrong with a document, in its order."""
+    found = [_fault(model, fault) for fault in error.errors()]
+    # A field that takes a name or something else has a fault for each: the name's tells most.
+    named = {fault.place for fault in found if fault.kind == "name"}
+    return [fault for fault in found if fault.kind == "name" or fault.place[:-1] not in named]
+
+
+def _fault(model: type[BaseModel], given: Any) -> Fault:
+    cause = given.get("ctx", {}).get("error")
+    place = (*given["loc"], *getattr(cause, "path", ()))
+    value = given["input"]
+    if given["type"] == "extra_forbidden":
+        owner = _model_at(model, place[:-1])
+        valid, key = tuple(owner.model_fields if owner else ()), str(place[-1])
+        text = f"unknown key {key!r}. {did_you_mean(key, valid)}"
+        return Fault(place=place, kind="key", message=text, name=key, valid=valid)
+    if given["type"] == "literal_error" and isinstance(value, str):
+        valid = tuple(re.findall(r"'([^']*)'", given["ctx"]["expected"]))
+        if place[-1] == "[key]" or str(place[-1]).startswith("literal["):
+            place = place[:-1]
+        text = f"{value!r} is no valid value. {did_you_mean(value, valid)}"
+        return Fault(place=place, kind="name", message=text, name=value, valid=valid)
+    if isinstance(cause, FieldError) and cause.name:
+        return Fault(
+            place=place, kind="name", message=str(cause), name=cause.name, valid=cause.valid
         )
-    return (
-        list(current.model_fields)
-        if isinstance(current, type) and issubclass(current, BaseModel)
-        else []
-    )
+    text = given["msg"].removeprefix("Value error, ")
+    if not isinstance(value, dict | list | tuple | BaseModel):
+        text += f" (got {value!r:.80})"
+    if isinstance(value, bool) and given["type"] == "string_type":
+        text += ". YAML reads no, off, yes and on as false and true: put it in quotes"
+    kind = {"missing": "missing", "value_error": "whole"}.get(given["type"], "value")
+    return Fault(place=place, kind=kind, message=text)  # type: ignore[arg-type]
 
 
-def _walk(annotation: Any) -> list[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [annotation] if not arguments else [leaf for item in arguments for leaf in _walk(item)]
-
-
-def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) -> M:
-    """`content` as a `model`; BadFile with one line per fault otherwise.
+def validated(model: type[M], content: Any, lines: dict[Place, int], name: str) -> M:
+    """`content` as a `model`; BadFile with one line per fault otherwise, in the order of the lines.
 
     Args:
         model: what the content must be.
@@ -160,25 +216,117 @@ def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) 
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        messages = []
-        for fault in error.errors():
-            path = (*fault["loc"], *getattr(fault.get("ctx", {}).get("error"), "path", ()))
-            line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 1)
-            where = ".".join(map(str, path)) or "file"
-            if fault["type"] == "extra_forbidden":
-                valid = _fields_at(model, path[:-1])
-                text = f"unknown key {path[-1]!r}. {did_you_mean(str(path[-1]), valid)}"
+        told = sorted(_all_faults(model, content, lines, error), key=lambda fault: fault[0])
+        raise BadFile("\n".join(f"{name}:{line}: {text}" for line, text in told)) from error
+
+
+MOST_LOOKS = 100
+"""Of one file: each look finds at least one more fault."""
+
+
+def _all_faults(
+    model: type[BaseModel], content: Any, lines: dict[Place, int], error: ValidationError
+) -> list[tuple[int, str]]:
+    """(line, place and message) of everything wrong that can be told in one run.
+
+    Some faults are seen only where others are not: what was found is mended in a draft, or taken
+    out, until nothing more is found. Later looks tell only what is wrong by itself, since what
+    several values make together may be due to the mending.
+    """
+    draft = Draft(content, lines)
+    told: dict[tuple[int, str], None] = {}
+    guessed: list[Place] = []
+    for look in range(MOST_LOOKS):
+        faults = faults_of(model, error)
+        meant = {
+            (*fault.place[:-1], guess)
+            for fault in faults
+            if fault.kind == "key" and (guess := _guess(draft, fault))
+        }
+        for fault in faults:
+            line, place = draft.found(fault.place)
+            if look and (
+                fault.kind in ("missing", "whole")
+                or fault.name in draft.taken_out
+                or any(place[: len(near)] == near for near in guessed)
+            ):
+                continue
+            if fault.kind != "missing" or fault.place not in meant:
+                told[line, f"{'.'.join(map(str, place)) or 'file'}: {fault.message}"] = None
+        # From the end, so that what is taken out moves no place that is still to be mended.
+        mended = [_mend(model, draft, fault, meant, guessed) for fault in reversed(faults)]
+        if not any(mended):
+            break
+        try:
+            model.model_validate(draft.content)
+            break
+        except ValidationError as next_error:
+            error = next_error
+    return list(told)
+
+
+def _guess(draft: Draft, fault: Fault) -> str:
+    """The valid name that is meant by a wrong one, not yet there; '' where none is like it."""
+    place = draft.within(fault.place)
+    beside = draft.get(place[:-1]) if place else ()
+    free = [
+        name for name in fault.valid if not (isinstance(beside, dict | list) and name in beside)
+    ]
+    best = nearest(fault.name, free)[:1]
+    return best[0] if best and likeness(fault.name, best[0]) >= SURE else ""
+
+
+def _mend(
+    model: type[BaseModel],
+    draft: Draft,
+    fault: Fault,
+    meant: set[Place],
+    guessed: list[Place],
+) -> bool:
+    """Whether what is wrong could be mended in the draft, or taken out.
+
+    Args:
+        model: what the draft should become.
+        draft: that is changed.
+        fault: in it.
+        meant: places that get the value of a misspelt key.
+        guessed: gets the places in which nothing can be trusted any more.
+    """
+    place = draft.within(fault.place)
+    if fault.kind == "missing":
+        if fault.place in meant:
+            return True
+        owner = _model_at(model, fault.place[:-1])
+        examples = owner.model_fields[str(fault.place[-1])].examples if owner else None
+        if examples and place == fault.place[:-1]:
+            draft.put(fault.place, examples[0])
+            return True
+    elif fault.kind in ("key", "name") and place:
+        guess = _guess(draft, fault)
+        is_key = fault.kind == "key" or (place == fault.place and place[-1] == fault.name)
+        if is_key and draft.get(place) != fault.name:
+            if guess:
+                draft.rename(place, guess)
             else:
-                text = fault["msg"].removeprefix("Value error, ")
-                if not isinstance(fault["input"], dict | list | tuple | BaseModel):
-                    text += f" (got {fault['input']!r:.80})"
-                if isinstance(fault["input"], bool) and fault["type"] == "string_type":
-                    text += ". YAML reads no, off, yes and on as false and true: put it in quotes"
-            messages.append(f"{name}:{line}: {where}: {text}")
-        raise BadFile("\n".join(messages)) from error
+                draft.remove(place)
+            return True
+        if draft.get(place) == fault.name:
+            beside = draft.get(place[:-1])
+            free = [one for one in nearest(fault.name, fault.valid) if one not in beside]
+            if not guess:
+                # What depends on it stands beside it; at the top of a file, and in a list, nothing.
+                owned = isinstance(beside, dict) and len(place) > 1
+                guessed.append(draft.found(place[:-1] if owned else place)[1])
+            if guess or free:
+                draft.put(place, guess or free[0])
+                return True
+    if not place:
+        return False
+    draft.remove(place)
+    return True
 
 
-def load(model: type[M], path: Path) -> tuple[M, dict[Path_, int]]:
+def load(model: type[M], path: Path) -> tuple[M, dict[Place, int]]:
     """The validated content of a YAML file, and the line of every key."""
     text = read_text(path)
     content, lines = parse(text, str(path))
@@ -231,14 +379,6 @@ Commit = Annotated[
 
 # Steps, files and folders are named by it. No dot: that divides the parts of a step's name.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
-
-
-class FieldError(UserError):
-    """A fault of one field inside what is being validated; `path` leads to it from there."""
-
-    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 MOST = 10**9
@@ -319,18 +459,18 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
-def did_you_mean(value: str, valid: Iterable[str]) -> str:
-    """A sentence that names the nearest valid values, and all of them where they are few."""
-    valid = sorted(valid)
-    near = difflib.get_close_matches(value, valid, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    listed = ", ".join(valid[:40]) + (f", … ({len(valid)} in all)" if len(valid) > 40 else "")
-    return f"{hint}Valid: {listed or '(none)'}."
+def known(what: str, value: str, valid: Iterable[str], kind: str = "", path: Place = ()) -> str:
+    """`value` if it is one of `valid`; FieldError naming the nearest ones otherwise.
 
-
-def known(what: str, value: str, valid: Iterable[str]) -> str:
-    """`value` if it is one of `valid`; UserError naming the nearest ones otherwise."""
+    Args:
+        what: is named, in the message.
+        value: that is checked.
+        valid: names.
+        kind: what `scaling ls` calls them.
+        path: to the field.
+    """
     valid = list(valid)
     if value not in valid:
-        raise UserError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")
+        hint = did_you_mean(value, valid, kind)
+        raise FieldError(path, f"Unknown {what} {value!r}. {hint}", value, valid)
     return value

@@ -1,0 +1,312 @@
+"""A misspelt key or name is told at its own line, with what was meant; all of a file in one run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scaling.spec import BadFile, Place, parse
+from scaling.study.recipes import Recipe
+from scaling.study.study import Study, load_study
+
+JSONL = {split: [f"{split}.jsonl"] for split in ("train", "dev", "test")}
+STUDY: dict[str, Any] = {
+    "name": "own",
+    "models": ["e5-depth-4", "mine"],
+    "arms": [
+        "none",
+        "word_order",
+        {"name": "sequence", "train_on": ["name_types", "nli"]},
+        {
+            "name": "both",
+            "together": ["own_topics", "nli"],
+            "sampling": {"cap": 8, "temperature": 2.0},
+            "recipe": {"epochs": 1.0, "precision": "fp32"},
+        },
+        {
+            "name": "mixed",
+            "train_on": ["nli"],
+            "languages": ["en", "de"],
+            "mlm": {"task": "prose", "languages": ["sw"], "ratio": 1.0, "exponent": 0.5},
+        },
+        {"name": "short", "train_on": ["nli"], "mlm": "prose"},
+        {"name": "longer", "control": "compute-matched", "like": "sequence"},
+        {
+            "name": "adapted",
+            "adapt": [{"task": "prose", "languages": ["en"], "exponent": 0.5}, "verse"],
+            "new_pieces": 2,
+            "transliterate": {"uk": "latin"},
+        },
+    ],
+    "targets": ["own_topics", "applications", "own_ner"],
+    "languages": ["uk", "sw", "de"],
+    "seeds": [0],
+    "intermediate_seed": "per_seed",
+    "limits": {"train": 8, "test": 8},
+    "recipes": {"default": {"batch": 8, "pooling": "mean"}, "own_topics": {"epochs": 1.0}},
+    "protocol": "xtreme",
+    "method": "full",
+    "placement": {"default": {"workers": 1}, "e5-depth-4": {"zero_stage": 1}},
+    "question": {
+        "x_axis": "backbone_params",
+        "low_resource": "joshi",
+        "text_of": "xlm-r",
+        "low_resource_languages": ["sw", "uk"],
+        "examples": "such",
+    },
+    "gpu": "a100-80",
+    "keep_weights": "intermediate",
+    "define": {
+        "models": [
+            {
+                "name": "mine",
+                "family": "e5-depth-ladder",
+                "architecture": "xlm-roberta",
+                "source": "dir:mine",
+                "num_layers": 1,
+                "hidden": 8,
+                "ffn": 8,
+                "num_heads": 2,
+                "vocab_rows": 10,
+            }
+        ],
+        "languages": [{"code": "qya", "name": "Quenya"}],
+        "tasks": [
+            {
+                "name": "own_topics",
+                "kind": "classification",
+                "metric": "accuracy",
+                "labels": ["sport", "news"],
+                "languages": ["de", "sw", "qya"],
+                "sizes": {"train": 8, "test.sw": 8},
+                "defects": {"empty_text": {"dev": 1}},
+                "identical": "right",
+                "data": [
+                    {
+                        "reader": "delimited",
+                        "source": "dir:one",
+                        "files": {split: [f"{split}.tsv"] for split in ("train", "dev", "test")},
+                        "codes": {"de": "ger"},
+                        "options": {
+                            "text_a": "t",
+                            "label": "l",
+                            "delimiter": "comma",
+                            "optional": ["text_b"],
+                            "accept": ["unlabelled"],
+                            "label_map": {"0": "sport", "1": "news"},
+                            "label_names": ["0", "1"],
+                        },
+                    }
+                ],
+            },
+            {
+                "name": "own_ner",
+                "kind": "tagging",
+                "metric": "span_f1",
+                "labels": ["O", "B-PER"],
+                "languages": ["sw"],
+                "train_on": ["their_ner", "own_ner"],
+                "data": [{"reader": "conll", "source": "dir:n", "files": JSONL}],
+            },
+            {
+                "name": "their_ner",
+                "kind": "tagging",
+                "metric": "span_f1",
+                "labels": ["O", "B-PER"],
+                "languages": ["sw"],
+                "data": [{"reader": "conll", "source": "dir:n", "files": JSONL}],
+            },
+            {
+                "name": "nli",
+                "kind": "classification",
+                "metric": "accuracy",
+                "labels": ["yes", "no"],
+                "train_languages": ["en", "de"],
+                "data": [
+                    {
+                        "reader": "jsonl",
+                        "source": "dir:nli",
+                        "files": JSONL,
+                        "options": {"text_a": "a", "label": "l"},
+                    }
+                ],
+                "translations": [
+                    {
+                        "reader": "hub_parquet",
+                        "source": "dir:nli",
+                        "files": JSONL,
+                        "options": {"text_a": "a", "label": "l"},
+                    }
+                ],
+            },
+            *(
+                {
+                    "name": name,
+                    "kind": "masked_lm",
+                    "metric": "tag_f1",
+                    "train_languages": ["en", "sw"],
+                    "data": [
+                        {
+                            "reader": "plain_text",
+                            "source": "dir:t",
+                            "files": {"train": ["{lang}.txt"], "dev": ["{lang}.txt"]},
+                        }
+                    ],
+                }
+                for name in ("prose", "verse")
+            ),
+            {
+                "name": "name_types",
+                "kind": "classification",
+                "metric": "accuracy",
+                "labels": ["yes", "no"],
+                "data": [
+                    {
+                        "reader": "jsonl",
+                        "source": "dir:nli",
+                        "files": JSONL,
+                        "options": {"text_a": "a", "label": "l"},
+                    }
+                ],
+            },
+        ],
+        "tables": {"latin": {"а": "a"}},
+        "replaces": ["name_types"],
+    },
+}
+LORA = {**STUDY, "method": "lora", "lora": {"rank": 4, "targets": ["query", "output.dense"]}}
+LORA["arms"] = [arm for arm in STUDY["arms"] if "new_pieces" not in arm]
+
+# What a person calls something, and texts of theirs: any is right.
+OWN_WORDS = {"name", "family", "source", "tables", "files", "labels", "code", "codes"}
+OWN_WORDS |= {"text_a", "label"}
+# Mappings whose keys are names that must exist.
+NAMED_KEYS = {"limits", "recipes", "placement", "sizes", "defects", "transliterate", "files"}
+NAMED_KEYS |= {"codes", "empty_text"}
+PLACES: dict[str, Place] = {
+    "Study": (),
+    "Arm": ("arms", 3),
+    "Sampling": ("arms", 3, "sampling"),
+    "Alternated": ("arms", 4, "mlm"),
+    "Text": ("arms", 7, "adapt", 0),
+    "Question": ("question",),
+    "Lora": ("lora",),
+    "Placement": ("placement", "default"),
+    "Definitions": ("define",),
+    "Language": ("define", "languages", 0),
+    "ModelSpec": ("define", "models", 0),
+    "TaskSpec": ("define", "tasks", 0),
+    "DataRef": ("define", "tasks", 0, "data", 0),
+    "Recipe": ("recipes", "default"),
+}
+
+
+def misspelt(name: str) -> str:
+    """Two letters changed places, or one more where that changes nothing."""
+    for at in range(len(name) // 2, len(name) - 1):
+        if name[at] != name[at + 1]:
+            swapped = name[:at] + name[at + 1] + name[at] + name[at + 2 :]
+            return swapped if len(name) > 3 else f"{name}q"
+    return f"{name}q"
+
+
+def changed(study: dict[str, Any], place: Place, key: str | None, value: Any) -> str:
+    """The study as YAML with another value at a place, or another key for it."""
+    content = yaml.safe_load(yaml.safe_dump(study, sort_keys=False))
+    parent = content
+    for part in place[:-1]:
+        parent = parent.setdefault(part, {}) if isinstance(parent, dict) else parent[part]
+    if key is None:
+        parent[place[-1]] = value
+    else:
+        entries = {key if old == place[-1] else old: item for old, item in parent.items()}
+        parent.clear()
+        parent.update({key: value, **entries} if key not in entries else entries)
+    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+
+
+def told(folder: Path, text: str) -> list[tuple[int, str]]:
+    """(line, the rest) of everything that is told of a study file."""
+    file = folder / "own.yaml"
+    file.write_text(text, encoding="utf-8")
+    try:
+        load_study(file)
+    except BadFile as error:
+        lines = str(error).split("\n")
+        found = [re.fullmatch(rf"{re.escape(str(file))}:(\d+): (.*)", line) for line in lines]
+        return [(int(match[1]), match[2]) for match in found if match]
+    return []
+
+
+def every_key() -> Iterator[tuple[dict[str, Any], Place, str]]:
+    """(study, place, key) of every key of every model that a study file has."""
+    schema = Study.model_json_schema()
+    models = {**schema["$defs"], "Study": schema, "Recipe": Recipe.model_json_schema()}
+    left = {name for name, one in models.items() if "properties" in one} - set(PLACES)
+    assert not left
+    for name, place in PLACES.items():
+        for key in models[name]["properties"]:
+            yield (LORA if name == "Lora" else STUDY), place, key
+
+
+def every_name(
+    study: dict[str, Any], value: Any, place: Place = ()
+) -> Iterator[tuple[dict[str, Any], Place, str, bool]]:
+    """(study, place, name, whether it is a key) of every name in a study."""
+    key = next((part for part in reversed(place) if isinstance(part, str)), "")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if key in NAMED_KEYS and (key, name) != ("recipes", "default"):
+                yield study, (*place, name), name, True
+            if name not in OWN_WORDS:
+                yield from every_name(study, item, (*place, name))
+            elif name in NAMED_KEYS and isinstance(item, dict):
+                for own in item:
+                    yield study, (*place, name, own), own, True
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from every_name(study, item, (*place, at))
+    elif isinstance(value, str):
+        yield study, place, value, False
+
+
+def test_the_studies_are_right_as_they_are(tmp_path: Path) -> None:
+    for study in (STUDY, LORA):
+        assert told(tmp_path, yaml.safe_dump(study, allow_unicode=True, sort_keys=False)) == []
+
+
+def test_every_misspelt_key_is_told_at_its_line_with_the_right_one(tmp_path: Path) -> None:
+    wrong, count = [], 0
+    for study, place, key in every_key():
+        text = changed(study, (*place, key), misspelt(key), 1)
+        _, lines = parse(text, "own.yaml")
+        found = told(tmp_path, text)
+        count += 1
+        if [line for line, _ in found] != [lines[*place, misspelt(key)]] or (
+            f"Did you mean {key!r}" not in found[0][1]
+        ):
+            wrong.append((place, key, found))
+    assert wrong == []
+    assert count > 120
+
+
+def test_every_misspelt_name_is_told_at_its_line_with_the_right_one(tmp_path: Path) -> None:
+    wrong, count = [], 0
+    names = [*every_name(STUDY, STUDY), *every_name(LORA, LORA["lora"], ("lora",))]
+    for study, place, name, is_key in names:
+        if name == "full" and study is LORA:
+            continue
+        typo = misspelt(name)
+        text = changed(study, place, typo if is_key else None, typo)
+        _, lines = parse(text, "own.yaml")
+        found = told(tmp_path, text)
+        count += 1
+        here = (*place[:-1], typo) if is_key else place
+        if [line for line, _ in found] != [lines[here]] or repr(name) not in found[0][1]:
+            wrong.append((place, typo, found))
+    assert wrong == []
+    assert count > 80
