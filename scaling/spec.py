@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -21,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from scaling.typos import SURE, Draft, Place, did_you_mean, likeness, nearest
+from scaling.typos import Place, all_faults, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,6 +50,9 @@ class FieldError(UserError):
         self.path = path
         self.name = name
         self.valid = tuple(valid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FieldError, (self.path, str(self), self.name, self.valid)
 
     def below(self, path: Place) -> FieldError:
         """The same fault, seen from further out: `path` leads to where it was raised."""
@@ -135,75 +137,6 @@ def parse(text: str, name: str) -> tuple[Any, dict[Place, int]]:
     return ({} if node is None else build(node, ())), lines
 
 
-def _model_at(annotation: Any, place: Place) -> type[BaseModel] | None:
-    """The model of what is at a place, as far as the annotations tell."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not place:
-            return annotation
-        field = annotation.model_fields.get(str(place[0]))
-        return _model_at(field.annotation, place[1:]) if field else None
-    if origin is Annotated:
-        return _model_at(arguments[0], place)
-    if origin is dict:
-        return _model_at(arguments[1], place[1:]) if place else None
-    if origin in (tuple, list):
-        return _model_at(arguments[0], place[1:]) if place else None
-    found = (_model_at(argument, place) for argument in arguments)
-    return next((model for model in found if model is not None), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """One thing that is wrong, as far as it can be told by itself."""
-
-    place: Place
-    kind: Literal["key", "name", "missing", "value", "whole"]
-    """A key or a name that is none; a key that is missing; a value that no field of its kind takes;
-    what only several values together make wrong."""
-    message: str
-    name: str = ""
-    """The key or name that is wrong."""
-    valid: tuple[str, ...] = ()
-    """Names in its place."""
-
-
-def faults_of(model: type[BaseModel], error: ValidationError) -> list[Fault]:
-    """What is wrong with a document, in its order."""
-    found = [_fault(model, fault) for fault in error.errors()]
-    # A field that takes a name or something else has a fault for each: the name's tells most.
-    named = {fault.place for fault in found if fault.kind == "name"}
-    return [fault for fault in found if fault.kind == "name" or fault.place[:-1] not in named]
-
-
-def _fault(model: type[BaseModel], given: Any) -> Fault:
-    cause = given.get("ctx", {}).get("error")
-    place = (*given["loc"], *getattr(cause, "path", ()))
-    value = given["input"]
-    if given["type"] == "extra_forbidden":
-        owner = _model_at(model, place[:-1])
-        valid, key = tuple(owner.model_fields if owner else ()), str(place[-1])
-        text = f"unknown key {key!r}. {did_you_mean(key, valid)}"
-        return Fault(place=place, kind="key", message=text, name=key, valid=valid)
-    if given["type"] == "literal_error" and isinstance(value, str):
-        valid = tuple(re.findall(r"'([^']*)'", given["ctx"]["expected"]))
-        if place[-1] == "[key]" or str(place[-1]).startswith("literal["):
-            place = place[:-1]
-        text = f"{value!r} is no valid value. {did_you_mean(value, valid)}"
-        return Fault(place=place, kind="name", message=text, name=value, valid=valid)
-    if isinstance(cause, FieldError) and cause.name:
-        return Fault(
-            place=place, kind="name", message=str(cause), name=cause.name, valid=cause.valid
-        )
-    text = given["msg"].removeprefix("Value error, ")
-    if not isinstance(value, dict | list | tuple | BaseModel):
-        text += f" (got {value!r:.80})"
-    if isinstance(value, bool) and given["type"] == "string_type":
-        text += ". YAML reads no, off, yes and on as false and true: put it in quotes"
-    kind = {"missing": "missing", "value_error": "whole"}.get(given["type"], "value")
-    return Fault(place=place, kind=kind, message=text)  # type: ignore[arg-type]
-
-
 def validated(model: type[M], content: Any, lines: dict[Place, int], name: str) -> M:
     """`content` as a `model`; BadFile with one line per fault otherwise, in the order of the lines.
 
@@ -216,114 +149,8 @@ def validated(model: type[M], content: Any, lines: dict[Place, int], name: str) 
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        told = sorted(_all_faults(model, content, lines, error), key=lambda fault: fault[0])
+        told = sorted(all_faults(model, content, lines, error), key=lambda fault: fault[0])
         raise BadFile("\n".join(f"{name}:{line}: {text}" for line, text in told)) from error
-
-
-MOST_LOOKS = 100
-"""Of one file: each look finds at least one more fault."""
-
-
-def _all_faults(
-    model: type[BaseModel], content: Any, lines: dict[Place, int], error: ValidationError
-) -> list[tuple[int, str]]:
-    """(line, place and message) of everything wrong that can be told in one run.
-
-    Some faults are seen only where others are not: what was found is mended in a draft, or taken
-    out, until nothing more is found. Later looks tell only what is wrong by itself, since what
-    several values make together may be due to the mending.
-    """
-    draft = Draft(content, lines)
-    told: dict[tuple[int, str], None] = {}
-    guessed: list[Place] = []
-    for look in range(MOST_LOOKS):
-        faults = faults_of(model, error)
-        meant = {
-            (*fault.place[:-1], guess)
-            for fault in faults
-            if fault.kind == "key" and (guess := _guess(draft, fault))
-        }
-        for fault in faults:
-            line, place = draft.found(fault.place)
-            if look and (
-                fault.kind in ("missing", "whole")
-                or fault.name in draft.taken_out
-                or any(place[: len(near)] == near for near in guessed)
-            ):
-                continue
-            if fault.kind != "missing" or fault.place not in meant:
-                told[line, f"{'.'.join(map(str, place)) or 'file'}: {fault.message}"] = None
-        # From the end, so that what is taken out moves no place that is still to be mended.
-        mended = [_mend(model, draft, fault, meant, guessed) for fault in reversed(faults)]
-        if not any(mended):
-            break
-        try:
-            model.model_validate(draft.content)
-            break
-        except ValidationError as next_error:
-            error = next_error
-    return list(told)
-
-
-def _guess(draft: Draft, fault: Fault) -> str:
-    """The valid name that is meant by a wrong one, not yet there; '' where none is like it."""
-    place = draft.within(fault.place)
-    beside = draft.get(place[:-1]) if place else ()
-    free = [
-        name for name in fault.valid if not (isinstance(beside, dict | list) and name in beside)
-    ]
-    best = nearest(fault.name, free)[:1]
-    return best[0] if best and likeness(fault.name, best[0]) >= SURE else ""
-
-
-def _mend(
-    model: type[BaseModel],
-    draft: Draft,
-    fault: Fault,
-    meant: set[Place],
-    guessed: list[Place],
-) -> bool:
-    """Whether what is wrong could be mended in the draft, or taken out.
-
-    Args:
-        model: what the draft should become.
-        draft: that is changed.
-        fault: in it.
-        meant: places that get the value of a misspelt key.
-        guessed: gets the places in which nothing can be trusted any more.
-    """
-    place = draft.within(fault.place)
-    if fault.kind == "missing":
-        if fault.place in meant:
-            return True
-        owner = _model_at(model, fault.place[:-1])
-        examples = owner.model_fields[str(fault.place[-1])].examples if owner else None
-        if examples and place == fault.place[:-1]:
-            draft.put(fault.place, examples[0])
-            return True
-    elif fault.kind in ("key", "name") and place:
-        guess = _guess(draft, fault)
-        is_key = fault.kind == "key" or (place == fault.place and place[-1] == fault.name)
-        if is_key and draft.get(place) != fault.name:
-            if guess:
-                draft.rename(place, guess)
-            else:
-                draft.remove(place)
-            return True
-        if draft.get(place) == fault.name:
-            beside = draft.get(place[:-1])
-            free = [one for one in nearest(fault.name, fault.valid) if one not in beside]
-            if not guess:
-                # What depends on it stands beside it; at the top of a file, and in a list, nothing.
-                owned = isinstance(beside, dict) and len(place) > 1
-                guessed.append(draft.found(place[:-1] if owned else place)[1])
-            if guess or free:
-                draft.put(place, guess or free[0])
-                return True
-    if not place:
-        return False
-    draft.remove(place)
-    return True
 
 
 def load(model: type[M], path: Path) -> tuple[M, dict[Place, int]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from scaling.spec import BadFile, Place, parse
+from scaling.spec import BadFile, FieldError, parse
 from scaling.study.recipes import Recipe
 from scaling.study.study import Study, load_study
+from scaling.typos import Place, did_you_mean, nearest
 
 JSONL = {split: [f"{split}.jsonl"] for split in ("train", "dev", "test")}
 STUDY: dict[str, Any] = {
@@ -214,9 +218,14 @@ def misspelt(name: str) -> str:
     return f"{name}q"
 
 
+def written(study: dict[str, Any]) -> str:
+    """A study as YAML in its order, without aliases."""
+    return yaml.safe_dump(json.loads(json.dumps(study)), allow_unicode=True, sort_keys=False)
+
+
 def changed(study: dict[str, Any], place: Place, key: str | None, value: Any) -> str:
     """The study as YAML with another value at a place, or another key for it."""
-    content = yaml.safe_load(yaml.safe_dump(study, sort_keys=False))
+    content = json.loads(json.dumps(study))
     parent = content
     for part in place[:-1]:
         parent = parent.setdefault(part, {}) if isinstance(parent, dict) else parent[part]
@@ -226,7 +235,7 @@ def changed(study: dict[str, Any], place: Place, key: str | None, value: Any) ->
         entries = {key if old == place[-1] else old: item for old, item in parent.items()}
         parent.clear()
         parent.update({key: value, **entries} if key not in entries else entries)
-    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+    return written(content)
 
 
 def told(folder: Path, text: str) -> list[tuple[int, str]]:
@@ -242,15 +251,17 @@ def told(folder: Path, text: str) -> list[tuple[int, str]]:
     return []
 
 
-def every_key() -> Iterator[tuple[dict[str, Any], Place, str]]:
-    """(study, place, key) of every key of every model that a study file has."""
+def every_key() -> Iterator[tuple[dict[str, Any], Place, str, Any]]:
+    """(study, place, key, a right value) of every key of every model that a study file has."""
     schema = Study.model_json_schema()
     models = {**schema["$defs"], "Study": schema, "Recipe": Recipe.model_json_schema()}
     left = {name for name, one in models.items() if "properties" in one} - set(PLACES)
     assert not left
     for name, place in PLACES.items():
-        for key in models[name]["properties"]:
-            yield (LORA if name == "Lora" else STUDY), place, key
+        for key, field in models[name]["properties"].items():
+            empty = {"object": {}, "array": [], "string": "x"}.get(field.get("type", "object"), 1)
+            value = field.get("default", empty)
+            yield (LORA if name == "Lora" else STUDY), place, key, value
 
 
 def every_name(
@@ -276,13 +287,13 @@ def every_name(
 
 def test_the_studies_are_right_as_they_are(tmp_path: Path) -> None:
     for study in (STUDY, LORA):
-        assert told(tmp_path, yaml.safe_dump(study, allow_unicode=True, sort_keys=False)) == []
+        assert told(tmp_path, written(study)) == []
 
 
 def test_every_misspelt_key_is_told_at_its_line_with_the_right_one(tmp_path: Path) -> None:
     wrong, count = [], 0
-    for study, place, key in every_key():
-        text = changed(study, (*place, key), misspelt(key), 1)
+    for study, place, key, value in every_key():
+        text = changed(study, (*place, key), misspelt(key), value)
         _, lines = parse(text, "own.yaml")
         found = told(tmp_path, text)
         count += 1
@@ -310,3 +321,130 @@ def test_every_misspelt_name_is_told_at_its_line_with_the_right_one(tmp_path: Pa
             wrong.append((place, typo, found))
     assert wrong == []
     assert count > 80
+
+
+SHORT = """\
+name: mine
+models: [xlm-r-base, xlm-r-large]
+arms: [none, mnli]
+targets: [xnli, panx]
+seeds: [0, 1]
+gpu: a100-80
+recipes: {mnli: {epochs: 2.0}}
+languages: [sw, ur]
+"""
+
+
+def places(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    return [(line, text.partition(": ")[0]) for line, text in found]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"xnli": "xnil", "epochs": "epoch", "a100-80": "a10-80"},
+            [(4, "targets.0"), (6, "gpu"), (7, "recipes.mnli.epoch")],
+        ),
+        (
+            {
+                "seeds": "sedes",
+                "-base": "-bsae",
+                "-large": "-lagre",
+                "[none": "[nnoe",
+                "ur]": "urq]",
+            },
+            [
+                (2, "models.0"),
+                (2, "models.1"),
+                (3, "arms.0.train_on.0"),
+                (5, "sedes"),
+                (8, "languages.1"),
+            ],
+        ),
+        # A key that is like none, a missing one, a value of another type: the names are told too.
+        (
+            {"seeds": "replicas", "xlm-r-base": "3", "panx": "pnax"},
+            [(1, "seeds"), (2, "models.0"), (4, "targets.1"), (5, "replicas")],
+        ),
+        (
+            {"[0, 1]": "[]", "xnli": "xnil", "gpu": "gpuu"},
+            [(4, "targets.0"), (5, "seeds"), (6, "gpuu")],
+        ),
+        ({"[0, 1]": "[x, y]", "xnli": "xnil"}, [(4, "targets.0"), (5, "seeds.0"), (5, "seeds.1")]),
+        ({"mine": "My Study", "panx": "pnax"}, [(1, "name"), (4, "targets.1")]),
+        # The same wrong name in two places is told in both.
+        ({"mnli": "mnil"}, [(3, "arms.1.train_on.0"), (7, "recipes.mnil")]),
+        # A model like none stands for one of another family in the draft, which is not told.
+        ({"xlm-r-base": "quux", "xnli": "xnil"}, [(2, "models.0"), (4, "targets.0")]),
+        # A target like none: whether it has the languages cannot be told.
+        ({"[xnli, panx]": "[quux]", "a100-80": "b100"}, [(4, "targets.0"), (6, "gpu")]),
+    ],
+)
+def test_all_typos_are_told_in_one_run_in_the_order_of_their_lines(
+    tmp_path: Path, changes: dict[str, str], expected: list[tuple[int, str]]
+) -> None:
+    text = SHORT
+    for right, wrong in changes.items():
+        assert right in text
+        text = text.replace(right, wrong)
+    assert places(told(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("define", "tasks", 0, "kind"), "zzz"),
+        (("define", "tasks", 0, "metric"), "zzz"),
+        (("define", "tasks", 0, "labels"), ["one"]),
+        (("define", "tasks", 0, "data", 0, "reader"), "zzz"),
+        (("define", "tasks", 0, "data", 0, "options", "text_a"), 3),
+        (("define", "models", 0, "num_heads"), 3),
+        (("define", "tables", "latin"), {}),
+        (("arms", 2, "train_on"), 3),
+        (("targets", 0), "zzz"),
+        (("languages", 0), "zzz"),
+    ],
+)
+def test_what_follows_from_one_fault_is_not_told_beside_it(
+    tmp_path: Path, place: Place, value: Any
+) -> None:
+    text = changed(STUDY, place, None, value)
+    _, lines = parse(text, "own.yaml")
+    found = told(tmp_path, text)
+    assert len(found) == 1, found
+    ends = [line for at, line in lines.items() if at[: len(place)] == place]
+    assert lines[place] <= found[0][0] <= max(ends)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "offered", "not_offered"),
+    [
+        ("[xnli", "[mnlii", "'xnli'", "'mnli'"),
+        ("[xnli", "[mnli", "'xnli'", "'mnli'"),
+        ("[none, mnli]", "[none, xnlli]", "'mnli'", "'xnli'"),
+        ("xlm-r-large", "XLM-R-Large", "'xlm-r-large'", "XLM-R"),
+        ("[sw, ur]", "[swahili, ur]", "'sw'", "'swahili' or"),
+    ],
+)
+def test_only_names_that_fit_the_place_are_offered(
+    tmp_path: Path, right: str, wrong: str, offered: str, not_offered: str
+) -> None:
+    ((_, text),) = told(tmp_path, SHORT.replace(right, wrong, 1))
+    hint = text.partition("Did you mean ")[2] or text.partition("Valid: ")[2]
+    assert offered.strip("'") in hint.split("?")[0]
+    assert not_offered not in hint
+
+
+def test_a_fault_crosses_processes_whole() -> None:
+    fault = FieldError(("a", 0), "Unknown tag 'x'.", "x", ["y"])
+    copied = pickle.loads(pickle.dumps(fault))
+    assert (str(copied), vars(copied)) == (str(fault), vars(fault))
+
+
+def test_suggestions_differ_and_long_lists_say_how_many_there_are() -> None:
+    assert nearest("xh", ["xh", "xho", "xh", "bxr", "bxr"]) == ["xh", "xho", "bxr"]
+    assert did_you_mean("bb", ["ab", "bb", "zz"]) == "Did you mean 'bb' or 'ab'? Valid: bb, ab, zz."
+    many = did_you_mean("name-07", (f"name-{at:02}" for at in range(99)), "tasks")
+    assert many.startswith("Did you mean 'name-07' or 'name-0")
+    assert many.endswith(", … (99 in all; `scaling ls tasks` lists them).")

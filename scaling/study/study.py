@@ -21,13 +21,13 @@ from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.languages import LANGUAGES, Language, defined, is_language
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_of
-from scaling.spec import BadFile, FieldError, Name, Spec, UserError, faults_of, known, load
+from scaling.spec import BadFile, FieldError, Name, Spec, UserError, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
 from scaling.study.mixture import train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
-from scaling.typos import did_you_mean
+from scaling.typos import did_you_mean, faults_of
 
 # Re-runs add a million to a seed each (steps.RERUN_SEEDS): no seed of a study counts so far.
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
