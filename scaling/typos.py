@@ -19,10 +19,8 @@ Place = tuple[str | int, ...]
 """Keys and positions that lead from the top of a file to something in it."""
 
 NEAR = 0.5
-"""A name so like another may be meant by it: 1 is the same."""
-SURE = 0.6
-"""A name so like another, and less like all others, is taken for it while the rest of the file is
-checked."""
+"""A name so like another may be meant by it: 1 is the same. One that is less like all others is
+taken for it while the rest of the file is checked."""
 MOST_LISTED = 12
 MOST_SHOWN = 5
 """Valid names that a message lists; of more it gives the nearest and the number, fewer where
@@ -272,7 +270,7 @@ def _guess(draft: Draft, fault: Fault) -> str:
     taken = beside if isinstance(beside, dict | list) else ()
     near = nearest(fault.name, [name for name in fault.valid if name not in taken])
     best, second, *_ = [likeness(fault.name, one) for one in near[:2]] + [0.0, 0.0]
-    return near[0] if best >= SURE and best > second else ""
+    return near[0] if best >= NEAR and best > second else ""
 
 
 def _mend(
