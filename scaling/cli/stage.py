@@ -97,9 +97,9 @@ def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -
         **{f"model {name}": entry.get("revision", "") for name, entry in lock.models.items()},
     }
     looks = []
-    with console.status("looking") as shown:
+    with working("looking") as say:
         for look in look_at(study, source, locked, accept):
-            shown.update(f"looking at {look.what}")
+            say(f"looking at {look.what}")
             looks.append(look)
     console.print(look_table(looks))
     for look in looks:

@@ -513,16 +513,18 @@ def _placements_fit_the_recipes(study: Study) -> None:
             try:
                 if placement is not None:
                     placement.share(recipe.batch)
-                if tasks[name].kind == "retrieval" and (name, recipe) in trained:
-                    check_pairs(name, recipe.batch, placement.workers if placement else 1)
             except UserError as error:
                 raise FieldError(_place(study, model), str(error)) from error
+        if tasks[name].kind == "retrieval" and (name, recipe) in trained:
+            try:
+                check_pairs(name, recipe.batch)
+            except UserError as error:
+                said = name if name in study.recipes else "default"
+                raise FieldError(("recipes", said), str(error)) from error
 
 
 def _place(study: Study, model: str) -> tuple[str, ...]:
-    """Where the study's file says how steps of a model are laid out; () if nowhere."""
-    if not study.placement:
-        return ()
+    """Where the study's file says how steps of a model are laid out."""
     return ("placement", model if model in study.placement else "default")
 
 
