@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,8 +20,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-Path_ = tuple[str | int, ...]
-
+from scaling.typos import Place, all_faults, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,6 +35,28 @@ class UserError(ValueError):
 
 class BadFile(UserError):
     """A file of the user's that cannot be used; the message is complete."""
+
+
+class FieldError(UserError):
+    """A fault of one field inside what is being validated; `path` leads to it from there.
+
+    Where a name is wrong, `name` is it and `valid` are the names in its place.
+    """
+
+    def __init__(
+        self, path: Place, message: str, name: str = "", valid: Iterable[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.name = name
+        self.valid = tuple(valid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FieldError, (self.path, str(self), self.name, self.valid)
+
+    def below(self, path: Place) -> FieldError:
+        """The same fault, seen from further out: `path` leads to where it was raised."""
+        return FieldError((*path, *self.path), str(self), self.name, self.valid)
 
 
 MOST_DEPTH = 50
@@ -63,7 +83,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
+def parse(text: str, name: str) -> tuple[Any, dict[Place, int]]:
     """(content, line of every key and item) of a YAML text.
 
     BadFile for broken YAML and for a key that is there twice.
@@ -79,7 +99,7 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
         line = text.count("\n", 0, error.position) + 1
         character = f"U+{ord(text[error.position]):04X}"
         raise BadFile(f"{name}:{line}: not YAML: the character {character}") from error
-    lines: dict[Path_, int] = {}
+    lines: dict[Place, int] = {}
     values = yaml.SafeLoader("")
 
     def scalar(node: yaml.Node) -> Any:
@@ -92,7 +112,7 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
             shown = f"{node.value!r:.40}"
             raise BadFile(f"{name}:{line}: {shown} cannot be read: {reason}") from error
 
-    def build(node: yaml.Node, path: Path_) -> Any:
+    def build(node: yaml.Node, path: Place) -> Any:
         lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return scalar(node)
@@ -117,39 +137,8 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, int]]:
     return ({} if node is None else build(node, ())), lines
 
 
-def _fields_at(model: type[BaseModel], path: Path_) -> list[str]:
-    """Names that are valid where `path` points, as far as the models tell."""
-    current: Any = model
-    for part in path:
-        if isinstance(part, int) or not (
-            isinstance(current, type) and issubclass(current, BaseModel)
-        ):
-            continue
-        info = current.model_fields.get(part)
-        if info is None:
-            return []
-        current = next(
-            (
-                item
-                for item in _walk(info.annotation)
-                if isinstance(item, type) and issubclass(item, BaseModel)
-            ),
-            None,
-        )
-    return (
-        list(current.model_fields)
-        if isinstance(current, type) and issubclass(current, BaseModel)
-        else []
-    )
-
-
-def _walk(annotation: Any) -> list[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [annotation] if not arguments else [leaf for item in arguments for leaf in _walk(item)]
-
-
-def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) -> M:
-    """`content` as a `model`; BadFile with one line per fault otherwise.
+def validated(model: type[M], content: Any, lines: dict[Place, int], name: str) -> M:
+    """`content` as a `model`; BadFile with one line per fault otherwise, in the order of the lines.
 
     Args:
         model: what the content must be.
@@ -160,25 +149,11 @@ def validated(model: type[M], content: Any, lines: dict[Path_, int], name: str) 
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        messages = []
-        for fault in error.errors():
-            path = (*fault["loc"], *getattr(fault.get("ctx", {}).get("error"), "path", ()))
-            line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 1)
-            where = ".".join(map(str, path)) or "file"
-            if fault["type"] == "extra_forbidden":
-                valid = _fields_at(model, path[:-1])
-                text = f"unknown key {path[-1]!r}. {did_you_mean(str(path[-1]), valid)}"
-            else:
-                text = fault["msg"].removeprefix("Value error, ")
-                if not isinstance(fault["input"], dict | list | tuple | BaseModel):
-                    text += f" (got {fault['input']!r:.80})"
-                if isinstance(fault["input"], bool) and fault["type"] == "string_type":
-                    text += ". YAML reads no, off, yes and on as false and true: put it in quotes"
-            messages.append(f"{name}:{line}: {where}: {text}")
-        raise BadFile("\n".join(messages)) from error
+        told = sorted(all_faults(model, content, lines, error), key=lambda fault: fault[0])
+        raise BadFile("\n".join(f"{name}:{line}: {text}" for line, text in told)) from error
 
 
-def load(model: type[M], path: Path) -> tuple[M, dict[Path_, int]]:
+def load(model: type[M], path: Path) -> tuple[M, dict[Place, int]]:
     """The validated content of a YAML file, and the line of every key."""
     text = read_text(path)
     content, lines = parse(text, str(path))
@@ -231,14 +206,6 @@ Commit = Annotated[
 
 # Steps, files and folders are named by it. No dot: that divides the parts of a step's name.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
-
-
-class FieldError(UserError):
-    """A fault of one field inside what is being validated; `path` leads to it from there."""
-
-    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 MOST = 10**9
@@ -319,18 +286,18 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
-def did_you_mean(value: str, valid: Iterable[str]) -> str:
-    """A sentence that names the nearest valid values, and all of them where they are few."""
-    valid = sorted(valid)
-    near = difflib.get_close_matches(value, valid, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    listed = ", ".join(valid[:40]) + (f", … ({len(valid)} in all)" if len(valid) > 40 else "")
-    return f"{hint}Valid: {listed or '(none)'}."
+def known(what: str, value: str, valid: Iterable[str], kind: str = "", path: Place = ()) -> str:
+    """`value` if it is one of `valid`; FieldError naming the nearest ones otherwise.
 
-
-def known(what: str, value: str, valid: Iterable[str]) -> str:
-    """`value` if it is one of `valid`; UserError naming the nearest ones otherwise."""
+    Args:
+        what: is named, in the message.
+        value: that is checked.
+        valid: names.
+        kind: what `scaling ls` calls them.
+        path: to the field.
+    """
     valid = list(valid)
     if value not in valid:
-        raise UserError(f"Unknown {what} {value!r}. {did_you_mean(value, valid)}")
+        hint = did_you_mean(value, valid, kind)
+        raise FieldError(path, f"Unknown {what} {value!r}. {hint}", value, valid)
     return value

@@ -20,24 +20,12 @@ from scaling.catalogue.readers import (
     option_fault,
     options_of,
 )
-from scaling.spec import FieldError, UserError, did_you_mean
+from scaling.spec import FieldError, known
+from scaling.typos import did_you_mean
 
 _ENTITY = re.compile(r"[BIESM]-.+")
 _PREFIXED = re.compile(r"[A-Z]-.+|.+-[A-Z]")
 _LABELLED = ("classification", "tagging")
-
-
-def check_known(path: tuple[str | int, ...], what: str, name: str, valid: Collection[str]) -> None:
-    """FieldError that names the nearest valid names.
-
-    Args:
-        path: to the field.
-        what: is named, in the message.
-        name: that is checked.
-        valid: names.
-    """
-    if name not in valid:
-        raise FieldError(path, f"Unknown {what} {name!r}. {did_you_mean(name, valid)}")
 
 
 def check_languages(path: tuple[str | int, ...], codes: Collection[str]) -> None:
@@ -45,15 +33,16 @@ def check_languages(path: tuple[str | int, ...], codes: Collection[str]) -> None
     for at, code in enumerate(codes):
         try:
             get_language(code)
-        except UserError as error:
-            raise FieldError((*path, at), str(error)) from error
+        except FieldError as error:
+            raise error.below((*path, at)) from error
 
 
 def check_metric(metric: str, kind: KindName, languages: Sequence[str]) -> None:
     """A metric that exists, scores this kind, and knows the languages."""
-    check_known(("metric",), "metric", metric, METRIC_KINDS)
-    if kind not in METRIC_KINDS[metric]:
-        fits = [name for name, kinds in METRIC_KINDS.items() if kind in kinds]
+    fits = [name for name, kinds in METRIC_KINDS.items() if kind in kinds]
+    if metric not in METRIC_KINDS:
+        known("metric", metric, fits, "metrics", ("metric",))
+    if metric not in fits:
         raise FieldError(
             ("metric",), f"{metric} does not score {kind}; valid: {', '.join(sorted(fits))}"
         )
@@ -114,12 +103,14 @@ def check_source(
         files: patterns by split.
         kind: of the task.
     """
-    check_known((*path, "reader"), "reader", reader, READER_KINDS)
-    if kind not in READER_KINDS[reader]:
+    fits = [name for name, kinds in READER_KINDS.items() if kind in kinds]
+    if reader not in READER_KINDS:
+        known("reader", reader, fits, "readers", (*path, "reader"))
+    if reader not in fits:
         raise FieldError(
             (*path, "reader"),
             f"{reader} reads {', '.join(READER_KINDS[reader])}, not {kind}; readers of {kind}:"
-            f" {', '.join(name for name, kinds in READER_KINDS.items() if kind in kinds)}",
+            f" {', '.join(fits)}",
         )
     is_package = source.startswith("package:")
     if is_package != (reader in PACKAGE_READERS):
@@ -165,10 +156,22 @@ def check_options(
         here = (*path, "options", name)
         if name not in valid:
             raise FieldError(
-                here, f"the reader {reader} has no such option. {did_you_mean(name, valid)}"
+                here,
+                f"the reader {reader} has no such option. {did_you_mean(name, valid)}",
+                name,
+                valid,
             )
         if fault := option_fault(valid[name], value):
             raise FieldError(here, fault)
+        if allowed := valid[name].values:
+            for at, item in enumerate([value] if isinstance(value, str) else value):
+                if item not in allowed:
+                    raise FieldError(
+                        here if isinstance(value, str) else (*here, at),
+                        f"knows no {item!r}. {did_you_mean(item, allowed)}",
+                        item,
+                        allowed,
+                    )
     missing = [name for name, option in valid.items() if option.required and name not in options]
     if missing:
         raise FieldError(
@@ -179,14 +182,23 @@ def check_options(
         here = (*path, "options", "label_map", raw)
         if kind in _LABELLED and label not in labels:
             raise FieldError(
-                here, f"{label!r} is not among the labels. {did_you_mean(label, labels)}"
+                here,
+                f"{label!r} is not among the labels. {did_you_mean(label, labels)}",
+                label,
+                labels,
             )
         if kind == "multiple_choice" and not (label.isascii() and label.isdecimal()):
             raise FieldError(here, f"{label!r} is no number of a choice, from 0")
     for at, name in enumerate(options.get("label_names", ())):
         if name not in (mapping or labels):
             where = "a key of label_map" if mapping else "among the labels"
-            raise FieldError((*path, "options", "label_names", at), f"{name!r} is not {where}")
+            names = tuple(mapping or labels)
+            raise FieldError(
+                (*path, "options", "label_names", at),
+                f"{name!r} is not {where}. {did_you_mean(name, names)}",
+                name,
+                names,
+            )
 
 
 def check_codes(
@@ -198,8 +210,8 @@ def check_codes(
         here = (*path, "codes", language)
         try:
             get_language(language)
-        except UserError as error:
-            raise FieldError(here, str(error)) from error
+        except FieldError as error:
+            raise error.below(here) from error
         if not code.strip():
             raise FieldError(here, "an empty code")
     for language in languages:
@@ -230,13 +242,17 @@ def check_counts(
         *((("defects", name), counts) for name, counts in defects.items()),
     ):
         if len(path) == 2:
-            check_known(("defects",), "defect", path[1], DEFECTS)
+            known("defect", path[1], DEFECTS, path=path)
         for key, count in counts.items():
             split, _, code = key.partition(".")
             if split not in splits or (code and code not in languages) or key.endswith("."):
+                valid = [f"{name}.{one}" for name in splits for one in languages]
+                valid = valid if "." in key else list(splits)
                 raise FieldError(
                     (*path, key),
-                    f"is no split of this task, or SPLIT.LANGUAGE; splits: {', '.join(splits)}",
+                    "is no split of this task, or SPLIT.LANGUAGE. " + did_you_mean(key, valid),
+                    key,
+                    valid,
                 )
             if count < (path == ("sizes",)):
                 raise FieldError((*path, key), f"{count} examples")
@@ -270,7 +286,7 @@ def check_training(
     That is the same kind and the same labels, in any order.
     """
     for name in task.trains_on:
-        check_known(path, f"training task of {task.name}", name, tasks)
+        known(f"training task of {task.name}", name, tasks, "tasks", path)
     if not task.trains_on:
         return
     last = tasks[task.trains_on[-1]]

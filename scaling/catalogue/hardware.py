@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from scaling.spec import Spec, UserError, did_you_mean
+from scaling.spec import Spec, UserError, known
 
 GIB = 2**30
 
@@ -147,6 +147,4 @@ class Placement(Spec):
 
 def get_gpu(name: str) -> GpuSpec:
     """The GPU of this name; UserError with the nearest names otherwise."""
-    if name not in GPUS:
-        raise UserError(f"Unknown GPU {name!r}. {did_you_mean(name, GPUS)}")
-    return GPUS[name]
+    return GPUS[known("GPU", name, GPUS, "gpus")]

@@ -19,7 +19,6 @@ GiB, not tokens: token counts of unsegmented scripts are not comparable.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,7 +26,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from scaling.spec import Spec, UserError
+from scaling.spec import FieldError, Spec, UserError
+from scaling.typos import NEAR, likeness
 
 # A language counts as low-resource below this much CC-100 text; the grouped definition of the
 # report.
@@ -115,18 +115,36 @@ def defined(languages: Iterable[Language]) -> Iterator[None]:
 
 
 def get_language(code: str) -> Language:
-    """The language with this code (two-letter or ISO 639-3); UserError with the nearest codes."""
+    """The language with this code (two-letter or ISO 639-3); FieldError with the nearest codes."""
     own = _DEFINED.get() or {}
     language = LANGUAGES.get(code) or _BY_ISO.get(code) or own.get(code)
     if language is None:
-        near = difflib.get_close_matches(code, [*LANGUAGES, *_BY_ISO, *own], n=4, cutoff=0.3)
-        near = list(dict.fromkeys(near))
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise UserError(
-            f"Unknown language {code!r}.{hint} A language that the table does not know is defined"
-            " in the study file (`define: languages:`, docs/adding.md)."
+        found = {**LANGUAGES, **own}
+        like = {known: _likeness(code, found[known]) for known in found}
+        codes = sorted(like, key=lambda known: (-like[known], known))
+        near = [f"{known!r} ({found[known].name})" for known in codes[:3] if like[known] >= NEAR]
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise FieldError(
+            (),
+            f"Unknown language {code!r}.{hint} {len(found)} are known (`scaling ls languages`);"
+            " another one is defined in the study file (`define: languages:`, docs/adding.md).",
+            code,
+            codes,
         )
     return language
+
+
+def _likeness(written: str, language: Language) -> float:
+    """Of a text and what a language is called: its code, its code in ISO 639-3, its name."""
+    return max(
+        likeness(written, name) for name in (language.code, language.iso639_3, language.name)
+    )
+
+
+def is_language(code: str) -> bool:
+    """Whether there is a language with this code."""
+    own = _DEFINED.get() or {}
+    return code in LANGUAGES or code in _BY_ISO or code in own
 
 
 def unknown_notes(codes: Iterable[str]) -> list[str]:

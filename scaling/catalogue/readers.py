@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scaling.spec import did_you_mean
-
 KindName = Literal[
     "classification", "multiple_choice", "tagging", "span_qa", "retrieval", "masked_lm"
 ]
@@ -181,7 +179,7 @@ def options_of(reader: str, kind: KindName) -> dict[str, Option]:
 
 
 def option_fault(option: Option, value: Any) -> str:
-    """What is wrong with the value of an option; '' where it is right."""
+    """What is wrong with the form of an option's value; '' where it is right."""
     if option.form == "flag":
         return "" if isinstance(value, bool) else "should be true or false"
     if option.form == "integer":
@@ -201,8 +199,7 @@ def option_fault(option: Option, value: Any) -> str:
         return "should be texts, none of them twice" if many else "should be a text"
     if option.length and len(items) != option.length:
         return f"should be {option.length} texts"
-    wrong = [item for item in items if option.values and item not in option.values]
-    return f"knows no {wrong[0]!r}. {did_you_mean(wrong[0], option.values)}" if wrong else ""
+    return ""
 
 
 def _is_text(value: object) -> bool:

@@ -166,6 +166,11 @@ class TaskSpec(Spec):
         return self
 
     @property
+    def can_train(self) -> bool:
+        """Whether it has training data of its own."""
+        return any("train" in ref.files or ref.source.startswith("package:") for ref in self.data)
+
+    @property
     def has_dev(self) -> bool:
         """Whether training on it is judged on English dev data: not if it has no English at all."""
         return "en" in self.train_languages

@@ -18,9 +18,10 @@ from scaling.catalogue.metrics import METRIC_KINDS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.readers import READER_KINDS
 from scaling.cli.app import StoreOption, app, console, open_study
-from scaling.spec import UserError, did_you_mean
+from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 from scaling.study.study import STUDIES, load_study
+from scaling.typos import did_you_mean
 
 Row = dict[str, Any]
 """Column → value; the name comes first."""

@@ -31,8 +31,8 @@ from scaling.data.readers.hub_parquet import names_of_classes
 from scaling.data.readers.raw import json_lines
 from scaling.data.rows import read_rows
 from scaling.data.schema import BadData
-from scaling.spec import did_you_mean
 from scaling.study.study import Study
+from scaling.typos import did_you_mean
 
 _FIRST = 8
 _AT_ONCE = 8

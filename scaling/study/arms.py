@@ -5,13 +5,15 @@ An arm becomes one training after another, each of one task or a mixture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from scaling.catalogue.languages import is_language
 from scaling.catalogue.task import TaskSpec
 from scaling.spec import FieldError, Name, Spec, UserError, known
+from scaling.typos import did_you_mean
 
 Role = Literal[
     "none",
@@ -231,7 +233,11 @@ def arm_role(arm: Arm, tasks: Mapping[str, TaskSpec]) -> Role:
 
 
 def check_arm(
-    arm: Arm, arms: Mapping[str, Arm], tasks: Mapping[str, TaskSpec], tables: Mapping[str, Any]
+    arm: Arm,
+    arms: Mapping[str, Arm],
+    tasks: Mapping[str, TaskSpec],
+    tables: Mapping[str, Any],
+    languages: Collection[str],
 ) -> None:
     """FieldError for what only the whole study can tell: tasks, kinds, languages, tables, `like`.
 
@@ -240,10 +246,15 @@ def check_arm(
         arms: of the study, by name.
         tasks: of the study, by name.
         tables: transliteration tables of the study, by name.
+        languages: that the study scores.
     """
     for key in ("train_on", "together"):
         for at, name in enumerate(getattr(arm, key)):
-            _known((key, at), "intermediate task", name, tasks)
+            if name not in tasks:
+                fits = [task.name for task in tasks.values() if task.can_train]
+                # An arm that is a task's name alone may have been meant as `none`.
+                fits += ["none"] * (arm.intermediate == (arm.name,))
+                known("intermediate task", name, fits, "tasks", (key, at))
         if len(set(getattr(arm, key))) != len(getattr(arm, key)):
             raise FieldError((key,), "names a task twice")
     for at, text in enumerate(arm.adapt):
@@ -272,29 +283,27 @@ def check_arm(
                 f" {', '.join(SHUFFLED_KINDS)}",
             )
     if arm.like is not None:
-        _known(("like",), "arm", arm.like, arms)
-        other = arms[arm.like]
-        if (
-            other.control in ("compute-matched", "random-init")
-            or other.with_target
-            or not other.intermediate
-        ):
+        fits = [name for name, other in arms.items() if _can_be_matched(other)]
+        if arm.like in arms and arm.like not in fits:
             raise FieldError(
                 ("like",), f"the arm {arm.like!r} has no phase ii of its own to be matched"
             )
+        known("arm", arm.like, fits, path=("like",))
     for code, table in arm.transliterate.items():
-        _known(("transliterate", code), "table", table, tables)
+        if not is_language(code):
+            known("language", code, languages, "languages", ("transliterate", code))
+        known("table", table, tables, path=("transliterate", code))
 
 
-def _known(path: tuple[str | int, ...], what: str, name: str, valid: Mapping[str, Any]) -> None:
-    try:
-        known(what, name, valid)
-    except UserError as error:
-        raise FieldError(path, str(error)) from error
+def _can_be_matched(arm: Arm) -> bool:
+    own = arm.control not in ("compute-matched", "random-init") and not arm.with_target
+    return own and bool(arm.intermediate)
 
 
 def _check_text(path: tuple[str | int, ...], text: Text, tasks: Mapping[str, TaskSpec]) -> None:
-    _known((*path, "task"), "task", text.task, tasks)
+    if text.task not in tasks:
+        fits = [task.name for task in tasks.values() if task.kind == "masked_lm"]
+        known("task", text.task, fits, path=(*path, "task"))
     kind = tasks[text.task].kind
     if kind != "masked_lm":
         raise FieldError(
@@ -307,8 +316,11 @@ def _check_text(path: tuple[str | int, ...], text: Text, tasks: Mapping[str, Tas
 
 def _has_text(path: tuple[str | int, ...], code: str, task: TaskSpec) -> None:
     if code not in task.train_languages:
+        # A language that another task has may be right, and this task wrong.
         raise FieldError(
             path,
-            f"{task.name} has no training data in {code!r}; it has"
-            f" {' '.join(task.train_languages)}",
+            f"{task.name} has no training data in {code!r}."
+            f" {did_you_mean(code, task.train_languages)}",
+            "" if is_language(code) else code,
+            task.train_languages,
         )

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from scaling.spec import FieldError, Spec, did_you_mean
+from scaling.spec import FieldError, Spec
+from scaling.typos import did_you_mean
 
 Method = Literal["full", "lora"]
 
@@ -43,9 +44,13 @@ class Lora(Spec):
 
 def check_targets(lora: Lora) -> None:
     """FieldError for a target that matches no module of the encoders."""
+    parts = [name.split(".") for name in MODULES]
+    ends = {".".join(names[at:]) for names in parts for at in range(len(names))}
     for at, target in enumerate(lora.targets):
-        if not any(f".{name}".endswith(f".{target}") for name in MODULES):
+        if target not in ends:
             raise FieldError(
                 ("lora", "targets", at),
-                f"{target!r} matches no module. {did_you_mean(target, MODULES)}",
+                f"{target!r} matches no module. {did_you_mean(target, ends)}",
+                target,
+                ends,
             )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from scaling.catalogue.resources import TABLES
-from scaling.spec import FieldError, Spec, UserError, known
+from scaling.spec import Spec, known
 
 
 class Question(Spec):
@@ -51,8 +51,5 @@ class Question(Spec):
     @model_validator(mode="after")
     def _check(self) -> Question:
         if self.text_of is not None:
-            try:
-                known("family", self.text_of, TABLES)
-            except UserError as error:
-                raise FieldError(("text_of",), str(error)) from error
+            known("family", self.text_of, TABLES, path=("text_of",))
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,17 +16,18 @@ from pydantic import (
 )
 
 from scaling.catalogue import TASKS
-from scaling.catalogue.definition import check_known, check_languages, check_training
+from scaling.catalogue.definition import check_training
 from scaling.catalogue.hardware import GPUS, Placement, get_gpu
-from scaling.catalogue.languages import LANGUAGES, Language, defined
+from scaling.catalogue.languages import LANGUAGES, Language, defined, is_language
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_of
-from scaling.spec import BadFile, FieldError, Name, Spec, UserError, did_you_mean, load
+from scaling.spec import BadFile, FieldError, Name, Spec, UserError, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
 from scaling.study.mixture import train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
+from scaling.typos import did_you_mean, faults_of
 
 # Re-runs add a million to a seed each (steps.RERUN_SEEDS): no seed of a study counts so far.
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
@@ -56,6 +57,16 @@ class Definitions(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> Definitions:
+        own = (*(model.name for model in self.models), *(task.name for task in self.tasks))
+        anew = [name for name in own if name in MODELS or name in TASKS]
+        for at, name in enumerate(self.replaces):
+            if name not in anew:
+                raise FieldError(
+                    ("replaces", at),
+                    f"{name!r} is not defined here, or nowhere else. {did_you_mean(name, anew)}",
+                    name,
+                    anew,
+                )
         for field, catalogue in (("models", MODELS), ("tasks", TASKS)):
             items: tuple[ModelSpec | TaskSpec, ...] = getattr(self, field)
             names = [item.name for item in items]
@@ -73,10 +84,6 @@ class Definitions(Spec):
             if code in LANGUAGES or code in codes[:at]:
                 where = "in the table of languages" if code in LANGUAGES else "there twice"
                 raise FieldError(("languages", at, "code"), f"{code!r} is {where}")
-        own = {*(model.name for model in self.models), *(task.name for task in self.tasks)}
-        for at, name in enumerate(self.replaces):
-            if name not in own or not (name in MODELS or name in TASKS):
-                raise FieldError(("replaces", at), f"{name!r} is not defined here, or nowhere else")
         for table, pairs in self.tables.items():
             if "" in pairs:
                 raise FieldError(("tables", table), "replaces the empty text")
@@ -86,17 +93,19 @@ class Definitions(Spec):
 class Study(Spec):
     """A study file: what is asked, and how it may be executed."""
 
-    name: Name
+    name: Name = Field(examples=["mine"])
     title: str = ""
     """Headline of the report."""
     notes: tuple[str, ...] = ()
     """Caveats that the report prints before any number."""
-    models: tuple[str, ...] = Field(min_length=1)
-    arms: tuple[Annotated[Arm, BeforeValidator(_arm)], ...] = Field(min_length=1)
-    targets: tuple[str, ...] = Field(min_length=1)
+    models: tuple[str, ...] = Field(min_length=1, examples=[["xlm-r-base", "xlm-r-large"]])
+    arms: tuple[Annotated[Arm, BeforeValidator(_arm)], ...] = Field(
+        min_length=1, examples=[["none", "mnli"]]
+    )
+    targets: tuple[str, ...] = Field(min_length=1, examples=[["xnli", "panx"]])
     languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Only these of the targets' languages; all of them if absent."""
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1, examples=[[0, 1, 2]])
     intermediate_seed: Literal["per_seed"] | Seed = "per_seed"
     """`per_seed` runs phase ii once per seed. A number shares that one run: results are then
     conditional on it.
@@ -312,58 +321,79 @@ def _check_recipe(path: tuple[str, ...], fields: dict[str, Any]) -> None:
             raise FieldError(
                 (*path, name),
                 f"is no field of a recipe. {did_you_mean(name, Recipe.model_fields)}",
+                name,
+                Recipe.model_fields,
             )
     try:
         Recipe.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        text = f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})"
-        raise FieldError((*path, *map(str, first["loc"])), text) from error
-
-
-def _unique(what: str, names: Iterable[Any]) -> None:
-    names = list(names)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{what} {', '.join(map(repr, twice))} is there twice")
+        first = faults_of(Recipe, error)[0]
+        place = (*path, *first.place)
+        raise FieldError(place, first.message, first.name, first.valid) from error
 
 
 def _names_are_known(study: Study) -> None:
     models, tasks = study.all_models, study.all_tasks
-    for field, what, names, valid in (
-        ("models", "model", study.models, models),
-        ("targets", "target task", study.targets, tasks),
-        ("recipes", "task", study.recipes, {**tasks, "default": None}),
-        ("placement", "model", study.placement, {*study.models, "default"}),
-    ):
-        for at, name in enumerate(names):
-            path = (field, at if isinstance(names, tuple) else name)
-            if field == "recipes" and name in models:
-                raise FieldError(
-                    path,
-                    f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
-                    " sizes, or the curve would measure it (docs/recipes.md)",
-                )
-            check_known(path, what, name, valid)
+    for at, name in enumerate(study.models):
+        known("model", name, models, "models", ("models", at))
+    for at, name in enumerate(study.targets):
+        if not (name in tasks and tasks[name].languages):
+            fits = [task.name for task in tasks.values() if task.languages]
+            hint = did_you_mean(name, fits, "tasks")
+            text = f"{name} has no test data. {hint}" if name in tasks else ""
+            path = ("targets", at)
+            raise FieldError(path, text or f"Unknown target task {name!r}. {hint}", name, fits)
+    for name in study.recipes:
+        if name in models:
+            raise FieldError(
+                ("recipes", name),
+                f"recipes are by task, and {name!r} is a model: a recipe is equal at all"
+                " sizes, or the curve would measure it (docs/recipes.md)",
+            )
+        known("task", name, [*tasks, "default"], "tasks", ("recipes", name))
+    for name in study.placement:
+        known("model", name, [*study.models, "default"], path=("placement", name))
     if study.gpu is not None:
-        check_known(("gpu",), "GPU", study.gpu, GPUS)
-    _unique("arm", [arm.name for arm in study.arms])
+        known("GPU", study.gpu, GPUS, "gpus", ("gpu",))
+    for at, own in enumerate(study.define.tasks):
+        fits = [task.name for task in tasks.values() if task.can_train]
+        for number, name in enumerate(own.train_on or ()):
+            if name not in tasks:
+                place = ("define", "tasks", at, "train_on", number)
+                known("training task", name, fits, "tasks", place)
+    check_targets(study.lora)
+
+
+def _languages_are_known(study: Study) -> None:
+    covered = {code for target in study.targets for code in study.task(target).languages}
+    asked = study.question.low_resource_languages
+    for path, codes in (
+        (("languages",), study.languages or ()),
+        (("question", "low_resource_languages"), asked or ()),
+    ):
+        for at, code in enumerate(codes):
+            if not is_language(code):
+                known("language", code, covered, "languages", (*path, at))
 
 
 def _lora_fits_the_method(study: Study) -> None:
-    check_targets(study.lora)
     if study.method == "full" and study.lora != Lora():
         raise FieldError(("lora",), "belongs to method: lora")
 
 
 def _arms_make_sense(study: Study) -> None:
     arms = {arm.name: arm for arm in study.arms}
+    scored = {code for target in study.targets for code in study.test_languages(target)}
     for at, arm in enumerate(study.arms):
         try:
-            check_arm(arm, arms, study.all_tasks, study.define.tables)
+            check_arm(arm, arms, study.all_tasks, study.define.tables, scored)
             _arm_fits_the_study(study, arm)
         except FieldError as error:
-            raise FieldError(("arms", at, *error.path), str(error)) from error
+            raise error.below(("arms", at)) from error
+    names = [arm.name for arm in study.arms]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise FieldError(("arms", at, "name"), f"arm {name!r} is there twice")
 
 
 def _arm_fits_the_study(study: Study, arm: Arm) -> None:
@@ -382,7 +412,7 @@ def _arm_fits_the_study(study: Study, arm: Arm) -> None:
 
 def _there_is_a_baseline(study: Study) -> None:
     if "none" not in [arm.name for arm in study.arms]:
-        raise UserError("arms need 'none': a gain is a difference to it")
+        raise FieldError(("arms",), "arms need 'none': a gain is a difference to it")
 
 
 def _recipes_are_right(study: Study) -> None:
@@ -392,7 +422,7 @@ def _recipes_are_right(study: Study) -> None:
 
 def _rates_have_trainings(study: Study) -> None:
     if study.learning_rates and not study.trained_tasks:
-        raise UserError("learning_rates, but nothing trains")
+        raise FieldError(("learning_rates",), "learning_rates, but nothing trains")
 
 
 def _training_tasks_fit(study: Study) -> None:
@@ -401,13 +431,12 @@ def _training_tasks_fit(study: Study) -> None:
 
 
 def _languages_are_covered(study: Study) -> None:
-    check_languages(("languages",), study.languages or ())
     covered = {code for target in study.targets for code in study.task(target).languages}
     for at, code in enumerate(study.languages or ()):
         if code not in covered:
             raise FieldError(
                 ("languages", at),
-                f"no target has the language {code!r}; they have {' '.join(sorted(covered))}",
+                f"no target has the language {code!r}. {did_you_mean(code, covered, 'languages')}",
             )
     for at, target in enumerate(study.targets):
         if not study.test_languages(target):
@@ -449,16 +478,17 @@ def _texts_fit_the_positions(study: Study) -> None:
 def _models_are_one_family(study: Study) -> None:
     families = {study.model(name).family for name in study.models}
     if len(families) > 1:
-        raise UserError(
-            f"one curve holds one family of models, these are {len(families)}: {sorted(families)}"
+        raise FieldError(
+            ("models",),
+            f"one curve holds one family of models, these are {len(families)}: {sorted(families)}",
         )
 
 
 def _a_budget_has_a_price(study: Study) -> None:
     priced = study.gpu is not None or study.dollars_per_device_hour is not None
     if study.budget_dollars is not None and not priced:
-        raise UserError(
-            "budget_dollars needs a price: name a `gpu`, or give dollars_per_device_hour"
+        raise FieldError(
+            ("budget_dollars",), "needs a price: name a `gpu`, or give dollars_per_device_hour"
         )
 
 
@@ -474,22 +504,36 @@ def _placements_fit_the_recipes(study: Study) -> None:
     scored = {(target, study.recipe(target)) for target in study.targets}
     for name, recipe in sorted(trained | scored, key=lambda pair: (pair[1].batch, pair[0])):
         if stage_zero and recipe.precision == "bf16":
-            raise UserError(
+            raise FieldError(
+                _place(study, stage_zero[0]),
                 f"{stage_zero[0]} has ZeRO stage 0, which under bf16 trains differently; use 1,"
-                " 2 or 3"
+                " 2 or 3",
             )
-        for placement in placements.values():
-            if placement is not None:
-                placement.share(recipe.batch)
+        for model, placement in placements.items():
+            try:
+                if placement is not None:
+                    placement.share(recipe.batch)
+            except UserError as error:
+                raise FieldError(_place(study, model), str(error)) from error
         if tasks[name].kind == "retrieval" and (name, recipe) in trained:
-            check_pairs(name, recipe.batch)
+            try:
+                check_pairs(name, recipe.batch)
+            except UserError as error:
+                said = name if name in study.recipes else "default"
+                raise FieldError(("recipes", said), str(error)) from error
+
+
+def _place(study: Study, model: str) -> tuple[str, ...]:
+    """Where the study's file says how steps of a model are laid out."""
+    return ("placement", model if model in study.placement else "default")
 
 
 _RULES: tuple[Callable[[Study], None], ...] = (
     _names_are_known,
+    _languages_are_known,
     _recipes_are_right,
-    _lora_fits_the_method,
     _arms_make_sense,
+    _lora_fits_the_method,
     _there_is_a_baseline,
     _training_tasks_fit,
     _rates_have_trainings,
@@ -500,7 +544,7 @@ _RULES: tuple[Callable[[Study], None], ...] = (
     _a_budget_has_a_price,
     _placements_fit_the_recipes,
 )
-"""What only the whole study can tell, in the order in which faults are named."""
+"""What only the whole study can tell: names first, since the rest is looked up by them."""
 
 
 def load_study(path: str | Path) -> Study:

@@ -88,7 +88,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (options(hold_out=1.0), "hold_out: should lie between 0 and 1"),
     (options(hold_out=0), "hold_out: should lie between 0 and 1"),
-    (options(accept=["emty_text"]), "accept: knows no 'emty_text'. Did you mean 'empty_text'"),
+    (options(accept=["emty_text"]), "accept.0: knows no 'emty_text'. Did you mean 'empty_text'"),
     ({"labels": ["a"]}, "labels: a task of kind classification needs at least two"),
     ({"labels": ["a", "a"]}, "labels: 'a' is there twice"),
     ({"labels": ["a", " "]}, "labels.1: an empty name"),
@@ -109,7 +109,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "Unknown defect 'empty_txt'. Did you mean 'empty_text'",
     ),
     ({"defects": {"empty_text": {"tst": 1}}}, "defects.empty_text.tst: is no split"),
-    ({"train_on": ["two"]}, "targets.0: Unknown training task of one 'two'"),
+    ({"train_on": ["two"]}, "define.tasks.0.train_on.0: Unknown training task 'two'"),
     ({"train_on": ["squad1"]}, "one is of kind classification and trains on squad1, span_qa"),
     ({"train_on": ["mnli"]}, "one has the labels a b and trains on mnli, which has entailment"),
     ({"name": "xnli"}, "'xnli' is in the catalogue: take another name, or say so with `replaces"),
@@ -125,7 +125,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"kind": "span_qa", "metric": "mlqa", "labels": [], "languages": ["sw"]},
         "metric: mlqa has no rules for 'sw'",
     ),
-    ({"languages": []}, "targets.0: one has none of the study's languages"),
+    ({"languages": []}, "targets.0: one has no test data. "),
 ]
 
 

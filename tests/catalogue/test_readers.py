@@ -125,7 +125,7 @@ def test_shared_options_are_those_of_staging() -> None:
     ("option", "right", "wrong"),
     [
         (Option(form="text"), ["a", ""], [1, True, ["a"], None]),
-        (Option(form="text", values=("a", "b")), ["a"], ["c", ["a"]]),
+        (Option(form="text", values=("a", "b")), ["a"], [1, ["a"]]),
         (Option(form="texts"), [["a"], ("a", "b")], ["a", [], ["a", "a"], [1], {"a": "b"}]),
         (Option(form="texts", length=2), [["a", "b"]], [["a"], ["a", "b", "c"]]),
         (Option(form="text or texts"), ["a", ["a", "b"]], [1, [], ["a", 1]]),

@@ -9,7 +9,7 @@ from xml.parsers import expat
 from scaling.catalogue.sources import COPA_QUESTIONS
 from scaling.data.readers.raw import only_file, open_text
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import did_you_mean
+from scaling.typos import did_you_mean
 
 
 def read_copa_xml(request: ReadRequest) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scaling.catalogue.task import DataRef, Split
 from scaling.data.schema import BadData
-from scaling.spec import did_you_mean
+from scaling.typos import did_you_mean
 
 
 def find_files(ref: DataRef, split: Split, code: str, root: Path) -> list[Path]:

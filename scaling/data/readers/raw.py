@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from scaling.catalogue.readers import READER_KINDS, SHARED, option_fault
 from scaling.data.schema import BadData, ReadRequest, number_fault, text_fault
-from scaling.spec import did_you_mean
+from scaling.typos import did_you_mean
 
 MOST_TIMES = 200
 MOST_UNPACKED_BYTES = 64 * 2**20

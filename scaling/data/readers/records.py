@@ -40,7 +40,7 @@ from scaling.data.readers.raw import (
 )
 from scaling.data.readers.spans import checked_answer
 from scaling.data.schema import BadData, ReadRequest, Row
-from scaling.spec import did_you_mean
+from scaling.typos import did_you_mean
 
 Record = Mapping[str, Any]
 
