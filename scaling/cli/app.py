@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -17,10 +18,9 @@ from scaling.planning.progress import current_plan
 from scaling.spec import UserError, known
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import Study, load_study
+from scaling.study.study import STUDIES, Study, load_study
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help=(
@@ -28,6 +28,25 @@ app = typer.Typer(
         " grow?"
     ),
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"scaling {version('stilts-scaling')}")
+        except PackageNotFoundError:
+            typer.echo("scaling, from a folder that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Which one this is."),
+    ] = False,
+) -> None:
+    pass
 
 
 def plain(text: str) -> str:
@@ -71,8 +90,19 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
         yield lambda now: shown.update(Text(now))
 
 
+def _shipped(begun: str) -> list[str]:
+    """Names of shipped studies that begin so; a shell completes files where there is none."""
+    names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    return [name for name in names if name.startswith(begun)]
+
+
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study file, or the name of a shipped one.",
+        autocompletion=_shipped,
+    ),
 ]
 
 

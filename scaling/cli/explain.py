@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
-from scaling.spec import known
+from typing import Annotated
+
+import typer
+
+from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study, step_called
 
 
 @app.command()
-def explain(name: StudyArgument, step: str, uri: StoreOption = "") -> None:
+def explain(
+    name: StudyArgument,
+    part: Annotated[
+        str, typer.Argument(metavar="STEP", help="A step's id, or any part of it that is unique.")
+    ],
+    uri: StoreOption = "",
+) -> None:
     """One step: what it is made from, why it is pending or runs again, its tries and failures."""
     from scaling.planning.progress import attempts_of, why_pending
     from scaling.store.failures import failures_of
@@ -17,7 +26,8 @@ def explain(name: StudyArgument, step: str, uri: StoreOption = "") -> None:
     from scaling.store.paths import StepFolder
 
     _, store, plan = open_study(name, uri)
-    identity = plan.steps[known("step", step, plan.steps)].identity
+    step = step_called(plan, part)
+    identity = plan.steps[step].identity
     console.print_json(json.dumps(dict(identity)))
     console.print(why_pending(plan, step, store.scan()), soft_wrap=True)
     for attempt in attempts_of(store, step):
