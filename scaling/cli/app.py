@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +59,26 @@ def plain(text: str) -> str:
     )
 
 
+# Signs of ours in the letters of any encoding; all else is shown by its number.
+_LETTERS = {"×": "x", "·": "-", "→": "->", "←": "<-", "…": "...", "✗": "x", "±": "+-", "–": "-"}
+SPELLED = "scaling-spelled"
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, in letters that it has."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    shown = (_LETTERS.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return "".join(shown), error.end
+
+
+codecs.register_error(SPELLED, _spelled)
+
+# Columns where nobody looks: a file or a pipe, if COLUMNS says nothing else.
+UNSEEN_COLUMNS = 200
+
+
 class PlainConsole(Console):
     """Prints what comes from a store, a file or a worker as it is.
 
@@ -66,6 +88,8 @@ class PlainConsole(Console):
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file=file, highlight=False, markup=False, emoji=False)
+        if not self.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+            self.width = UNSEEN_COLUMNS
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich does, of text that has its final width: cells of tables are measured by it."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.store.garbage import GROUPS, Garbage
 
 
@@ -42,11 +42,11 @@ def gc(
             )
 
 
-def garbage_table(garbage: Sequence[Garbage], uri: str) -> Table:
+def garbage_table(garbage: Sequence[Garbage], uri: str) -> FoldedTable:
     """Group: what `scaling gc` would delete, places and bytes."""
-    table = Table(title=f"{uri} can do without")
-    for name in ("what", "places", "MB"):
-        table.add_column(name, justify="left" if name == "what" else "right")
+    table = FoldedTable(
+        ("what", "places", "MB"), title=f"{uri} can do without", right=("places", "MB")
+    )
     for group, words in GROUPS.items():
         items = [item for item in garbage if item.group == group]
         if items:

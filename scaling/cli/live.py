@@ -10,10 +10,11 @@ from contextlib import suppress
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from scaling.cli.app import duration
+from scaling.cli.tables import FoldedTable
 from scaling.planning.progress import PHASES, Status, StatusReader
 from scaling.planning.queue import ReadyQueue
 from scaling.store.store import Store, pause_after
@@ -74,7 +75,11 @@ class Watcher(threading.Thread):
 
     def _bars(self, status: Status) -> Group:
         progress = Progress(
-            TextColumn("{task.description:<16}", markup=False), BarColumn(40), MofNCompleteColumn()
+            TextColumn(
+                "{task.description:<16}", markup=False, table_column=Column(overflow="fold")
+            ),
+            BarColumn(40),
+            MofNCompleteColumn(),
         )
         for model in self.plan.study.models:
             done = sum(status.done.get((model, phase), 0) for phase in PHASES)
@@ -84,13 +89,9 @@ class Watcher(threading.Thread):
         return Group(progress, *status_lines(status)[:-1])
 
 
-def status_table(plan: Plan, status: Status) -> Table:
+def status_table(plan: Plan, status: Status) -> FoldedTable:
     """Model × phase: done / all; steps at work, collapsed runs, failed tries of open steps."""
-    table = Table(
-        title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
-    )
-    table.add_column("model")
-    for name in (
+    counts = (
         "phase ii",
         "phase iii",
         "scoring",
@@ -98,8 +99,12 @@ def status_table(plan: Plan, status: Status) -> Table:
         "collapsed",
         "re-runs",
         "failed tries",
-    ):
-        table.add_column(name, justify="right")
+    )
+    table = FoldedTable(
+        ("model", *counts),
+        title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done",
+        right=counts,
+    )
     for model in plan.study.models:
         cells = [
             f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES

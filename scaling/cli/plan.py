@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from scaling.catalogue.hardware import GIB, GpuSpec
 from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.planning.forecast import Forecast, SizeForecast
 from scaling.planning.memory import USABLE
 from scaling.spec import load
@@ -65,13 +65,13 @@ def plan(
             console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
 
 
-def plan_table(plan: Plan, outlook: Forecast) -> Table:
+def plan_table(plan: Plan, outlook: Forecast) -> FoldedTable:
     """One line per model: parameters, placement, memory, FLOPs, device hours, dollars."""
-    table = Table(
-        title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
+    table = FoldedTable(
+        ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"),
+        title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps",
+        right=("params", "GiB", "PFLOP", "hours", "dollars"),
     )
-    for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
-        table.add_column(name, justify="left" if name in ("model", "placement") else "right")
     for line in outlook.sizes:
         fits, dollars = not line.problem, outlook.dollars(line.device_hours)
         table.add_row(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from scaling.cli.app import StudyArgument, app, console, gpu_of
+from scaling.cli.tables import FoldedTable
 from scaling.spec import BadFile, UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import Study, load_study
@@ -133,9 +133,11 @@ def _rehearse(
         targets=tuple(target for target in targets if target.languages),
         family=family_of(study),
     )
-    table = Table(title=f"{study.name}: {studies} simulated studies a line through the analysis")
-    for column in ("scores", "true change, points", "coverage", "verdicts"):
-        table.add_column(column, justify="left" if column == "verdicts" else "right")
+    table = FoldedTable(
+        ("scores", "true change, points", "coverage", "verdicts"),
+        title=f"{study.name}: {studies} simulated studies a line through the analysis",
+        right=("scores", "true change, points", "coverage"),
+    )
     for path in PATHS:
         for true in (0.0, -change, change):
             found = rehearse(
@@ -159,7 +161,7 @@ def _rehearse(
 
 def power_table(
     grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str
-) -> Table:
+) -> FoldedTable:
     """Seeds → detectable slope and the chance to affirm that nothing changes.
 
     Low-resource languages, pooled.
@@ -171,13 +173,10 @@ def power_table(
         source: where the variances come from.
     """
     over = ", ".join(f"{count} {what}" for what, count in shape.items())
-    table = Table(title=f"{name}: what seeds can see ({over}; {source})")
-    for column in (
-        "seeds per size",
-        "detectable slope, points per tenfold",
-        "chance to affirm ±0.5",
-    ):
-        table.add_column(column, justify="right")
+    columns = ("seeds per size", "detectable slope, points per tenfold", "chance to affirm ±0.5")
+    table = FoldedTable(
+        columns, title=f"{name}: what seeds can see ({over}; {source})", right=columns
+    )
     for row in grid:
         table.add_row(
             f"{row['seeds']:.0f}", f"{row['detectable']:.2f}", f"{row['affirm_half_point']:.0%}"

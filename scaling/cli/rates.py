@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.spec import BadFile
 
 
@@ -19,11 +18,12 @@ def rates(name: StudyArgument, uri: StoreOption = "") -> None:
             f"{name}: no `learning_rates`: a check is a study file of its own, see docs/recipes.md"
         )
     scores = rate_scores(plan, store)
-    table = Table(
-        title=f"{study.name}: English dev score by learning rate, {len(study.seeds)} trial(s) each"
+    tried = [f"{rate:g}" for rate in study.learning_rates]
+    table = FoldedTable(
+        ("task", "size", *tried),
+        title=f"{study.name}: English dev score by learning rate, {len(study.seeds)} trial(s) each",
+        right=tried,
     )
-    for column in ("task", "size", *(f"{rate:g}" for rate in study.learning_rates)):
-        table.add_column(column, justify="left" if column in ("task", "size") else "right")
     for task in study.trained_tasks:
         for model in study.models:
             by_rate = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from scaling.cli.app import StudyArgument, app, console
+from scaling.cli.tables import FoldedTable
 from scaling.study.study import load_study
 
 
@@ -12,9 +11,10 @@ from scaling.study.study import load_study
 def recipes(name: StudyArgument) -> None:
     """Every number of every training, with its source."""
     study = load_study(name)
-    table = Table(title=f"{study.name}: recipes, equal at all sizes (protocol {study.protocol})")
-    for column in ("task", "field", "value", "source"):
-        table.add_column(column)
+    table = FoldedTable(
+        ("task", "field", "value", "source"),
+        title=f"{study.name}: recipes, equal at all sizes (protocol {study.protocol})",
+    )
     for task in study.used_tasks:
         sources = study.recipe_sources(task)
         for at, (field, value) in enumerate(study.recipe(task).model_dump().items()):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, working
+from scaling.cli.tables import FoldedTable
 from scaling.data.manifest import StagedTask
 from scaling.planning.progress import current_plan
 from scaling.spec import known
@@ -119,11 +119,12 @@ def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -
     )
 
 
-def look_table(looks: Sequence[SourceLook]) -> Table:
+def look_table(looks: Sequence[SourceLook]) -> FoldedTable:
     """One line per source: files, columns, classes, rows, commit, whether it would stage."""
-    table = Table(title="sources as they are now; nothing was downloaded")
-    for name in ("of", "source", "revision", "files", "columns", "classes", "rows", "stages"):
-        table.add_column(name, overflow="fold")
+    table = FoldedTable(
+        ("of", "source", "revision", "files", "columns", "classes", "rows", "stages"),
+        title="sources as they are now; nothing was downloaded",
+    )
     for look in looks:
         rows = ", ".join(f"{split} {count:,}" for split, count in look.rows.items())
         table.add_row(
@@ -139,24 +140,14 @@ def look_table(looks: Sequence[SourceLook]) -> Table:
     return table
 
 
-def staged_table(tasks: Sequence[StagedTask]) -> Table:
+def staged_table(tasks: Sequence[StagedTask]) -> FoldedTable:
     """One line per task and source: rows, origin, commit, terms, defects."""
-    table = Table(title="staged data")
-    for name in (
-        "task",
-        "train",
-        "dev",
-        "test",
-        "languages",
-        "source",
-        "revision",
-        "licence",
-        "defects",
-    ):
-        table.add_column(
-            name,
-            justify="right" if name in ("train", "dev", "test", "languages", "defects") else "left",
-        )
+    of_rows = ("train", "dev", "test", "languages")
+    table = FoldedTable(
+        ("task", *of_rows, "source", "revision", "licence", "defects"),
+        title="staged data",
+        right=(*of_rows, "defects"),
+    )
     for task in tasks:
         counts = [
             f"{task.rows[split]:,}" if split in task.rows else "-"
