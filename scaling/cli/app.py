@@ -173,12 +173,20 @@ def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
 
 def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     """As `open_study`; UserError where nothing of the study has been staged or run yet."""
-    study, store, plan = open_study(name, uri)
+    study = load_study(name)
+    store = begun_store(study, uri)
+    return study, store, current_plan(study, store)
+
+
+def begun_store(study: Study, uri: str) -> Store:
+    """A study's store as it is; UserError where there is none, and for another study's."""
+    store = open_store(study, uri)
     if not store.exists("study.json"):
         raise UserError(
             f"{store.uri} is no store of the study {study.name!r}; `scaling run` makes one"
         )
-    return study, store, plan
+    store.check_study(study.name)
+    return store
 
 
 def step_called(plan: Plan, part: str) -> str:

@@ -24,4 +24,7 @@ def status(
     _, store, plan = begun_study(name, uri)
     if live:
         show_live(plan, store, console)
-    console.print(status_group(plan, study_status(plan, store)))
+    status = study_status(plan, store)
+    console.print(status_group(plan, status))
+    if status.pending and not status.working:
+        console.print("· Nobody is at work here now; `scaling run` does the rest.")
