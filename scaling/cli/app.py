@@ -75,6 +75,12 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error(SPELLED, _spelled)
 
+
+def has_all_letters() -> bool:
+    """Whether standard output can show every character."""
+    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+
+
 # Columns where nobody looks: a file or a pipe, if COLUMNS says nothing else.
 UNSEEN_COLUMNS = 200
 
@@ -132,6 +138,11 @@ StudyArgument = Annotated[
 
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+]
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object; docs/json/ has its schema.")
 ]
 
 

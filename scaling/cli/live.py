@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -105,22 +106,47 @@ def status_table(plan: Plan, status: Status) -> FoldedTable:
         title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done",
         right=counts,
     )
-    for model in plan.study.models:
-        cells = [
-            f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES
-        ]
-        running = sum(plan.steps[item.step].model == model for item in status.working)
-        collapsed = sum(status.collapsed.get((model, phase), 0) for phase in PHASES)
-        failed = sum(
-            count for step, count in status.failures.items() if plan.steps[step].model == model
-        )
-        again = sum(
-            step.rerun > 0 and step.action == "train"
-            for step in plan.steps.values()
-            if step.model == model
-        )
-        table.add_row(model, *cells, str(running), str(collapsed), str(again), str(failed))
+    for size in size_statuses(plan, status):
+        cells = [f"{size.done[phase]} / {size.total[phase]}" for phase in PHASES]
+        numbers = (size.running, size.collapsed, size.reruns, size.failed_tries)
+        table.add_row(size.model, *cells, *map(str, numbers))
     return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeStatus:
+    """How far one model of a study is."""
+
+    model: str
+    done: dict[str, int]
+    """Phase → steps."""
+    total: dict[str, int]
+    running: int
+    collapsed: int
+    reruns: int
+    failed_tries: int
+    """Of steps that are not done."""
+
+
+def size_statuses(plan: Plan, status: Status) -> list[SizeStatus]:
+    """How far every model is, in the study's order."""
+    return [
+        SizeStatus(
+            model=model,
+            done={phase: status.done.get((model, phase), 0) for phase in PHASES},
+            total={phase: status.total.get((model, phase), 0) for phase in PHASES},
+            running=sum(plan.steps[item.step].model == model for item in status.working),
+            collapsed=sum(status.collapsed.get((model, phase), 0) for phase in PHASES),
+            reruns=sum(
+                step.rerun > 0 and step.action == "train" and step.model == model
+                for step in plan.steps.values()
+            ),
+            failed_tries=sum(
+                count for step, count in status.failures.items() if plan.steps[step].model == model
+            ),
+        )
+        for model in plan.study.models
+    ]
 
 
 def status_group(plan: Plan, status: Status) -> Group:

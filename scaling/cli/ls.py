@@ -16,7 +16,7 @@ from scaling.catalogue.languages import LANGUAGES
 from scaling.catalogue.metrics import METRIC_KINDS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.readers import READER_KINDS
-from scaling.cli.app import StoreOption, app, console, open_study
+from scaling.cli.app import StoreOption, app, console, has_all_letters, open_study
 from scaling.cli.tables import FoldedTable
 from scaling.spec import UserError, did_you_mean
 from scaling.study.recipes import Recipe
@@ -200,7 +200,7 @@ def list_names(
     wanted = containing.casefold()
     rows = [row for row in rows if any(wanted in str(value).casefold() for value in row.values())]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(rows, ensure_ascii=not has_all_letters(), indent=1))
         return
     if not rows:
         raise UserError(f"no row of the {things} has {containing!r} in it")
@@ -232,7 +232,7 @@ def show(
             for kind, _ in found
             if kind == "study"
         ]
-        typer.echo(json.dumps(facts + studies, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(facts + studies, ensure_ascii=not has_all_letters(), indent=1))
         return
     for one in facts:
         table = FoldedTable(("fact", "value"), title=f"{one.pop('is')} {name}", show_header=False)
