@@ -34,7 +34,7 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_every_answer_of_where_leads_to_a_file_and_a_name_in_it() -> None:
     rows = (ROOT / "docs" / "where.md").read_text(encoding="utf-8").splitlines()
     questions = [row.split(" | ") for row in rows if row.startswith("| ") and "?" in row]
-    assert len(questions) == 22
+    assert len(questions) == 24
     for question, *hops in questions[:-1]:
         found = [re.search(r"`([\w/]+\.py)`: `([\w.]+)`", hop) for hop in hops]
         assert found[0] is not None, question

@@ -116,6 +116,10 @@ class Placement(Spec):
     """Keep optimizer states in host memory: less GPU memory, slower updates. ZeRO stage 1 or
     more.
     """
+    whole_vocabulary: bool = False
+    """Train the word embeddings of all tokens, also of those that no text of a training has: the
+    same weights, and more memory.
+    """
     resume_every: int = Field(default=0, ge=0)
     """Updates between resume points; 0 for resume points by the clock, which short steps never
     reach.

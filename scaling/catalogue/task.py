@@ -175,16 +175,10 @@ def refs_of(task: TaskSpec, split: Split, language: str) -> tuple[DataRef, ...]:
     )
 
 
-def check_pairs(task: str, batch: int, workers: int) -> None:
-    """UserError unless a global batch of pairs is whole groups, at least one for each worker."""
+def check_pairs(task: str, batch: int) -> None:
+    """UserError unless a global batch of pairs is whole groups."""
     group = min(PAIRS_TOGETHER, batch)
     if batch % group:
         raise UserError(
             f"{task} has a batch of {batch} pairs: give a multiple of {group}, or fewer than that"
-        )
-    if batch // group < workers:
-        raise UserError(
-            f"{task} has a batch of {batch} pairs, which are {batch // group} groups of {group}"
-            f" that are each other's negatives and stay on one device: {workers} workers are too"
-            " many"
         )

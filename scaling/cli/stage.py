@@ -144,9 +144,9 @@ def _check(
         **{f"model {name}": entry.get("revision", "") for name, entry in lock.models.items()},
     }
     looks = []
-    with console.status("looking") as shown:
+    with working("looking") as say:
         for look in look_at(study, source, locked, accept):
-            shown.update(f"looking at {look.what}")
+            say(f"looking at {look.what}")
             looks.append(look)
     if as_json:
         _print_looks(study.name, looks)

@@ -121,7 +121,7 @@ def micro_batches(
     """Sequences of one rank's passes for one update, the same number of passes on all ranks.
 
     A pass takes whole units, shortest first. What is summed over an update does not depend on how
-    it is cut. ValueError if there are fewer blocks than ranks.
+    it is cut. ValueError if there are fewer units than ranks.
 
     Args:
         update: Units of the update, shape (n,).
@@ -130,28 +130,38 @@ def micro_batches(
         longest: The most tokens that a sequence counts for.
         rank: Whose passes.
         workers: How many ranks there are.
-        together: Units of a block, which share a pass and stay in the order of the update.
+        together: Units of a block, which the ranks compute at the same time and in the order of the
+            update: each as many of them, the first rank the first ones.
         pass_tokens: What a pass costs besides its tokens, in tokens. The update is cut further
             where that leaves out more padding; never for inf.
     """
-    blocks = [update[start : start + together] for start in range(0, len(update), together)]
-    if len(blocks) < workers:
+    # Units that belong to no block go to any rank whole; all ranks share a block.
+    shared, together = together > 1, min(together, len(update))
+    size = math.lcm(together, workers) if shared else 1
+    blocks = [update[start : start + size] for start in range(0, len(update), size)]
+    if len(update) < workers or (shared and len(update) % size):
         raise ValueError(
             f"{len(update)} examples in blocks of {together} do not give each of {workers}"
-            " workers one"
+            " workers as many"
         )
     sequences = [sequences_of(block, features) for block in blocks]
     lengths = np.array(
         [min(longest, max(len(features.input_ids[index]) for index in one)) for one in sequences]
     )
     order = np.argsort(lengths, kind="stable")
-    counts = np.array([len(sequences[at]) for at in order])
-    cut = _cut(lengths[order], counts, tokens, workers, pass_tokens)
+    counts = np.array([len(sequences[at]) // (workers if shared else 1) for at in order])
+    cut = _cut(lengths[order], counts, tokens, 1 if shared else workers, pass_tokens)
     passes = [
         [index for at in order[start:stop] for index in sequences[at]]
         for start, stop in pairwise(cut)
     ]
-    return passes[rank::workers]
+    return [_part(one, rank, workers) for one in passes] if shared else passes[rank::workers]
+
+
+def _part(sequences: list[int], rank: int, workers: int) -> list[int]:
+    """One rank's of the sequences that all ranks share."""
+    each = len(sequences) // workers
+    return sequences[rank * each : (rank + 1) * each]
 
 
 def sequences_of(units: np.ndarray, features: Features) -> list[int]:

@@ -10,6 +10,7 @@
     encoder.py      the network: encoder and head
     packing.py      a batch without padding
     lora.py         adapters: injected, merged on export
+    word_rows.py    rows of the word embedding that a training can touch
     loading.py      each rank's share of the parameters from their files
     world.py        the process group that a step runs in
     plain_state.py  resume points as tensors and JSON, without pickle

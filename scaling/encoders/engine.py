@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed.ops
+import numpy as np
 import torch
 import torch.distributed as dist
 from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
@@ -32,6 +33,7 @@ from scaling.data.batching import Batch
 from scaling.encoders.checkpoint import (
     BadWeights,
     TensorSpec,
+    read_index,
     shard_names,
     share_out,
     write_index,
@@ -51,7 +53,9 @@ from scaling.encoders.loading import (
 )
 from scaling.encoders.lora import add_adapters, merge_adapters
 from scaling.encoders.plain_state import read_state, write_state
+from scaling.encoders.word_rows import WORDS, StoredRows, Untouched, cut, other_rows
 from scaling.encoders.world import World
+from scaling.kinds.retrieval import DualEncoder
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
 
@@ -153,6 +157,8 @@ class Engine:
     carried: Mapping[str, Tensor]
     """Tensors that pass through unchanged: the masked-LM head, under any other kind of task."""
 
+    untouched: Untouched | None = None
+    """The rows of the word embedding that are not trained; None where all are."""
     kept: list[Tensor] | None = None
     """Trained weights of an earlier moment, in host memory: this rank's share of them."""
 
@@ -173,6 +179,8 @@ class Engine:
         """Once per pass, as DeepSpeed counts; it makes the update after the last pass of it."""
         for group in self.core.optimizer.param_groups:
             group["lr"] = learning_rate
+        if self.untouched is not None and self.core.is_gradient_accumulation_boundary():
+            self.untouched.updated(learning_rate)
         self.core.step()
 
     @property
@@ -185,6 +193,8 @@ class Engine:
 
     def save_resume(self, folder: Path, state: dict[str, Any]) -> None:
         """Every rank writes its shard and the state, for this world size and stage only."""
+        if (own := self.untouched) is not None:
+            state = {**state, "decayed": (own.factor, own.kept)}
         self.core.save_checkpoint(str(folder), tag="resume", client_state=state)
         if self.kept is not None and (self.stage == 3 or self.world.rank == 0):
             named = {str(at): one for at, one in enumerate(self.kept)}
@@ -204,11 +214,15 @@ class Engine:
         if kept.exists():
             named = load_file(kept)
             self.kept = [named[str(at)] for at in range(len(named))]
+        if (own := self.untouched) is not None:
+            own.factor, own.kept = state.pop("decayed")
         return dict(state)
 
     def keep_weights(self) -> None:
         """Remember the trained weights of this moment, instead of those kept before."""
         self.kept = [one.detach().to("cpu", copy=True) for one in self._shares()]
+        if self.untouched is not None:
+            self.untouched.kept = self.untouched.factor
 
     def restore_weights(self) -> None:
         """Put the kept weights in the place of the present ones, for scoring and export.
@@ -221,6 +235,8 @@ class Engine:
             for share, kept in zip(self._shares(), self.kept, strict=True):
                 share.copy_(kept)
         self.kept = None
+        if self.untouched is not None:
+            self.untouched.factor = self.untouched.kept
 
     def _shares(self) -> Iterator[Tensor]:
         """What this rank holds of the trained parameters, each of its own or its shard's shape."""
@@ -244,10 +260,7 @@ class Engine:
             lambda p: deepspeed.zero.GatheredParameters(p, modifier_rank=0, enabled=sharded),
         )
         parameters = {**parameters_in_file(self.model), **self.carried}
-        specs = [
-            TensorSpec(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape)))
-            for name, p in parameters.items()
-        ]
+        specs = [TensorSpec(name, p.dtype, self._shape(name, p)) for name, p in parameters.items()]
         size = min(self.world.size, len(specs))
         shares = share_out(specs, size)
         files = dict(zip(shard_names(size), shares, strict=True))
@@ -283,8 +296,17 @@ class Engine:
                     value = parameter.detach().cpu().clone() if name in mine else None
             else:
                 value = parameter.detach().cpu() if name in mine else None
+            if value is not None and name == WORDS and self.untouched is not None:
+                value = self.untouched.whole(value)
             if value is not None:
                 yield value
+
+    def _shape(self, name: str, parameter: Any) -> tuple[int, ...]:
+        """Of a tensor in the file."""
+        shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
+        if name == WORDS and self.untouched is not None:
+            return (self.untouched.count, *shape[1:])
+        return shape
 
     def close(self) -> None:
         """Give back the memory of the device before the next step asks for its own."""
@@ -293,7 +315,7 @@ class Engine:
             return
         # Whoever still holds this object, a frame of a failed step for one, holds nothing with it.
         self.core = self.model = None  # type: ignore[assignment]
-        self.carried, self.kept = {}, None
+        self.carried, self.kept, self.untouched = {}, None, None
         if core is not model:
             core.destroy()
             _forget(model)
@@ -326,6 +348,7 @@ def build_model(
     config: dict[str, Any],
     *,
     packed: bool = False,
+    rows: np.ndarray | None = None,
 ) -> Encoder:
     """Encoder and head before their weights are loaded; new parameters are drawn from the seed.
 
@@ -338,6 +361,7 @@ def build_model(
         seed: Of the new head's parameters.
         config: DeepSpeed's configuration, of `ds_config`.
         packed: Whether batches are computed without padding.
+        rows: Which of the word embedding are to be loaded, shape (R,); None: all.
     """
     sharded = config["zero_optimization"]["stage"] == 3
     if not sharded:
@@ -352,6 +376,7 @@ def build_model(
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
         wanted = config_of(weights, dropout, packed=packed)
         if weights.random_init is None:
+            wanted.vocab_size = wanted.vocab_size if rows is None else len(rows)
             encoder = empty_encoder(weights.architecture, wanted)
         else:
             encoder = random_encoder(weights.architecture, wanted, weights.random_init)
@@ -391,7 +416,15 @@ def _plain_linear() -> None:
         torch.nn.functional.linear = plain
 
 
-def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head: bool) -> Loaded:
+def load(
+    model: Encoder,
+    weights: Weights,
+    world: World,
+    recipe: Recipe,
+    *,
+    head: bool,
+    rows: np.ndarray | None = None,
+) -> Loaded:
     """Fill the encoder, and the head where it is stored; BadWeights on every rank.
 
     Nothing is filled where the weights are random.
@@ -402,6 +435,7 @@ def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head
         world: The ranks that load together.
         recipe: Its precision is that in which the parameters will compute.
         head: Whether to load the task head too, where the folder has one.
+        rows: Which of the word embedding, shape (R,); None: all.
     """
     dtype = torch.bfloat16 if recipe.precision == "bf16" else None
     if weights.random_init is not None:
@@ -415,16 +449,18 @@ def load(model: Encoder, weights: Weights, world: World, recipe: Recipe, *, head
     filled: dict[str, Filled] = {}
     problem = ""
     try:
-        filled = load_tensors(wanted, weights.folder, world.rank, world.size, ignored, dtype)
+        filled = load_tensors(wanted, weights.folder, world.rank, world.size, ignored, dtype, rows)
     except BadWeights as error:
         problem = str(error)
     _agree(world, problem)
-    return Loaded(parameters=wanted, filled=filled, dtype=dtype)
+    return Loaded(parameters=wanted, filled=filled, dtype=dtype, rows=rows)
 
 
 def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
     """BadWeights on all ranks if what is about to compute is not what the folder has."""
-    wrong = differing(loaded.parameters, loaded.filled, weights.folder, world.rank, loaded.dtype)
+    wrong = differing(
+        loaded.parameters, loaded.filled, weights.folder, world.rank, loaded.dtype, loaded.rows
+    )
     _agree(
         world,
         f"{weights.folder}: loaded, but with other values: {', '.join(wrong)}" if wrong else "",
@@ -446,6 +482,7 @@ def start_training(
     world: World,
     seed: int,
     lora: Lora | None = None,
+    rows: np.ndarray | None = None,
 ) -> Engine:
     """Load, shard and wrap a model for training: all of it, or with `lora` adapters and the head.
 
@@ -457,12 +494,22 @@ def start_training(
         world: The ranks, as many as the placement has workers.
         seed: Of the new head and the adapters.
         lora: Adapters beside frozen weights; None trains all weights.
+        rows: Of the word embedding, those that the batches have, ascending, shape (R,): ids are
+            numbers among them. Only they are trained; None: all are.
     """
     config = ds_config(recipe, placement)
-    model = build_model(weights, make_head, recipe.dropout, seed, config, packed=placement.packed)
-    loaded = load(model, weights, world, recipe, head=False)
+    model = build_model(
+        weights, make_head, recipe.dropout, seed, config, packed=placement.packed, rows=rows
+    )
+    if rows is not None and tied_heads(model):
+        raise ValueError("a head that decodes with the word embeddings touches all rows of them")
+    untouched = None if rows is None else _untouched(model, weights, recipe, rows)
+    loaded = load(model, weights, world, recipe, head=False, rows=rows)
     for tied in tied_heads(model)[1:]:
         tied.load_state_dict(tied_heads(model)[0].state_dict())
+    for own in model.heads:
+        if isinstance(own, DualEncoder):
+            own.join(world.size, world.rows)
     if lora is not None:
         add_adapters(model.encoder, lora, seed)
     if placement.checkpoint_activations:
@@ -500,7 +547,22 @@ def start_training(
         stage=placement.zero_stage,
         world=world,
         carried={name: stored.read() for name, stored in lm_head.items()},
+        untouched=untouched,
     )
+
+
+def _untouched(model: Encoder, weights: Weights, recipe: Recipe, rows: np.ndarray) -> Untouched:
+    """The rows that are not trained, in host memory; random weights lose them here.
+
+    rows: those in use, shape (R,).
+    """
+    if weights.random_init is not None:
+        others = cut(model.encoder, rows)
+    else:
+        matrix = read_index(weights.folder)[WORDS]
+        others = StoredRows(matrix=matrix, rows=other_rows(rows, matrix.shape[0])).read()
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    return Untouched(rows=rows, others=others.to(dtype), weight_decay=recipe.weight_decay)
 
 
 def _clip(optimizer: Any, gradients: Sequence[Tensor], norm: Tensor) -> None:

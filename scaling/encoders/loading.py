@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from scaling.encoders.checkpoint import (
     share_out,
 )
 from scaling.encoders.encoder import Encoder, Weights
+from scaling.encoders.word_rows import StoredRows, with_rows_of_words
 from scaling.kinds.heads import TiedHead
 
 LM_HEAD = "lm_head."
@@ -49,6 +51,8 @@ class Loaded:
     filled: Mapping[str, Filled]
     dtype: torch.dtype | None
     """In which they will compute; None for the parameters' own."""
+    rows: np.ndarray | None = None
+    """Which rows of the word embedding were filled, shape (R,); None for all."""
 
 
 @contextmanager
@@ -78,6 +82,7 @@ def load_tensors(
     size: int,
     ignored: tuple[str, ...] = (),
     dtype: torch.dtype | None = None,
+    rows: np.ndarray | None = None,
 ) -> dict[str, Filled]:
     """Fill parameters by name: whole ones, or under ZeRO-3 this rank's slice of each.
 
@@ -94,8 +99,9 @@ def load_tensors(
         ignored: Prefixes of tensors that the folder may have beside the wanted ones.
         dtype: The precision of the checksums, in which the parameters will compute; None: their
             own.
+        rows: Which of the word embedding are wanted, shape (R,); None: all.
     """
-    stored = read_index(folder)
+    stored = with_rows_of_words(read_index(folder), rows)
     unexpected = sorted(
         name for name in stored if name not in wanted and not name.startswith(ignored)
     )
@@ -122,7 +128,9 @@ def load_tensors(
         }
 
 
-def _fill(parameter: Any, stored: Stored, rank: int, check: bool, dtype: torch.dtype) -> Filled:
+def _fill(
+    parameter: Any, stored: Stored | StoredRows, rank: int, check: bool, dtype: torch.dtype
+) -> Filled:
     """Copy this rank's part of a tensor into its parameter; what that was, in `dtype`."""
     target, start, stop = _part(parameter, stored.numel, rank)
     whole = (start, stop) == (0, stored.numel)
@@ -142,6 +150,7 @@ def differing(
     folder: Path,
     rank: int,
     dtype: torch.dtype | None = None,
+    rows: np.ndarray | None = None,
 ) -> list[str]:
     """Names of parameters that no longer hold what `load_tensors` filled them with.
 
@@ -154,8 +163,9 @@ def differing(
         folder: The folder that they were filled from.
         rank: Of this process.
         dtype: The precision of the checksums, as given to `load_tensors`.
+        rows: As given to `load_tensors`, shape (R,) or None.
     """
-    stored = read_index(folder)
+    stored = with_rows_of_words(read_index(folder), rows)
     return [
         name
         for name, parameter in wanted.items()
@@ -163,7 +173,9 @@ def differing(
     ]
 
 
-def _holds(parameter: Any, filled: Filled, stored: Stored, rank: int, dtype: torch.dtype) -> bool:
+def _holds(
+    parameter: Any, filled: Filled, stored: Stored | StoredRows, rank: int, dtype: torch.dtype
+) -> bool:
     """Whether a parameter holds what it was filled with."""
     target, start, stop = _part(parameter, stored.numel, rank)
     checksum = 0

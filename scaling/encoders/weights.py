@@ -409,7 +409,10 @@ def _made_beside(store: Store) -> Iterator[Path]:
     """A folder to make a model in, gone afterwards: in the store if that is local, to be moved."""
     place = store.local_path(MAKING)
     if place is None:
-        with own_folder() as made:
+        with own_folder() as own:
+            # Whose lock is no file of the model.
+            made = own / "model"
+            made.mkdir()
             yield made
         return
     # Only one stages at a time, so what is there is of one that was killed.

@@ -50,6 +50,29 @@ class Score:
     main: bool
 
 
+class Vectors(Protocol):
+    """The vectors of scored sequences, by number; they stay with the ranks that computed them."""
+
+    @property
+    def depths(self) -> int:
+        """Vectors of each sequence."""
+
+    def nearest(
+        self, queries: np.ndarray, candidates: np.ndarray, k: int, depth: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The candidates of largest cosine for each query: cosines and indices.
+
+        Both have the shape (num_queries, min(k, num_candidates)), best first; of equal ones the
+        lower index comes first. All ranks call it alike and get the same.
+
+        Args:
+            queries: Numbers of vectors, shape (n,).
+            candidates: The same, shape (m,).
+            k: How many are wanted.
+            depth: Which of each sequence's vectors.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """What was predicted for a split of a language."""
@@ -57,8 +80,9 @@ class Part:
     key: Key
     rows: pa.Table
     features: pa.Table
-    predictions: Sequence[np.ndarray]
-    """One per row of `features`."""
+    predictions: Sequence[Any]
+    """One per row of `features`: an array, or of a kind that is searched a number in `vectors`."""
+    vectors: Vectors | None = None
 
     @property
     def language(self) -> str:
@@ -195,9 +219,13 @@ class Kind:
     per_token: bool = False
     """Whether a prediction is B x L x …: padding is cut off."""
     together: int = 1
-    """Training units in a row that one pass must hold."""
+    """Training units in a row that the ranks must compute at the same time."""
     mid_depth: bool = False
     """Whether hidden states come from the layer at recipe.pool_depth instead of the last one."""
+    searched: bool = False
+    """Whether a prediction is a vector at each of D depths, D x H, that is only compared with
+    others.
+    """
     sweep: tuple[float, ...] = ()
     """Depths that are scored beside a recipe.pool_depth below 1, from the same pass."""
     corrupt: Corrupt | None = None

@@ -6,14 +6,15 @@ not carry over between sizes. A pre-LayerNorm encoder's inner states are raw res
 other depths are scored as well, shown beside the main score and never chosen by it.
 
 Training is a dual encoder: a question and its passage are one unit, and a question's softmax is
-over the passages of its group of GROUP pairs. Groups follow the order of the update and stay in one
-pass, so that hardware changes nothing.
+over the passages of its group of GROUP pairs. Groups follow the order of the update. The ranks
+share them: each computes some of the vectors, and all of them the loss, so that hardware changes
+nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,14 +28,14 @@ from scaling.kinds.heads import mean_pool
 from scaling.kinds.kind import (
     Kind,
     Part,
+    Vectors,
     cut_texts,
     feature_table,
     outcome_table,
     targets_in_order,
 )
 from scaling.kinds.metrics import METRICS
-from scaling.kinds.metrics.mining import best_threshold, mine
-from scaling.kinds.metrics.neighbours import top_k, unit_rows
+from scaling.kinds.metrics.mining import NEIGHBOURS, best_threshold, mine
 from scaling.kinds.metrics.outcomes import column_at
 from scaling.kinds.metrics.ranking import DEPTH
 from scaling.kinds.text import join_pair
@@ -45,87 +46,112 @@ SWEEP = (1 / 3, 2 / 3, 1.0)
 """Depths that are scored beside the recipe's own."""
 
 
-class Side:
-    """Vectors, ids and relevant ids of one side of one file."""
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """Ids, relevant ids and numbers of vectors of one side of one file."""
 
-    def __init__(self, part: Part, vectors: np.ndarray, side: str, unique: bool = False) -> None:
-        """The rows of `side`; with `unique` one of each text. vectors: N x H, one of every row."""
-        rows = part.rows.select(["id", "side", "text", "relevant"]).to_pylist()
-        chosen = [at for at, row in enumerate(rows) if row["side"] == side]
+    ids: list[str]
+    relevant: list[list[str]]
+    numbers: np.ndarray
+    """Shape (n,)."""
+
+
+def _sides(part: Part, names: Sequence[str], *, unique: bool) -> list[_Side]:
+    """The rows of each side, in order; with `unique` one of each text."""
+    first: dict[int, int] = {}
+    for at, row in enumerate(part.features["row"].to_pylist()):
+        first.setdefault(row, at)
+    numbers = np.array([part.predictions[first[row]] for row in range(part.rows.num_rows)], int)
+    sides, ids, relevant = (part.rows[name].to_pylist() for name in ("side", "id", "relevant"))
+    texts = part.rows["text"].to_pylist() if unique else []
+    found = []
+    for name in names:
+        chosen = [at for at, side in enumerate(sides) if side == name]
         if unique:
-            chosen = list({rows[at]["text"]: at for at in reversed(chosen)}.values())[::-1]
-        self.ids = [rows[at]["id"] for at in chosen]
-        self.relevant = [rows[at]["relevant"] for at in chosen]
-        self.vectors = vectors[chosen]
+            chosen = list({texts[at]: at for at in reversed(chosen)}.values())[::-1]
+        found.append(
+            _Side(
+                ids=[ids[at] for at in chosen],
+                relevant=[relevant[at] for at in chosen],
+                numbers=numbers[chosen],
+            )
+        )
+    return found
 
 
 def _outcomes(part: Part, task: TaskSpec) -> pa.Table:
     """One row per query: what was found at the recipe's depth, and the metric at every depth."""
-    first: dict[int, int] = {}
-    for at, row in enumerate(part.features["row"].to_pylist()):
-        first.setdefault(row, at)
-    stacked = np.stack([part.predictions[first[row]] for row in range(part.rows.num_rows)])
+    if part.vectors is None:
+        raise ValueError(f"{part.key}: retrieval is scored by vectors, and has none")
     search = _mined if task.metric == "mining_f1" else _ranked
+    ids, relevant, by_depth = search(part, part.vectors, task)
     merged: list[dict[str, Any]] = []
-    for depth in range(stacked.shape[1]):
-        ids, found, relevant = search(part, stacked[:, depth], task)
+    for depth, found in enumerate(by_depth):
         scored = METRICS[task.metric](found, relevant, part.language)
         if depth == 0:
-            names, shown, merged = (
-                ids,
-                [" ".join(one) for one in found],
-                [dict(outcome) for outcome in scored],
-            )
+            shown, merged = [" ".join(one) for one in found], [dict(outcome) for outcome in scored]
         else:
             for whole, outcome in zip(merged, scored, strict=True):
                 whole.update(
                     {column_at(name, SWEEP[depth - 1]): score for name, score in outcome.items()}
                 )
-    return outcome_table(names, shown, merged)
+    return outcome_table(ids, shown, merged)
 
 
-def _ranked(
-    part: Part, vectors: np.ndarray, task: TaskSpec
-) -> tuple[list[str], list[list[str]], list[Any]]:
-    """Query ids, ranked candidate ids and relevant ids of each query. vectors: N x H."""
-    queries, candidates = Side(part, vectors, "query"), Side(part, vectors, "candidate")
+_Searched = tuple[list[str], list[list[str]], list[list[list[str]]]]
+"""Query ids, relevant ids of each query, and by depth the ids that were found for each."""
+
+
+def _ranked(part: Part, vectors: Vectors, task: TaskSpec) -> _Searched:
+    """What is found are the nearest candidates, best first."""
+    queries, candidates = _sides(part, ("query", "candidate"), unique=False)
     if not candidates.ids:
         raise UserError(
             f"task {task.name}, {part.key}: no candidates, here or in a language that shares"
             " its own"
         )
     most = 1 if task.metric == "accuracy" else DEPTH
-    _, nearest = top_k(unit_rows(queries.vectors), unit_rows(candidates.vectors), most)
-    return queries.ids, [[candidates.ids[at] for at in row] for row in nearest], queries.relevant
+    found = [
+        vectors.nearest(queries.numbers, candidates.numbers, most, depth)[1]
+        for depth in range(vectors.depths)
+    ]
+    named = [[[candidates.ids[at] for at in row] for row in nearest] for nearest in found]
+    return queries.ids, queries.relevant, named
 
 
-def _mined(
-    part: Part, vectors: np.ndarray, task: TaskSpec
-) -> tuple[list[str], list[list[str]], list[Any]]:
-    """As `_ranked`, with the candidates whose margin is above a threshold. vectors: N x H.
+def _mined(part: Part, vectors: Vectors, task: TaskSpec) -> _Searched:
+    """What is found are the candidates whose margin is above a threshold.
 
     The threshold is the best on the language's own dev sentences: the documented exception to "no
     target language in a selection", since BUCC's metric is defined by it.
     """
-    tuned = [Side(part, vectors, f"dev_{side}", unique=True) for side in ("query", "candidate")]
+    names = ("dev_query", "dev_candidate", "query", "candidate")
+    *tuned, queries, candidates = _sides(part, names, unique=True)
     if not tuned[0].ids:
         raise UserError(
             f"task {task.name}, {part.key}: no dev sentences (side dev_query) to tune the"
             " threshold on"
         )
-    pairs, margins = mine(tuned[0].vectors, tuned[1].vectors)
-    right = [tuned[1].ids[candidate] in tuned[0].relevant[query] for query, candidate in pairs]
-    num_gold = sum(len(set(names)) for names in tuned[0].relevant)
-    threshold, _ = best_threshold([float(margin) for margin in margins], right, num_gold)
-    queries, candidates = (
-        Side(part, vectors, side, unique=True) for side in ("query", "candidate")
-    )
-    pairs, margins = mine(queries.vectors, candidates.vectors)
-    found: list[list[str]] = [[] for _ in queries.ids]
-    for (query, candidate), margin in zip(pairs, margins, strict=True):
-        if margin >= threshold:
-            found[query].append(candidates.ids[candidate])
-    return queries.ids, found, queries.relevant
+
+    def mined(first: _Side, second: _Side, depth: int) -> tuple[np.ndarray, np.ndarray]:
+        return mine(
+            vectors.nearest(first.numbers, second.numbers, NEIGHBOURS, depth),
+            vectors.nearest(second.numbers, first.numbers, NEIGHBOURS, depth),
+        )
+
+    by_depth = []
+    for depth in range(vectors.depths):
+        pairs, margins = mined(tuned[0], tuned[1], depth)
+        right = [tuned[1].ids[candidate] in tuned[0].relevant[query] for query, candidate in pairs]
+        num_gold = sum(len(set(names)) for names in tuned[0].relevant)
+        threshold, _ = best_threshold([float(margin) for margin in margins], right, num_gold)
+        pairs, margins = mined(queries, candidates, depth)
+        found: list[list[str]] = [[] for _ in queries.ids]
+        for (query, candidate), margin in zip(pairs, margins, strict=True):
+            if margin >= threshold:
+                found[query].append(candidates.ids[candidate])
+        by_depth.append(found)
+    return queries.ids, queries.relevant, by_depth
 
 
 def _chance(part: Part, task: TaskSpec) -> float:
@@ -161,28 +187,28 @@ def _share(parts: Sequence[Part]) -> Sequence[Part]:
     has_own = ["candidate" in set(part.rows["side"].to_pylist()) for part in parts]
     if all(has_own):
         return parts
-    pool: dict[str, tuple[dict[str, Any], np.ndarray]] = {}
+    pool: dict[str, tuple[dict[str, Any], int]] = {}
     for part in parts:
         rows = part.rows.to_pylist()
-        for row, vectors in zip(part.features["row"].to_pylist(), part.predictions, strict=True):
+        for row, number in zip(part.features["row"].to_pylist(), part.predictions, strict=True):
             if rows[row]["side"] == "candidate":
-                pool.setdefault(rows[row]["id"], (rows[row], vectors))
+                pool.setdefault(rows[row]["id"], (rows[row], number))
     shared = pa.Table.from_pylist([row for row, _ in pool.values()], schema=parts[0].rows.schema)
     return [
-        part if own else _with(part, shared, [vectors for _, vectors in pool.values()])
+        part if own else _with(part, shared, [number for _, number in pool.values()])
         for part, own in zip(parts, has_own, strict=True)
     ]
 
 
-def _with(part: Part, shared: pa.Table, vectors: list[np.ndarray]) -> Part:
-    """A part with more rows behind its own. vectors: D x H, one of each row that is added."""
+def _with(part: Part, shared: pa.Table, numbers: list[int]) -> Part:
+    """A part with more rows behind its own. numbers: of the vector of each row that is added."""
     before = part.rows.num_rows
     added = pa.table({"row": pa.array(range(before, before + shared.num_rows), pa.int32())})
     return replace(
         part,
         rows=pa.concat_tables([part.rows, shared]),
         features=pa.concat_tables([part.features.select(["row"]), added]),
-        predictions=[*part.predictions, *vectors],
+        predictions=[*part.predictions, *numbers],
     )
 
 
@@ -203,6 +229,12 @@ class DualEncoder(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.group = min(GROUP, recipe.batch)
+        self.ranks = 1
+        self.rows: Callable[[Tensor], Tensor] = lambda own: own
+
+    def join(self, ranks: int, rows: Callable[[Tensor], Tensor]) -> None:
+        """Share groups with other ranks. `rows`: B x … of one rank → N·B x … of all, in order."""
+        self.ranks, self.rows = ranks, rows
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """hidden … x B x L x H, mask B x L → … x B x H."""
@@ -303,13 +335,15 @@ def _passages(rows: pa.Table) -> list[int]:
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-    """Cross-entropy of each question over its group's passages, summed.
+    """Cross-entropy of each question over its group's passages, summed: this rank's share of it.
 
     hidden: B x L x H; mask: B x L; targets: shape (B,).
     """
-    vectors = nn.functional.normalize(head(hidden, mask).float(), dim=-1)
+    assert isinstance(head, DualEncoder)
+    vectors = head.rows(nn.functional.normalize(head(hidden, mask).float(), dim=-1))
+    targets = head.rows(targets)
     # A query stands before its passage: sizes are known without asking a device.
-    group, pairs = int(head.group), len(vectors) // 2  # type: ignore[arg-type]
+    group, pairs = head.group, len(vectors) // 2
     if pairs % group:
         raise ValueError(
             f"a pass of {pairs} pairs cannot be cut into groups of {group}, whose members are each"
@@ -323,8 +357,12 @@ def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units:
         group, dtype=torch.bool, device=scores.device
     )
     right = torch.arange(group, device=scores.device).expand(len(passage), group)
-    return nn.functional.cross_entropy(
-        scores.masked_fill(same, -torch.inf).flatten(0, 1), right.flatten(), reduction="sum"
+    # All ranks have computed the same.
+    return (
+        nn.functional.cross_entropy(
+            scores.masked_fill(same, -torch.inf).flatten(0, 1), right.flatten(), reduction="sum"
+        )
+        / head.ranks
     )
 
 
@@ -355,6 +393,7 @@ RETRIEVAL = Kind(
     counts=_counts,
     mid_depth=True,
     together=GROUP,
+    searched=True,
     sweep=SWEEP,
     share=_share,
 )

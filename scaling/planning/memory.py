@@ -8,6 +8,7 @@ DeepSpeed holds beyond that was measured, on CPU in fp32 only (`make bench-memor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
@@ -38,20 +39,17 @@ class Demand:
     texts: int = 1
     """Sequences of an example."""
     together: int = 1
-    """Examples that share a pass whatever the micro-batch, as pairs are each other's negatives."""
+    """Examples that all workers compute at the same time whatever the micro-batch, each its share:
+    pairs that are each other's negatives.
+    """
 
-    @property
-    def least(self) -> int:
-        """Sequences of the smallest pass."""
-        return self.together * self.texts
-
-    def divides(self, workers: int) -> bool:
-        """Whether every worker gets the same number of whole groups of examples, one at least."""
-        return self.batch % workers == 0 and self.batch // self.together % workers == 0
+    def least(self, workers: int) -> int:
+        """Sequences of the smallest pass of each of so many workers."""
+        return math.lcm(self.together, workers) // workers * self.texts
 
     def sequences(self, placement: Placement) -> int:
         """Sequences of the largest pass, each of `max_length` tokens at most."""
-        return max(self.least, placement.rows(self.batch))
+        return max(self.least(placement.workers), placement.rows(self.batch))
 
 
 def demand_of(recipe: Recipe, kinds: Iterable[str] = ()) -> Demand:

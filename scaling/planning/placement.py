@@ -287,7 +287,7 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
             offload_optimizer=offload,
         )
         for workers in (1, 2, 4, 8, 16)
-        if workers <= most_workers and demand.divides(workers)
+        if workers <= most_workers and demand.batch % workers == 0
         for stage in ((1, 2, 3) if workers > 1 else (1,))
         for recompute in (False, True)
         for offload in (False, True)
@@ -307,9 +307,9 @@ def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
 
 def _micro_batches(demand: Demand, workers: int) -> list[int]:
     """Powers of two up to 32, from the smallest pass to a worker's share, largest first."""
-    most = demand.batch // workers
-    wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if demand.least <= micro <= most}
-    return sorted(wanted | {max(demand.least, min(32, most))}, reverse=True)
+    most, least = demand.batch // workers, demand.least(workers)
+    wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if least <= micro <= most}
+    return sorted(wanted | {max(least, min(32, most))}, reverse=True)
 
 
 def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec) -> str | None:

@@ -481,8 +481,8 @@ def _placements_fit_the_recipes(study: Study) -> None:
         for placement in placements.values():
             if placement is not None:
                 placement.share(recipe.batch)
-            if tasks[name].kind == "retrieval" and (name, recipe) in trained:
-                check_pairs(name, recipe.batch, placement.workers if placement else 1)
+        if tasks[name].kind == "retrieval" and (name, recipe) in trained:
+            check_pairs(name, recipe.batch)
 
 
 _RULES: tuple[Callable[[Study], None], ...] = (

@@ -4,6 +4,7 @@
     inputs.py      what a training draws its batches from
     loop.py        updates of one training
     evaluation.py  predictions and scores of a checkpoint
+    vectors.py     vectors that are ranked on the ranks that computed them
     portions.py    a scoring keeps what is done of it, and goes on from there
     resume.py      resume points in the middle of a training
     actions.py     the two actions of a step: train and score

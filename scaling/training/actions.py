@@ -43,9 +43,11 @@ from scaling.training.inputs import (
     Context,
     Material,
     head_of,
+    in_use,
     materials_of,
     streams_of,
     tables_of,
+    touches_few,
     updates_of,
 )
 from scaling.training.loop import TrainingRun, run_updates
@@ -127,17 +129,34 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         lookup, beside = row_lookup(weights), weights.beside()
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
+        needed = None
+        if touches_few(step, context):
+            needed, materials = in_use(materials, lookup)
+            lookup = needed.lookup
         streams, drawn = streams_of(step, materials, updates)
         turns = schedule(updates, seed, step.mixture.mlm_ratio)
         lora = context.plan.study.adapters
         engine = start_training(
-            weights, partial(head_of, materials), recipe, context.placement, world, seed, lora
+            weights,
+            partial(head_of, materials),
+            recipe,
+            context.placement,
+            world,
+            seed,
+            lora,
+            None if needed is None else needed.rows,
         )
         params = context.plan.study.model(step.model).total_params
     with closing(engine):
         with clock.part("load"):
             resume = resume_point(
-                step.id, context.store, world, context.placement, context.cache, params
+                step.id,
+                context.store,
+                world,
+                context.placement,
+                context.cache,
+                params,
+                0 if needed is None else len(needed.rows),
             )
         with clock.part("work"):
             run = TrainingRun(

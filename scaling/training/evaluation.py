@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,22 @@ from scaling.encoders.world import World
 from scaling.kinds.kind import Kind, Part, scores
 from scaling.store.records import EvalRow
 from scaling.study.recipes import Recipe
+from scaling.training.vectors import OwnVectors, SharedVectors
 
 # Padded tokens of a scoring batch: enough to fill a GPU, and few enough for a CPU's caches.
 TOKENS_PER_BATCH = {"cuda": 32_768, "cpu": 1_024}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What was computed of some sequences."""
+
+    each: Sequence[Any]
+    """Of each sequence: an array (…) as the kind's `predict` gives it, of kinds that predict per
+    token L x …; of kinds that are searched the number of its vectors.
+    """
+    vectors: SharedVectors | None = None
+    """Of kinds that are searched."""
 
 
 def predict(
@@ -30,12 +44,11 @@ def predict(
     progress: Callable[[int, int], None] = lambda done, total: None,
     member: int = 0,
     known: Mapping[bytes, np.ndarray] | None = None,
-) -> list[np.ndarray]:
+) -> Predicted:
     """One prediction per sequence, in order; the ranks share the batches and all get everything.
 
-    A prediction is an array of shape (…) as the kind's `predict` gives for one sequence; of kinds
-    that predict per token L x …. Sequences that are equal token by token (the English side of every
-    language pair) are computed once.
+    Vectors that are searched stay where they are computed. Sequences that are equal token by token
+    (the English side of every language pair) are computed once.
 
     Args:
         model: The network, or DeepSpeed's engine around it.
@@ -45,7 +58,8 @@ def predict(
         world: The ranks, all of which call this.
         progress: Called with the rounds of batches that are done, and all.
         member: Number of the head, where several tasks are trained together.
-        known: Predictions of sequences that need not be computed, by the bytes of their token ids.
+        known: Predictions of sequences that need not be computed, each of shape (…), by the bytes
+            of their token ids; of kinds that are searched none.
     """
     known = known or {}
     keys = [ids.tobytes() for ids in features.input_ids]
@@ -59,6 +73,7 @@ def predict(
     # Under ZeRO-3 a forward pass is a collective: every rank must make the same number of them.
     rounds = -(-len(batches) // world.size)
     mine: dict[int, np.ndarray] = {}
+    kept = OwnVectors(batches, world) if kind.searched else None
     module = getattr(model, "module", model)
     # Other depths are scored only of encoders without training as a dual encoder, which is trained
     # on its last layer.
@@ -79,22 +94,27 @@ def predict(
             hidden = model(batch.input_ids, batch.mask, depth, batch.lengths, batch.offsets)
             # A rank without a batch of its own repeats the last one, head included, so that every
             # rank joins each all-gather.
-            found = _on_host(
-                kind.predict(module.head_of(member), hidden, batch.mask, batch.targets)
-            )
-            if waiting is not None:
-                _keep(mine, distinct, kind, *waiting)
+            found = kind.predict(module.head_of(member), hidden, batch.mask, batch.targets)
             repeated = turn * world.size + world.rank >= len(batches)
-            waiting = None if repeated else (chosen, found)
+            if kept is not None:
+                kept.add(found, repeated=repeated)
+            else:
+                following = None if repeated else (chosen, _on_host(found))
+                if waiting is not None:
+                    _keep(mine, distinct, kind, *waiting)
+                waiting = following
             progress(turn + 1, rounds)
     if waiting is not None:
         _keep(mine, distinct, kind, *waiting)
     module.train(training)
+    position = {key: index for index, key in enumerate(first)}
+    if kept is not None:
+        numbers = [position[key] for key in keys]
+        return Predicted(each=numbers, vectors=kept.shared(lambda: progress(rounds, rounds)))
     merged: dict[int, np.ndarray] = {}
     for part in world.gather(mine):
         merged.update(part)
-    position = {key: index for index, key in enumerate(first)}
-    return [known[key] if key in known else merged[position[key]] for key in keys]
+    return Predicted(each=[known[key] if key in known else merged[position[key]] for key in keys])
 
 
 def _on_host(found: torch.Tensor) -> Callable[[], np.ndarray]:
@@ -128,7 +148,7 @@ def _keep(
 
 def score_languages(
     splits: Mapping[Key, tuple[pa.Table, pa.Table]],
-    predictions: Sequence[np.ndarray],
+    predictions: Predicted,
     kind: Kind,
     task: TaskSpec,
 ) -> tuple[list[EvalRow], pa.Table]:
@@ -136,7 +156,7 @@ def score_languages(
 
     Args:
         splits: (rows, features) of each.
-        predictions: Of `predict`, one array of shape (…) per feature row, in the order of `splits`.
+        predictions: Of `predict`, one for each feature row, in the order of `splits`.
         kind: The kind of the task.
         task: The task.
     """
@@ -166,15 +186,21 @@ def score_languages(
 
 
 def _parts(
-    splits: Mapping[Key, tuple[pa.Table, pa.Table]], predictions: Sequence[np.ndarray], kind: Kind
+    splits: Mapping[Key, tuple[pa.Table, pa.Table]], predictions: Predicted, kind: Kind
 ) -> Sequence[Part]:
-    """Each split with its predictions, arrays of shape (…), and what the splits share."""
+    """Each split with its predictions, and what the splits share."""
     parts = []
     start = 0
     for key, (table, features) in splits.items():
         end = start + features.num_rows
         parts.append(
-            Part(key=key, rows=table, features=features, predictions=predictions[start:end])
+            Part(
+                key=key,
+                rows=table,
+                features=features,
+                predictions=predictions.each[start:end],
+                vectors=predictions.vectors,
+            )
         )
         start = end
     return kind.share(parts) if kind.share else parts

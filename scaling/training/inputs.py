@@ -28,6 +28,8 @@ from scaling.study.steps import Plan, Step
 # Any numbers would do; they are part of every training's bits.
 SALT_SHUFFLED_LABELS = 2_108_11696
 MEMBER_STEP = 7_919
+# <s>, <pad>, </s>, <unk>.
+SPECIAL_ROWS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,16 @@ def tables_of(
 
 
 @dataclass(frozen=True, kw_only=True)
+class InUse:
+    """The rows of the word embedding that a training needs."""
+
+    rows: np.ndarray
+    """Ascending, shape (R,): those of its texts and of its dev data, and of special tokens."""
+    lookup: np.ndarray
+    """Token id → number among them, -1 for others, shape (V,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """One member of a training: its task and data."""
 
@@ -136,6 +148,49 @@ def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> lis
             Material(task=task, kind=KINDS[task.kind], recipe=recipe, parts=parts, dev=dev)
         )
     return found
+
+
+def touches_few(step: Step, context: Context) -> bool:
+    """Whether a training can touch only the word embeddings of its own texts.
+
+    Masked language models decode with all of them. Beside adapters none is trained.
+    """
+    study = context.plan.study
+    kinds = {study.task(member.task).kind for member in step.mixture.members}
+    return not (
+        context.placement.whole_vocabulary or "masked_lm" in kinds or study.adapters is not None
+    )
+
+
+def in_use(
+    materials: Sequence[Material], lookup: np.ndarray | None
+) -> tuple[InUse, list[Material]]:
+    """The rows that the members need, and the members on them.
+
+    `lookup`: token id → row of a trimmed matrix, shape (V,), or None.
+    """
+    used = [np.arange(SPECIAL_ROWS)]
+    for one in materials:
+        dev = [as_features(table, lookup) for _, table in one.dev.values()]
+        for part in (*one.parts, *dev):
+            used += [np.unique(np.concatenate([np.zeros(0, np.int64), *part.input_ids]))]
+    rows = np.unique(np.concatenate(used))
+    number = np.full(int(rows[-1]) + 1, -1, dtype=np.int64)
+    number[rows] = np.arange(len(rows))
+    renumbered = [
+        replace(
+            one,
+            parts=[
+                replace(part, input_ids=[number[ids] for ids in part.input_ids])
+                for part in one.parts
+            ],
+        )
+        for one in materials
+    ]
+    if lookup is not None:
+        known = (lookup >= 0) & (lookup < len(number))
+        number = np.where(known, number[np.where(known, lookup, 0)], -1)
+    return InUse(rows=rows, lookup=number), renumbered
 
 
 def _with_shuffled_labels(features: Features, kind: Kind, seed: int) -> Features:

@@ -122,7 +122,7 @@ def score_in_portions(
     """Rows and outcomes of all splits, of which those are computed that no earlier try left.
 
     Sequences of several portions (the English side of language pairs) are computed once, before
-    them, in passes of their own.
+    them, in passes of their own; vectors that are searched in each.
 
     Args:
         model: The network, or DeepSpeed's engine around it.
@@ -141,12 +141,13 @@ def score_in_portions(
     known: dict[bytes, np.ndarray] = {}
     sizes = [sum(len(features[key].input_ids) for key in keys) for keys in order]
     total, done = sum(sizes), 0
-    if None in found and len(order) > 1:
+    # Vectors stay with what they are searched for: those of several portions are computed in each.
+    if None in found and len(order) > 1 and not kind.searched:
         common = _common([[features[key] for key in keys] for keys in order])
         if common.input_ids:
             made = predict(model, common, kind, recipe, world)
             names = [ids.tobytes() for ids in common.input_ids]
-            known = dict(zip(names, made, strict=True))
+            known = dict(zip(names, made.each, strict=True))
     scored: list[Scored] = []
     for keys, size, left in zip(order, sizes, found, strict=True):
         if left is None:

@@ -1,8 +1,9 @@
 """Resume points: where a training stands in the middle of a step.
 
 Each lies in a folder of its own below the step; a manifest with hashes, written last, names the one
-that counts. It is tied to a number of workers and a ZeRO stage. A torn, tampered or differently
-laid out one is not used: the step starts over, which costs time and changes no number.
+that counts. It is tied to a number of workers, a ZeRO stage and the rows that are trained. A torn,
+tampered or differently laid out one is not used: the step starts over, which costs time and changes
+no number.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -50,7 +51,13 @@ NO_RESUME_POINT = ResumePoint(found=None, save=lambda fill, update: None)
 
 
 def resume_point(
-    step: str, store: Store, world: World, placement: Placement, cache: Cache, total_params: int
+    step: str,
+    store: Store,
+    world: World,
+    placement: Placement,
+    cache: Cache,
+    total_params: int,
+    rows: int,
 ) -> ResumePoint:
     """The resume point of a step on this process group.
 
@@ -61,8 +68,15 @@ def resume_point(
         placement: Its ZeRO stage counts.
         cache: Where a resume point is fetched to, and filled before its upload to a remote store.
         total_params: Parameters of the model, for the size of what is saved.
+        rows: Of the word embedding that are trained; 0 for all.
     """
     name = StepFolder(step).resume
+    layout = {
+        "workers": world.size,
+        "zero_stage": placement.zero_stage,
+        "rows": rows,
+        "format": FORMAT,
+    }
     took: list[float] = []
 
     def save(fill: Callable[[Path], None], update: int) -> None:
@@ -84,7 +98,7 @@ def resume_point(
         if world.rank == 0:
             keep = ("manifest.json", str(update))
             old = [info.base_name for info in store.listing(name) if info.base_name not in keep]
-            manifest = {"at": update, "by_rank": by_rank, **_layout(world, placement)}
+            manifest = {"at": update, "by_rank": by_rank, **layout}
             store.write(f"{name}/manifest.json", json.dumps(manifest))
             for stale in old:
                 store.delete(f"{name}/{stale}")
@@ -101,7 +115,7 @@ def resume_point(
         return float(world.from_first(took[-1]))
 
     return ResumePoint(
-        found=_find(name, store, world, placement, cache), save=save, save_seconds=save_seconds
+        found=_find(name, store, world, layout, cache), save=save, save_seconds=save_seconds
     )
 
 
@@ -130,10 +144,6 @@ def measured_rate(store: Store, name: str, world: World, cache: Cache) -> float:
     return min(world.gather(PROBE_BYTES / max(seconds, 1e-3)))
 
 
-def _layout(world: World, placement: Placement) -> dict[str, int]:
-    return {"workers": world.size, "zero_stage": placement.zero_stage, "format": FORMAT}
-
-
 class _Manifest(BaseModel):
     """What says that a resume point is whole: written last, by the first rank."""
 
@@ -143,6 +153,7 @@ class _Manifest(BaseModel):
     by_rank: list[dict[str, str]]
     workers: int
     zero_stage: int
+    rows: int
     format: int
 
 
@@ -155,9 +166,10 @@ def _read_manifest(name: str, store: Store) -> _Manifest | None:
     return found if len(found.by_rank) == found.workers else None
 
 
-def _find(name: str, store: Store, world: World, placement: Placement, cache: Cache) -> Path | None:
+def _find(
+    name: str, store: Store, world: World, layout: Mapping[str, int], cache: Cache
+) -> Path | None:
     manifest = world.from_first(_read_manifest(name, store) if world.rank == 0 else None)
-    layout = _layout(world, placement)
     if manifest is None or {key: getattr(manifest, key) for key in layout} != layout:
         return None
     folder: Path | None

@@ -46,12 +46,6 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
     workers, micro = layout
     order = training_order(features.num_units, recipe, seed)
     assert len(order) == num_updates(num, recipe)
-    if workers > 8 // together:
-        with pytest.raises(
-            ValueError, match="8 examples in blocks of 2 do not give each of 8 workers one"
-        ):
-            micro_batches(order[0], features, 1, LONGEST, 0, workers, together)
-        return
     for update in order:
         shares = [
             micro_batches(
@@ -69,11 +63,27 @@ def test_every_layout_sees_the_same_global_batches_within_its_tokens(
             for start in range(0, 8, together)
         ]
         size = per_unit * together
+        for turn in zip(*shares, strict=True):
+            # What belongs together is computed at the same time, and in its order.
+            ranks = [[index for one in turn for index in one]] if together > 1 else turn
+            assert all(
+                one[start : start + size] in whole
+                for one in ranks
+                for start in range(0, len(one), size)
+            )
+            assert together == 1 or len({len(one) for one in turn}) == 1
+        least = per_unit * (math.lcm(together, workers) // workers if together > 1 else 1)
         for one in passes:
-            # What belongs together is there whole, and in its order.
-            assert all(one[start : start + size] in whole for start in range(0, len(one), size))
             longest = max(len(features.input_ids[index]) for index in one)
-            assert len(one) == size or len(one) * longest <= micro * LONGEST
+            assert len(one) == least or len(one) * longest <= micro * LONGEST
+
+
+def test_what_does_not_give_each_rank_as_many_is_refused() -> None:
+    wrong = "8 examples in blocks of 2 do not give each of 3 workers as many"
+    with pytest.raises(ValueError, match=wrong):
+        micro_batches(np.arange(8), made(8), 1, LONGEST, 0, 3, 2)
+    with pytest.raises(ValueError, match="8 examples in blocks of 1 do not give each of 9"):
+        micro_batches(np.arange(8), made(8), 1, LONGEST, 0, 9)
 
 
 def test_short_texts_share_a_pass() -> None:

@@ -5,15 +5,14 @@ exact.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
+import numpy as np
 import torch
 
 from scaling.catalogue.hardware import Placement
@@ -24,6 +23,7 @@ from scaling.encoders.engine import join_world, start_training
 from scaling.kinds import KINDS
 from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
+from tests.helpers.layout_worker import ARCHITECTURES, run_world
 from tests.helpers.leftovers import ROUNDS, WAYS, leftovers
 from tests.helpers.tiny import make_model
 
@@ -56,31 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     its own.
     """
     folder = tmp_path_factory.mktemp("engine")
-    for architecture in ("xlm-roberta", "xlm-roberta-xl"):
+    for architecture in ARCHITECTURES:
         make_model(folder / architecture, architecture, 2)
-    for size in (1, 2):
-        store = folder / f"rendezvous-{size}"
-        command = [
-            sys.executable,
-            "-m",
-            "tests.helpers.layout_worker",
-            str(folder),
-            json.dumps(LAYOUTS[size]),
-        ]
-        processes = [
-            subprocess.Popen(
-                [*command, str(store), str(rank), str(size)],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                cwd=Path(__file__).parents[2],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(size)
-        ]
-        for process in processes:
-            output, _ = process.communicate(timeout=480)
-            assert process.returncode == 0, output[-4000:]
+    for size, layouts in LAYOUTS.items():
+        run_world(folder, size, layouts)
     return folder
 
 
@@ -117,6 +96,33 @@ def test_every_rank_exports_its_share_of_the_same_weights(folder: Path, architec
         for name, stored in other.items():
             stored.check()
             assert torch.allclose(stored.read(), first[name].read(), atol=1e-4), name
+
+
+def of_pairs(folder: Path, size: int) -> list[dict[str, list[Any]]]:
+    """Losses and neighbours under ZeRO-1 and ZeRO-3."""
+    return list(json.loads((folder / f"pairs-{size}.json").read_text()).values())
+
+
+def check_alike(found: list[dict[str, list[Any]]], one: dict[str, list[Any]]) -> None:
+    for other in found:
+        assert other["losses"][0] == pytest.approx(one["losses"][0], abs=1e-6)
+        assert other["losses"] == pytest.approx(one["losses"], abs=3e-4)
+        np.testing.assert_allclose(other["scores"], one["scores"], atol=1e-3)
+
+
+def test_ranks_share_groups_of_pairs_and_rank_candidates_as_one_does(folder: Path) -> None:
+    one, sharded = of_pairs(folder, 1)
+    assert len(one["losses"]) == 24 and one["losses"][-1] < 0.8 * one["losses"][0]
+    check_alike([sharded, *of_pairs(folder, 2)], one)
+    # A question is nearest to its own passage, which stands in two places: the lower comes first.
+    nearest = np.array(one["nearest"])
+    assert nearest[0, :2].tolist() == [9, 57] and (np.diff(np.sort(nearest)) > 0).all()
+
+
+@pytest.mark.slow
+def test_four_ranks_share_groups_of_pairs(folder: Path) -> None:
+    run_world(folder, 4, [])
+    check_alike(of_pairs(folder, 4), of_pairs(folder, 1)[0])
 
 
 @pytest.mark.parametrize("lora", [None, Lora()])

@@ -26,6 +26,8 @@ from scaling.kinds.kind import Part
 from scaling.store.store import Store
 from scaling.study.study import Study
 from scaling.training.stage import stage
+from scaling.training.vectors import SharedVectors
+from tests.helpers.vectors import vectors_of
 
 FAQ = [
     ("Wie lange kann ich ein Paket zurückgeben?", "You can return a parcel within thirty days."),
@@ -86,10 +88,11 @@ def retrieval(files: Mapping[str, Sequence[str]], **options: Any) -> dict[str, A
     }
 
 
-def one_hot(texts: Sequence[str]) -> list[np.ndarray]:
-    """Vectors (1 depth x H) that are equal where texts are."""
+def one_hot(texts: Sequence[str]) -> tuple[list[int], SharedVectors]:
+    """The number of each text's vector (1 depth x H), which is equal where texts are."""
     numbers = {text: at for at, text in enumerate(dict.fromkeys(texts))}
-    return [np.eye(len(numbers), dtype=np.float32)[[numbers[text]]] for text in texts]
+    each = vectors_of(list(np.eye(len(numbers), dtype=np.float32)[:, None]))
+    return [numbers[text] for text in texts], each
 
 
 def perfect_part(rows: pa.Table) -> Part:
@@ -97,11 +100,13 @@ def perfect_part(rows: pa.Table) -> Part:
     listed = rows.to_pylist()
     texts = {row["id"]: row["text"] for row in listed}
     wanted = [texts[row["relevant"][0]] if row["relevant"] else row["text"] for row in listed]
+    numbers, vectors = one_hot(wanted)
     return Part(
         key=Key("test", "de"),
         rows=rows,
         features=pa.table({"row": pa.array(range(len(listed)), pa.int32())}),
-        predictions=one_hot(wanted),
+        predictions=numbers,
+        vectors=vectors,
     )
 
 

@@ -23,6 +23,7 @@ from scaling.encoders.weights import tokenizer_file
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, Part, scores
 from tests.helpers.making import recipe, table, task
+from tests.helpers.vectors import vectors_of
 
 LONG = "ab1cd2" * 80
 WORDS = (
@@ -97,11 +98,13 @@ def outcomes(
     content = table(spec.kind, rows)
     kind = KINDS[spec.kind]
     features = kind.encode(content, spec, tokenizer, recipe(spec, max_length=96))
+    made: Sequence[Any] = perfect(spec.kind, features)
     part = Part(
         key=Key("test", "en"),
         rows=content,
         features=features,
-        predictions=perfect(spec.kind, features),
+        predictions=range(len(made)) if kind.searched else made,
+        vectors=vectors_of(made) if kind.searched else None,
     )
     return kind.outcomes(part, spec), features
 

@@ -19,7 +19,7 @@ from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import join_world, start_scoring, start_training
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
-from scaling.training.evaluation import predict, score_languages
+from scaling.training.evaluation import Predicted, predict, score_languages
 from scaling.training.loop import run_updates
 from tests.helpers.making import SENTENCES, recipe, table, task, tokenizer
 from tests.helpers.one_run import one_run
@@ -139,5 +139,11 @@ def test_a_short_training_lowers_the_loss(
     )
     again = predict(scoring.core, ready, KINDS[kind], given, world)
     scoring.close()
-    for before, after in zip(predictions, again, strict=True):
+    for before, after in zip(predictions.each, again.each, strict=True):
         np.testing.assert_allclose(before, after, atol=1e-4)
+    for vectors, others in zip(*(_own(one) for one in (predictions, again)), strict=True):
+        np.testing.assert_allclose(vectors, others, atol=1e-4)
+
+
+def _own(predicted: Predicted) -> list[np.ndarray]:
+    return [] if predicted.vectors is None else list(predicted.vectors.own.numpy())

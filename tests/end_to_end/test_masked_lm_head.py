@@ -171,10 +171,10 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
     again = Weights(folder=out, architecture=weights.architecture, kept_rows=None)
     scoring = start_scoring(again, head, RECIPE, placement, world)
     after = predict(scoring.core, features, KIND, RECIPE, world)
-    for one, other in zip(before, after, strict=True):
+    for one, other in zip(before.each, after.each, strict=True):
         np.testing.assert_array_equal(one, other)
     scoring.close()
-    return losses.per_update, after
+    return losses.per_update, after.each
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
@@ -228,4 +228,4 @@ def test_a_training_of_another_kind_hands_the_head_on(world: World, tmp_path: Pa
     model = start_scoring(
         weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world
     ).core
-    assert len(predict(model, features, KIND, RECIPE, world)) == len(features.input_ids)
+    assert len(predict(model, features, KIND, RECIPE, world).each) == len(features.input_ids)

@@ -1,12 +1,16 @@
-"""One process of a world: train a tiny encoder on every layout and write the losses. Run by
-test_engine.
+"""One process of a world: train a tiny encoder on every layout and write the losses, then train on
+pairs. Run by test_engine and by a benchmark.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +25,7 @@ from scaling.kinds import KINDS
 from scaling.study.recipes import Recipe
 from scaling.training.loop import run_updates
 from tests.helpers.one_run import one_run
+from tests.helpers.pairs import train_pairs
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 RECIPE = Recipe(
@@ -34,6 +39,33 @@ RECIPE = Recipe(
     # The longest there is: a micro-batch of 2 has more than one pass.
     max_length=18,
 )
+
+
+ARCHITECTURES = ("xlm-roberta", "xlm-roberta-xl")
+
+
+def run_world(folder: Path, size: int, layouts: Sequence[Sequence[Any]]) -> None:
+    """So many processes, each with one thread, on models of both architectures that lie there."""
+    given = (str(folder), json.dumps(layouts), str(folder / f"rendezvous-{size}"))
+    # Into files: a pipe that nobody reads yet would stop the rank that fills it.
+    outputs = [folder / f"output-{size}-{rank}" for rank in range(size)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.helpers.layout_worker", *given, str(rank), str(size)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[2],
+            stdout=output.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        for rank, output in enumerate(outputs)
+    ]
+    try:
+        for process, output in zip(processes, outputs, strict=True):
+            if process.wait(timeout=480):
+                raise RuntimeError(output.read_text()[-4000:])
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def features() -> Features:
@@ -56,7 +88,7 @@ def main() -> None:
     world = join_world()
     kind = KINDS["classification"]
     found = {}
-    for architecture in ("xlm-roberta", "xlm-roberta-xl"):
+    for architecture in ARCHITECTURES if json.loads(layouts) else ():
         weights = Weights(
             folder=Path(folder) / architecture, architecture=architecture, kept_rows=None
         )
@@ -91,8 +123,11 @@ def main() -> None:
                 start_scoring(
                     other, lambda hidden: kind.head(hidden, TASK, RECIPE), RECIPE, placement, world
                 ).close()
+    plain = Weights(folder=Path(folder) / "xlm-roberta", architecture="xlm-roberta", kept_rows=None)
+    pairs = {stage: train_pairs(plain, world, stage) for stage in (1, 3)}
     if world.rank == 0:
         (Path(folder) / f"losses-{size}.json").write_text(json.dumps(found))
+        (Path(folder) / f"pairs-{size}.json").write_text(json.dumps(pairs))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from scaling.kinds import KINDS
 from scaling.kinds.kind import Part, scores
 from scaling.kinds.retrieval import GROUP, DualEncoder
 from tests.helpers.making import recipe, table, task, tokenizer
+from tests.helpers.vectors import vectors_of
 
 KIND = KINDS["retrieval"]
 NEAREST = task("retrieval", "accuracy", train_on=())
@@ -105,11 +106,14 @@ def part(
 ) -> Part:
     made = table("retrieval", rows)
     features = KIND.encode(made, spec, tokenizer(), recipe(spec))
-    names = made["id"].to_pylist()
-    predictions = [
-        np.array(vectors[names[at]], dtype=np.float32) for at in features["row"].to_pylist()
-    ]
-    return Part(key=Key("test", language), rows=made, features=features, predictions=predictions)
+    names, numbers = made["id"].to_pylist(), {name: at for at, name in enumerate(vectors)}
+    return Part(
+        key=Key("test", language),
+        rows=made,
+        features=features,
+        predictions=[numbers[names[at]] for at in features["row"].to_pylist()],
+        vectors=vectors_of([np.array(one, dtype=np.float32) for one in vectors.values()]),
+    )
 
 
 def test_the_nearest_candidate_and_the_depths_beside_it() -> None:

@@ -62,14 +62,6 @@ def test_good_study_loads(tmp_path: Path) -> None:
         ),
         (
             "targets: [xnli, panx]",
-            "targets: [lareqa]\nplacement: {default: {workers: 4}}",
-            (
-                "squad1_pairs has a batch of 16 pairs, which are 2 groups of 8 that are each"
-                " other's negatives"
-            ),
-        ),
-        (
-            "targets: [xnli, panx]",
             "targets: [lareqa]\nrecipes: {squad1_pairs: {batch: 20}}",
             "squad1_pairs has a batch of 20 pairs: give a multiple of 8",
         ),

@@ -49,6 +49,6 @@ def test_the_rate_is_measured_and_leaves_nothing(
         seen = []
         monkeypatch.setattr(resume, "measured_rate", lambda *_: seen.append(1) or 1e9)
         for params, probes, seconds in ((1_000, 0, 0.00028), (10**9, 1, 14.0)):
-            point = resume_point(STEP, store, ALONE, Placement(), cache, params)
+            point = resume_point(STEP, store, ALONE, Placement(), cache, params, 0)
             assert [point.save_seconds() for _ in range(3)] == [pytest.approx(seconds)] * 3
             assert len(seen) == probes

@@ -13,26 +13,25 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.kinds.metrics.neighbours import top_k, unit_rows
 from scaling.kinds.metrics.outcomes import Outcome, pairs, precision_recall_f1
 
 NEIGHBOURS = 4
 """k of the margin, in LASER and in XTREME."""
 
 
-def mine(
-    queries: NDArray[np.floating], candidates: NDArray[np.floating], neighbours: int = NEIGHBOURS
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Cosines and indices of the nearest neighbours of each, n x k, best first."""
+
+
+def mine(of_queries: Found, of_candidates: Found) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pairs of indices, shape (n, 2), each index in one pair at most, and margins (n,), best first.
 
-    queries, candidates: N x H and M x H; a pair is (query, candidate).
+    A pair is (query, candidate). Each argument has the nearest of the other side.
 
         margin(x, y) = cos(x, y)
                        / ((mean cos of x to its k nearest + mean cos of y to its k nearest) / 2)
     """
-    queries, candidates = unit_rows(queries), unit_rows(candidates)
-    forward, ahead = top_k(queries, candidates, neighbours)
-    backward, behind = top_k(candidates, queries, neighbours)
+    (forward, ahead), (backward, behind) = of_queries, of_candidates
     of_query, of_candidate = (
         forward.mean(axis=1, dtype=np.float64),
         backward.mean(axis=1, dtype=np.float64),
@@ -40,8 +39,8 @@ def mine(
     margins_ahead = forward / ((of_query[:, None] + of_candidate[ahead]) / 2)
     margins_behind = backward / ((of_candidate[:, None] + of_query[behind]) / 2)
     found = [
-        np.stack([np.arange(len(queries)), _chosen(ahead, margins_ahead)], axis=1),
-        np.stack([_chosen(behind, margins_behind), np.arange(len(candidates))], axis=1),
+        np.stack([np.arange(len(ahead)), _chosen(ahead, margins_ahead)], axis=1),
+        np.stack([_chosen(behind, margins_behind), np.arange(len(behind))], axis=1),
     ]
     margins = np.concatenate([margins_ahead.max(axis=1), margins_behind.max(axis=1)])
     return _one_to_one(np.concatenate(found), margins)

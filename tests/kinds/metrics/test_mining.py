@@ -9,13 +9,14 @@ import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
 from scaling.kinds.metrics import METRICS, aggregate
-from scaling.kinds.metrics.mining import best_threshold, mine
-from scaling.kinds.metrics.neighbours import unit_rows
+from scaling.kinds.metrics.mining import NEIGHBOURS, best_threshold, mine
+from tests.helpers.vectors import vectors_of
 
 
 def mined_slowly(queries: np.ndarray, candidates: np.ndarray, k: int) -> list[tuple[int, int]]:
     """Margin mining from its definition, with full similarity matrices."""
-    x, y = unit_rows(queries).astype(np.float64), unit_rows(candidates).astype(np.float64)
+    x, y = (one.astype(np.float64) for one in (queries, candidates))
+    x, y = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (x, y))
     cosines = x @ y.T
     k_x, k_y = min(k, len(y)), min(k, len(x))
     of_x = np.sort(cosines, axis=1)[:, -k_x:].mean(axis=1)
@@ -37,6 +38,12 @@ def mined_slowly(queries: np.ndarray, candidates: np.ndarray, k: int) -> list[tu
     return pairs
 
 
+def nearest(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    both = vectors_of([one[None] for one in (*queries, *candidates)])
+    numbers = np.split(np.arange(len(queries) + len(candidates)), [len(queries)])
+    return both.nearest(numbers[0], numbers[1], NEIGHBOURS, 0)
+
+
 def test_mining_equals_its_definition() -> None:
     random = np.random.default_rng(0)
     for _ in range(40):
@@ -45,10 +52,9 @@ def test_mining_equals_its_definition() -> None:
         candidates = (queries + 0.5 * random.standard_normal((size, 8))).astype(np.float32)[
             random.permutation(size)
         ]
-        found, margins = mine(queries, candidates[: size - size // 3])
-        assert [tuple(pair) for pair in found.tolist()] == mined_slowly(
-            queries, candidates[: size - size // 3], 4
-        )
+        candidates = candidates[: size - size // 3]
+        found, margins = mine(nearest(queries, candidates), nearest(candidates, queries))
+        assert [tuple(pair) for pair in found.tolist()] == mined_slowly(queries, candidates, 4)
         assert (np.diff(margins) <= 0).all()
 
 
