@@ -21,6 +21,7 @@ from rich.text import Text
 from scaling.cli import (
     calibrate,
     cancel,
+    doctor,
     explain,
     export,
     gc,
@@ -46,6 +47,7 @@ __all__ = [
     "app",
     "calibrate",
     "cancel",
+    "doctor",
     "explain",
     "export",
     "gc",
