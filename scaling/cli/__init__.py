@@ -2,7 +2,9 @@
 
     app.py         the application, and what its commands share
     live.py        tables of how far a study is, again and again
+    outputs.py     what commands print with --json
     plan_notes.py  what `scaling plan` says below its table
+    tables.py      tables that cut nothing
 
 Every other file is the command of its name. May import every room below, and `analysis` for the
 report; heavy libraries are imported inside the commands that need them.
@@ -10,6 +12,7 @@ report; heavy libraries are imported inside the commands that need them.
 
 from __future__ import annotations
 
+import io
 import sys
 
 from rich.text import Text
@@ -19,9 +22,11 @@ from scaling.cli import (
     calibrate,
     cancel,
     cite,
+    doctor,
     explain,
     export,
     gc,
+    init,
     logs,
     ls,
     plan,
@@ -36,7 +41,7 @@ from scaling.cli import (
     submit,
     verdict,
 )
-from scaling.cli.app import PlainConsole, app
+from scaling.cli.app import SPELLED, PlainConsole, app
 from scaling.spec import UserError
 from scaling.store.store import StoreAway
 
@@ -45,9 +50,11 @@ __all__ = [
     "calibrate",
     "cancel",
     "cite",
+    "doctor",
     "explain",
     "export",
     "gc",
+    "init",
     "logs",
     "ls",
     "main",
@@ -70,6 +77,10 @@ def main() -> None:
 
     A store that cannot be used now ends in one message and exit code 1.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows what it cannot as text, and no traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SPELLED)
     try:
         app()
     except UserError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -17,10 +20,9 @@ from scaling.planning.progress import current_plan
 from scaling.spec import UserError, known
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from scaling.study.study import Study, load_study
+from scaling.study.study import STUDIES, Study, load_study
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help=(
@@ -30,12 +32,57 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"scaling {version('stilts-scaling')}")
+        except PackageNotFoundError:
+            typer.echo("scaling, from a folder that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Which one this is."),
+    ] = False,
+) -> None:
+    pass
+
+
 def plain(text: str) -> str:
     """Text with its control characters, which steer a terminal, shown as text."""
     return "".join(
         char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+# Signs of ours in the letters of any encoding; all else is shown by its number.
+_LETTERS = {"×": "x", "·": "-", "→": "->", "←": "<-", "…": "...", "✗": "x", "±": "+-", "–": "-"}
+SPELLED = "scaling-spelled"
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, in letters that it has."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    shown = (_LETTERS.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return "".join(shown), error.end
+
+
+codecs.register_error(SPELLED, _spelled)
+
+
+def has_all_letters() -> bool:
+    """Whether standard output can show every character."""
+    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+
+
+# Columns where nobody looks: a file or a pipe, if COLUMNS says nothing else.
+UNSEEN_COLUMNS = 200
 
 
 class PlainConsole(Console):
@@ -47,6 +94,8 @@ class PlainConsole(Console):
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file=file, highlight=False, markup=False, emoji=False)
+        if not self.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+            self.width = UNSEEN_COLUMNS
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich does, of text that has its final width: cells of tables are measured by it."""
@@ -71,13 +120,29 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
         yield lambda now: shown.update(Text(now))
 
 
+def _shipped(begun: str) -> list[str]:
+    """Names of shipped studies that begin so; a shell completes files where there is none."""
+    names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    return [name for name in names if name.startswith(begun)]
+
+
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study file, or the name of a shipped one.",
+        autocompletion=_shipped,
+    ),
 ]
 
 
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+]
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object; docs/json/ has its schema.")
 ]
 
 
@@ -119,12 +184,20 @@ def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
 
 def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     """As `open_study`; UserError where nothing of the study has been staged or run yet."""
-    study, store, plan = open_study(name, uri)
+    study = load_study(name)
+    store = begun_store(study, uri)
+    return study, store, current_plan(study, store)
+
+
+def begun_store(study: Study, uri: str) -> Store:
+    """A study's store as it is; UserError where there is none, and for another study's."""
+    store = open_store(study, uri)
     if not store.exists("study.json"):
         raise UserError(
             f"{store.uri} is no store of the study {study.name!r}; `scaling run` makes one"
         )
-    return study, store, plan
+    store.check_study(study.name)
+    return store
 
 
 def step_called(plan: Plan, part: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, TokenOption, app, console, open_store
+from scaling.cli.app import StoreOption, StudyArgument, TokenOption, app, begun_store, console
 from scaling.study.study import load_study
 
 
@@ -34,9 +34,17 @@ def cancel(
             else f"no job of {study.name!r} is running there"
         )
         return
+    from scaling.store.leases import working
     from scaling.store.stop import ask_to_stop
 
-    store = open_store(study, uri)
-    store.check_study(study.name)
+    store = begun_store(study, uri)
     ask_to_stop(store, now=now)
-    console.print(f"asked in {store.uri}; a driver looks every few seconds", soft_wrap=True)
+    if working(store, store.scan().leases):
+        console.print(f"asked in {store.uri}; a driver looks every few seconds", soft_wrap=True)
+        return
+    # A driver that has just begun holds no lease yet.
+    console.print(
+        f"nobody is at work in {store.uri}: unless a driver is just starting, there is nothing to"
+        " stop. The request stops no run that begins later",
+        soft_wrap=True,
+    )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.app import JsonOption, StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.store.garbage import GROUPS, Garbage
 
 
@@ -18,12 +18,16 @@ def gc(
     name: StudyArgument,
     uri: StoreOption = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what nothing needs (weights, resume points, attempts, leases, caches), then delete it."""
     from scaling.store.garbage import find_garbage, free
 
-    _, store, plan = open_study(name, uri)
+    study, store, plan = open_study(name, uri)
     garbage = find_garbage(plan, store)
+    if as_json:
+        _print_json(study.name, store.uri, garbage, free(garbage, plan, store) if yes else [])
+        return
     if not garbage:
         console.print(f"nothing to free in {store.uri}", soft_wrap=True)
         return
@@ -42,11 +46,40 @@ def gc(
             )
 
 
-def garbage_table(garbage: Sequence[Garbage], uri: str) -> Table:
+def _print_json(name: str, uri: str, garbage: Sequence[Garbage], freed: Sequence[Garbage]) -> None:
+    """Print all of it as one object.
+
+    Args:
+        name: Of the study.
+        uri: Of its store.
+        garbage: What can go.
+        freed: What went.
+    """
+    from scaling.cli.outputs import FreedGroup, GcOutput, print_json
+
+    groups = []
+    for group, words in GROUPS.items():
+        items = [item for item in garbage if item.group == group]
+        size = sum(item.num_bytes for item in items)
+        groups.append(FreedGroup(group=group, what=words, places=len(items), bytes=size))
+    print_json(
+        GcOutput(
+            study=name,
+            store=uri,
+            groups=groups,
+            places=len(garbage),
+            bytes=sum(item.num_bytes for item in garbage),
+            freed_places=len(freed),
+            freed_bytes=sum(item.num_bytes for item in freed),
+        )
+    )
+
+
+def garbage_table(garbage: Sequence[Garbage], uri: str) -> FoldedTable:
     """Group: what `scaling gc` would delete, places and bytes."""
-    table = Table(title=f"{uri} can do without")
-    for name in ("what", "places", "MB"):
-        table.add_column(name, justify="left" if name == "what" else "right")
+    table = FoldedTable(
+        ("what", "places", "MB"), title=f"{uri} can do without", right=("places", "MB")
+    )
     for group, words in GROUPS.items():
         items = [item for item in garbage if item.group == group]
         if items:

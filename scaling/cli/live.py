@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from scaling.cli.app import duration
+from scaling.cli.tables import FoldedTable
 from scaling.planning.progress import PHASES, Status, StatusReader
 from scaling.planning.queue import ReadyQueue
 from scaling.store.store import Store, pause_after
@@ -74,7 +76,11 @@ class Watcher(threading.Thread):
 
     def _bars(self, status: Status) -> Group:
         progress = Progress(
-            TextColumn("{task.description:<16}", markup=False), BarColumn(40), MofNCompleteColumn()
+            TextColumn(
+                "{task.description:<16}", markup=False, table_column=Column(overflow="fold")
+            ),
+            BarColumn(40),
+            MofNCompleteColumn(),
         )
         for model in self.plan.study.models:
             done = sum(status.done.get((model, phase), 0) for phase in PHASES)
@@ -84,13 +90,9 @@ class Watcher(threading.Thread):
         return Group(progress, *status_lines(status)[:-1])
 
 
-def status_table(plan: Plan, status: Status) -> Table:
+def status_table(plan: Plan, status: Status) -> FoldedTable:
     """Model × phase: done / all; steps at work, collapsed runs, failed tries of open steps."""
-    table = Table(
-        title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done"
-    )
-    table.add_column("model")
-    for name in (
+    counts = (
         "phase ii",
         "phase iii",
         "scoring",
@@ -98,24 +100,53 @@ def status_table(plan: Plan, status: Status) -> Table:
         "collapsed",
         "re-runs",
         "failed tries",
-    ):
-        table.add_column(name, justify="right")
-    for model in plan.study.models:
-        cells = [
-            f"{status.done.get((model, p), 0)} / {status.total.get((model, p), 0)}" for p in PHASES
-        ]
-        running = sum(plan.steps[item.step].model == model for item in status.working)
-        collapsed = sum(status.collapsed.get((model, phase), 0) for phase in PHASES)
-        failed = sum(
-            count for step, count in status.failures.items() if plan.steps[step].model == model
-        )
-        again = sum(
-            step.rerun > 0 and step.action == "train"
-            for step in plan.steps.values()
-            if step.model == model
-        )
-        table.add_row(model, *cells, str(running), str(collapsed), str(again), str(failed))
+    )
+    table = FoldedTable(
+        ("model", *counts),
+        title=f"{plan.study.name}: {sum(status.done.values()):,} of {len(plan.steps):,} steps done",
+        right=counts,
+    )
+    for size in size_statuses(plan, status):
+        cells = [f"{size.done[phase]} / {size.total[phase]}" for phase in PHASES]
+        numbers = (size.running, size.collapsed, size.reruns, size.failed_tries)
+        table.add_row(size.model, *cells, *map(str, numbers))
     return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeStatus:
+    """How far one model of a study is."""
+
+    model: str
+    done: dict[str, int]
+    """Phase → steps."""
+    total: dict[str, int]
+    running: int
+    collapsed: int
+    reruns: int
+    failed_tries: int
+    """Of steps that are not done."""
+
+
+def size_statuses(plan: Plan, status: Status) -> list[SizeStatus]:
+    """How far every model is, in the study's order."""
+    return [
+        SizeStatus(
+            model=model,
+            done={phase: status.done.get((model, phase), 0) for phase in PHASES},
+            total={phase: status.total.get((model, phase), 0) for phase in PHASES},
+            running=sum(plan.steps[item.step].model == model for item in status.working),
+            collapsed=sum(status.collapsed.get((model, phase), 0) for phase in PHASES),
+            reruns=sum(
+                step.rerun > 0 and step.action == "train" and step.model == model
+                for step in plan.steps.values()
+            ),
+            failed_tries=sum(
+                count for step, count in status.failures.items() if plan.steps[step].model == model
+            ),
+        )
+        for model in plan.study.models
+    ]
 
 
 def status_group(plan: Plan, status: Status) -> Group:

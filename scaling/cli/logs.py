@@ -6,14 +6,18 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console
-from scaling.spec import known
+from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console, step_called
 
 
 @app.command()
 def logs(
     name: StudyArgument,
-    step: Annotated[str, typer.Argument(help="Only lines about this step.")] = "",
+    part: Annotated[
+        str,
+        typer.Argument(
+            metavar="[STEP]", help="Only lines about this step: its id, or a unique part of it."
+        ),
+    ] = "",
     uri: StoreOption = "",
     lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="The last so many.")] = 100,
 ) -> None:
@@ -21,9 +25,8 @@ def logs(
     from scaling.store.logs import log_lines
 
     _, store, plan = begun_study(name, uri)
-    if step:
-        known("step", step, plan.steps)
-    shown = log_lines(store, step or None)[-lines:]
+    step = step_called(plan, part) if part else None
+    shown = log_lines(store, step)[-lines:]
     for line in shown:
         console.print(line, soft_wrap=True)
     if not shown:

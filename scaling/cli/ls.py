@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter
-from rich.table import Table
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.hardware import GPUS, PRICES_DATED
@@ -17,7 +16,8 @@ from scaling.catalogue.languages import LANGUAGES
 from scaling.catalogue.metrics import METRIC_KINDS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.readers import READER_KINDS
-from scaling.cli.app import StoreOption, app, console, open_study
+from scaling.cli.app import StoreOption, app, console, has_all_letters, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 from scaling.study.study import STUDIES, load_study
@@ -201,13 +201,11 @@ def list_names(
     wanted = containing.casefold()
     rows = [row for row in rows if any(wanted in str(value).casefold() for value in row.values())]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(rows, ensure_ascii=not has_all_letters(), indent=1))
         return
     if not rows:
         raise UserError(f"no row of the {things} has {containing!r} in it")
-    table = Table()
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
+    table = FoldedTable(rows[0])
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     console.print(table)
@@ -235,12 +233,10 @@ def show(
             for kind, _ in found
             if kind == "study"
         ]
-        typer.echo(json.dumps(facts + studies, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(facts + studies, ensure_ascii=not has_all_letters(), indent=1))
         return
     for one in facts:
-        table = Table(title=f"{one.pop('is')} {name}", show_header=False)
-        table.add_column("fact")
-        table.add_column("value", overflow="fold")
+        table = FoldedTable(("fact", "value"), title=f"{one.pop('is')} {name}", show_header=False)
         for fact, value in one.items():
             if value not in (None, "", [], {}):
                 table.add_row(fact, _words(value))

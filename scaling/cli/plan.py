@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from scaling.catalogue.hardware import GIB, GpuSpec
-from scaling.cli.app import StoreOption, StudyArgument, app, console, gpu_of, open_study
+from scaling.cli.app import JsonOption, StoreOption, StudyArgument, app, console, gpu_of, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.planning.forecast import Forecast, SizeForecast
 from scaling.planning.memory import USABLE
 from scaling.spec import load
+from scaling.store.store import Scan, Store
 from scaling.study.steps import Plan
 from scaling.study.study import MOST_DEVICES
 
@@ -37,6 +38,7 @@ def plan(
         Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")
     ] = None,
     list_steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The grid: cells, unique steps, fit, hours, dollars, makespan, what is done. Runs nothing."""
     from scaling.cli.plan_notes import plan_notes
@@ -50,10 +52,14 @@ def plan(
     table = load(Prices, prices)[0] if prices is not None else None
     measured = measured_on(read_calibrations(store), device)
     outlook = forecast(plan, sizes, device, measured, gpus or study.max_devices, table)
-    console.print(plan_table(plan, outlook))
-    for note in [*plan_notes(plan, sizes, outlook), *defect_notes(staged_tasks(study, store))]:
-        console.print(f"· {note}", soft_wrap=True)
+    notes = [*plan_notes(plan, sizes, outlook), *defect_notes(staged_tasks(study, store))]
     scan = store.scan()
+    if as_json:
+        _print_json(plan, store, scan, outlook, notes, list_steps=list_steps)
+        return
+    console.print(plan_table(plan, outlook))
+    for note in notes:
+        console.print(f"· {note}", soft_wrap=True)
     done = sum(step in scan.done for step in plan.steps)
     console.print(
         f"· Store {store.uri}: {done:,} steps done, {len(pending_steps(plan, scan)):,} to run.",
@@ -65,13 +71,85 @@ def plan(
             console.print(f"{mark}{step.id}  ← {step.parent or 'pretrained'}", soft_wrap=True)
 
 
-def plan_table(plan: Plan, outlook: Forecast) -> Table:
-    """One line per model: parameters, placement, memory, FLOPs, device hours, dollars."""
-    table = Table(
-        title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps"
+def _print_json(
+    plan: Plan, store: Store, scan: Scan, outlook: Forecast, notes: list[str], *, list_steps: bool
+) -> None:
+    """Print all of it as one object.
+
+    Args:
+        plan: What is forecast.
+        store: What is done of it.
+        scan: A listing of the store.
+        outlook: The forecast.
+        notes: What stands below the table.
+        list_steps: Whether every step is in it.
+    """
+    from scaling.cli.outputs import PlannedSize, PlannedStep, PlanOutput, print_json
+    from scaling.store.pending import pending_steps
+
+    sizes = [
+        PlannedSize(
+            model=line.model,
+            total_params=plan.study.model(line.model).total_params,
+            placements={layout: list(tasks) for layout, tasks in line.layouts.items()},
+            problem=line.problem,
+            peak_bytes=None if line.peak is None else line.peak.total,
+            peak_task=line.peak_task,
+            cells=line.cells,
+            steps=line.steps,
+            flops=line.flops,
+            device_hours=None if line.problem else line.device_hours,
+            dollars=None if line.problem else outlook.dollars(line.device_hours),
+            checkpoint_bytes=line.checkpoint_bytes,
+            resume_bytes=line.resume_bytes,
+            basis=line.basis,
+        )
+        for line in outlook.sizes
+    ]
+    hours = sum(size.device_hours or 0.0 for size in sizes)
+    steps = [
+        PlannedStep(
+            id=step.id,
+            parent=step.parent,
+            phase=step.phase,
+            model=step.model,
+            task=step.task,
+            seed=step.seed,
+            done=step.id in scan.done,
+        )
+        for step in plan.steps.values()
+    ]
+    print_json(
+        PlanOutput(
+            study=plan.study.name,
+            store=store.uri,
+            gpu=None if outlook.gpu is None else outlook.gpu.name,
+            devices=outlook.devices,
+            provisional=plan.provisional,
+            cells=len(plan.cells),
+            unique_steps=len(plan.steps),
+            done=sum(step.done for step in steps),
+            pending=len(pending_steps(plan, scan)),
+            sizes=sizes,
+            device_hours=hours,
+            dollars=outlook.dollars(hours),
+            dollars_per_hour=outlook.dollars_per_hour,
+            price_source=outlook.price_source,
+            makespan_seconds=outlook.makespan_seconds if outlook.devices else None,
+            bound_seconds=outlook.bound_seconds if outlook.devices else None,
+            notes=notes,
+            steps=steps if list_steps else None,
+        )
     )
-    for name in ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"):
-        table.add_column(name, justify="left" if name in ("model", "placement") else "right")
+
+
+def plan_table(plan: Plan, outlook: Forecast) -> FoldedTable:
+    """One line per model: parameters, placement, memory, FLOPs, device hours, dollars."""
+    table = FoldedTable(
+        ("model", "params", "placement", "GiB", "PFLOP", "hours", "dollars"),
+        title=f"{plan.study.name}: {len(plan.cells):,} cells, {len(plan.steps):,} unique steps",
+        right=("params", "GiB", "PFLOP", "hours", "dollars"),
+    )
     for line in outlook.sizes:
         fits, dollars = not line.problem, outlook.dollars(line.device_hours)
         table.add_row(

@@ -5,19 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
-from rich.table import Table
 
-from scaling.cli.app import StudyArgument, app, console, gpu_of
+from scaling.cli.app import JsonOption, StudyArgument, app, console, gpu_of
+from scaling.cli.outputs import (
+    PowerOutput,
+    PowerRow,
+    RehearsedLine,
+    SeedAdvice,
+    SmallestFall,
+    finite,
+    print_json,
+)
+from scaling.cli.tables import FoldedTable
 from scaling.spec import BadFile, UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import Study, load_study
 
 if TYPE_CHECKING:
     from analysis.power import Ledger
+    from analysis.rehearsal import Smallest
 
 
 @app.command()
@@ -34,6 +44,7 @@ def power(
     studies: Annotated[
         int, typer.Option(help="Simulated studies for each line of the rehearsal; 0: none.", min=0)
     ] = 200,
+    as_json: JsonOption = False,
 ) -> None:
     """Before paying: what so many seeds can detect, and where one more seed pays most."""
     from analysis.analyse import analyse
@@ -70,22 +81,51 @@ def power(
     languages = max(1, round(sum(counts) / targets))
     shape = {"arms": arms, "targets": targets, "low-resource languages each": languages}
     grid = planned_grid(ledger, x, arms=arms, targets=targets, languages=languages)
-    console.print(power_table(grid, study.name, shape, "a pilot" if pilot else "assumed variances"))
     sd = grid[0]["replica_sd"]
     needed = seeds_needed(effect, sd, x, wanted)
+    rehearsal: list[RehearsedLine] = []
+    falls: dict[str, Smallest] = {}
+    if studies:
+        params = {model: float(scale(model)) for model in study.models}
+        with study.known_languages():
+            rehearsal, falls = _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
+    hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
+    per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
+    unit = "device hours" if outlook.dollars_per_hour is None else "$"
+    start = [len(study.seeds)] * len(x)
+    advices = next_seeds([sd] * len(x), x, start, per_seed, list(study.models), unit)
+    variances: Literal["a pilot", "assumed variances"] = "a pilot" if pilot else "assumed variances"
+    if as_json:
+        print_json(
+            PowerOutput(
+                study=study.name,
+                variances=variances,
+                shape=shape,
+                effect=effect,
+                wanted=wanted,
+                seeds_needed=needed,
+                replica_sd=sd,
+                grid=[
+                    PowerRow.model_validate({key: row[key] for key in PowerRow.model_fields})
+                    for row in grid
+                ],
+                rehearsal=rehearsal,
+                smallest_falls=[
+                    SmallestFall(scores=path, **{end: finite(at) for end, at in vars(fall).items()})
+                    for path, fall in falls.items()
+                ],
+                advice=[SeedAdvice(**vars(advice)) for advice in advices],
+            )
+        )
+        return
+    console.print(power_table(grid, study.name, shape, variances))
     console.print(
         f"· {needed or 'more than 200'} seeds per size detect {effect:g} points per tenfold with"
         f" power {wanted:g}."
     )
     if studies:
-        params = {model: float(scale(model)) for model in study.models}
-        with study.known_languages():
-            _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
-    hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
-    per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
-    unit = "device hours" if outlook.dollars_per_hour is None else "$"
-    start = [len(study.seeds)] * len(x)
-    for advice in next_seeds([sd] * len(x), x, start, per_seed, list(study.models), unit):
+        _print_rehearsal(study.name, studies, rehearsal, falls)
+    for advice in advices:
         console.print(
             f"· next: one more seed at {advice.size} (has {advice.seeds_before}) cuts the slope's"
             f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
@@ -100,8 +140,8 @@ def family_of(study: Study) -> str:
 
 def _rehearse(
     study: Study, params: Mapping[str, float], ledger: Ledger, change: float, studies: int
-) -> None:
-    """Print what the verdict of simulated studies of this design is.
+) -> tuple[list[RehearsedLine], dict[str, Smallest]]:
+    """What the verdict of simulated studies of this design is, and the smallest fall it sees.
 
     Args:
         study: Arms, targets, seeds and question.
@@ -110,7 +150,7 @@ def _rehearse(
         change: Points from the smallest to the largest size, tried in both directions.
         studies: For each line.
     """
-    from analysis.rehearsal import FALLS, PATHS, Design, Target, rehearse, smallest_change
+    from analysis.rehearsal import PATHS, Design, Target, rehearse, smallest_change
 
     targets = []
     for name in study.targets:
@@ -133,21 +173,49 @@ def _rehearse(
         targets=tuple(target for target in targets if target.languages),
         family=family_of(study),
     )
-    table = Table(title=f"{study.name}: {studies} simulated studies a line through the analysis")
-    for column in ("scores", "true change, points", "coverage", "verdicts"):
-        table.add_column(column, justify="left" if column == "verdicts" else "right")
+    lines, falls = [], {}
     for path in PATHS:
         for true in (0.0, -change, change):
             found = rehearse(
                 design, ledger, study.question, change=true, baselines=path, studies=studies
             )
-            said = ", ".join(f"{form} {share:.0%}" for form, share in found.forms.items())
-            table.add_row(path, f"{true:+.1f}", f"{found.coverage:.0%}", said)
-    console.print(table)
-    for path in PATHS:
-        least = smallest_change(
+            lines.append(
+                RehearsedLine(
+                    scores=path,
+                    true_change=true,
+                    coverage=found.coverage,
+                    verdicts=dict(found.forms),
+                )
+            )
+        falls[path] = smallest_change(
             design, ledger, study.question, baselines=path, studies=max(studies // 4, 20)
         )
+    return lines, falls
+
+
+def _print_rehearsal(
+    name: str, studies: int, lines: Sequence[RehearsedLine], falls: Mapping[str, Smallest]
+) -> None:
+    """Print what simulated studies say.
+
+    Args:
+        name: Of the study.
+        studies: For each line.
+        lines: Rows of the table.
+        falls: Path of the scores → the smallest fall that is seen.
+    """
+    from analysis.rehearsal import FALLS
+
+    table = FoldedTable(
+        ("scores", "true change, points", "coverage", "verdicts"),
+        title=f"{name}: {studies} simulated studies a line through the analysis",
+        right=("scores", "true change, points", "coverage"),
+    )
+    for line in lines:
+        said = ", ".join(f"{form} {share:.0%}" for form, share in line.verdicts.items())
+        table.add_row(line.scores, f"{line.true_change:+.1f}", f"{line.coverage:.0%}", said)
+    console.print(table)
+    for path, least in falls.items():
         seen = f"{least.at:.1f} points" if math.isfinite(least.at) else f"none up to {FALLS[-1]:g}"
         end = f"{least.high:g}" if math.isfinite(least.high) else f"more than {FALLS[-1]:g}"
         console.print(
@@ -159,7 +227,7 @@ def _rehearse(
 
 def power_table(
     grid: Sequence[Mapping[str, float]], name: str, shape: Mapping[str, int], source: str
-) -> Table:
+) -> FoldedTable:
     """Seeds → detectable slope and the chance to affirm that nothing changes.
 
     Low-resource languages, pooled.
@@ -171,13 +239,10 @@ def power_table(
         source: where the variances come from.
     """
     over = ", ".join(f"{count} {what}" for what, count in shape.items())
-    table = Table(title=f"{name}: what seeds can see ({over}; {source})")
-    for column in (
-        "seeds per size",
-        "detectable slope, points per tenfold",
-        "chance to affirm ±0.5",
-    ):
-        table.add_column(column, justify="right")
+    columns = ("seeds per size", "detectable slope, points per tenfold", "chance to affirm ±0.5")
+    table = FoldedTable(
+        columns, title=f"{name}: what seeds can see ({over}; {source})", right=columns
+    )
     for row in grid:
         table.add_row(
             f"{row['seeds']:.0f}", f"{row['detectable']:.2f}", f"{row['affirm_half_point']:.0%}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.app import JsonOption, StoreOption, StudyArgument, app, console, open_study
+from scaling.cli.tables import FoldedTable
 from scaling.spec import BadFile
 
 
 @app.command()
-def rates(name: StudyArgument, uri: StoreOption = "") -> None:
+def rates(name: StudyArgument, uri: StoreOption = "", as_json: JsonOption = False) -> None:
     """A check of `learning_rates`: English dev by size and rate, and what to paste."""
     from scaling.planning.rates import choose, rate_lines, rate_scores, recipe_lines
 
@@ -19,11 +18,40 @@ def rates(name: StudyArgument, uri: StoreOption = "") -> None:
             f"{name}: no `learning_rates`: a check is a study file of its own, see docs/recipes.md"
         )
     scores = rate_scores(plan, store)
-    table = Table(
-        title=f"{study.name}: English dev score by learning rate, {len(study.seeds)} trial(s) each"
+    choices = choose(scores)
+    left = [task for task in study.trained_tasks if task not in {choice.task for choice in choices}]
+    if as_json:
+        from scaling.cli.outputs import RateScoreOutput, RatesOutput, print_json
+
+        print_json(
+            RatesOutput(
+                study=study.name,
+                store=store.uri,
+                scores=[
+                    RateScoreOutput(
+                        task=score.task,
+                        model=score.model,
+                        rate=score.rate,
+                        scores=list(score.scores),
+                        mean=score.score if score.scores else None,
+                        error=score.error if score.scores else None,
+                        collapsed=score.collapsed,
+                        planned=score.planned,
+                    )
+                    for score in scores
+                ],
+                choices=choices,
+                missing=left,
+                paste=recipe_lines(choices),
+            )
+        )
+        return
+    tried = [f"{rate:g}" for rate in study.learning_rates]
+    table = FoldedTable(
+        ("task", "size", *tried),
+        title=f"{study.name}: English dev score by learning rate, {len(study.seeds)} trial(s) each",
+        right=tried,
     )
-    for column in ("task", "size", *(f"{rate:g}" for rate in study.learning_rates)):
-        table.add_column(column, justify="left" if column in ("task", "size") else "right")
     for task in study.trained_tasks:
         for model in study.models:
             by_rate = {
@@ -41,10 +69,8 @@ def rates(name: StudyArgument, uri: StoreOption = "") -> None:
                 )
             table.add_row(task, study.model(model).label or model, *shown)
     console.print(table)
-    choices = choose(scores)
     for line in rate_lines(choices):
         console.print(f"· {line}", soft_wrap=True)
-    left = [task for task in study.trained_tasks if task not in {choice.task for choice in choices}]
     if left:
         console.print(f"· not chosen yet, trials are missing: {', '.join(left)}", soft_wrap=True)
     for line in recipe_lines(choices):

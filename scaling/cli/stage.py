@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store, working
+from scaling.cli.app import (
+    JsonOption,
+    StoreOption,
+    StudyArgument,
+    app,
+    console,
+    open_store,
+    working,
+)
+from scaling.cli.tables import FoldedTable
 from scaling.data.manifest import StagedTask
 from scaling.planning.progress import current_plan
 from scaling.spec import known
@@ -51,6 +59,7 @@ def stage(
     source: FromOption = None,
     accept: AcceptOption = None,
     check: CheckOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read, check and hash all data and weights of a study, once, into its store and lock file."""
     from scaling.data.manifest import defect_notes, staged_tasks
@@ -58,10 +67,13 @@ def stage(
     study = load_study(name)
     store = open_store(study, uri)
     if check:
-        _check(study, store, source, accept or [])
+        _check(study, store, source, accept or [], as_json=as_json)
         return
     stage_and_plan(study, store, source, accept or [])
     tasks = staged_tasks(study, store)
+    if as_json:
+        _print_staged(study.name, store.uri, tasks, defect_notes(tasks))
+        return
     console.print(staged_table(tasks))
     for note in defect_notes(tasks):
         console.print(f"· {note}", soft_wrap=True)
@@ -84,8 +96,43 @@ def stage_and_plan(study: Study, store: Store, source: Path | None, accept: list
     return current_plan(study, store, lock)
 
 
-def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -> None:
-    """Print what the sources are now; exit code 2 where one would not stage."""
+def _print_staged(name: str, uri: str, tasks: Sequence[StagedTask], notes: list[str]) -> None:
+    """Print what a store has as one object.
+
+    Args:
+        name: Of the study.
+        uri: Of its store.
+        tasks: What is staged.
+        notes: What is wrong with the data and was accepted.
+    """
+    from scaling.cli.outputs import StagedSource, StagedTaskOutput, StageOutput, print_json
+
+    shown = [
+        StagedTaskOutput(
+            task=task.task,
+            rows=dict(task.rows),
+            languages=task.languages,
+            sources=[StagedSource(source=at, revision=commit) for at, commit in task.sources],
+            licence=task.licence,
+            defects=dict(task.defects),
+        )
+        for task in tasks
+    ]
+    print_json(StageOutput(study=name, store=uri, tasks=shown, notes=notes))
+
+
+def _check(
+    study: Study, store: Store, source: Path | None, accept: list[str], *, as_json: bool
+) -> None:
+    """Print what the sources are now; exit code 2 where one would not stage.
+
+    Args:
+        study: Whose sources.
+        store: What it locked.
+        source: Folder with raw data and models.
+        accept: Defects that are counted instead of refused.
+        as_json: As one object.
+    """
     from scaling.catalogue.readers import DEFECTS
     from scaling.data.layout import look_at
 
@@ -101,6 +148,11 @@ def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -
         for look in look_at(study, source, locked, accept):
             say(f"looking at {look.what}")
             looks.append(look)
+    if as_json:
+        _print_looks(study.name, looks)
+        if any(look.faults for look in looks):
+            raise typer.Exit(2)
+        return
     console.print(look_table(looks))
     for look in looks:
         for note in look.notes:
@@ -119,11 +171,23 @@ def _check(study: Study, store: Store, source: Path | None, accept: list[str]) -
     )
 
 
-def look_table(looks: Sequence[SourceLook]) -> Table:
+def _print_looks(name: str, looks: Sequence[SourceLook]) -> None:
+    """Print what the sources of a study are now as one object."""
+    from dataclasses import asdict
+
+    from scaling.cli.outputs import LookedSource, StageCheckOutput, print_json
+
+    shown = [LookedSource.model_validate(asdict(look)) for look in looks]
+    would = not any(look.faults for look in looks)
+    print_json(StageCheckOutput(study=name, sources=shown, would_stage=would))
+
+
+def look_table(looks: Sequence[SourceLook]) -> FoldedTable:
     """One line per source: files, columns, classes, rows, commit, whether it would stage."""
-    table = Table(title="sources as they are now; nothing was downloaded")
-    for name in ("of", "source", "revision", "files", "columns", "classes", "rows", "stages"):
-        table.add_column(name, overflow="fold")
+    table = FoldedTable(
+        ("of", "source", "revision", "files", "columns", "classes", "rows", "stages"),
+        title="sources as they are now; nothing was downloaded",
+    )
     for look in looks:
         rows = ", ".join(f"{split} {count:,}" for split, count in look.rows.items())
         table.add_row(
@@ -139,24 +203,14 @@ def look_table(looks: Sequence[SourceLook]) -> Table:
     return table
 
 
-def staged_table(tasks: Sequence[StagedTask]) -> Table:
+def staged_table(tasks: Sequence[StagedTask]) -> FoldedTable:
     """One line per task and source: rows, origin, commit, terms, defects."""
-    table = Table(title="staged data")
-    for name in (
-        "task",
-        "train",
-        "dev",
-        "test",
-        "languages",
-        "source",
-        "revision",
-        "licence",
-        "defects",
-    ):
-        table.add_column(
-            name,
-            justify="right" if name in ("train", "dev", "test", "languages", "defects") else "left",
-        )
+    of_rows = ("train", "dev", "test", "languages")
+    table = FoldedTable(
+        ("task", *of_rows, "source", "revision", "licence", "defects"),
+        title="staged data",
+        right=(*of_rows, "defects"),
+    )
     for task in tasks:
         counts = [
             f"{task.rows[split]:,}" if split in task.rows else "-"

@@ -76,6 +76,7 @@ class Status:
     """None before anything ran, or if nobody works."""
     dollars: float | None
     num_bytes: int
+    """Of the whole store."""
 
 
 class StatusReader:
@@ -89,6 +90,8 @@ class StatusReader:
         self._store = store
         self._records: dict[str, StepRecord] = {}
         self._sessions: dict[str, SessionCost] = {}
+        # What staging wrote hardly changes while a study runs, and has many files.
+        self._beside_steps: int | None = None
 
     def status(self, plan: Plan) -> Status:
         """The state of every step now. CorruptRecord names a record that cannot be trusted."""
@@ -99,7 +102,10 @@ class StatusReader:
         self._records.update(store.records(fresh))
         self._sessions = read_sessions(store, self._sessions)
         records = {step: self._records[step] for step in plan.steps if step in scan.done}
-        return _status(plan, store, scan, records, self._sessions)
+        if self._beside_steps is None:
+            self._beside_steps = store.bytes_beside_steps()
+        whole = scan.num_bytes + self._beside_steps
+        return _status(plan, store, scan, records, self._sessions, whole)
 
 
 def study_status(plan: Plan, store: Store) -> Status:
@@ -113,7 +119,18 @@ def _status(
     scan: Scan,
     records: Mapping[str, StepRecord],
     sessions: Mapping[str, SessionCost],
+    num_bytes: int,
 ) -> Status:
+    """The state of every step.
+
+    Args:
+        plan: All steps.
+        store: Whose leases and sizes are read.
+        scan: A listing of it.
+        records: Of the plan's steps that are done.
+        sessions: Every session so far.
+        num_bytes: Of the whole store.
+    """
     total: Counter[tuple[str, str]] = Counter()
     done: Counter[tuple[str, str]] = Counter()
     collapsed: Counter[tuple[str, str]] = Counter()
@@ -139,7 +156,7 @@ def _status(
         seconds=_seconds(sessions.values(), records),
         eta_seconds=_eta(plan, store, records, pending, busy),
         dollars=None if price is None else price * spent,
-        num_bytes=scan.num_bytes,
+        num_bytes=num_bytes,
     )
 
 

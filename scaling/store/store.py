@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -448,6 +448,26 @@ class Store:
             collapsed=frozenset(collapsed & done),
             leases={step: tuple(owners) for step, owners in leases.items()},
         )
+
+    def bytes_beside_steps(self) -> int:
+        """Bytes of models, data, logs and all else that `scan` does not count."""
+        if self.local is None:
+            selector = fs.FileSelector(self.root, allow_not_found=True, recursive=True)
+            infos = self.filesystem.get_file_info(selector)
+            return sum(
+                info.size or 0
+                for info in infos
+                if info.type == fs.FileType.File and not self.name_of(info).startswith(f"{STEPS}/")
+            )
+        found = 0
+        for folder, below, files in os.walk(self.root):
+            if folder == self.root and STEPS in below:
+                below.remove(STEPS)
+            for file in files:
+                # Logs and probes come and go.
+                with suppress(FileNotFoundError):
+                    found += os.lstat(f"{folder}/{file}").st_size
+        return found
 
     def record(self, step: str) -> StepRecord:
         """The record of a finished step; CorruptRecord names the file if it cannot be trusted."""

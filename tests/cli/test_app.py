@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,11 @@ def test_bad_input_is_exit_code_2_and_one_message(
         (["power", "demo", "--wanted", "nan"], "wanted"),
         (["status", "demo", "--store", "nowhere"], "is no store of the study 'demo'"),
         (["logs", "demo", "--store", "nowhere"], "is no store of the study 'demo'"),
+        (["cancel", "demo"], "is no store of the study 'demo'"),
+        (["cancel", "demo", "--store", "nowhere"], "is no store of the study 'demo'"),
+        (["cancel", "demo", "--store", "nowhere", "--now"], "is no store of the study 'demo'"),
+        (["cancel", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["status", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["report", "demo", "--store", "nowhere"], "no scored cell"),
         (["gc", "demo", "--store", "nowhere"], "is not staged"),
         (["cancel", "demo", "--address", "http://127.0.0.1:9"], "no Ray dashboard answers"),
@@ -78,6 +85,34 @@ def test_absurd_values_are_one_message(
     assert message in " ".join(capsys.readouterr().err.split())
     assert time.monotonic() - start < 30
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    said = scaling("--version", cwd=tmp_path)
+    assert said.stdout == f"scaling {version('stilts-scaling')}\n"
+    assert said.returncode == 0
+
+
+def test_a_shell_completes_commands_and_shipped_studies(tmp_path: Path) -> None:
+    def offered(words: str) -> list[str]:
+        asked = subprocess.run(
+            [sys.executable, "-c", "from scaling.cli import app; app(prog_name='scaling')"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "_SCALING_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(len(words.split(" ")) - 1),
+            },
+        )
+        return asked.stdout.split()
+
+    assert offered("scaling st") == ["stage", "status"]
+    assert offered("scaling plan xtreme") == ["xtreme_r"]
 
 
 def test_nobody_at_the_address(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from pyarrow import fs
+
+from scaling.planning.progress import study_status
 from scaling.store.failures import note_failure
 from scaling.store.leases import claim, new_owner
 from scaling.store.logs import kept_log
@@ -77,3 +81,43 @@ def test_what_a_worker_says_cannot_steer_the_terminal(small: tuple[Path, Plan, S
         said = scaling(*command, "--store", store.uri).stdout
         assert "\x1b" not in said and "\x07" not in said
         assert "\\x1b[2J [/x] [bold] :x: KeyError: '[/INST]'" in said
+
+
+def test_status_and_cancel_say_whether_anybody_is_at_work(small: tuple[Path, Plan, Store]) -> None:
+    path, plan, store = small
+    assert "Nobody is at work here now" in scaling("status", str(path), "--store", store.uri).stdout
+    asked = scaling("cancel", str(path), "--store", store.uri)
+    assert asked.returncode == 0 and "nobody is at work in" in asked.stdout
+    lease = claim(store, next(iter(plan.steps)), new_owner())
+    assert lease is not None
+    said = scaling("status", str(path), "--store", store.uri).stdout
+    assert "Nobody is at work" not in said and "running  " in said
+    asked = scaling("cancel", str(path), "--store", store.uri)
+    assert asked.stdout == f"asked in {store.uri}; a driver looks every few seconds\n"
+    lease.release()
+
+
+@pytest.mark.parametrize("command", ["status", "cancel"])
+def test_another_studys_store_is_left_as_it_is(
+    small: tuple[Path, Plan, Store], command: str, tmp_path: Path
+) -> None:
+    path, _, _ = small
+    other = Store.open(tmp_path / "other")
+    other.check_study("another")
+    refused = scaling(command, str(path), "--store", other.uri)
+    assert refused.returncode == 2
+    assert "is the store of the study 'another', not of 'small'" in refused.stderr
+    assert [item.name for item in Path(other.uri).rglob("*")] == ["study.json"]
+
+
+def test_the_whole_store_is_counted(small: tuple[Path, Plan, Store]) -> None:
+    path, plan, store = small
+    store.write("models/m/model.safetensors", b"x" * 7_000_000)
+    store.write("data/task/rows.parquet", b"x" * 2_000_000)
+    files = [item for item in Path(store.uri).rglob("*") if item.is_file()]
+    whole = sum(item.stat().st_size for item in files)
+    assert study_status(plan, store).num_bytes == whole > 10_000_000
+    bucket = Store("s3", fs.SubTreeFileSystem(str(path.parent), fs.LocalFileSystem()), "store")
+    assert bucket.local is None
+    assert bucket.bytes_beside_steps() == store.bytes_beside_steps() > 9_000_000
+    assert "store 10 MB" in scaling("status", str(path), "--store", store.uri).stdout

@@ -1,0 +1,334 @@
+"""What commands print with `--json`: one object, whose JSON schema is kept in docs/json/."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field
+
+from scaling.cli.app import has_all_letters
+from scaling.cli.live import SizeStatus
+from scaling.planning.progress import Attempt, Seconds
+from scaling.planning.rates import Choice
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class Output(_Part):
+    """What every one of them has."""
+
+    form: Literal[1] = Field(default=1, alias="schema")
+    """Grows when a key changes its meaning or goes; new keys may come without."""
+    study: str
+
+
+class PlannedSize(_Part):
+    """One model of a plan."""
+
+    model: str
+    total_params: int
+    placements: dict[str, list[str]]
+    """How trainings are placed → the tasks that are; empty if the size fits nowhere."""
+    problem: str
+    """Why it does not fit; '' if it does."""
+    peak_bytes: float | None
+    """Of the training that fills a device most."""
+    peak_task: str
+    cells: int
+    steps: int
+    flops: float
+    device_hours: float | None
+    """None if it does not fit."""
+    dollars: float | None
+    checkpoint_bytes: float
+    resume_bytes: float
+    basis: str
+    """Where the speed comes from."""
+
+
+class PlannedStep(_Part):
+    """One step of a plan."""
+
+    id: str
+    parent: str | None
+    phase: str
+    model: str
+    task: str
+    seed: int | None
+    done: bool
+
+
+class PlanOutput(Output):
+    """`scaling plan --json`."""
+
+    store: str
+    gpu: str | None
+    """None: CPUs."""
+    devices: int
+    provisional: bool
+    """Whether ids of steps will change when `scaling stage` has resolved every hash."""
+    cells: int
+    unique_steps: int
+    done: int
+    pending: int
+    sizes: list[PlannedSize]
+    device_hours: float
+    """Of all sizes that fit."""
+    dollars: float | None
+    dollars_per_hour: float | None
+    price_source: str
+    makespan_seconds: float | None
+    """None without a number of devices."""
+    bound_seconds: float | None
+    notes: list[str]
+    steps: list[PlannedStep] | None
+    """With `--steps`."""
+
+
+class WorkingStep(_Part):
+    """A step that somebody works on."""
+
+    step: str
+    owner: str
+    age_seconds: float
+    """Since the last sign of life."""
+    done: float | None
+    total: float | None
+
+
+class StatusOutput(Output):
+    """`scaling status --json`."""
+
+    store: str
+    steps: int
+    done: int
+    pending: int
+    sizes: list[SizeStatus]
+    working: list[WorkingStep]
+    eta_seconds: float | None
+    seconds: Seconds
+    dollars: float | None
+    budget_dollars: float | None
+    store_bytes: int
+
+
+class ExplainOutput(Output):
+    """`scaling explain --json`."""
+
+    store: str
+    step: str
+    identity: dict[str, Any]
+    state: str
+    """Why it is pending, or that it is done."""
+    attempts: list[Attempt]
+    failures: list[str]
+    log: list[str]
+    """The last lines about it, if it failed."""
+    record: dict[str, Any] | None
+    """None until it is done."""
+
+
+class StagedSource(_Part):
+    """Where rows come from."""
+
+    source: str
+    revision: str
+
+
+class StagedTaskOutput(_Part):
+    """What a store has of a task."""
+
+    task: str
+    rows: dict[str, int]
+    languages: int
+    sources: list[StagedSource]
+    licence: str
+    defects: dict[str, int]
+
+
+class StageOutput(Output):
+    """`scaling stage --json`."""
+
+    store: str
+    tasks: list[StagedTaskOutput]
+    notes: list[str]
+
+
+class LookedSource(_Part):
+    """One source as it is now."""
+
+    what: str
+    source: str
+    revision: str
+    files: int
+    ending: str
+    columns: list[str]
+    labels: list[str]
+    rows: dict[str, int]
+    notes: list[str]
+    faults: list[str]
+
+
+class StageCheckOutput(Output):
+    """`scaling stage --check --json`."""
+
+    sources: list[LookedSource]
+    would_stage: bool
+
+
+class FreedGroup(_Part):
+    """One kind of what a store can do without."""
+
+    group: str
+    what: str
+    places: int
+    bytes: int
+
+
+class GcOutput(Output):
+    """`scaling gc --json`: deletes with `--yes` alone."""
+
+    store: str
+    groups: list[FreedGroup]
+    places: int
+    bytes: int
+    freed_places: int
+    freed_bytes: int
+
+
+class PowerRow(_Part):
+    """What so many seeds see."""
+
+    seeds: int
+    detectable: float
+    """Slope, points per tenfold scale."""
+    affirm_half_point: float
+    """Chance to affirm a slope within ±0.5."""
+
+
+class RehearsedLine(_Part):
+    """Simulated studies of one true change."""
+
+    scores: str
+    true_change: float
+    """Points from the smallest to the largest size."""
+    coverage: float
+    verdicts: dict[str, float]
+
+
+class SmallestFall(_Part):
+    """The smallest fall that is called DIMINISHES in 80 %, points."""
+
+    scores: str
+    at: float | None
+    """None: none of those that were tried."""
+    low: float | None
+    high: float | None
+
+
+class SeedAdvice(_Part):
+    """One more seed at one size."""
+
+    size: str
+    seeds_before: int
+    variance_cut: float
+    cost: float
+    unit: str
+
+
+class PowerOutput(Output):
+    """`scaling power --json`."""
+
+    variances: Literal["a pilot", "assumed variances"]
+    shape: dict[str, int]
+    """What is pooled → how many of it."""
+    effect: float
+    wanted: float
+    seeds_needed: int | None
+    """None: more than 200."""
+    replica_sd: float
+    """Points."""
+    grid: list[PowerRow]
+    rehearsal: list[RehearsedLine]
+    smallest_falls: list[SmallestFall]
+    advice: list[SeedAdvice]
+
+
+class RecipeField(_Part):
+    """One number of a training."""
+
+    field: str
+    value: Any
+    source: str
+
+
+class TaskRecipe(_Part):
+    """All numbers of the trainings of a task."""
+
+    task: str
+    fields: list[RecipeField]
+
+
+class RecipesOutput(Output):
+    """`scaling recipes --json`."""
+
+    protocol: str
+    tasks: list[TaskRecipe]
+
+
+class RateScoreOutput(_Part):
+    """Trials of one task at one size and rate."""
+
+    task: str
+    model: str
+    rate: float
+    scores: list[float]
+    """English dev, 0..1, one per seed that is done."""
+    mean: float | None
+    error: float | None
+    collapsed: int
+    planned: int
+
+
+class RatesOutput(Output):
+    """`scaling rates --json`."""
+
+    store: str
+    scores: list[RateScoreOutput]
+    choices: list[Choice]
+    missing: list[str]
+    """Tasks without a choice yet."""
+    paste: list[str]
+    """Lines for a study file."""
+
+
+OUTPUTS: dict[str, type[Output]] = {
+    "plan": PlanOutput,
+    "status": StatusOutput,
+    "explain": ExplainOutput,
+    "stage": StageOutput,
+    "stage-check": StageCheckOutput,
+    "gc": GcOutput,
+    "power": PowerOutput,
+    "recipes": RecipesOutput,
+    "rates": RatesOutput,
+}
+"""Command → what it prints with `--json`."""
+
+
+def print_json(output: Output) -> None:
+    """One object on standard output; NaN and infinity are null."""
+    typer.echo(output.model_dump_json(by_alias=True, indent=1, ensure_ascii=not has_all_letters()))
+
+
+def finite(number: float) -> float | None:
+    """The number, or None where there is none."""
+    return number if number - number == 0 else None
