@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from scaling.catalogue.references import references
 from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.tables import FoldedTable
 from scaling.study.study import load_study
 from scaling.study.terms import bibtex, terms_of, unchecked
 
@@ -41,9 +41,8 @@ def cite(
         }
         typer.echo(json.dumps(shown, ensure_ascii=False, indent=1))
         return
-    table = Table(title=f"{study.name}: data and models")
-    for column in ("what", "name", "licence", "stated at", "source", "commit", "cite"):
-        table.add_column(column, overflow="fold")
+    columns = ("what", "name", "licence", "stated at", "source", "commit", "cite")
+    table = FoldedTable(columns, title=f"{study.name}: data and models")
     for one in terms:
         table.add_row(
             one.kind,

@@ -343,10 +343,6 @@ def test_options_are_checked(tmp_path: Path) -> None:
     path.write_text("x O\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"Unknown reader option 'prefx'. Did you mean 'prefix'"):
         read("conll", [path], {"prefx": "en:"}, labels=("O",))
-    with pytest.raises(
-        ValueError, match=r"'accept' knows no 'empty_wrd'. Did you mean 'empty_word'"
-    ):
-        read("conll", [path], {"accept": ["empty_wrd"]}, labels=("O",))
     with pytest.raises(ValueError, match="name no kind"):
         read("jsonl", [path], {"id": "id"})
 
