@@ -28,7 +28,7 @@ from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
-from tests.helpers.tiny import make_model, write_study
+from tests.helpers.tiny import make_model, tiny_content, write_study
 
 # No run of these takes longer on a machine that is not busy with something else.
 HANG_SECONDS = 400.0
@@ -286,30 +286,8 @@ def calm_in(folder: Path) -> Calm:
 def _make_calm(folder: Path) -> Calm:
     """Make the study, stage it, and run it without a fault."""
     models = [{"name": "tiny-1", **make_model(folder / "tiny-1", "xlm-roberta", 1)}]
-    content: dict[str, Any] = {
-        "name": "faults",
-        "models": ["tiny-1"],
-        "arms": ["none", "word_order"],
-        "targets": ["applications", "messages"],
-        "languages": ["de", "sw", "uk"],
-        "seeds": [0],
-        # The plan must not depend on what happens.
-        "reruns": 0,
-        "limits": {"train": 48, "dev": 30, "test": 12},
-        "recipes": {
-            "default": {
-                "batch": 8,
-                "epochs": 8,
-                "learning_rate": 1e-3,
-                "max_length": 32,
-                "precision": "fp32",
-            }
-        },
-        "placement": {
-            "default": {"workers": 1, "zero_stage": 1, "micro_batch": 8, "resume_every": 10}
-        },
-        "define": {"models": models},
-    }
+    content = tiny_content(models) | {"name": "faults"}
+    content["placement"]["default"]["resume_every"] = 10
     file, staged = write_study(folder, content), folder / "staged"
     study = load_study(str(file))
     case = Case(

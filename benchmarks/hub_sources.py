@@ -63,18 +63,24 @@ def local_hub(folder: Path) -> Iterator[Hub]:
                 setattr(constants, name, value)
 
 
+@contextmanager
+def flagship(name: str) -> Iterator[tuple[Hub, Path, Study]]:
+    """(a hub with all that it needs, a folder with its local files below, the study)."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with local_hub(folder) as hub:
+            fill(hub)
+            local_files(folder / "local")
+            yield hub, folder, load_study(shipped(hub, folder, name))
+
+
 def staged() -> Iterator[dict[str, Any]]:
     """Both flagship studies, every task of them."""
     done, used, local = set(), set(), set()
     for name in FLAGSHIPS:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            with local_hub(folder) as hub:
-                fill(hub)
-                local_files(folder / "local")
-                study = load_study(shipped(hub, folder, name))
-                store = Store.open(str(folder / "store"))
-                lock = stage(study, store, folder / "local", lambda what: None, ("size",))
+        with flagship(name) as (_, folder, study):
+            store = Store.open(str(folder / "store"))
+            lock = stage(study, store, folder / "local", lambda what: None, ("size",))
         used |= set(study.used_tasks)
         done |= set(lock.data)
         local |= {
@@ -262,17 +268,12 @@ def looked() -> Iterator[dict[str, Any]]:
     )
     most = 0
     for name in FLAGSHIPS:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            with local_hub(folder) as hub:
-                fill(hub)
-                local_files(folder / "local")
-                study = load_study(shipped(hub, folder, name))
-                list(look_at(study, folder / "local", {}, ("size",)))
-                sent = Counter()
-                for _, file, count in hub.requests:
-                    sent[file] += count
-                most = max(most, *(count for file, count in sent.items() if file))
+        with flagship(name) as (hub, folder, study):
+            list(look_at(study, folder / "local", {}, ("size",)))
+            sent = Counter()
+            for _, file, count in hub.requests:
+                sent[file] += count
+            most = max(most, *(count for file, count in sent.items() if file))
     yield row(
         "bytes for --check of any other file of the flagship studies (few rows a file)",
         "≤ 128 kB",

@@ -27,7 +27,7 @@ from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 from tests.helpers.ray_head import RayHead, http_status
-from tests.helpers.tiny import make_model, write_study
+from tests.helpers.tiny import make_model, tiny_content, write_study
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS = 900
@@ -54,31 +54,7 @@ def make_checkout(folder: Path) -> Path:
         }
         for layers in (1, 2)
     ]
-    write_study(
-        folder,
-        {
-            "name": "tiny",
-            "models": ["tiny-1", "tiny-2"],
-            "arms": ["none", "word_order"],
-            "targets": ["applications", "messages"],
-            "languages": ["de", "sw"],
-            "seeds": [0],
-            # Three examples teach nothing: everything would be run again.
-            "reruns": 0,
-            "limits": {"train": 48, "dev": 30, "test": 12},
-            "recipes": {
-                "default": {
-                    "batch": 8,
-                    "epochs": 8,
-                    "learning_rate": 1e-3,
-                    "max_length": 32,
-                    "precision": "fp32",
-                }
-            },
-            "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},
-            "define": {"models": models},
-        },
-    )
+    write_study(folder, tiny_content(models) | {"languages": ["de", "sw"]})
     return folder
 
 

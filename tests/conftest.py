@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.helpers.hub_server import Hub, serving
-from tests.helpers.tiny import make_model
+from tests.helpers.tiny import make_model, tiny_content
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -70,30 +70,8 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
 
 @pytest.fixture
 def tiny_study(tiny_models: list[dict[str, Any]]) -> dict[str, Any]:
-    """A whole study in seconds: two sizes, two arms, two targets of two kinds, three languages."""
-    return {
-        "name": "tiny",
-        "models": ["tiny-1", "tiny-2"],
-        "arms": ["none", "word_order"],
-        "targets": ["applications", "messages"],
-        "languages": ["de", "sw", "uk"],
-        "seeds": [0],
-        # Three examples teach nothing: everything would be run again. Re-runs have tests of their
-        # own.
-        "reruns": 0,
-        "limits": {"train": 48, "dev": 30, "test": 12},
-        "recipes": {
-            "default": {
-                "batch": 8,
-                "epochs": 8,
-                "learning_rate": 1e-3,
-                "max_length": 32,
-                "precision": "fp32",
-            }
-        },
-        "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},
-        "define": {"models": tiny_models},
-    }
+    """A whole study in seconds, of two sizes."""
+    return tiny_content(tiny_models)
 
 
 @pytest.fixture

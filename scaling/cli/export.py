@@ -46,15 +46,10 @@ def export(
         raise UserError(f"{out} exists; name a new folder")
     model, task = study.model(chosen.model), study.task(chosen.task)
     form = head_form(task, chosen.recipe)
-    prefix = "weights/"
-    files = {
-        file.removeprefix(prefix): digest
-        for file, digest in record.files.items()
-        if file.startswith(prefix)
-    }
     tokenizer = {"tokenizer.json": model_files(store, chosen.staged)["tokenizer.json"]}
     with open_cache() as cache:
-        at = fetch(store, StepFolder(chosen.id).weights(record.provenance.attempt), files, cache)
+        trained = StepFolder(chosen.id).weights(record.provenance.attempt)
+        at = fetch(store, trained, record.weight_files, cache)
         beside = fetch(store, f"models/{chosen.staged}", tokenizer, cache)
         kept = at / KEPT_ROWS
         opened_by = write_auto_model(

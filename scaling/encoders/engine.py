@@ -53,7 +53,7 @@ from scaling.encoders.loading import (
 )
 from scaling.encoders.lora import add_adapters, merge_adapters
 from scaling.encoders.plain_state import read_state, write_state
-from scaling.encoders.word_rows import WORDS, StoredRows, Untouched, cut, other_rows
+from scaling.encoders.word_rows import WORD_EMBEDDINGS, StoredRows, Untouched, cut, other_rows
 from scaling.encoders.world import World
 from scaling.kinds.retrieval import DualEncoder
 from scaling.study.lora import Lora
@@ -296,7 +296,7 @@ class Engine:
                     value = parameter.detach().cpu().clone() if name in mine else None
             else:
                 value = parameter.detach().cpu() if name in mine else None
-            if value is not None and name == WORDS and self.untouched is not None:
+            if value is not None and name == WORD_EMBEDDINGS and self.untouched is not None:
                 value = self.untouched.whole(value)
             if value is not None:
                 yield value
@@ -304,7 +304,7 @@ class Engine:
     def _shape(self, name: str, parameter: Any) -> tuple[int, ...]:
         """Of a tensor in the file."""
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
-        if name == WORDS and self.untouched is not None:
+        if name == WORD_EMBEDDINGS and self.untouched is not None:
             return (self.untouched.count, *shape[1:])
         return shape
 
@@ -559,7 +559,7 @@ def _untouched(model: Encoder, weights: Weights, recipe: Recipe, rows: np.ndarra
     if weights.random_init is not None:
         others = cut(model.encoder, rows)
     else:
-        matrix = read_index(weights.folder)[WORDS]
+        matrix = read_index(weights.folder)[WORD_EMBEDDINGS]
         others = StoredRows(matrix=matrix, rows=other_rows(rows, matrix.shape[0])).read()
     dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
     return Untouched(rows=rows, others=others.to(dtype), weight_decay=recipe.weight_decay)

@@ -19,11 +19,11 @@ from transformers.initialization import no_init_weights
 from scaling.catalogue.task import TaskSpec
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.encoder import Weights, make_config
+from scaling.encoders.word_rows import WORD_EMBEDDINGS
 from scaling.kinds.kind import BOS, EOS, PAD, UNK
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
-_WORDS = "embeddings.word_embeddings.weight"
 _NAMES = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL"}
 _SPECIAL = {"bos": BOS, "cls": BOS, "pad": PAD, "eos": EOS, "sep": EOS, "unk": UNK}
 
@@ -90,7 +90,7 @@ def write_auto_model(
         kept = torch.from_numpy(np.load(weights.kept_rows, allow_pickle=False))
         state = _with_all_rows(state, kept, pretrained_words())
     fields = json.loads((weights.folder / "config.json").read_text(encoding="utf-8"))
-    fields["vocab_size"] = state[_WORDS].shape[0]
+    fields["vocab_size"] = state[WORD_EMBEDDINGS].shape[0]
     config = make_config(weights.architecture, fields, 0.1)
     if labels:
         config.id2label = dict(enumerate(labels))
@@ -99,13 +99,15 @@ def write_auto_model(
     name = f"{_NAMES[weights.architecture]}{ending}"
     extra = {"add_pooling_layer": False} if ending == "Model" else {}
     with no_init_weights():
-        model = getattr(transformers, name)._from_config(config, dtype=state[_WORDS].dtype, **extra)
+        model = getattr(transformers, name)._from_config(
+            config, dtype=state[WORD_EMBEDDINGS].dtype, **extra
+        )
     named = _renamed(state, None if isinstance(form, str) else form)
     if ending == "ForMaskedLM":
         # A head that was new has no bias.
-        named.setdefault("lm_head.bias", torch.zeros_like(state[_WORDS][:, 0]))
+        named.setdefault("lm_head.bias", torch.zeros_like(state[WORD_EMBEDDINGS][:, 0]))
         named["lm_head.decoder.bias"] = named["lm_head.bias"]
-        named["lm_head.decoder.weight"] = named[f"roberta.{_WORDS}"]
+        named["lm_head.decoder.weight"] = named[f"roberta.{WORD_EMBEDDINGS}"]
     model.load_state_dict(named, assign=True)
     model.tie_weights()
     model.save_pretrained(out)
@@ -139,9 +141,9 @@ def _with_all_rows(
             "the vocabulary was extended and then trimmed: rows of new pieces that no text used"
             " are nowhere. Train without trim_vocabulary to export it"
         )
-    whole = pretrained.to(state[_WORDS].dtype).clone()
-    whole[kept] = state[_WORDS]
-    full = {**state, _WORDS: whole}
+    whole = pretrained.to(state[WORD_EMBEDDINGS].dtype).clone()
+    whole[kept] = state[WORD_EMBEDDINGS]
+    full = {**state, WORD_EMBEDDINGS: whole}
     if "lm_head.bias" in state:
         bias = torch.full((len(whole),), float(state["lm_head.bias"].min())).to(whole.dtype)
         bias[kept] = state["lm_head.bias"]

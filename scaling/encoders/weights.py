@@ -38,13 +38,13 @@ from scaling.encoders.checkpoint import (
 from scaling.encoders.encoder import make_config, wanted_shapes
 from scaling.encoders.upstream import check_tokenizer, layer_norm_eps
 from scaling.encoders.vocabulary import with_rows
+from scaling.encoders.word_rows import WORD_EMBEDDINGS
 from scaling.store.cache import own_folder
 from scaling.store.store import Store, StoreError, sha256
 from scaling.study.identity import canonical_json, fingerprint
 
 # <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
 _SPECIAL = (0, 1, 2, 3)
-_WORDS = "embeddings.word_embeddings.weight"
 KEPT_ROWS = "kept_rows.npy"
 # Folder of a local store in which a model is made before it takes its place.
 MAKING = "models/.making"
@@ -219,7 +219,7 @@ def _source_tensors(
 
 def pretrained_words(model: ModelSpec, folder: Path | None, revision: str) -> Tensor:
     """The word embeddings V x H as the model's source has them, none of them dropped."""
-    return _source_tensors(model, folder, revision)[0][_WORDS].read()
+    return _source_tensors(model, folder, revision)[0][WORD_EMBEDDINGS].read()
 
 
 def _is_above(name: str, depth: int) -> bool:
@@ -244,7 +244,8 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
     wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
     what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
     if decoder is not None and (
-        _WORDS not in state or not torch.equal(decoder.read(), state[_WORDS].read())
+        WORD_EMBEDDINGS not in state
+        or not torch.equal(decoder.read(), state[WORD_EMBEDDINGS].read())
     ):
         what = "its decoder is not the word embeddings"
     if what:
@@ -371,14 +372,14 @@ def stage_model(
     _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
     with _made_beside(store) as target:
         if new:
-            state[_WORDS] = _lazy(with_rows(state[_WORDS].read(), new))
+            state[WORD_EMBEDDINGS] = _lazy(with_rows(state[WORD_EMBEDDINGS].read(), new))
             if "lm_head.bias" in state:
                 state["lm_head.bias"] = _lazy(
                     with_rows(state["lm_head.bias"].read()[:, None], new)[:, 0]
                 )
-        rows = state[_WORDS].shape[0]
+        rows = state[WORD_EMBEDDINGS].shape[0]
         if kept is not None:
-            for by_row in {_WORDS, "lm_head.bias"} & state.keys():
+            for by_row in {WORD_EMBEDDINGS, "lm_head.bias"} & state.keys():
                 state[by_row] = _lazy(state[by_row].read()[torch.from_numpy(kept)])
             rows = len(kept)
             np.save(target / KEPT_ROWS, kept)

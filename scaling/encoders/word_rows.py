@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scaling.encoders.checkpoint import Stored
 
-WORDS = "embeddings.word_embeddings.weight"
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 # Read at a time.
 _CHUNK_BYTES = 1 << 24
 
@@ -83,8 +83,8 @@ def with_rows_of_words(
     None keeps all.
     """
     found: dict[str, Stored | StoredRows] = dict(stored)
-    if rows is not None and WORDS in stored:
-        found[WORDS] = StoredRows(matrix=stored[WORDS], rows=rows)
+    if rows is not None and WORD_EMBEDDINGS in stored:
+        found[WORD_EMBEDDINGS] = StoredRows(matrix=stored[WORD_EMBEDDINGS], rows=rows)
     return found
 
 

@@ -18,6 +18,8 @@ from scaling.spec import UserError
 from scaling.store.paths import is_inside, is_part, is_sha256
 from scaling.study.identity import fingerprint
 
+WEIGHTS = "weights/"
+"""Beginning of the names of a try's files that are trained weights."""
 SCHEMA_VERSION = 2
 """1: the depth of a row stood behind its metric's name, as in `accuracy@0.33`. Still read."""
 
@@ -131,6 +133,15 @@ class StepRecord:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     """By `SPLIT.LANGUAGE` of what was scored: in words, what was cut or could not be predicted."""
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def weight_files(self) -> dict[str, str]:
+        """File in the attempt's folder of weights → SHA-256; {} of a scoring."""
+        return {
+            file.removeprefix(WEIGHTS): digest
+            for file, digest in self.files.items()
+            if file.startswith(WEIGHTS)
+        }
 
     def science(self) -> dict[str, Any]:
         """The part that is equal in two runs of one step: all but cost and provenance."""

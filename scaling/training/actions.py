@@ -33,7 +33,7 @@ from scaling.kinds import KINDS
 from scaling.store.cache import fetch, keep
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
-from scaling.store.records import Cost, EvalRow, Provenance, StepRecord, Training
+from scaling.store.records import WEIGHTS, Cost, EvalRow, Provenance, StepRecord, Training
 from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
@@ -87,14 +87,9 @@ def start_of(step: Step, context: Context) -> Start:
         files = model_files(store, step.staged)
         return Start(folder=f"models/{step.staged}", files=files, attempt="")
     record = store.record(step.parent)
-    prefix = "weights/"
     return Start(
         folder=StepFolder(step.parent).weights(record.provenance.attempt),
-        files={
-            name.removeprefix(prefix): digest
-            for name, digest in record.files.items()
-            if name.startswith(prefix)
-        },
+        files=record.weight_files,
         attempt=record.provenance.attempt,
     )
 
@@ -361,7 +356,7 @@ def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
     if context.store.local is None:
         for file, digest in hashes.items():
             # Steps that start from these weights on this machine find them here.
-            if file.startswith("weights/"):
+            if file.startswith(WEIGHTS):
                 keep(context.cache, folder / file, digest)
         shutil.rmtree(folder, ignore_errors=True)
     manifest: dict[str, dict[str, int | str]] = {}

@@ -16,6 +16,36 @@ TEXT = (
 )
 
 
+def tiny_content(models: list[dict[str, Any]]) -> dict[str, Any]:
+    """A whole study in seconds: two arms, two targets of two kinds, three languages.
+
+    `models`: their ModelSpec fields.
+    """
+    return {
+        "name": "tiny",
+        "models": [model["name"] for model in models],
+        "arms": ["none", "word_order"],
+        "targets": ["applications", "messages"],
+        "languages": ["de", "sw", "uk"],
+        "seeds": [0],
+        # Three examples teach nothing: everything would be run again. Re-runs have tests of their
+        # own.
+        "reruns": 0,
+        "limits": {"train": 48, "dev": 30, "test": 12},
+        "recipes": {
+            "default": {
+                "batch": 8,
+                "epochs": 8,
+                "learning_rate": 1e-3,
+                "max_length": 32,
+                "precision": "fp32",
+            }
+        },
+        "placement": {"default": {"workers": 1, "zero_stage": 1, "micro_batch": 8}},
+        "define": {"models": models},
+    }
+
+
 def make_tokenizer(path: Path) -> int:
     """A small Unigram tokenizer with XLM-R's special tokens in XLM-R's order; its number of
     pieces.
