@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
+from scaling.catalogue.architecture_entries import ARCHITECTURES
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.data.batching import Batch
 from scaling.encoders.checkpoint import (
@@ -511,7 +512,7 @@ def start_training(
         if isinstance(own, DualEncoder):
             own.join(world.size, world.rows)
     if lora is not None:
-        add_adapters(model.encoder, lora, seed)
+        add_adapters(model.encoder, lora.of(ARCHITECTURES[weights.architecture]), seed)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
     trained = [p for p in model.parameters() if p.requires_grad]

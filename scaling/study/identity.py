@@ -71,14 +71,17 @@ class Lock:
     def model_identity(self, model: ModelSpec, arm: Arm) -> dict[str, Any]:
         """What the weights are; before staging where they will come from, which is provisional."""
         locked = self.models.get(staged_name(model.name, arm))
+        version = {"architecture_version": model.entry.version} if model.entry.version > 1 else {}
         if locked is not None:
             return {
                 "architecture": model.architecture,
+                **version,
                 "weights": locked["weights"],
                 "tokenizer": locked["tokenizer"],
             }
         return {
             "architecture": model.architecture,
+            **version,
             "provisional": [model.source, model.revision, model.keep_layers, model.trim_vocabulary]
             + (
                 [arm.new_pieces, [text.model_dump() for text in arm.adapt]]

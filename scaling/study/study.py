@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from scaling.catalogue import TASKS
+from scaling.catalogue.architectures import Architecture
 from scaling.catalogue.definition import check_training
 from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.languages import LANGUAGES, Language, defined, is_language
@@ -164,8 +165,13 @@ class Study(Spec):
 
     @property
     def adapters(self) -> Lora | None:
-        """Of a study with LoRA."""
-        return self.lora if self.method == "lora" else None
+        """Of a study with LoRA, its targets said."""
+        return self.lora.of(self.architecture) if self.method == "lora" else None
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the first model is. Where a family has several, they read text and adapt alike."""
+        return self.model(self.models[0]).entry
 
     @property
     def method_label(self) -> str:
@@ -361,7 +367,6 @@ def _names_are_known(study: Study) -> None:
             if name not in tasks:
                 place = ("define", "tasks", at, "train_on", number)
                 known("training task", name, fits, "tasks", place)
-    check_targets(study.lora)
 
 
 def _languages_are_known(study: Study) -> None:
@@ -377,6 +382,8 @@ def _languages_are_known(study: Study) -> None:
 
 
 def _lora_fits_the_method(study: Study) -> None:
+    for name in study.models:
+        check_targets(study.lora, study.model(name).entry)
     if study.method == "full" and study.lora != Lora():
         raise FieldError(("lora",), "belongs to method: lora")
 
@@ -464,9 +471,9 @@ def _what_is_read_has_files(study: Study) -> None:
 
 def _texts_fit_the_positions(study: Study) -> None:
     for at, name in enumerate(study.models):
-        # XLM-R's positions start behind the padding's id.
-        most = study.model(name).positions - 2
-        for task in study.used_tasks:
+        model = study.model(name)
+        most = model.entry.most_tokens(model.positions)
+        for task in study.used_tasks if most is not None else ():
             if study.recipe(task).max_length > most:
                 raise FieldError(
                     ("models", at),
