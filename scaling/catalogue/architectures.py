@@ -80,6 +80,15 @@ class Kept:
         )
 
 
+_XLMR_READING: dict[str, object] = {
+    "form": [["<s>"], ["</s>", "</s>"], ["</s>"]],
+    "own_form": True,
+    "anchor": "first",
+    "label_on": "first",
+    "word_mark": "",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A class of networks. A new one is an entry of `architecture_entries`."""
@@ -126,6 +135,8 @@ class Architecture:
     """What the configuration says whatever the source's does."""
     older_keys: tuple[str, ...] = ()
     """Keys that the class reads though none of its fields is called so."""
+    agreeing: Mapping[str, str] = field(default_factory=dict)
+    """Older key that the class does not read → the one that it reads, which must say the same."""
     dropout: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     """Keys that the recipe's dropout sets."""
     special_ids: tuple[str, ...] = ("bos_token_id", "pad_token_id", "eos_token_id")
@@ -199,6 +210,21 @@ class Architecture:
         """Every way to name a module of a layer by its end: `query`, `attention.self.query`, …"""
         parts = [name.split(".") for name in self.modules]
         return frozenset(".".join(names[at:]) for names in parts for at in range(len(names)))
+
+    @property
+    def reading(self) -> dict[str, object]:
+        """How texts become tokens, beyond what the tokenizer says; empty for XLM-R's own form.
+
+        Part of what cached features are called.
+        """
+        found = {
+            "form": [list(tokens) for tokens in self.form],
+            "own_form": self.own_form,
+            "anchor": self.anchor,
+            "label_on": self.label_on,
+            "word_mark": self.word_mark,
+        }
+        return {} if found == _XLMR_READING else found
 
     @property
     def words(self) -> str:

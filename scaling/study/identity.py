@@ -104,6 +104,7 @@ def token_cache_name(
     data_hash: str,
     tokenizer: str,
     table: Mapping[str, str] | None = None,
+    reading: Mapping[str, object] | None = None,
 ) -> str:
     """Where the store keeps the token features of one `SPLIT.LANGUAGE`.
 
@@ -113,6 +114,7 @@ def token_cache_name(
         data_hash: SHA-256 of the rows.
         tokenizer: SHA-256 of its file.
         table: transliteration of the text.
+        reading: Of the architecture: what the tokenizer does not say of the form of texts.
     """
     identity = {
         "data": data_hash,
@@ -122,6 +124,7 @@ def token_cache_name(
         "length": recipe.max_length,
         "prefix": recipe.prefix,
         **({"transliterated": dict(table)} if table else {}),
+        **({"reading": dict(reading)} if reading else {}),
     }
     return f"tokens/{fingerprint(identity)}.features"
 

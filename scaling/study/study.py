@@ -25,7 +25,7 @@ from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_
 from scaling.spec import BadFile, FieldError, Name, Spec, UserError, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
-from scaling.study.mixture import train_languages
+from scaling.study.mixture import mixtures, train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
 from scaling.typos import did_you_mean, faults_of
@@ -254,6 +254,7 @@ class Study(Spec):
             self.recipes.get("default", {}),
             self.recipes.get(task, {}),
             self.protocol,
+            self.architecture,
         )
 
     def recipe_sources(self, task: str) -> dict[str, str]:
@@ -263,6 +264,7 @@ class Study(Spec):
             self.recipes.get("default", {}),
             self.recipes.get(task, {}),
             self.protocol,
+            self.architecture,
         )
 
     def at_rate(self, rate: float) -> Study:
@@ -491,6 +493,64 @@ def _models_are_one_family(study: Study) -> None:
         )
 
 
+def _models_read_text_alike(study: Study) -> None:
+    for at, name in enumerate(study.models):
+        entry, first = study.model(name).entry, study.architecture
+        if (entry.reading, entry.pooling) != (first.reading, first.pooling):
+            raise FieldError(
+                ("models", at),
+                f"{name} is a {entry.name} and {study.models[0]} a {first.name}, which read text in"
+                " other forms: no curve holds both",
+            )
+
+
+def _text_is_pooled_where_something_stands_for_it(study: Study) -> None:
+    entry = study.architecture
+    said = {"default": study.recipes.get("default", {}), **study.recipes}
+    for name, fields in said.items():
+        if fields.get("pooling") == "first" and entry.pooling != "first":
+            raise FieldError(
+                ("recipes", name, "pooling"),
+                f"the first token of {entry.name} stands for no text: use {entry.pooling} or mean",
+            )
+
+
+def _language_models_have_a_head(study: Study) -> None:
+    entry = study.architecture
+    if entry.language_model == "masked":
+        return
+    for at, arm in enumerate(study.arms):
+        for mixture in mixtures(arm, study.all_tasks):
+            for member in mixture.members:
+                if study.task(member.task).kind == "masked_lm":
+                    raise FieldError(
+                        ("arms", at),
+                        f"arm {arm.name!r} trains a masked language model ({member.task}), and no"
+                        f" {entry.name} was pretrained as one: its head would be another task under"
+                        " an old name",
+                    )
+    for at, target in enumerate(study.targets):
+        names = (target, *study.task(target).trains_on)
+        if any(study.task(name).kind == "masked_lm" for name in names):
+            raise FieldError(
+                ("targets", at),
+                f"{target} is masked language modelling, which no {entry.name} was pretrained for",
+            )
+
+
+def _packing_keeps_the_numbers(study: Study) -> None:
+    for name in study.models:
+        placement = study.placement_of(name)
+        if placement is None or not placement.packed:
+            continue
+        for task in study.used_tasks:
+            why = study.model(name).entry.why_not_packed(study.recipe(task).max_length)
+            if why:
+                raise FieldError(
+                    (*_place(study, name), "packed"), f"{name} cannot pack {task}: {why}"
+                )
+
+
 def _a_budget_has_a_price(study: Study) -> None:
     priced = study.gpu is not None or study.dollars_per_device_hour is not None
     if study.budget_dollars is not None and not priced:
@@ -548,6 +608,10 @@ _RULES: tuple[Callable[[Study], None], ...] = (
     _what_is_read_has_files,
     _texts_fit_the_positions,
     _models_are_one_family,
+    _models_read_text_alike,
+    _text_is_pooled_where_something_stands_for_it,
+    _language_models_have_a_head,
+    _packing_keeps_the_numbers,
     _a_budget_has_a_price,
     _placements_fit_the_recipes,
 )
