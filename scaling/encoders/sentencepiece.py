@@ -2,12 +2,14 @@
 
 The `sentencepiece` package is not needed: its file is a protocol buffer, whose form transformers
 brings. Ids are equal to the package's (tests/encoders/test_sentencepiece.py), bytes of characters
-that have no piece included.
+that have no piece included; but for a text that spells the name of a byte, as `<0x41>`, which is
+that byte here.
 """
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -16,6 +18,20 @@ from transformers.utils import sentencepiece_model_pb2_new
 
 from scaling.data.schema import BadData
 from scaling.store.store import sha256
+
+
+def _long_pairs() -> list[tuple[str, str]]:
+    """Two characters of six bytes or more together, and the one that Unicode composes of them.
+
+    Without Hangul, which nobody writes in its parts.
+    """
+    whole = [chr(code) for code in range(0x900, 0x10000) if not 0xAC00 <= code < 0xD7A4]
+    apart = [(unicodedata.normalize("NFD", one), one) for one in whole]
+    return [
+        (pair, one)
+        for pair, one in apart
+        if len(pair) == 2 and len(pair.encode()) >= 6 and unicodedata.normalize("NFC", pair) == one
+    ]
 
 
 def written_tokenizer(spiece: Path, folder: Path) -> Path:
@@ -37,6 +53,10 @@ def written_tokenizer(spiece: Path, folder: Path) -> Path:
     )
     steps: list[normalizers.Normalizer] = []
     if normal.precompiled_charsmap:
+        # What comes next looks up no more than five bytes at a time, and would leave longer pairs
+        # apart that the package composes, as vowels of Tamil.
+        if "nfkc" in normal.name:
+            steps += [normalizers.Replace(pair, whole) for pair, whole in _long_pairs()]
         steps.append(normalizers.Precompiled(normal.precompiled_charsmap))
     if normal.remove_extra_whitespaces:
         steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]

@@ -54,9 +54,9 @@ def loaded(weights: Weights, *, packed: bool = False) -> Encoder:
     return model.eval()
 
 
-@pytest.fixture(params=sorted(HEADS))
-def family(request: Any, tmp_path: Path) -> tuple[Path, ModelSpec]:
-    folder = tmp_path / "source"
+@pytest.fixture(scope="module", params=sorted(HEADS))
+def family(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelSpec]:
+    folder = tmp_path_factory.mktemp(request.param) / "source"
     return folder, ModelSpec(name="mine", **make_family(folder, request.param, 6))
 
 
@@ -233,7 +233,7 @@ def test_two_names_of_one_tensor_must_agree(tmp_path: Path) -> None:
 def test_windows_say_where_a_ladder_may_end() -> None:
     fields = MODELS["mmbert-base"].model_dump(exclude_defaults=True)
     assert ModelSpec(**{**fields, "keep_layers": 7}).depth == 7
-    with pytest.raises(ValueError, match=r"keep_layers.*\n.*valid: 1, 4, 7, 10, 13, 16, 19, 22"):
+    with pytest.raises(ValueError, match=r"valid: 1, 4, 7, 10, 13, 16, 19, 22"):
         ModelSpec(**{**fields, "keep_layers": 8})
 
 

@@ -110,9 +110,7 @@ def run_families(folder: Path, size: int, runs: Sequence[Sequence[Any]]) -> dict
 
 def buffer_types(model: Any) -> dict[str, str]:
     """Name → type of every buffer of floating-point numbers."""
-    return {
-        name: str(one.dtype) for name, one in model.named_buffers() if one.is_floating_point()
-    }
+    return {name: str(one.dtype) for name, one in model.named_buffers() if one.is_floating_point()}
 
 
 def main() -> None:
