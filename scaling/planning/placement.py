@@ -44,8 +44,12 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
     if gpu is None:
         # One worker needs stage 0, no sharding. bf16 needs stage 1: only there does DeepSpeed keep
         # fp32 master weights.
+        entry = plan.study.model(name).entry
         return {
-            step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1, packed=True)
+            step.id: Placement(
+                zero_stage=0 if step.recipe.precision == "fp32" else 1,
+                packed=not entry.why_not_packed(_longest(plan, step)),
+            )
             for step in steps
         }
     wanted = demands(plan, steps)
@@ -66,6 +70,14 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
             by_gang = options[wanted[step.id]]
             chosen[step.id] = by_gang.get(usual) or next(iter(by_gang.values()))
     return chosen
+
+
+def _longest(plan: Plan, step: Step) -> int:
+    """Tokens of the longest text of a step: of several tasks each keeps how long its own may be."""
+    members = step.mixture.members
+    if len(members) == 1:
+        return step.recipe.max_length
+    return max(plan.study.recipe(member.task).max_length for member in members)
 
 
 def usual_gang(
@@ -107,9 +119,7 @@ def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
         )
         demand = demand_of(step.recipe, kinds)
         if len(members) > 1:
-            # Of several tasks each keeps how long its own text may be.
-            longest = max(study.recipe(member.task).max_length for member in members)
-            demand = Demand(**{**vars(demand), "max_length": longest})
+            demand = Demand(**{**vars(demand), "max_length": _longest(plan, step)})
         by_step[step.id] = demand
     return by_step
 
