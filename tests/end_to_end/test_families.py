@@ -88,7 +88,7 @@ KINDS_OF_TOKENIZER = ("mt5", "bert", "qwen3", "eurobert", "modernbert", "gemma3"
 
 
 def form_and_tokenizer(architecture: str, folder: Path) -> tuple[Any, Any]:
-    path = folder / "tokenizer.json"
+    path = folder / f"{architecture}.json"
     make_family_tokenizer(path, architecture)
     return text_form(path, ARCHITECTURES[architecture]), load_tokenizer(path)
 

@@ -184,7 +184,7 @@ define:
       data:
         - source: dir:news
           reader: plain_text
-          files: {train: ["news.txt"]}
+          files: {train: ["news.txt"], dev: ["dev.txt"]}
 """
 
 
