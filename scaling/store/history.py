@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from scaling.store.paths import StepFolder
-from scaling.store.records import StepRecord
+from scaling.store.records import CorruptRecord, StepRecord
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 
@@ -25,13 +25,22 @@ VERSIONED = ("torch", "deepspeed", "transformers")
 
 
 def earlier_records(store: Store, record: StepRecord) -> list[StepRecord]:
-    """The records that gave way to this one, newest first."""
+    """The records that gave way to this one, newest first, as far back as they are there.
+
+    StoreError names one that cannot be read.
+    """
     found, seen = [], {record.provenance.attempt}
     while (attempt := record.provenance.replaces) and attempt not in seen:
         seen.add(attempt)
         name = StepFolder(record.step).history(attempt)
-        text = store.read(name).decode(errors="replace")
-        record = StepRecord.from_json(text, f"{store.uri}/{name}")
+        try:
+            text = store.read(name).decode(errors="replace")
+            record = StepRecord.from_json(text, name)
+        except FileNotFoundError:
+            break
+        except CorruptRecord as error:
+            what = f"no record that gave way to another: {error.__cause__ or error}"
+            raise store.broken(name, what) from error
         found.append(record)
     return found
 
@@ -46,12 +55,18 @@ def remade_notes(plan: Plan, store: Store, records: Mapping[str, StepRecord]) ->
         if not record.provenance.replaces:
             continue
         tries = [record, *earlier_records(store, record)]
-        said = "; before: ".join(
+        said = [
             f"attempt {one.provenance.attempt} of {one.provenance.finished_at}, English dev"
             f" {_dev(one)}, {_started(plan, records, one)} steps started from it"
             for one in tries
+        ]
+        if lost := tries[-1].provenance.replaces:
+            said.append(f"attempt {lost}, whose record is lost")
+        notes.append(
+            f"{step} was trained {len(said)} times, its weights being gone: "
+            + "; before: ".join(said)
+            + "."
         )
-        notes.append(f"{step} was trained {len(tries)} times, its weights being gone: {said}.")
     return notes
 
 
