@@ -53,6 +53,8 @@ _MENDS = {
 
 _DIGEST = "digest"
 _SIZES = TypeAdapter(dict[str, dict[str, tuple[NonNegativeInt, NonNegativeInt]]])
+LAYOUT = 1
+"""Of what lies where; study.json names it where it is a later one."""
 LOCK = "lock.json"
 OWNER = "study.json"
 PROBE = "probe"
@@ -361,9 +363,14 @@ class Store:
             self._seen[:] = [OWNER]
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
-        if not isinstance(raw, dict):
-            raise self.broken(OWNER, "no JSON object")
-        owner = raw.get("name")
+        owner = raw.get("name") if isinstance(raw, dict) else None
+        if not isinstance(owner, str):
+            raise self.broken(OWNER, "no study's name")
+        if raw.get("layout", LAYOUT) != LAYOUT:
+            raise StoreError(
+                f"{self.uri} has the layout {raw['layout']!r}, this version reads {LAYOUT}: take"
+                " the version that made it, or another --store"
+            )
         if owner != name:
             raise StoreError(
                 f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"

@@ -317,6 +317,23 @@ def test_sizes_that_nobody_counted_are_named(tmp_path: Path, text: str) -> None:
         store.read_sizes()
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "{", '{"name": 3}', '{"name": null}'])
+def test_a_store_that_does_not_say_whose_it_is_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(StoreError, match=r"study\.json is broken .* restore it, or write"):
+        Store.open(tmp_path).check_study("s")
+    assert files_below(tmp_path) == {"study.json": text.encode()}
+
+
+def test_a_store_of_a_later_layout_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"name": "s", "layout": 9}')
+    with pytest.raises(
+        StoreError, match="has the layout 9, this version reads 1: take the version"
+    ):
+        Store.open(tmp_path).check_study("s")
+    assert list(files_below(tmp_path)) == ["study.json"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
