@@ -33,7 +33,7 @@ def report(
     ] = True,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
-    from scaling.store.history import remade_notes, version_notes
+    from scaling.store.history import made_note, remade_notes
     from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
@@ -71,7 +71,7 @@ def report(
                 *unknown_notes(codes),
                 *asked,
                 *remade_notes(plan, store, records),
-                *version_notes(records.values(), {}),
+                *filter(None, [made_note(records.values())]),
             ],
             claims=claims or PHANG2020,
             outcomes=stored_outcomes(store, records) if examples else None,

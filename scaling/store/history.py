@@ -94,18 +94,40 @@ def versions_here() -> dict[str, str]:
 
 
 def version_notes(records: Iterable[StepRecord], here: Mapping[str, str]) -> list[str]:
-    """What finished steps were made with, where that is not what is here: one line a package.
-
-    With `here` empty: where they were not all made with the same.
-    """
+    """What finished steps were made with, where that is not what is here: one line a package."""
     notes = []
-    records = list(records)
-    for name in VERSIONED:
-        made = Counter(record.provenance.versions.get(name, "?") for record in records)
-        made.pop("?", None)
-        other = {found for found in made if here and found != here.get(name, found)}
-        if other or (not here and len(made) > 1):
-            said = ", ".join(f"{found} ({count:,})" for found, count in sorted(made.items()))
-            today = f"; today's is {here[name]}" if other else ""
-            notes.append(f"Finished steps were made with other versions of {name}: {said}{today}.")
+    for name, made in _made_with(records).items():
+        if name in here and set(made) - {here[name]}:
+            notes.append(
+                f"Finished steps were made with other versions of {name}: {_counted(made)}; today's"
+                f" is {here[name]}."
+            )
     return notes
+
+
+def made_note(records: Iterable[StepRecord]) -> str:
+    """What finished steps were made with, for a report; how many with each where there are several.
+
+    Before there were versions in records, and outside of a checkout of Git, nobody can say.
+    """
+    said = [
+        f"{name} {_counted(made) if len(made) > 1 else next(iter(made))}"
+        for name, made in _made_with(records).items()
+    ]
+    return f"The steps were made with {', '.join(said)}." if said else ""
+
+
+def _made_with(records: Iterable[StepRecord]) -> dict[str, Counter[str]]:
+    """Package → version → steps; and `this project at` by the beginning of its commit."""
+    found: dict[str, Counter[str]] = {}
+    for record in records:
+        provenance = record.provenance
+        known = {name: provenance.versions.get(name, "") for name in VERSIONED}
+        for name, value in {**known, "this project at": provenance.commit[:12]}.items():
+            if value:
+                found.setdefault(name, Counter())[value] += 1
+    return found
+
+
+def _counted(made: Mapping[str, int]) -> str:
+    return ", ".join(f"{found} ({count:,})" for found, count in sorted(made.items()))
