@@ -133,14 +133,29 @@ class RayCase(Case):
         return left + super().tidy()
 
 
-def _struck(case: Case, strike: Callable[[Any], None], *, survives: bool) -> None:
-    """Strike while a step is at work; `survives`: the run must end well by itself."""
+def _struck(
+    case: Case, strike: Callable[[Any], None], *, survives: bool = False, number: int = 0
+) -> None:
+    """Strike while a step is at work.
+
+    Args:
+        case: The study.
+        strike: Does it to the driver's process.
+        survives: Whether the run must end well by itself.
+        number: Of a signal after which it must say that it was interrupted; 0 for another fault.
+    """
     process = case.begin().start()
     case.until(case.random.choice((0, 1)), process)
     strike(process)
     code = case.join(process, HANG_SECONDS)
     if survives and code != 0:
         case.complaints.append(f"the run ended: {code}, {case.said()[-600:]!r}")
+    if number:
+        said = case.said()
+        if code == 0:
+            raise Missed("over")
+        if code != 128 + number or "interrupted; " not in said or "Traceback" in said:
+            case.complaints.append(f"signal {number}: {code}, {said[-600:]!r}")
     case.finish()
 
 
@@ -179,7 +194,8 @@ def _signal_to(case: Case, number: int, start: str = "", survives: bool = False)
             raise Missed(f"no {start}")
         case.random.choice(found).send_signal(number)
 
-    _struck(case, strike, survives=survives)
+    asks = number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _struck(case, strike, survives=survives, number=number if asks else 0)
 
 
 def _worker_sleeps(case: Case) -> None:

@@ -242,13 +242,14 @@ def _progress_in(raw: Any) -> dict[str, float]:
     """How far a step is, of what a lease says; {} of one that says nothing or something else."""
     said = raw.get("progress") if isinstance(raw, dict) else None
     found = said if isinstance(said, dict) else {}
-    done, total = found.get("done"), found.get("total")
-    for number in (done, total):
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            return {}
-    if not 0 <= done <= total < math.inf:
-        return {}
-    return {"done": done, "total": total}
+    done, total = _number(found.get("done")), _number(found.get("total"))
+    return {"done": done, "total": total} if 0 <= done <= total < math.inf else {}
+
+
+def _number(value: object) -> float:
+    """A number, or the number that is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else math.nan
 
 
 def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working]:
