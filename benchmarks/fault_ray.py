@@ -83,10 +83,12 @@ class RayCase(Case):
     late: list[str] = field(default_factory=list)
     """Ray's own processes that outlived their driver for a moment."""
 
-    def start(self, *words: str, **given: Any) -> Any:  # type: ignore[override]
+    def start(  # type: ignore[override]
+        self, *words: str, environment: dict[str, str] | None = None
+    ) -> Any:
         """`scaling run` on the store with Ray, or another command."""
         if words:
-            return super().start(*words, **given)
+            return super().start(*words, environment=environment)
         self.starts += 1
         with self.log.open("ab") as log:
             popen = subprocess.Popen(
@@ -109,6 +111,7 @@ class RayCase(Case):
                     "TMPDIR": str(self.temporary),
                     "OMP_NUM_THREADS": "1",
                     "COLUMNS": "160",
+                    **(environment or {}),
                 },
             )
         process = RayProcess(popen)
@@ -214,6 +217,20 @@ def _worker_sleeps(case: Case) -> None:
     case.finish()
 
 
+def _no_memory(case: Case) -> None:
+    """Ray finds the machine's memory full, and kills whatever works until nothing is left to try.
+
+    As if others had taken the memory: its limit lies below what is taken in any case.
+    """
+    limits = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "250"}
+    code = case.join(case.begin().start(environment=limits), HANG_SECONDS)
+    said = case.said()
+    # Tune's own log has a traceback for each.
+    if code != 1 or "failed  " not in said or "scaling/cli/__init__.py" in said:
+        case.complaints.append(f"no memory: {code}, {said[-600:]!r}")
+    case.finish()
+
+
 def _both(case: Case) -> None:
     case.begin()
     for process in [case.start(), case.start()]:
@@ -250,6 +267,7 @@ RAY: dict[str, Kind] = {
     "Ray: SIGTERM": partial(_signal_to, number=signal.SIGTERM),
     "Ray: SIGHUP": partial(_signal_to, number=signal.SIGHUP),
     "Ray: suspended": _suspended,
+    "Ray: no memory": _no_memory,
 }
 RAY_PAIRS: dict[str, Kind] = {
     "Ray: two drivers": _both,
