@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORE ?= runs/demo
 DATA ?= ../shared/data
 
-.PHONY: study study-real study-arms test test-slow check format schema lock build clean
+.PHONY: study study-real study-arms test test-slow check format schema lock build example clean
 
 # torch first and alone, so that a build of it that is already chosen for this machine stays. The versions are
 # those of requirements/ci.txt, which the tests run with; `+cpu` and the like are builds of one version.
@@ -63,6 +63,10 @@ lock: $(VENV)/.installed
 
 build: $(VENV)/.installed
 	$(BIN)/python -m build --wheel --outdir dist .
+
+# The picture of README, from the rows that are shipped; with FROM=STORE of a finished demo, those rows first.
+example: $(VENV)/.installed
+	PYTHONPATH=. $(BIN)/python -m benchmarks.example $(if $(FROM),--store $(FROM))
 
 bench-%: $(VENV)/.installed
 	PYTHONPATH=. $(BIN)/python -m benchmarks.$* $(ARGS)
