@@ -207,15 +207,15 @@ def _run_joined(
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     bundle = capacity.bundle()
     gpu = _planned_gpu(plan.study, capacity, bundle) if use_gpu else None
-    chosen = placements(plan, gpu)
-    check_fit(plan, chosen, gpu)
-    check_gangs(plan, chosen, nodes, capacity)
     sizes = store.read_sizes()
+    chosen = placements(plan, gpu, sizes)
+    check_fit(plan, chosen, gpu, sizes)
+    check_gangs(plan, chosen, nodes, capacity)
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 
     def expected(grown: Plan, steps: Iterable[str]) -> Expected:
-        placed = placements(grown, gpu)
+        placed = placements(grown, gpu, sizes)
         took = {
             step: step_seconds(grown, grown.steps[step], sizes, placed[step], gpu, measured)
             for step in steps

@@ -395,12 +395,19 @@ class Store:
             LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
         )
 
-    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
+    def read_sizes(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens, different ones), by staging.
+
+        Empty before it. The last is 0 in stores of versions that did not count it.
+        """
         try:
             raw = self.read_json("sizes.json")
             return {
-                task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
+                task: {
+                    key: (int(a), int(b), int(c))
+                    for key, counts in keys.items()
+                    for a, b, c in [counts if len(counts) > 2 else (*counts, 0)]
+                }
                 for task, keys in raw.items()
             }
         except FileNotFoundError:
