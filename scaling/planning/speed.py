@@ -34,6 +34,9 @@ TENSOR_LAUNCHES, STEP_LAUNCHES = 2, 70
 # code: gradients into the bucket and out of it 12, their norm 18, flattened 4, to fp32 6, clipped
 # 8, Adam 28, to bf16 6.
 STEP_BYTES = 82.0
+# ZeRO stage → bytes a parameter that go round all ranks in an update: gradients are added up on all
+# ranks, or each share on its own, and weights sent round; under stage 3 passes do that.
+SENT_BYTES = {0: 4.0, 1: 8.0, 2: 4.0, 3: 2.0}
 # Host seconds of ZeRO-3's hooks for a layer and pass.
 HOOK_SECONDS = 2.5e-3
 # Bytes for each of a worker's parameters that an offloaded step moves in host memory (norm of the
@@ -96,10 +99,7 @@ def price_on(
     update = 0.0
     if training:
         launches = TENSOR_LAUNCHES * LAYER_TENSORS * layers + STEP_LAUNCHES
-        # Gradients are added up on all ranks, or each share on its own, and weights sent round;
-        # under stage 3 passes do that.
-        moved = {0: 4.0, 1: 8.0, 2: 4.0, 3: 2.0}[placement.zero_stage]
-        update = launches * LAUNCH_SECONDS + moved * params * ring
+        update = launches * LAUNCH_SECONDS + SENT_BYTES[placement.zero_stage] * params * ring
         update += (
             offloaded_seconds(share, gpu)
             if placement.offload_optimizer
