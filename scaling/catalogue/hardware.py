@@ -115,6 +115,10 @@ class Placement(Spec):
 
     workers: int = Field(default=1, gt=0, le=100_000)
     """Devices, one process each."""
+    sharing: Literal[1, 2, 4] = 1
+    """Trainings of one worker each that share a device: while one waits for its launches, the
+    others compute.
+    """
     zero_stage: Literal[0, 1, 2, 3] = 1
     micro_batch: int = Field(default=32, gt=0, le=65_536)
     """Examples of the longest kind per device and pass: a pass takes up to so many times
@@ -141,7 +145,17 @@ class Placement(Spec):
     def _check(self) -> Placement:
         if self.offload_optimizer and self.zero_stage == 0:
             raise UserError("offload_optimizer needs ZeRO stage 1, 2 or 3; this is 0")
+        if self.sharing > 1 and self.workers > 1:
+            raise UserError(
+                f"sharing {self.sharing} needs 1 worker; this has {self.workers}, and those of one"
+                " gang cannot share a device"
+            )
         return self
+
+    @property
+    def devices(self) -> float:
+        """Devices that it holds: less than one where they are shared."""
+        return self.workers if self.sharing == 1 else 1 / self.sharing
 
     def share(self, batch: int) -> int:
         """Examples of each worker in a global batch; UserError if that is not a whole number."""

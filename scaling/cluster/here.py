@@ -86,7 +86,10 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
 
 
 def _on_one_worker(chosen: Mapping[str, Placement]) -> dict[str, Placement]:
-    return {step: placement.model_copy(update={"workers": 1}) for step, placement in chosen.items()}
+    return {
+        step: placement.model_copy(update={"workers": 1, "sharing": 1})
+        for step, placement in chosen.items()
+    }
 
 
 def _seconds_left(asked: StopRequest) -> float | None:

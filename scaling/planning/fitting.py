@@ -115,11 +115,12 @@ def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec)
         gpu: The device, and the machine around it.
     """
     need = memory(model, demand, placement)
-    usable = USABLE * gpu.memory_gib * GIB
+    usable = USABLE * gpu.memory_gib * GIB / placement.sharing
     if need.total > usable:
+        each = f", for each of {placement.sharing} to a device" if placement.sharing > 1 else ""
         return (
             f"needs {need.total / GIB:.1f} GiB a device, {usable / GIB:.1f} of {gpu.name} are"
-            " usable"
+            f" usable{each}"
         )
     workers = min(placement.workers, gpu.devices_per_node)
     if need.host * workers > USABLE * gpu.host_gib * GIB:
@@ -169,12 +170,16 @@ def fitting(
 def describe(placement: Placement, micro: str = "") -> str:
     """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass.
 
+    `1 × ZeRO-1, micro 32, 2 to a device` where trainings share one.
+
     `micro` replaces the number of sequences.
     """
     parts = [
         f"{placement.workers} × ZeRO-{placement.zero_stage}",
         f"micro {micro or placement.micro_batch}",
     ]
+    if placement.sharing > 1:
+        parts.append(f"{placement.sharing} to a device")
     if placement.checkpoint_activations:
         parts.append("recomputed")
     if placement.offload_optimizer:

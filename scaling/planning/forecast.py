@@ -176,7 +176,7 @@ def _size(
         step.id: (
             0.0
             if problem
-            else chosen[step.id].workers
+            else chosen[step.id].devices
             * step_seconds(plan, step, sizes, chosen[step.id], gpu, measured)
         )
         for step in steps.values()

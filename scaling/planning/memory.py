@@ -26,6 +26,8 @@ USABLE = 0.92
 MASKED_SHARE = 0.15
 # <s>, <pad>, </s>, <unk>.
 SPECIAL_ROWS = 4
+# A process on a GPU: libraries, context and communicators.
+GPU_FIXED_GIB = 1.5
 # A worker with torch, transformers and DeepSpeed imported and a process group.
 CPU_FIXED_GIB = 0.45
 
@@ -161,8 +163,11 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     share = params / workers
     weights = size * (share if stage == 3 else params)
     gradients = size * (share if stage >= 2 else params)
-    # Stage 0 with one worker allocates no all-reduce bucket.
-    bucket = size * min(params, BUCKET_ELEMENTS) if stage or workers > 1 else 0.0
+    # Stage 0 with one worker allocates no all-reduce bucket. A GPU holds all of one, a CPU what is
+    # written.
+    bucket = size * (BUCKET_ELEMENTS if gpu else min(params, BUCKET_ELEMENTS))
+    if not stage and workers == 1:
+        bucket = 0.0
     live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
     if not gpu and workers > 1:
         # gloo gathers into copies: three times as much, as measured.
@@ -196,7 +201,7 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
         logits=(
             MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0
         ),
-        fixed=(1.5 if gpu else CPU_FIXED_GIB) * GIB,
+        fixed=(GPU_FIXED_GIB if gpu else CPU_FIXED_GIB) * GIB,
         host=host,
     )
 

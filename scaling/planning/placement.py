@@ -16,12 +16,15 @@ from scaling.catalogue.hardware import GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
 from scaling.planning.fitting import cost, describe, fitting, misfit
 from scaling.planning.memory import Demand, demand_of, memory, rows_in_use
+from scaling.planning.speed import step_seconds
 from scaling.spec import UserError
 from scaling.study.flops import NOTHING_STAGED, Sizes
 from scaling.study.steps import Plan, Step
 
 # Factor on the time of a task that leaves the usual gang, since it needs worker groups of its own.
 LEAVING = 1.25
+# How much longer a training may take beside others on its device than alone on it.
+SHARED_SLOWER = 1.15
 
 
 def placements(
@@ -80,7 +83,58 @@ def model_placements(
         else:
             by_gang = options[wanted[step.id]]
             chosen[step.id] = by_gang.get(usual) or next(iter(by_gang.values()))
-    return chosen
+    return _shared(plan, chosen, wanted, gpu, sizes) if usual == 1 else chosen
+
+
+def _shared(
+    plan: Plan,
+    chosen: Mapping[str, Placement],
+    wanted: Mapping[str, Demand],
+    gpu: GpuSpec,
+    sizes: Sizes,
+) -> dict[str, Placement]:
+    """The placements of a model, those of one worker with as many to a device as pays.
+
+    It pays where launches bound the updates, so that each takes hardly longer (`SHARED_SLOWER`),
+    and the memory of all fits. All steps of a model share alike, so that they share sessions.
+
+    Args:
+        plan: Whose steps.
+        chosen: Placements by step.
+        wanted: Demands by step.
+        gpu: The device that is planned for.
+        sizes: What staging counted.
+    """
+    one = {step: placement for step, placement in chosen.items() if placement.workers == 1}
+    # One of each task: steps that differ in their seeds alone take equally long.
+    deciding = list(
+        {
+            (wanted[step.id], _label(step)): step
+            for step in reversed(_deciding(plan.steps[name] for name in one))
+        }.values()
+    )
+
+    def seconds(sharing: int) -> float:
+        return sum(
+            step_seconds(
+                plan, step, sizes, one[step.id].model_copy(update={"sharing": sharing}), gpu
+            )
+            for step in deciding
+        )
+
+    alone = seconds(1)
+    for sharing in (4, 2):
+        shared = {
+            step: placement.model_copy(update={"sharing": sharing})
+            for step, placement in one.items()
+        }
+        if seconds(sharing) <= SHARED_SLOWER * alone and not any(
+            shared[step.id].offload_optimizer
+            or misfit(plan.study.model(step.model), wanted[step.id], shared[step.id], gpu)
+            for step in deciding
+        ):
+            return {**chosen, **shared}
+    return dict(chosen)
 
 
 def usual_gang(

@@ -63,10 +63,17 @@ class Price:
     """Model FLOPs per second."""
     step: float
     """Of reading weights and writing them."""
+    busy: float = 0.0
+    """The part of `update` in which the device works; in the rest, and in `pass_`, it waits for
+    launches.
+    """
+    sharing: int = 1
+    """Gangs on the device. The others work in each one's waits."""
 
     def seconds(self, *, updates: float, passes: float, flops: float) -> float:
         """Of so many updates of so many passes each, without `step`."""
-        return updates * (self.update + passes * self.pass_) + flops / self.flops
+        alone = updates * (self.update + passes * self.pass_) + flops / self.flops
+        return max(alone, self.sharing * (updates * self.busy + flops / self.flops))
 
 
 def price_on(
@@ -96,15 +103,15 @@ def price_on(
     gathered = 2.0 * params * ring if sharded else 0.0
     hooks = HOOK_SECONDS * layers if sharded else 0.0
     forward = LAUNCH_SECONDS * LAYER_LAUNCHES * layers * (1 if training else 1 / 3)
-    update = 0.0
+    update = busy = 0.0
     if training:
         launches = TENSOR_LAUNCHES * LAYER_TENSORS * layers + STEP_LAUNCHES
         update = launches * LAUNCH_SECONDS + SENT_BYTES[placement.zero_stage] * params * ring
-        update += (
-            offloaded_seconds(share, gpu)
-            if placement.offload_optimizer
-            else STEP_BYTES * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
-        )
+        if placement.offload_optimizer:
+            update += offloaded_seconds(share, gpu)
+        else:
+            busy = STEP_BYTES * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
+            update += busy
     # Below stage 3 every rank reads all of it.
     loaded = (4.0 if fresh else 2.0) * (whole / workers if sharded else whole)
     saved = 2.0 * whole / workers if training else 0.0
@@ -115,6 +122,8 @@ def price_on(
         pass_=max(forward + hooks, (2 if training else 1) * gathered),
         flops=rate / (4 / 3 if training and placement.checkpoint_activations else 1.0),
         step=loaded / LOAD_BYTES_PER_SECOND + saved / SAVE_BYTES_PER_SECOND,
+        busy=busy,
+        sharing=placement.sharing,
     )
 
 
@@ -170,6 +179,8 @@ def price_of(
         pass_=price.pass_ * scale,
         flops=known.flops_per_second * known.placement.workers * price.flops / there.flops,
         step=price.step,
+        busy=price.busy * scale,
+        sharing=price.sharing,
     )
 
 

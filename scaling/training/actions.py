@@ -396,7 +396,7 @@ def _record(
             load_seconds=clock.parts.get("load", 0.0),
             work_seconds=clock.parts.get("work", 0.0),
             save_seconds=clock.parts.get("save", 0.0),
-            num_devices=world.size,
+            num_devices=world.size if placement.sharing == 1 else placement.devices,
             device=device,
         ),
         provenance=Provenance(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.catalogue.hardware import GIB, GPUS, Placement
+from scaling.catalogue.hardware import GIB, GPUS, GpuSpec, Placement
 from scaling.catalogue.models import MODELS
 from scaling.planning.fitting import candidates, cost, fitting, misfit
 from scaling.planning.forecast import forecast
@@ -232,3 +232,55 @@ def test_a_placement_with_the_whole_vocabulary_is_planned_with_it() -> None:
     # The others wait in host memory, in the precision of the computation.
     assert need.host == 2 * 200_002 * base.hidden
     assert memory(base, demand_of(Recipe(), word_rows=10**9), whole).host == 0
+
+
+def test_trainings_that_launches_bound_share_a_device_where_all_fit() -> None:
+    plan = make_plan(load_study("xtreme_r"))
+
+    def sharing(gpu: GpuSpec) -> dict[str, set[int]]:
+        chosen = placements(plan, gpu)
+        return {
+            name: {chosen[step].sharing for step in plan.steps if plan.steps[step].model == name}
+            for name in plan.study.models
+        }
+
+    h100 = GPUS["h100-80"]
+    # All steps of a size alike, scorings too, so that they share sessions.
+    assert sharing(h100) == {
+        "xlm-r-base": {2},
+        "xlm-r-large": {1},
+        "xlm-r-xl": {1},
+        "xlm-r-xxl": {1},
+    }
+    # A device that computes more slowly has no time for others; a small one no room.
+    assert sharing(GPUS["a100-80"])["xlm-r-base"] == {1}
+    need = memory(MODELS["xlm-r-base"], demand_of(Recipe(max_length=384)), Placement())
+    small = h100.model_copy(update={"memory_gib": 1.5 * need.total / GIB})
+    assert sharing(small)["xlm-r-base"] == {1}
+    assert {
+        "2 to a device" in one for one in layouts(plan, "xlm-r-base", placements(plan, h100))
+    } == {True}
+    # Half the devices hardly longer: device hours fall, and the study's makespan with them.
+    shared = forecast(plan, {}, h100, {}, devices=8)
+    apart = forecast(
+        make_plan(
+            plan.study.model_copy(update={"placement": {"xlm-r-base": Placement(micro_batch=16)}})
+        ),
+        {},
+        h100,
+        {},
+        devices=8,
+    )
+    assert shared.sizes[0].device_hours < 0.65 * apart.sizes[0].device_hours
+    assert shared.makespan_seconds < apart.makespan_seconds
+
+
+def test_a_shared_device_must_hold_all_and_says_for_how_many() -> None:
+    large, demand = MODELS["xlm-r-large"], demand_of(Recipe())
+    two = Placement(sharing=2, micro_batch=16)
+    assert misfit(large, demand, two.model_copy(update={"sharing": 1}), GPUS["a10g-24"]) is None
+    assert (misfit(large, demand, two, GPUS["a10g-24"]) or "").endswith(
+        "10.3 of a10g-24 are usable, for each of 2 to a device"
+    )
+    with pytest.raises(ValueError, match=r"sharing 2 needs 1 worker; this has 2"):
+        Placement(sharing=2, workers=2)
