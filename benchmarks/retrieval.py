@@ -2,8 +2,8 @@
 index, and memory; and of 10,000 queries by two ranks that share the vectors, against one.
 
 `python -m benchmarks.retrieval 1000` has two ranks share so many queries, and nothing else: each
-costs the same. Random unit vectors with a planted neighbour each. Rounds take turns in one process, with the same
-number of threads; a rank is a process of one thread.
+costs the same. Random unit vectors with a planted neighbour each. Rounds take turns in one process,
+with the same number of threads; a rank is a process of one thread.
 """
 
 from __future__ import annotations
