@@ -94,7 +94,8 @@ class Cost:
     work_seconds: float
     """Training or scoring."""
     save_seconds: float
-    num_devices: int
+    num_devices: float
+    """Less than one of a device that was shared."""
     device: str
     """`cpu` or the GPU's name."""
 

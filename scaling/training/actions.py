@@ -30,6 +30,7 @@ from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
+from scaling.planning.memory import touches_few
 from scaling.store.cache import fetch, keep
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
@@ -47,7 +48,6 @@ from scaling.training.inputs import (
     materials_of,
     streams_of,
     tables_of,
-    touches_few,
     updates_of,
 )
 from scaling.training.loop import TrainingRun, run_updates
@@ -125,7 +125,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
         needed = None
-        if touches_few(step, context):
+        whole = context.placement.whole_vocabulary
+        if not whole and touches_few(context.plan.study, step):
             needed, materials = in_use(materials, lookup)
             lookup = needed.lookup
         streams, drawn = streams_of(step, materials, updates)
@@ -395,7 +396,7 @@ def _record(
             load_seconds=clock.parts.get("load", 0.0),
             work_seconds=clock.parts.get("work", 0.0),
             save_seconds=clock.parts.get("save", 0.0),
-            num_devices=world.size,
+            num_devices=world.size if placement.sharing == 1 else placement.devices,
             device=device,
         ),
         provenance=Provenance(
