@@ -58,6 +58,8 @@ class SessionOrder:
     """What each step may take."""
     stop: str
     """The request to stop that was there when the driver began: a newer one counts."""
+    until: float | None = None
+    """From this time on (seconds of `time.time()`) nothing more is started."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back exactly."""
@@ -76,6 +78,7 @@ class SessionOrder:
             "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
             "stop": self.stop,
+            "until": self.until,
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }
 
@@ -138,7 +141,7 @@ def worker(config: dict[str, Any]) -> None:
             workers=world.size,
             steps=session.steps,
         )
-    asked = StopRequest(store, session.stop)
+    asked = StopRequest(store, session.stop, until=session.until)
     with kept_log(store, session.id, world.rank):
         run_steps(
             plan,

@@ -8,7 +8,7 @@ import shlex
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def submit(
     source: Path | None,
     open_cluster: bool,
     send_token_to: str,
+    options: Sequence[str],
     say: Callable[[str], None],
 ) -> Submission:
     """Check everything, then submit.
@@ -72,6 +73,7 @@ def submit(
         source: Folder with raw data and models, as the cluster's head sees it.
         open_cluster: Accept a dashboard that asks for no token.
         send_token_to: Host that may get the token over plain http; '' for none.
+        options: Further ones of `scaling run`.
         say: Told what is checked.
     """
     import ray
@@ -83,6 +85,7 @@ def submit(
     upload = upload_of(folder)
     words = ["python", ENTRY, _seen_there(study_file, folder, upload), "--store", store.uri]
     words += [] if source is None else ["--from", str(source)]
+    words += options
     # The job's driver looks too.
     entry = shlex.join([*words, "--open-cluster"] if open_cluster else words)
     say("authentication")
