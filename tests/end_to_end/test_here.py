@@ -97,7 +97,7 @@ def timeless(record: StepRecord) -> dict[str, Any]:
     whole = asdict(record)
     for part, names in (
         ("cost", ("wall_seconds", "load_seconds", "work_seconds", "save_seconds")),
-        ("provenance", ("attempt", "parent", "finished_at", "execution")),
+        ("provenance", ("attempt", "parent", "finished_at", "execution", "curve")),
     ):
         for name in names:
             del whole[part][name]
