@@ -115,6 +115,9 @@ class Provenance:
     """Attempt whose weights it started from; empty for pretrained ones, and in older records."""
     replaces: str = ""
     """Attempt whose record gave way, its weights being gone; empty for a first record."""
+    curve: str = ""
+    """SHA-256 of the training's curve (store/curves.py); empty for scorings, and in older
+    records."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
 from scaling.planning.memory import touches_few
 from scaling.store.cache import fetch, keep
+from scaling.store.curves import write_curve
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import WEIGHTS, Cost, EvalRow, Provenance, StepRecord, Training
@@ -39,6 +40,7 @@ from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
+from scaling.training.curve import curve_of
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
     Context,
@@ -182,6 +184,10 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             engine.export(folder / "weights", beside)
     with clock.part("save"):
         files = _publish(step, context, folder)
+        digest = ""
+        if world.rank == 0:
+            curve = curve_of(losses, recipe)
+            digest = write_curve(context.store, step.id, context.owner, curve)
     main = scored[0]
     training = Training(
         updates=losses.updates,
@@ -208,7 +214,9 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, start, training=training, rows=[], files=files)
+    return _record(
+        step, context, clock, start, training=training, rows=[], files=files, curve=digest
+    )
 
 
 def _look(
@@ -379,8 +387,21 @@ def _record(
     rows: list[EvalRow],
     files: dict[str, str],
     counts: dict[str, dict[str, int]] | None = None,
+    curve: str = "",
 ) -> StepRecord:
-    """The record of a finished step. `rows`: its scores; `files`: SHA-256 by name."""
+    """The record of a finished step.
+
+    Args:
+        step: What was done.
+        context: Where.
+        clock: What it took.
+        start: The weights that it started from.
+        training: What a training did.
+        rows: The scores of a scoring.
+        files: SHA-256 by name.
+        counts: In words, what was cut or could not be predicted, by split and language.
+        curve: SHA-256 of a training's curve, on the first rank.
+    """
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
     return StepRecord(
@@ -411,6 +432,7 @@ def _record(
                 "packed": placement.packed,
             },
             parent=start.attempt,
+            curve=curve,
         ),
     )
 
