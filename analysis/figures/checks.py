@@ -133,7 +133,8 @@ def specification(results: Results) -> Figure:
     top.plot(at[sign], share[order][sign], "D", color=VERMILLION, ms=6)
     top.plot(at[~sign], share[order][~sign], "o", mfc="none", color=BLUE, ms=6)
     top.set_ylabel("estimate ÷ half-width\nof its 95 % interval")
-    choices = [*(("axis", key, name) for key, name in _AXES.items())]
+    axes = table["axis"].unique().to_list()
+    choices = [("axis", key, name) for key, name in _AXES.items() if key in axes]
     names = {"everyone": "all languages", "listed": "listed languages"}
     choices += [
         ("definition", key, names.get(key, f"low-resource by {key}"))

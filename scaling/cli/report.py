@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -11,7 +12,6 @@ import typer
 from scaling.catalogue.languages import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
-from scaling.spec import UserError
 from scaling.store.store import StoreError
 
 
@@ -34,11 +34,13 @@ def report(
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
     from scaling.store.history import remade_notes, version_notes
+    from scaling.store.pending import unfinished_steps
     from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
     study, store, plan = open_study(name, uri)
-    done = store.scan().done
+    scan = store.scan()
+    done = scan.done
     if not done or not write_rows(plan, store):
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
@@ -49,17 +51,13 @@ def report(
 
     records = store.records(step for step in plan.steps if step in done)
     folder = out or (store.local / "report" if store.local is not None else Path("report"))
-    local = folder / ROWS
     rows = store.read(ROWS)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        local.write_bytes(rows)
-    except OSError as error:
-        raise UserError(f"no report can be written into {folder}: {error.strerror}") from error
     asked = sentences(study, registrations(store), look(store, rows))
     grid = expected_cells(plan)
     codes = set(grid["language"].unique().sort())
-    with working("report") as say, study.known_languages():
+    with working("report") as say, study.known_languages(), TemporaryDirectory() as temporary:
+        local = Path(temporary) / ROWS
+        local.write_bytes(rows)
         index = write_report(
             load_tidy([local, *(also or [])]),
             question=study.question,
@@ -75,6 +73,7 @@ def report(
             ],
             claims=claims or PHANG2020,
             outcomes=stored_outcomes(store, records) if examples else None,
+            unfinished=len(unfinished_steps(plan, scan)),
             progress=lambda what: say(f"report: {what}"),
         )
     said = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))

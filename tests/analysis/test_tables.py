@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from analysis.analyse import analyse
-from analysis.explorer import explorer_data
+from analysis.explorer import as_json, details_of
 from analysis.load import check_tidy
 from analysis.results import Results
 from analysis.tables import Table, latex, write_csv, write_tables
@@ -65,7 +65,7 @@ def test_numbers_and_ordinary_text_stay(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_page_ends_its_data(results: Results) -> None:
-    text = explorer_data(results)
+    text = as_json(details_of(results).head)
     assert "<" not in text
     assert EVIL in json.loads(text)["labels"]
 
