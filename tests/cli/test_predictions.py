@@ -11,7 +11,7 @@ import pytest
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.task import Key
-from scaling.cli.app import app
+from scaling.cli.app import app, console
 from scaling.data.rows import content_hash, data_name
 from scaling.data.schema import SCHEMAS
 from scaling.spec import UserError
@@ -50,7 +50,9 @@ def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_wrong_examples_stand_beside_their_texts(
-    done: tuple[str, Store, str], capfd: pytest.CaptureFixture[str]
+    done: tuple[str, Store, str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, store, step = done
     asked = (path, step, "--language", "sw", "--store", store.uri)
@@ -65,7 +67,10 @@ def test_wrong_examples_stand_beside_their_texts(
     assert wrong["examples"] == [one for one in every["examples"] if one["outcome"] < 1][:3]
     for one in wrong["examples"]:
         assert one["row"] == {"words": [f"neno{one['id']}"], "tags": ["O"]}
-    text = said(capfd, *asked, "--wrong", "--limit", "1")
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "file", screen)
+    said(capfd, *asked, "--wrong", "--limit", "1")
+    text = screen.getvalue()
     assert f"neno{wrong['examples'][0]['id']}" in text and "the first 1" in text
 
 
