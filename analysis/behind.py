@@ -52,7 +52,7 @@ def behind(results: Results) -> Behind:
         for key in panel.series.select(SERIES).iter_rows():
             bits[key] = bits.get(key, 0) | 1 << place
 
-    found = []
+    found: list[Group] = []
     for name, panel in _groups(results):
         chosen = balance(panel)
         enter(chosen, len(found))

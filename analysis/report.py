@@ -209,7 +209,7 @@ def _one(asked: _Asked) -> None:
 
 
 def _partial(asked: _Asked, why: str, lock: dict[str, Any]) -> None:
-    """What can be said before there is a verdict: scores, and what is missing. Nothing is tested."""
+    """What can be said before there is a verdict: scores, and what is missing, untested."""
     frame, out = asked.frame, asked.out
     gains = pair_gains(label_runs(frame))
     coverage = coverage_table(frame, gains, asked.expected)

@@ -87,8 +87,8 @@ def specifications(
         except TooFewScales:
             row |= {"estimate": None, "low": None, "high": None, "over_span": None, "sign": None}
         rows.append(row)
-    numbers = {name: pl.Float64 for name in ("estimate", "low", "high", "over_span")}
-    numbers["sign"] = pl.Int64
+    numbers: dict[str, type[pl.DataType]] = {"sign": pl.Int64}
+    numbers |= dict.fromkeys(("estimate", "low", "high", "over_span"), pl.Float64)
     table = pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
     return table, _correlation(list(errors.values()))
 

@@ -11,6 +11,7 @@ import typer
 
 from scaling.catalogue.languages import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
+from scaling.cli.origin import origin_of
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.store.store import StoreError
 
@@ -74,6 +75,7 @@ def report(
             claims=claims or PHANG2020,
             outcomes=stored_outcomes(store, records) if examples else None,
             unfinished=len(unfinished_steps(plan, scan)),
+            origin=origin_of(plan, records),
             progress=lambda what: say(f"report: {what}"),
         )
     said = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
