@@ -325,7 +325,11 @@ def escape(text: str) -> str:
 
 
 def latex(item: Table) -> str:
-    """A complete `table` environment; needs only the booktabs package. Missing numbers are `--`."""
+    """A complete `table` environment for booktabs and graphicx. Missing numbers are `--`.
+
+    What would not fit a page is a part of the CSV: see `_for_paper`.
+    """
+    item = _for_paper(item)
     frame = item.frame
     align = "".join("r" if dtype.is_numeric() else "l" for dtype in frame.dtypes)
     head = " & ".join(escape(name.replace("_", " ")) for name in frame.columns)
@@ -334,23 +338,50 @@ def latex(item: Table) -> str:
     )
     return "\n".join(
         [
-            r"% Needs \usepackage{booktabs}. Written by the analysis: do not edit.",
+            r"% Needs \usepackage{booktabs,graphicx}. Written by the analysis: do not edit.",
             r"\begin{table}",
             r"\centering",
             r"\scriptsize",
             rf"\caption{{{escape(item.caption)}}}",
             rf"\label{{tab:{item.name}}}",
+            # No wider than the column, whichever that is.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{align}}}",
             r"\toprule",
             head + r" \\",
             r"\midrule",
             body,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]
     )
+
+
+PAGE_ROWS = 45
+"""Rows that a page takes at this size of type."""
+
+
+def _for_paper(item: Table) -> Table:
+    """The table that is printed of a longer one, which its caption says."""
+    frame, note = item.frame, ""
+    if len(frame) <= PAGE_ROWS:
+        return item
+    if {"arm", "target", "model", "estimate"} <= set(frame.columns):
+        slopes = frame.filter(pl.col("model") == "slope")
+        frame = slopes.pivot("target", index="arm", values="estimate").head(PAGE_ROWS)
+        note = "Slopes per tenfold scale alone, a column a target."
+    elif {"language_name", "slope"} <= set(frame.columns):
+        half = PAGE_ROWS // 2
+        ordered = frame.filter(pl.col("slope").is_not_nan()).sort("slope", "language")
+        frame = pl.concat([ordered.head(half), ordered.tail(half)])
+        note = f"The {half} lowest and the {half} highest slopes."
+    else:
+        frame = frame.head(PAGE_ROWS)
+        note = f"The first {PAGE_ROWS} rows."
+    whole = f"{item.caption} {note} All {len(item.frame):,} rows are in {item.name} of the report."
+    return Table(name=item.name, caption=whole, frame=frame)
 
 
 def _cell(value: object) -> str:

@@ -202,7 +202,7 @@ def test_tables_compile(report: Path, tmp_path: Path) -> None:
         pytest.skip("no pdflatex or tectonic on this machine")
     body = "\n\\clearpage\n".join(texts)
     (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm]{geometry}"
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\usepackage[margin=1cm]{geometry}"
         + "\\begin{document}\n"
         + body
         + "\n\\end{document}\n"
