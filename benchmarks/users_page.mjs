@@ -59,7 +59,7 @@ if (what === "small") {
   await paper.goto(address);
   await paper.waitForSelector("#runs tbody tr", { state: "attached" });
   const closed = await paper.evaluate(() => [...document.querySelectorAll("details:not([open])")].length);
-  const printed = await paper.evaluate(() => [...document.querySelectorAll("details:not([open])")].filter(d => [...d.children].slice(1).every(c => c.getBoundingClientRect().height > 0 && c.checkVisibility({ contentVisibilityAuto: true }))).length);
+  const printed = await paper.evaluate(() => [...document.querySelectorAll("details:not([open])")].filter(d => [...d.children].filter(c => getComputedStyle(c).display !== "none").every(c => c.getBoundingClientRect().height > 0 && c.checkVisibility({ contentVisibilityAuto: true }))).length);
   found.details = { closed, printed };
   found.lost.print = await lost(paper);
   await paper.context().close();

@@ -1,4 +1,4 @@
-"""The report's page in headless Chromium: accessibility, columns, clicks, and a study of 604,800 rows.
+"""The report's page in headless Chromium: accessibility, columns, clicks, and 604,800 rows.
 
 A part of `benchmarks.users`. Needs `chromium`, and node with npm, which brings axe-core and the
 library that drives the browser into a folder of its own.
@@ -126,9 +126,8 @@ def page() -> list[Row]:
     rows: list[Row] = []
     violations = {mode: len(found) for mode, found in seen["axe"].items()}
     said = ", ".join(f"{mode} {count}" for mode, count in violations.items())
-    rows.append(
-        _row("axe-core violations: light, dark, phone", "0", said, not any(violations.values()))
-    )
+    clean = not any(violations.values())
+    rows.append(_row("axe-core violations: light, dark, phone", "0", said, clean))
     lost = {mode: len(found) for mode, found in seen["lost"].items()}
     said = ", ".join(f"{mode} {count}" for mode, count in lost.items())
     rows.append(_row("lost columns at 1440, 390 and in print", "0", said, not any(lost.values())))

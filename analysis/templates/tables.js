@@ -52,7 +52,7 @@
     const names = [...table.tHead.rows[0].cells].map(cell => cell.textContent.trim());
     for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => { cell.dataset.label = names[i]; });
     if (table.tBodies[0].rows.length) table.setAttribute("role", "table"); else table.removeAttribute("role");
-    for (const [selector, role] of [["caption", "caption"], ["thead,tbody", "rowgroup"], ["tr", "row"], ["thead th", "columnheader"], ["tbody th", "rowheader"], ["td", "cell"]])
+    for (const [selector, role] of [["thead,tbody", "rowgroup"], ["tr", "row"], ["thead th", "columnheader"], ["tbody th", "rowheader"], ["td", "cell"]])
       table.querySelectorAll(selector).forEach(node => node.setAttribute("role", role));
   };
   const dress = table => {
