@@ -19,6 +19,7 @@
     references.py    what tasks and models cite: the entries of references.bib
     sets.py          which tasks belong to which benchmark
     folders.py       data sets that are read from a folder
+    example.py       rows of a finished demo, for a report without a run
     studies/         named studies and their JSON schema
 
 May import `spec`. A hub source without a revision is resolved when a study is first staged, and its
