@@ -115,7 +115,7 @@ def _stage(
             revision = model_revision(
                 spec, folder, before.models.get(model, {}).get("revision", "")
             )
-            tokenizer = tokenizer_file(spec, folder, revision)
+            tokenizer = tokenizer_file(spec, folder, revision, temporary)
             for arm in (None, *(arm for arm in study.arms if arm.new_pieces)):
                 key = (tokenizer, arm.name if arm else "")
                 if key not in vocabularies:
@@ -271,7 +271,9 @@ def _token_ids(
             own = np.zeros(0, dtype=np.int64)
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
-                rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                rows, made = features(
+                    store, task, key, data_hash, recipe, tokenizer, table, study.architecture
+                )
                 cut = dict(KINDS[task.kind].counts(rows, made))
                 check_usable(task, key, rows, made, cut)
                 lost.setdefault(name, {})[text] = cut
