@@ -60,6 +60,8 @@ class SessionOrder:
     """What each step may take."""
     stop: str
     """The request to stop that was there when the driver began: a newer one counts."""
+    until: float | None = None
+    """From this time on (seconds of `time.time()`) nothing more is started."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back exactly."""
@@ -78,6 +80,7 @@ class SessionOrder:
             "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
             "stop": self.stop,
+            "until": self.until,
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }
 
@@ -152,7 +155,7 @@ def worker(config: dict[str, Any]) -> None:
         torch.cuda.set_per_process_memory_fraction(
             allocator_share(session.sharing, total_gib), world.device
         )
-    asked = StopRequest(store, session.stop)
+    asked = StopRequest(store, session.stop, until=session.until)
     with kept_log(store, session.id, world.rank):
         run_steps(
             plan,

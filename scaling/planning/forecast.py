@@ -108,10 +108,8 @@ def forecast(
         prices: A price table of the user's. UserError if it does not have the GPU.
     """
     price, source = _price(plan.study, gpu, prices)
-    placed = {name: _placed(plan, name, gpu, sizes) for name in plan.study.models}
-    lines = tuple(
-        _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
-    )
+    placed = {name: _placed(plan, name, gpu, sizes) for name in plan.models}
+    lines = tuple(_size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.models)
     fits = {
         step: one
         for chosen, problem in placed.values()

@@ -52,16 +52,10 @@ _MENDS = {
 
 
 _DIGEST = "digest"
-_SIZES = TypeAdapter(
-    dict[
-        str,
-        dict[
-            str,
-            tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
-            | tuple[NonNegativeInt, NonNegativeInt],
-        ],
-    ]
+_Counts = (
+    tuple[NonNegativeInt, NonNegativeInt] | tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
 )
+_SIZES: TypeAdapter[dict[str, dict[str, _Counts]]] = TypeAdapter(dict[str, dict[str, _Counts]])
 LAYOUT = 1
 """Of what lies where; study.json names it where it is a later one."""
 LOCK = "lock.json"
@@ -431,14 +425,15 @@ class Store:
         except FileNotFoundError:
             return {}
         try:
-            sizes = _SIZES.validate_json(raw, strict=True)
+            counted = _SIZES.validate_json(raw, strict=True)
         except ValidationError as error:
             raise self.broken("sizes.json", first_fault(error)) from error
         return {
             task: {
-                key: counts if len(counts) == 3 else (*counts, 0) for key, counts in keys.items()
+                key: (sequences, tokens, *(different or (0,)))
+                for key, (sequences, tokens, *different) in keys.items()
             }
-            for task, keys in sizes.items()
+            for task, keys in counted.items()
         }
 
     # steps
