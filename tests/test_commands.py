@@ -73,7 +73,7 @@ def test_commands_that_only_look_run_as_shown(
 def test_the_tutorial_from_its_first_to_its_last_line(tmp_path: Path) -> None:
     for command in commands(TUTORIAL):
         words = filled(command)
-        done = scaling(*words, cwd=tmp_path)
+        done = scaling(*words, cwd=tmp_path, seconds=LONG_SECONDS)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         if words[0] == "init":
             (tmp_path / words[1]).write_text(block(TUTORIAL, "yaml"))
@@ -109,7 +109,7 @@ def test_readmes_commands_of_a_study_run_in_its_order(tmp_path: Path) -> None:
         words = [{"s3://bucket/prefix": "store", "...": "store"}.get(word, word) for word in words]
         words += ["--store", "store"] if "--here" in words else []
         words += ["--studies", "0"] if words[0] == "power" else []
-        done = scaling(*words, cwd=tmp_path)
+        done = scaling(*words, cwd=tmp_path, seconds=LONG_SECONDS)
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
         run.add(words[0])
         if words[0] == "init":
