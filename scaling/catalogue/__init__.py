@@ -3,6 +3,8 @@
     languages.py     one row a language: script, family, text in CC-100, Joshi's class
     language_sources.py  makes and checks those rows, from packages
     resources.py     what each family read of a language: low-resource for whom
+    architectures.py what a class of networks is: names, formulas, habits
+    architecture_entries.py  one entry a class
     models.py        one ModelSpec a size
     hardware.py      one row a GPU; prices; how a step is laid out on devices
     task.py          what a task is: data, kind, labels, metric

@@ -18,6 +18,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from scaling.spec import first_fault
 from scaling.store.store import Store, StoreError
 from scaling.study.collapse import JUDGED_EXAMPLES, NEAR_GUESSING
 from scaling.study.question import Question
@@ -40,6 +43,9 @@ class Registration:
     sha256: str
 
 
+_ENTRY = TypeAdapter(Registration)
+
+
 def what_is_asked(study: Study) -> dict[str, Any]:
     """All that decides what the report will say, given the scores."""
     return {
@@ -51,8 +57,14 @@ def what_is_asked(study: Study) -> dict[str, Any]:
         "targets": sorted(study.targets),
         "languages": None if study.languages is None else sorted(study.languages),
         "ceilings": {name: study.ceiling(name) for name in sorted(study.targets)},
-        "most_seeds": len(study.seeds),
+        "most_seeds": _most_seeds(study),
     }
+
+
+def _most_seeds(study: Study) -> int | dict[str, int]:
+    """How many seeds each size has at most: one number where all have as many."""
+    counts = {name: len(study.seeds_of(name)) for name in study.models}
+    return counts if len({*counts.values()}) > 1 else len(study.all_seeds)
 
 
 def register(study: Study, store: Store, num_records: int) -> None:
@@ -80,22 +92,21 @@ def registrations(store: Store) -> list[Registration]:
 
     StoreError names an entry that was edited or that this version cannot read.
     """
-    names = sorted(info.base_name for info in store.listing(FOLDER) if info.is_file)
     out = []
-    for name in names:
-        place = f"{store.uri}/{FOLDER}/{name}"
-        try:
-            raw = json.loads(store.read(f"{FOLDER}/{name}"))
-            version = raw["schema_version"]
-            entry = Registration(
-                at=raw["at"], records=raw["records"], asked=raw["asked"], sha256=raw["sha256"]
+    for name in sorted(_written(store, FOLDER)):
+        place = f"{FOLDER}/{name}"
+        raw = store.read_json(place)
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{store.uri}/{place} has schema {version}, this code reads {SCHEMA_VERSION}"
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(f"{place} is no registration: {error}") from error
-        if version != SCHEMA_VERSION:
-            raise StoreError(f"{place} has schema {version}, this code reads {SCHEMA_VERSION}")
-        if _digest(entry.asked) != entry.sha256:
-            raise StoreError(f"{place} was edited after it was written: its hash does not fit")
+        try:
+            entry = _ENTRY.validate_json(json.dumps(raw), strict=True)
+        except ValidationError as error:
+            raise store.broken(place, first_fault(error)) from error
+        if version != SCHEMA_VERSION or _digest(entry.asked) != entry.sha256:
+            raise store.broken(place, "it was edited after it was written: its hash does not fit")
         out.append(entry)
     return out
 
@@ -108,7 +119,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         if key == "question" and isinstance(old, Mapping):
             # An entry from before a field was there asked what the field says by default.
             old = {**Question().model_dump(mode="json"), **old}
-        if key == "most_seeds" and old is not None and new is not None and new <= old:
+        if key == "most_seeds" and old is not None and new is not None:
+            out += _more_seeds(before, after)
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             out += [
@@ -121,10 +133,35 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return out
 
 
+def _more_seeds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Where there are more seeds than before."""
+    old, new = before["most_seeds"], after["most_seeds"]
+    if isinstance(old, int) and isinstance(new, int):
+        return [f"most_seeds from {old} to {new}"] if new > old else []
+    counts = [
+        found if isinstance(found, Mapping) else dict.fromkeys(asked["models"], found)
+        for found, asked in ((old, before), (new, after))
+    ]
+    return [
+        f"most_seeds of {name} from {counts[0][name]} to {counts[1][name]}"
+        for name in sorted(counts[0].keys() & counts[1].keys())
+        if counts[1][name] > counts[0][name]
+    ]
+
+
 def look(store: Store, rows: bytes) -> int:
     """Count a report on these rows; how many different sets of rows have been looked at."""
     store.create(f"{LOOKS}/{hashlib.sha256(rows).hexdigest()[:16]}.json", "{}")
-    return sum(info.is_file for info in store.listing(LOOKS))
+    return len(_written(store, LOOKS))
+
+
+def _written(store: Store, folder: str) -> list[str]:
+    """Names of the files of a folder, without those that somebody had only begun to write."""
+    return [
+        info.base_name
+        for info in store.listing(folder)
+        if info.is_file and not info.base_name.startswith(".")
+    ]
 
 
 def sentences(study: Study, found: list[Registration], looks: int) -> list[str]:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from scaling.planning.forecast import forecast
 from scaling.planning.placement import placements
 from scaling.planning.progress import study_status
 from scaling.planning.rates import choose, rate_scores
+from scaling.store.curves import read_curve
 from scaling.store.failures import failures_of
 from scaling.store.history import earlier_records, remade_notes
 from scaling.store.leases import claim, new_owner
@@ -190,6 +192,14 @@ def test_a_training_that_is_made_again_leaves_both_records(
     assert f"{second.provenance.attempt} of" in note and f"{first.provenance.attempt} of" in note
     # What somebody else did below it meanwhile: nothing starts from the weights any more.
     assert not store.scan().weights
+    kept = f"steps/{training.id}/history/{first.provenance.attempt}.json"
+    store.write(kept, "{")
+    with pytest.raises(StoreError, match=rf"{re.escape(kept)} is broken .* or delete it"):
+        remade_notes(plan, store, store.records(plan.steps))
+    store.delete(kept)
+    (note,) = remade_notes(plan, store, store.records(plan.steps))
+    assert "trained 2 times" in note
+    assert f"attempt {first.provenance.attempt}, whose record is lost" in note
 
 
 def test_damaged_weights_are_made_again_and_a_damaged_model_is_staged_again(
@@ -309,6 +319,17 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     assert resumed[0] == 1
     assert sum(resumed) == 1
     assert science(plan, store) == science(*undisturbed)
+    # Nor is a point of the curve missing or there twice.
+    curves = [
+        read_curve(one, one.record(interrupted)).drop_columns("tokens_per_second")
+        for one in (store, undisturbed[1])
+    ]
+    assert curves[0] == curves[1]
+    updates = store.record(interrupted).training.updates  # type: ignore[union-attr]
+    assert curves[0]["update"].to_pylist() == list(range(1, updates + 1))
+    assert curves[0]["gradient_norm"].null_count == (updates if stage == 0 else 0)
+    seconds = read_curve(store, store.record(interrupted))["tokens_per_second"].to_pylist()
+    assert min(seconds) > 0
 
 
 @pytest.mark.parametrize("harm", ["truncated", "manifest", "pickles"])
