@@ -246,10 +246,10 @@ def _progress_in(raw: Any) -> dict[str, float]:
     return {"done": done, "total": total} if 0 <= done <= total < math.inf else {}
 
 
-def _number(value: object) -> float:
+def _number(value: Any) -> float:
     """A number, or the number that is none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else math.nan
+    return float(value) if is_number else math.nan
 
 
 def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working]:
