@@ -40,15 +40,21 @@ def submit(
             "--from", help="Folder with raw data and models, as the cluster's head sees it."
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--working-dir", help="Checkout to upload.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--working-dir",
+            help="Checkout to upload. Default: this folder if it is one, else what is installed.",
+        ),
+    ] = None,
     only: OnlyOption = None,
     time_limit: ForOption = "",
     open_cluster: OpenOption = False,
     send_token_to: TokenOption = "",
 ) -> None:
     """Check a cluster (access, versions, store, room, slots), then give it the study as a job."""
-    from scaling.cluster.submit import EXCLUDES
     from scaling.cluster.submit import submit as submit_study
+    from scaling.cluster.upload import EXCLUDES
 
     study = load_study(name)
     part_of(make_plan(study), only or ())

@@ -18,7 +18,8 @@ from scaling.catalogue.hardware import GIB, GpuSpec, get_gpu
 from scaling.cluster.access import check_head, only_with_tokens, private_token
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
-from scaling.cluster.session import SessionOrder, quiet, run_session
+from scaling.cluster.ray_private import know_all_deaths
+from scaling.cluster.session import SessionOrder, quiet, run_session, worker_resources
 from scaling.cluster.signals import Ended, ends_on_signals
 from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.devices import complaint, planned_gpu
@@ -213,20 +214,21 @@ def _run_joined(
 
     from scaling.cluster.search import QueueSearch, StopNow
 
+    know_all_deaths()
     pending = pending_steps(part.of(plan), store.scan())
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     bundle = capacity.bundle()
     gpu = _planned_gpu(plan.study, capacity, bundle) if use_gpu else None
-    chosen = placements(plan, gpu)
-    check_fit(plan, chosen, gpu)
-    check_gangs(plan, chosen, nodes, capacity)
     sizes = store.read_sizes()
+    chosen = placements(plan, gpu, sizes)
+    check_fit(plan, chosen, gpu, sizes)
+    check_gangs(plan, chosen, nodes, capacity)
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 
     def expected(grown: Plan, steps: Iterable[str]) -> Expected:
-        placed = placements(grown, gpu)
+        placed = placements(grown, gpu, sizes)
         took = {
             step: step_seconds(grown, grown.steps[step], sizes, placed[step], gpu, measured)
             for step in steps
@@ -258,16 +260,18 @@ def _run_joined(
 
     def make_order(name: str, steps: tuple[str, ...]) -> SessionOrder:
         gang = queue.running[name].gang
+        placed = {step: queue.placements[step] for step in steps}
+        workers, sharing = placed[steps[0]].workers, placed[steps[0]].sharing
         return SessionOrder(
             id=f"{name}-{os.getpid()}-{int(time.time())}",
             study=study,
             store=store.uri,
             steps=steps,
-            placements={step: queue.placements[step] for step in steps},
-            workers=gang,
+            placements=placed,
+            workers=workers,
             use_gpu=use_gpu,
             gpu=gpu,
-            resources=bundle,
+            resources=worker_resources(bundle, sharing),
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
             stop=asked.old,

@@ -64,7 +64,8 @@ def run_here(
     if gpu is None:
         # As Ray's workers: sums come out in the same order, so that records can be compared.
         torch.set_num_threads(1)
-    check_fit(plan, _on_one_worker(placements(plan, gpu)), gpu)
+    sizes = store.read_sizes()
+    check_fit(plan, _on_one_worker(placements(plan, gpu, sizes)), gpu, sizes)
     asked = StopRequest(store, until=until)
     done, number, left = 0, 0, set[str]()
     name = f"here-{os.getpid()}-{int(time.time())}"
@@ -80,7 +81,7 @@ def run_here(
             if not pending:
                 break
             step = pending[0]
-            placed = _on_one_worker(placements(plan, gpu))
+            placed = _on_one_worker(placements(plan, gpu, sizes))
             began = time.time()
             # A session for each step, so that `scaling status` counts its cost even if it fails.
             session = f"{name}-{number}"
@@ -100,7 +101,10 @@ def run_here(
 
 
 def _on_one_worker(chosen: Mapping[str, Placement]) -> dict[str, Placement]:
-    return {step: placement.model_copy(update={"workers": 1}) for step, placement in chosen.items()}
+    return {
+        step: placement.model_copy(update={"workers": 1, "sharing": 1})
+        for step, placement in chosen.items()
+    }
 
 
 def _seconds_left(asked: StopRequest) -> float | None:

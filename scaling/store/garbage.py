@@ -6,16 +6,17 @@ Nothing here touches a step that somebody works on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pyarrow import fs
 
 from scaling.catalogue.task import Key
-from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
+from scaling.store.leases import CLOCK, EXPIRY_SECONDS, dead_here, store_time
 from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.store import Scan, Store, StoreError
+from scaling.store.store import PART, PROBE, Scan, Store, StoreError
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
 
@@ -25,7 +26,7 @@ GROUPS = {
     "attempts": "abandoned attempts",
     "leases": "expired leases",
     "tokens": "token features of data that the lock no longer names",
-    "parts": "torn writes",
+    "parts": "torn writes, and questions that nobody waits for",
 }
 
 
@@ -81,7 +82,7 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
         for step, files in steps.items()
         for item in _step_garbage(step, files, plan, store, pending, now)
     ]
-    return [*garbage, *_stale_tokens(plan, store, now)]
+    return [*garbage, *_stale_tokens(plan, store, now), *_torn_elsewhere(store, now)]
 
 
 def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
@@ -173,7 +174,7 @@ def _step_garbage(
     for file in files:
         if file.owner is not None:
             yield item("leases", file.name)
-        elif file.name.rpartition("/")[2].startswith(".part-") and _is_old(file.changed_at, now):
+        elif file.name.rpartition("/")[2].startswith(PART) and _is_old(file.changed_at, now):
             yield item("parts", file.name)
     counting = store.counting_attempt(step)
     prefix = f"{folder.attempts}/"
@@ -192,13 +193,40 @@ def _step_garbage(
         yield item("resume", folder.resume)
 
 
+def _torn_elsewhere(store: Store, now: datetime) -> Iterator[Garbage]:
+    """What a process that was killed left outside of steps: half-written files, and questions."""
+    found = [
+        (store.name_of(info), info.size or 0, info.mtime)
+        for folder in (CLOCK, PROBE)
+        for info in store.listing(folder)
+        if info.is_file
+    ]
+    root = store.local
+    for path in root.rglob(f"{PART}*") if root is not None else ():
+        # Whoever wrote it may have ended since.
+        with suppress(FileNotFoundError):
+            state = path.lstat()
+            at = datetime.fromtimestamp(state.st_mtime, UTC)
+            found.append((path.relative_to(root or path).as_posix(), state.st_size, at))
+    for name, num_bytes, at in sorted(set(found)):
+        if split_step(name) is None and _is_old(at, now):
+            yield Garbage(group="parts", name=name, step="", num_bytes=num_bytes)
+
+
 def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
     study, lock = plan.study, plan.lock
     # An arm with new pieces has a tokenizer of its own. One that transliterates has features of its
     # own.
     tokenizers = {model["tokenizer"] for model in lock.models.values()}
     used = {
-        token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)
+        token_cache_name(
+            study.task(task),
+            study.recipe(task),
+            data_hash,
+            tokenizer,
+            table,
+            study.architecture.reading,
+        )
         for task in study.used_tasks
         for key, data_hash in lock.data[task].items()
         for table in (None, *study.tables_of(Key.read(key).language))

@@ -14,6 +14,7 @@ it took over from.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import socket
@@ -33,6 +34,8 @@ from scaling.store.store import Store, StoreError, plain_name
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0
+CLOCK = "clock"
+"""Folder of files that ask the store for its time."""
 
 
 class LeaseLost(RuntimeError):
@@ -218,7 +221,7 @@ def claim(
 
 def store_time(store: Store) -> datetime:
     """Now, by the store's own clock: the time stamp that it gives a file."""
-    name = f"clock/{new_owner()}"
+    name = f"{CLOCK}/{new_owner()}"
     store.write(name, "")
     stamp: datetime = store.filesystem.get_file_info(store.path(name)).mtime
     store.delete(name)
@@ -235,6 +238,20 @@ class Working:
     progress: Mapping[str, Any]
 
 
+def _progress_in(raw: Any) -> dict[str, float]:
+    """How far a step is, of what a lease says; {} of one that says nothing or something else."""
+    said = raw.get("progress") if isinstance(raw, dict) else None
+    found = said if isinstance(said, dict) else {}
+    done, total = _number(found.get("done")), _number(found.get("total"))
+    return {"done": done, "total": total} if 0 <= done <= total < math.inf else {}
+
+
+def _number(value: Any) -> float:
+    """A number, or the number that is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else math.nan
+
+
 def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working]:
     """Steps with a live lease, and how far they are."""
     alive = []
@@ -248,11 +265,11 @@ def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working
             age = max(0.0, (now - info.mtime).total_seconds())
             if age <= EXPIRY_SECONDS:
                 try:
-                    progress = dict(store.read_json(name).get("progress", {}))
+                    progress = _progress_in(store.read_json(name))
                 except FileNotFoundError:
                     # Released since it was listed.
                     continue
-                except (StoreError, TypeError, ValueError, AttributeError):
+                except StoreError:
                     progress = {}
                 alive.append(Working(step=step, owner=owner, age_seconds=age, progress=progress))
     return alive

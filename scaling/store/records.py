@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from scaling.spec import UserError
+from scaling.spec import UserError, first_fault
 from scaling.store.paths import is_inside, is_part, is_sha256
 from scaling.study.identity import fingerprint
 
@@ -94,9 +94,12 @@ class Cost:
     work_seconds: float
     """Training or scoring."""
     save_seconds: float
-    num_devices: int
+    num_devices: float
+    """Less than one of a device that was shared."""
     device: str
     """`cpu` or the GPU's name."""
+    kwh: float | None = None
+    """Energy of its devices; None where nothing counts it, or where steps share a device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +205,7 @@ _RECORD = TypeAdapter(StepRecord)
 def _short(error: Exception) -> str:
     """One line: of a validation the first fault and its place."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_fault(error)
     return str(error) if type(error) is ValueError else repr(error)
 
 
@@ -230,7 +232,7 @@ def _check(record: StepRecord) -> None:
             raise ValueError(f"{what} is {value}, guessing {chance}; both lie between 0 and 1")
     if any(row.n < 1 for row in record.rows):
         raise ValueError("a score of no examples")
-    cost = [value for value in asdict(record.cost).values() if not isinstance(value, str)]
+    cost = [value for value in asdict(record.cost).values() if isinstance(value, int | float)]
     if not all(math.isfinite(value) and value >= 0 for value in cost):
         raise ValueError("a cost that is no number of seconds or devices")
 

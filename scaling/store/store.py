@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
-from scaling.spec import UserError
+from scaling.spec import UserError, first_fault
 from scaling.store.paths import STEPS, StepFolder, is_inside, is_plain, lease_owner, split_step
 from scaling.store.records import CorruptRecord, StepRecord, digest_of
 from scaling.study.identity import Lock
@@ -44,13 +45,25 @@ _MENDS = {
     "study.json": 'restore it, or write {"name": STUDY} into it',
     "sizes.json": "delete it, and `scaling stage` counts again",
     "stop.json": "delete it",
+    "calibration.json": "delete it, and `scaling calibrate` measures again",
+    "registered": "restore it: the report says by it what was asked before there were data",
     "sessions": "restore it, or delete it: what that session lost is not counted as spent then",
 }
 
 
 _DIGEST = "digest"
+_Counts = (
+    tuple[NonNegativeInt, NonNegativeInt] | tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+)
+_SIZES: TypeAdapter[dict[str, dict[str, _Counts]]] = TypeAdapter(dict[str, dict[str, _Counts]])
+LAYOUT = 1
+"""Of what lies where; study.json names it where it is a later one."""
 LOCK = "lock.json"
 OWNER = "study.json"
+PROBE = "probe"
+"""Folder of files that ask whether the store can be written to."""
+PART = ".part-"
+"""Beginning of the name of a file that is being written in a folder: none of a store's own."""
 
 
 class StoreError(UserError):
@@ -353,9 +366,14 @@ class Store:
             self._seen[:] = [OWNER]
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
-        if not isinstance(raw, dict):
-            raise self.broken(OWNER, "no JSON object")
-        owner = raw.get("name")
+        owner = raw.get("name") if isinstance(raw, dict) else None
+        if not isinstance(owner, str):
+            raise self.broken(OWNER, "no study's name")
+        if raw.get("layout", LAYOUT) != LAYOUT:
+            raise StoreError(
+                f"{self.uri} has the layout {raw['layout']!r}, this version reads {LAYOUT}: take"
+                " the version that made it, or another --store"
+            )
         if owner != name:
             raise StoreError(
                 f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
@@ -364,7 +382,7 @@ class Store:
 
     def check_writable(self) -> None:
         """StoreError unless a file can be written and deleted: before anything is paid for."""
-        name = f"probe/{uuid.uuid4().hex[:12]}"
+        name = f"{PROBE}/{uuid.uuid4().hex[:12]}"
         try:
             self.write(name, "")
             self.delete(name)
@@ -381,11 +399,13 @@ class Store:
             return Lock()
         try:
             raw = self.read_json(LOCK)
-            content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
-            for entries in (*content["models"].values(), *content["data"].values()):
+            lock = Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
+            for entries in (*lock.models.values(), *lock.data.values(), lock.revisions):
                 if not all(isinstance(value, str) for value in entries.values()):
                     raise TypeError("an entry that is no text")
-            return Lock(models=raw["models"], data=raw["data"], revisions=content["revisions"])
+            for entries in lock.models.values():
+                entries["weights"], entries["tokenizer"]
+            return lock
         except (KeyError, TypeError, AttributeError) as error:
             raise self.broken(LOCK, repr(error)) from error
 
@@ -395,20 +415,26 @@ class Store:
             LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
         )
 
-    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
+    def read_sizes(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens, different ones), by staging.
+
+        Empty before it. The last is 0 in stores of versions that did not count it.
+        """
         try:
-            raw = self.read_json("sizes.json")
-            return {
-                task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
-                for task, keys in raw.items()
-            }
+            raw = json.dumps(self.read_json("sizes.json"))
         except FileNotFoundError:
             return {}
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, StoreError):
-                raise
-            raise self.broken("sizes.json", repr(error)) from error
+        try:
+            counted = _SIZES.validate_json(raw, strict=True)
+        except ValidationError as error:
+            raise self.broken("sizes.json", first_fault(error)) from error
+        return {
+            task: {
+                key: (sequences, tokens, *(different or (0,)))
+                for key, (sequences, tokens, *different) in keys.items()
+            }
+            for task, keys in counted.items()
+        }
 
     # steps
 
@@ -576,7 +602,7 @@ def _below(folder: str, *, recursive: bool) -> Iterator[fs.FileInfo]:
 @contextmanager
 def _temporary(target: Path, raw: bytes) -> Iterator[str]:
     """A file beside the target with this content on disk, gone afterwards whatever happens."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=PART)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(raw)

@@ -13,6 +13,7 @@ import pytest
 
 from scaling.store import leases as lease_module
 from scaling.store.leases import LeaseLost, claim, new_owner, working
+from scaling.store.paths import StepFolder
 from scaling.store.store import Store
 from tests.helpers.step_records import STEP
 
@@ -102,3 +103,30 @@ def test_a_beating_lease_notices_that_it_was_lost(
         while time.monotonic() < deadline:
             lease.check()
             time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[]",
+        "{",
+        "null",
+        '{"progress": 3}',
+        '{"progress": {"done": "x", "total": 10}}',
+        '{"progress": {"done": 3}}',
+        '{"progress": {"done": NaN, "total": 10}}',
+        '{"progress": {"done": 3, "total": Infinity}}',
+        '{"progress": {"done": true, "total": 10}}',
+        '{"progress": {"done": 30, "total": 10}}',
+    ],
+)
+def test_a_lease_that_says_something_else_has_no_progress(tmp_path: Path, said: str) -> None:
+    store = Store.open(tmp_path)
+    store.write(StepFolder(STEP).lease("elsewhere.1.aaaa"), said)
+    (found,) = working(store, store.scan().leases)
+    assert found.progress == {}
+    store.write(
+        StepFolder(STEP).lease("elsewhere.1.aaaa"), '{"progress": {"done": 3, "total": 10}}'
+    )
+    (found,) = working(store, store.scan().leases)
+    assert found.progress == {"done": 3, "total": 10}
