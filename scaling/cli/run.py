@@ -53,7 +53,8 @@ def run(
                 _run(plan, store, records, address, open_cluster=open_cluster, here=here)
     except Interrupted as interrupted:
         left = len(pending_steps(current_plan(study, store), store.scan()))
-        console.print(f"interrupted; {left:,} steps are left. Run again to go on")
+        go_on = ". Run again to go on" if left else ""
+        console.print(f"interrupted; {left:,} steps are left{go_on}")
         raise typer.Exit(128 + interrupted.signal) from interrupted
 
 
