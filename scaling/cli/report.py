@@ -12,7 +12,7 @@ from scaling.catalogue.languages import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.spec import UserError
-from scaling.store.store import StoreError
+from scaling.store.files import StoreError
 
 
 @app.command()

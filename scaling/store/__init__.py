@@ -1,6 +1,7 @@
 """What is remembered: files on any storage, and what they mean.
 
-    store.py         files below one root, and their layout
+    files.py         what the store asks of a storage: a folder, a bucket
+    store.py         the layout: whose store it is, its steps, its records
     paths.py         names of a step's files
     records.py       what a finished step writes; one tidy row
     failures.py      why tries ended

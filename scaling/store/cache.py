@@ -28,8 +28,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from scaling.store.files import StoreError
 from scaling.store.paths import is_sha256, split_step
-from scaling.store.store import Store, StoreError, safe_name, sha256
+from scaling.store.store import Store, safe_name, sha256
 
 INDEX = "model.safetensors.index.json"
 

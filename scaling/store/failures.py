@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from datetime import datetime
 from pyarrow import fs
 
 from scaling.catalogue.task import Key
+from scaling.store.files import StoreError
 from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
 from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.store import Scan, Store, StoreError
+from scaling.store.store import Scan, Store
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
 

@@ -28,8 +28,9 @@ from typing import Any
 
 from pyarrow import fs
 
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder, lease_owner, split_step
-from scaling.store.store import Store, StoreError, plain_name
+from scaling.store.store import Store, plain_name
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0

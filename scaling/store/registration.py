@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 from scaling.study.collapse import JUDGED_EXAMPLES, NEAR_GUESSING
 from scaling.study.question import Question
 from scaling.study.study import Study

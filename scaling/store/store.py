@@ -29,7 +29,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from scaling.spec import UserError
+from scaling.store.files import StoreAway, StoreError
 from scaling.store.paths import STEPS, StepFolder, is_inside, is_plain, lease_owner, split_step
 from scaling.store.records import CorruptRecord, StepRecord, digest_of
 from scaling.study.identity import Lock
@@ -51,17 +51,6 @@ _MENDS = {
 _DIGEST = "digest"
 LOCK = "lock.json"
 OWNER = "study.json"
-
-
-class StoreError(UserError):
-    """The store cannot be used as asked; the message says which file and what to do."""
-
-
-class StoreAway(OSError):
-    """The store cannot be reached or written to now; the message says which file.
-
-    Full, read-only, not mounted: it may come back, and nothing in it has to be mended.
-    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,9 @@ from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.planning.saving import planned_save_seconds
 from scaling.store.cache import Cache, fetch
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 
 # Plain files since 2; those before are pickles, which are not read.
 FORMAT = 2

@@ -22,9 +22,10 @@ from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
 from scaling.kinds import KINDS
 from scaling.spec import known
 from scaling.store.cache import own_folder
+from scaling.store.files import StoreError
 from scaling.store.leases import Lease, claim, new_owner
 from scaling.store.paths import STAGING
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.arms import Arm
 from scaling.study.identity import Lock, canonical_json, staged_name
 from scaling.study.study import Study

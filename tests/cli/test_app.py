@@ -20,7 +20,8 @@ from rich.text import Text
 from scaling.cli import main
 from scaling.cli.app import PlainConsole, working
 from scaling.spec import UserError
-from scaling.store.store import Store, StoreAway
+from scaling.store.files import StoreAway
+from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 from tests.helpers.command import ROOT, scaling
@@ -236,7 +237,7 @@ from scaling.cli import app, main
 from scaling.spec import UserError
 from scaling.cli import main
 from scaling.spec import UserError
-from scaling.store.store import StoreError
+from scaling.store.files import StoreError
 
 @app.command()
 def planted() -> None:

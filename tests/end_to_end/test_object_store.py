@@ -16,8 +16,9 @@ import pytest
 
 pytest.importorskip("moto")
 
+from scaling.store.files import StoreError
 from scaling.store.leases import claim, new_owner, working
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from tests.helpers.s3_server import DENIED, SLOW_DOWN, Objects, answer, object_store
 from tests.helpers.step_records import record
 

@@ -28,11 +28,12 @@ from scaling.planning.placement import placements
 from scaling.planning.progress import study_status
 from scaling.planning.rates import choose, rate_scores
 from scaling.store.failures import failures_of
+from scaling.store.files import StoreError
 from scaling.store.history import earlier_records, remade_notes
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
 from scaling.store.records import CorruptRecord
-from scaling.store.store import Store, StoreError, sha256
+from scaling.store.store import Store, sha256
 from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.study import Study

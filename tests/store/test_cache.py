@@ -33,7 +33,8 @@ from scaling.store.cache import (
     open_cache,
     own_folder,
 )
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 from tests.helpers.s3_server import Objects, object_store
 
 pytestmark = pytest.mark.torch

@@ -16,10 +16,11 @@ pytest.importorskip("torch")
 
 from scaling.encoders.engine import join_world
 from scaling.planning.placement import placements
+from scaling.store.files import StoreError
 from scaling.store.garbage import find_garbage, free
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study

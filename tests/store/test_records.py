@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from scaling.store.files import StoreError
 from scaling.store.records import CorruptRecord, EvalRow, StepRecord
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from tests.helpers.step_records import STEP, record
 
 ROW = EvalRow(language="de", split="test", metric="accuracy", n=4, value=0.5, chance=0.25)

@@ -14,9 +14,10 @@ from pyarrow import fs
 from scaling.catalogue.task import Key
 from scaling.data.rows import data_name, manifest_name
 from scaling.store.cache import Cache, fetch, open_cache
+from scaling.store.files import StoreAway, StoreError
 from scaling.store.leases import claim
 from scaling.store.paths import StepFolder
-from scaling.store.store import Store, StoreAway, StoreError, pause_after
+from scaling.store.store import Store, pause_after
 from scaling.study.identity import Lock
 from tests.helpers.step_records import STEP, record
 
