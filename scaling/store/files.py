@@ -9,7 +9,7 @@ What holds for both:
 - Folders are only parts of names: writing a file makes those above it, and an empty one does not
   count. A name is a file or a folder, not both.
 - A write is seen whole or not at all, and by everybody who reads or lists after it returned.
-- A tag is opaque text for one version of one file. `look`, `list`, `read`, `write`, `create` and
+- A tag is opaque text for one version of one file. `look`, `entries`, `read`, `write`, `create` and
   `replace` name the same version by the same tag, and a later version by another one. Equal bodies
   may have equal tags: a body that is compared by its tag carries a nonce or a counter.
 - Every error is an OSError: FileNotFoundError where a method says so, PermissionError,
@@ -118,13 +118,13 @@ class Files(Protocol):
     def delete_all(self, prefix: str) -> None:
         """Delete every file below a folder; nothing happens where there is none."""
 
-    def list(self, prefix: str) -> list[Entry]:
+    def entries(self, prefix: str) -> list[Entry]:
         """Every file below a folder, however deep, in the order of names as text; [] if none.
 
         `""` is the root. Unfinished writes are not shown, nor markers of empty folders.
         """
 
-    def list_names(self, prefix: str) -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """What lies directly in a folder, in the order of names; [] if there is no such folder.
 
         Last parts of names alone; those of folders end in `/`. `""` is the root.
