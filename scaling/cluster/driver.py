@@ -28,6 +28,7 @@ from scaling.planning.speed import paces, step_seconds
 from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
+from scaling.store.leases import silent_leases
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.sessions import read_sessions, spent_device_seconds
@@ -259,6 +260,7 @@ def _run_joined(
             resources=bundle,
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
+            silent=silent_leases(store, steps),
             stop=asked.old,
             limits={
                 step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))

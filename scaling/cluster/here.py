@@ -19,6 +19,7 @@ from scaling.encoders.engine import join_world
 from scaling.planning.placement import check_fit, placements
 from scaling.spec import UserError
 from scaling.store.garbage import drop_replaced
+from scaling.store.leases import outlasted
 from scaling.store.logs import kept_log
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, note_start
@@ -34,7 +35,8 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
 
     Of a step that is placed on several workers one worker does the whole batch, in more passes:
     the same examples in the same updates. Steps that another run works on, and what starts from
-    them, are left. An exception of a step is noted in the store and raised.
+    them, are left; in the end it watches whether the holders of those are alive. An exception of a
+    step is noted in the store and raised.
 
     UserError if a step does not fit on the study's GPU, or if the study has a budget.
     """
@@ -51,7 +53,7 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
         torch.set_num_threads(1)
     check_fit(plan, _on_one_worker(placements(plan, gpu)), gpu)
     asked = StopRequest(store)
-    done, number, left = 0, 0, set[str]()
+    done, number, left, taken = 0, 0, set[str](), set[str]()
     name = f"here-{os.getpid()}-{int(time.time())}"
     with kept_log(store, name, world.rank):
         while not asked.how:
@@ -62,6 +64,10 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
                 )
             drop_replaced(plan, store, scan)
             pending = [step for step in pending_steps(plan, scan) if step not in left]
+            if not pending and outlasted(store, taken):
+                # Whoever held these is dead.
+                left, taken = set(), set()
+                continue
             if not pending:
                 break
             step = pending[0]
@@ -81,6 +87,8 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
             number += 1
             if outcome in ("taken", "blocked"):
                 left.add(step)
+            if outcome == "taken":
+                taken.add(step)
     return RunResult(plan=plan, done=done, failed={}, stopped=bool(asked.how))
 
 

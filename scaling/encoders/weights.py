@@ -41,7 +41,8 @@ from scaling.encoders.vocabulary import with_rows
 from scaling.encoders.word_rows import WORD_EMBEDDINGS
 from scaling.store.cache import own_folder
 from scaling.store.files import StoreError
-from scaling.store.store import Store, sha256
+from scaling.store.place import sha256
+from scaling.store.store import Store
 from scaling.study.identity import canonical_json, fingerprint
 
 # <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pyarrow import fs
-
 from scaling.catalogue.hardware import GPUS, GpuSpec
 from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.placement import placements
 from scaling.planning.speed import pace, step_seconds
-from scaling.store.leases import Working, last_beats, working
+from scaling.store.leases import Working, working
 from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
@@ -141,7 +139,7 @@ def _status(
         if record is not None:
             done[key] += 1
             collapsed[key] += bool(record.training and record.training.collapsed)
-    leases = {step: owners for step, owners in scan.leases.items() if step in plan.steps}
+    leases = [entry for step, entry in scan.leases.items() if step in plan.steps]
     busy = tuple(working(store, leases))
     pending = tuple(pending_steps(plan, scan))
     price = price_paid(plan.study, records.values())
@@ -215,12 +213,10 @@ def attempts_of(store: Store, step: str) -> list[Attempt]:
     """Everybody who left files of a step, or works on it now."""
     sizes: Counter[str] = Counter()
     folder = StepFolder(step).attempts
-    for info in store.listing(folder, recursive=True):
-        if info.type == fs.FileType.File:
-            below = store.name_of(info).removeprefix(f"{folder}/")
-            sizes[below.partition("/")[0]] += info.size or 0
-    owners = tuple(last_beats(store, step))
-    busy = {item.owner: item.progress for item in working(store, {step: owners})}
+    for entry in store.entries(folder):
+        sizes[entry.name.removeprefix(f"{folder}/").partition("/")[0]] += entry.size
+    lease = store.look(StepFolder(step).lease)
+    busy = {item.owner: item.progress for item in working(store, [lease] if lease else [])}
     counts = store.counting_attempt(step)
     attempts = []
     for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):

@@ -16,7 +16,6 @@ share of the disk (`_make_room`).
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -28,9 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling.store.files import StoreError
+from scaling.store.files import StoreError, checked
 from scaling.store.paths import is_sha256, split_step
-from scaling.store.store import Store, safe_name, sha256
+from scaling.store.place import sha256
+from scaling.store.store import Store
 
 INDEX = "model.safetensors.index.json"
 
@@ -40,7 +40,6 @@ LOG = logging.getLogger(__name__)
 # rest is for the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
 
-_CHUNK_BYTES = 1 << 24
 # In a temporary folder: locked as long as its process lives.
 _ALIVE = ".alive"
 
@@ -138,7 +137,7 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
         cache: Where downloads go. The files stay there until `forget_steps` or the cache's end.
     """
     for file, digest in files.items():
-        safe_name(f"{name}/{file}")
+        checked(f"{name}/{file}")
         if not is_sha256(digest):
             raise StoreError(f"{store.uri}/{name}/{file}: {digest!r} is no SHA-256")
     local = store.local_path(name)
@@ -181,16 +180,11 @@ def damaged_files(store: Store, name: str, files: Mapping[str, str]) -> list[str
     """
     damaged = []
     for file, digest in files.items():
-        found = hashlib.sha256()
         try:
-            with store.filesystem.open_input_file(store.path(f"{name}/{file}")) as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    found.update(chunk)
+            found = store.digest(f"{name}/{file}")
         except FileNotFoundError:
-            if not store.exists(f"{name}/{file}"):
-                damaged.append(file)
-            continue
-        if found.hexdigest() != digest:
+            found = "missing"
+        if found != digest:
             damaged.append(file)
     return damaged
 
@@ -265,20 +259,14 @@ def _download(store: Store, name: str, file: str, digest: str, target: Path) -> 
 
     A process that uses a damaged older one keeps that until it closes it.
     """
-    part, hashing = target.with_suffix(".part"), hashlib.sha256()
+    part = target.with_suffix(".part")
     try:
-        with (
-            store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source,
-            part.open("wb") as stream,
-        ):
-            _make_room(target.parent, source.size())
-            while chunk := source.read(_CHUNK_BYTES):
-                hashing.update(chunk)
-                stream.write(chunk)
-        if hashing.hexdigest() != digest:
+        there = store.look(f"{name}/{file}")
+        _make_room(target.parent, 0 if there is None else there.size)
+        found = store.download(f"{name}/{file}", part)
+        if found != digest:
             raise StoreError(
-                f"{store.uri}/{name}/{file}: SHA-256 is {hashing.hexdigest()},"
-                f" recorded was {digest}"
+                f"{store.uri}/{name}/{file}: SHA-256 is {found}, recorded was {digest}"
             )
         os.replace(part, target)
     except FileNotFoundError as error:

@@ -44,9 +44,10 @@ def note_failure(store: Store, step: str, owner: str, reason: Mapping[str, Any])
 def failures_of(store: Store, step: str) -> list[Failure]:
     """Every try of a step that ended, oldest first. A note that cannot be read says so."""
     found = []
-    for info in sorted(store.listing(StepFolder(step).failures), key=lambda info: info.mtime):
+    notes = sorted(store.entries(StepFolder(step).failures), key=lambda entry: entry.at)
+    for entry in notes:
         try:
-            raw = store.read_json(store.name_of(info))
+            raw = store.read_json(entry.name)
             note = dict(raw)
         except (OSError, StoreError, TypeError, ValueError) as error:
             note = {"error": f"a note that cannot be read: {error}"}
@@ -55,7 +56,7 @@ def failures_of(store: Store, step: str) -> list[Failure]:
                 at=str(note.get("at", "?")),
                 error=str(note.get("error", "?")),
                 is_final=note.get("final") is True,
-                noted_at=info.mtime,
+                noted_at=entry.at,
             )
         )
     return found

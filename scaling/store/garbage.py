@@ -5,21 +5,21 @@ Nothing here touches a step that somebody works on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyarrow import fs
-
 from scaling.catalogue.task import Key
-from scaling.store.files import StoreError
-from scaling.store.leases import EXPIRY_SECONDS, dead_here, store_time
-from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
+from scaling.store.files import Entry, StoreError
+from scaling.store.leases import EXPIRY_SECONDS, store_time, working
+from scaling.store.paths import STAGING, STEPS, StepFolder, split_step
 from scaling.store.pending import pending_steps, weights_needed
 from scaling.store.store import Scan, Store
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
 
+# From when on nobody can still be writing what is unfinished.
+TORN_SECONDS = 12 * 3600.0
 GROUPS = {
     "weights": "trained weights that no pending step needs",
     "resume": "resume points of steps that are done or gone",
@@ -47,11 +47,7 @@ class _File:
 
     name: str
     """In the store."""
-    owner: str | None
-    """Whose lease it is; None for every other file."""
     num_bytes: int
-    changed_at: datetime
-    """By the store's clock."""
 
     def is_below(self, folder: str) -> bool:
         """Whether the file is this one, or lies in this folder."""
@@ -68,9 +64,11 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
             f"{store.uri} is not staged, so that nobody can say which of its files are needed"
         )
     now = store_time(store)
-    steps = _files_by_step(store, store.listing(STEPS, recursive=True))
-    for step, files in steps.items():
-        if step not in plan.steps and _is_live(files, now):
+    leases = store.leases()
+    steps = _files_by_step(store.entries(STEPS))
+    live = _live(store, leases, now)
+    for step in sorted(live - {STAGING}):
+        if step not in plan.steps:
             raise StoreError(
                 f"{step} is being worked on and is not in this study file: another version of the"
                 f" study runs on {store.uri}, and may need what this one does not. Wait for it, or"
@@ -80,9 +78,15 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     garbage = [
         item
         for step, files in steps.items()
-        for item in _step_garbage(step, files, plan, store, pending, now)
+        if step not in live
+        for item in _step_garbage(step, files, plan, store, pending)
     ]
-    return [*garbage, *_stale_tokens(plan, store, now)]
+    return [
+        *garbage,
+        *_stale_leases(leases, live, now),
+        *_torn(store, now),
+        *_stale_tokens(plan, store, now),
+    ]
 
 
 def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
@@ -98,9 +102,20 @@ def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
         )
         for item in items:
             if item.name in still:
-                store.delete(item.name)
+                _delete(store, item)
                 freed.append(item)
     return freed
+
+
+def _delete(store: Store, item: Garbage) -> None:
+    if item.group == "parts":
+        for entry in store.unfinished() or []:
+            if entry.name == item.name:
+                store.discard(entry)
+    elif item.group in ("leases", "tokens"):
+        store.delete(item.name)
+    else:
+        store.delete_folder(item.name)
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
@@ -118,30 +133,27 @@ def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:
     """Names of what can go of one step, by a fresh look."""
-    folder = StepFolder(step)
     # Leases first: whoever let go before this look had written its record, and the second listing
     # shows it.
-    infos = [*store.listing(folder.leases), *store.listing(folder.name, recursive=True)]
-    files = _files_by_step(store, infos).get(step, [])
-    return {
-        item.name for item in _step_garbage(step, files, plan, store, pending, store_time(store))
-    }
+    leases, now = store.leases(), store_time(store)
+    live = _live(store, leases, now)
+    if step in live:
+        return set()
+    files = _files_by_step(store.entries(StepFolder(step).name)).get(step, [])
+    found = [
+        *_step_garbage(step, files, plan, store, pending),
+        *_stale_leases(leases, live, now),
+    ]
+    return {item.name for item in found}
 
 
-def _files_by_step(store: Store, infos: Iterable[fs.FileInfo]) -> dict[str, list[_File]]:
+def _files_by_step(entries: Iterable[Entry]) -> dict[str, list[_File]]:
     steps: dict[str, list[_File]] = {}
-    for info in infos:
-        name = store.name_of(info)
-        inside = split_step(name)
-        if info.type == fs.FileType.File and inside is not None:
-            step, below = inside
-            file = _File(
-                name=name,
-                owner=lease_owner(below),
-                num_bytes=info.size or 0,
-                changed_at=info.mtime,
-            )
-            steps.setdefault(step, []).append(file)
+    for entry in entries:
+        inside = split_step(entry.name)
+        if inside is not None:
+            file = _File(name=entry.name, num_bytes=entry.size)
+            steps.setdefault(inside[0], []).append(file)
     return steps
 
 
@@ -150,16 +162,28 @@ def _is_old(at: datetime, now: datetime) -> bool:
     return (now - at).total_seconds() > EXPIRY_SECONDS
 
 
-def _is_live(files: Iterable[_File], now: datetime) -> bool:
-    """Whether somebody holds a lease that has not expired."""
-    return any(
-        file.owner is not None and not _is_old(file.changed_at, now) and not dead_here(file.owner)
-        for file in files
-    )
+def _live(store: Store, leases: Mapping[str, Entry], now: datetime) -> frozenset[str]:
+    """Steps that somebody works on, and perhaps `STAGING`."""
+    return frozenset(item.step for item in working(store, leases.values(), now))
+
+
+def _stale_leases(
+    leases: Mapping[str, Entry], live: frozenset[str], now: datetime
+) -> Iterator[Garbage]:
+    for step, entry in leases.items():
+        # One that was let go may be claimed at any moment.
+        if step not in live and _is_old(entry.at, now):
+            yield Garbage(group="leases", name=entry.name, step=step, num_bytes=entry.size)
+
+
+def _torn(store: Store, now: datetime) -> Iterator[Garbage]:
+    for entry in store.unfinished() or []:
+        if (now - entry.at).total_seconds() > TORN_SECONDS:
+            yield Garbage(group="parts", name=entry.name, step="", num_bytes=entry.size)
 
 
 def _step_garbage(
-    step: str, files: list[_File], plan: Plan, store: Store, pending: frozenset[str], now: datetime
+    step: str, files: list[_File], plan: Plan, store: Store, pending: frozenset[str]
 ) -> Iterator[Garbage]:
     def item(group: str, name: str) -> Garbage:
         size = sum(file.num_bytes for file in files if file.is_below(name))
@@ -168,14 +192,7 @@ def _step_garbage(
     def holds(name: str) -> bool:
         return any(file.is_below(name) for file in files)
 
-    if _is_live(files, now):
-        return
     folder = StepFolder(step)
-    for file in files:
-        if file.owner is not None:
-            yield item("leases", file.name)
-        elif file.name.rpartition("/")[2].startswith(".part-") and _is_old(file.changed_at, now):
-            yield item("parts", file.name)
     counting = store.counting_attempt(step)
     prefix = f"{folder.attempts}/"
     attempts = {
@@ -205,8 +222,7 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
         for table in (None, *study.tables_of(Key.read(key).language))
         for tokenizer in tokenizers
     }
-    for info in store.listing("tokens"):
-        name = store.name_of(info)
+    for entry in store.entries("tokens"):
         # A young one may belong to a staging that has not written its lock yet.
-        if name not in used and _is_old(info.mtime, now):
-            yield Garbage(group="tokens", name=name, step="", num_bytes=info.size or 0)
+        if entry.name not in used and _is_old(entry.at, now):
+            yield Garbage(group="tokens", name=entry.name, step="", num_bytes=entry.size)

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 STEPS = "steps"
-# Holds leases as a step does, and is none: who stages into the store.
+LEASES = "leases"
+# Has a lease as a step does, and is none: who stages into the store.
 STAGING = "staging"
 
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
@@ -51,7 +52,7 @@ class StepFolder:
     @property
     def name(self) -> str:
         """The folder itself."""
-        return self.step if self.step == STAGING else f"{STEPS}/{self.step}"
+        return f"{STEPS}/{self.step}"
 
     @property
     def record(self) -> str:
@@ -68,13 +69,9 @@ class StepFolder:
         return f"{self.name}/collapsed.json"
 
     @property
-    def leases(self) -> str:
-        """Folder of the leases."""
-        return f"{self.name}/leases"
-
-    def lease(self, owner: str) -> str:
-        """The claim of one owner."""
-        return f"{self.leases}/{owner}.json"
+    def lease(self) -> str:
+        """Who works on it."""
+        return f"{LEASES}/{self.step}.json"
 
     @property
     def attempts(self) -> str:
@@ -109,20 +106,14 @@ class StepFolder:
 
 
 def split_step(name: str) -> tuple[str, str] | None:
-    """(step, name below its folder) of a file of a step or of staging; None for other files."""
+    """(step, name below its folder) of a file of a step; None for other files."""
     top, _, rest = name.partition("/")
-    if top == STAGING:
-        return STAGING, rest
     if top != STEPS:
         return None
     step, _, below = rest.partition("/")
     return step, below
 
 
-def lease_owner(below: str) -> str | None:
-    """Whose lease a file is, by its name below the step's folder; None if it is no lease."""
-    folder, _, name = below.partition("/")
-    # A hidden file is a lease that is being written.
-    if folder != "leases" or not name.endswith(".json") or name.startswith("."):
-        return None
-    return name.removesuffix(".json")
+def step_of_lease(name: str) -> str:
+    """Whose lease a file of `LEASES` is."""
+    return name.removeprefix(f"{LEASES}/").removesuffix(".json")

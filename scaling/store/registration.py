@@ -81,7 +81,7 @@ def registrations(store: Store) -> list[Registration]:
 
     StoreError names an entry that was edited or that this version cannot read.
     """
-    names = sorted(info.base_name for info in store.listing(FOLDER) if info.is_file)
+    names = store.names(FOLDER)
     out = []
     for name in names:
         place = f"{store.uri}/{FOLDER}/{name}"
@@ -125,7 +125,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def look(store: Store, rows: bytes) -> int:
     """Count a report on these rows; how many different sets of rows have been looked at."""
     store.create(f"{LOOKS}/{hashlib.sha256(rows).hexdigest()[:16]}.json", "{}")
-    return sum(info.is_file for info in store.listing(LOOKS))
+    return len(store.names(LOOKS))
 
 
 def sentences(study: Study, found: list[Registration], looks: int) -> list[str]:

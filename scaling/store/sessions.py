@@ -73,9 +73,7 @@ def read_sessions(
 ) -> dict[str, SessionCost]:
     """Id → every session that ever started. What is `known` and has ended is not read again."""
     ids = sorted(
-        info.base_name.removesuffix(".json")
-        for info in store.listing("sessions")
-        if info.base_name.endswith(".json")
+        name.removesuffix(".json") for name in store.names("sessions") if name.endswith(".json")
     )
     ended = {
         session: cost for session, cost in (known or {}).items() if cost.device_seconds is not None

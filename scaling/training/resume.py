@@ -98,11 +98,13 @@ def resume_point(
         by_rank = world.gather(files)
         if world.rank == 0:
             keep = ("manifest.json", str(update))
-            old = [info.base_name for info in store.listing(name) if info.base_name not in keep]
+            # What begins with a dot is no resume point: another rank fills it, or a probe is sent.
+            old = [part.rstrip("/") for part in store.names(name)]
+            old = [part for part in old if part not in keep]
             manifest = {"at": update, "by_rank": by_rank, **layout}
             store.write(f"{name}/manifest.json", json.dumps(manifest))
             for stale in old:
-                store.delete(f"{name}/{stale}")
+                store.delete_folder(f"{name}/{stale}")
         world.barrier()
         took.append(time.monotonic() - started)
 
@@ -141,7 +143,7 @@ def measured_rate(store: Store, name: str, world: World, cache: Cache) -> float:
         seconds = time.monotonic() - started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        store.delete(f"{name}/{own}")
+        store.delete_folder(f"{name}/{own}")
     return min(world.gather(PROBE_BYTES / max(seconds, 1e-3)))
 
 

@@ -60,7 +60,8 @@ def stage(
     store.check_study(study.name)
     with _alone(store, progress) as lease:
         lock = _stage(study, store, folder, progress, accept)
-        lease.still_ours()
+        # Now, before what cannot be taken back.
+        lease.beat()
         if lock != store.read_lock():
             store.write_lock(lock)
     return lock

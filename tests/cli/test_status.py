@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
 from scaling.planning.progress import study_status
 from scaling.store.failures import note_failure
@@ -15,6 +14,7 @@ from scaling.store.store import Store
 from scaling.study.steps import Plan
 from tests.helpers.begun_study import LOG
 from tests.helpers.command import scaling
+from tests.helpers.far_store import far_store
 from tests.helpers.step_records import record_of
 
 
@@ -117,7 +117,7 @@ def test_the_whole_store_is_counted(small: tuple[Path, Plan, Store]) -> None:
     files = [item for item in Path(store.uri).rglob("*") if item.is_file()]
     whole = sum(item.stat().st_size for item in files)
     assert study_status(plan, store).num_bytes == whole > 10_000_000
-    bucket = Store("s3", fs.SubTreeFileSystem(str(path.parent), fs.LocalFileSystem()), "store")
+    bucket = far_store(path.parent / "store")
     assert bucket.local is None
     assert bucket.bytes_beside_steps() == store.bytes_beside_steps() > 9_000_000
     assert "store 10 MB" in scaling("status", str(path), "--store", store.uri).stdout

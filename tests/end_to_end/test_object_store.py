@@ -211,7 +211,7 @@ def test_a_study_runs_on_s3_as_on_a_disk(
     plan, store = staged(content, objects.uri("study"))  # type: ignore[arg-type]
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert science(plan, store) == science(*disk)
-    left = [info.path for info in store.listing("steps", recursive=True) if "/resume/" in info.path]
+    left = [entry.name for entry in store.entries("steps") if "/resume/" in entry.name]
     assert left == []
     assert not store.scan().weights
     with objects.counted() as requests:

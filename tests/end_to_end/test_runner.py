@@ -32,8 +32,9 @@ from scaling.store.files import StoreError
 from scaling.store.history import earlier_records, remade_notes
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
+from scaling.store.place import sha256
 from scaling.store.records import CorruptRecord
-from scaling.store.store import Store, sha256
+from scaling.store.store import Store
 from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
@@ -357,7 +358,7 @@ def test_a_harmed_resume_point_is_not_used(
         os.truncate(shards[0], shards[0].stat().st_size // 2)
     assert run_steps(plan, store, [step], world, placements(plan, None)) == {step: "done"}
     assert store.record(step).science() == calm[1].record(step).science()
-    assert not store.listing(f"steps/{step}/resume")
+    assert not store.names(f"steps/{step}/resume")
 
 
 def test_a_step_with_a_live_lease_is_left_alone(

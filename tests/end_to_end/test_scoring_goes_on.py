@@ -50,7 +50,7 @@ def scorings(plan: Plan) -> list[str]:
 
 def left_of(store: Store, step: str) -> int:
     """Portions that lie there."""
-    return sum(info.path.endswith(".json") for info in store.listing(f"steps/{step}/resume"))
+    return sum(name.endswith(".json") for name in store.names(f"steps/{step}/resume"))
 
 
 def run_until(plan: Plan, store: Store, world: World, step: str, alive: Alive) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
 from scaling.cli.live import status_lines
 from scaling.planning.progress import StatusReader, study_status
+from scaling.store.files import Entry
 from scaling.store.paths import StepFolder
 from scaling.store.records import EvalRow
 from scaling.store.sessions import note_end, note_start, spent_device_seconds
@@ -70,11 +70,11 @@ def test_a_second_look_lists_once_and_reads_only_what_is_new(
     training, scoring = plan.steps
     listed: list[str] = []
     read: list[str] = []
-    listing, content = Store.listing, Store.read
+    listing, content = Store.entries, Store.read
 
-    def count_listing(self: Store, name: str, **options: bool) -> list[fs.FileInfo]:
+    def count_listing(self: Store, name: str) -> list[Entry]:
         listed.append(name)
-        return listing(self, name, **options)
+        return listing(self, name)
 
     def count_read(self: Store, name: str) -> bytes:
         read.append(name)
@@ -87,7 +87,7 @@ def test_a_second_look_lists_once_and_reads_only_what_is_new(
             note_end(store, session, 1)
     reader = StatusReader(store)
     before = reader.status(plan)
-    monkeypatch.setattr(Store, "listing", count_listing)
+    monkeypatch.setattr(Store, "entries", count_listing)
     monkeypatch.setattr(Store, "read", count_read)
     assert reader.status(plan) == before
     assert sorted(listed) == ["sessions", "steps"]

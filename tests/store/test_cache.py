@@ -19,7 +19,6 @@ pytest.importorskip("torch")
 pytest.importorskip("moto")
 
 import torch
-from pyarrow import fs
 
 from scaling.encoders.checkpoint import BadWeights, TensorSpec, read_index, write_index, write_shard
 from scaling.store import cache as fetching
@@ -35,6 +34,7 @@ from scaling.store.cache import (
 )
 from scaling.store.files import StoreError
 from scaling.store.store import Store
+from tests.helpers.far_store import far_store
 from tests.helpers.s3_server import Objects, object_store
 
 pytestmark = pytest.mark.torch
@@ -62,8 +62,7 @@ def cache(shared: Path) -> Iterator[Cache]:
 
 def remote(folder: Path) -> Store:
     """A store that is not local, without a server."""
-    folder.mkdir(exist_ok=True)
-    return Store("remote", fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ".")
+    return far_store(folder)
 
 
 def uploaded(
@@ -72,8 +71,6 @@ def uploaded(
     folder.mkdir()
     for file, content in contents.items():
         (folder / file).write_bytes(content)
-    if store.local is None and not store.exists(name):
-        store.filesystem.create_dir(store.path(name))
     return store.upload(folder, name)
 
 

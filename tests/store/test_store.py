@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
 from scaling.catalogue.task import Key
 from scaling.data.rows import data_name, manifest_name
@@ -19,6 +18,7 @@ from scaling.store.leases import claim
 from scaling.store.paths import StepFolder
 from scaling.store.store import Store, pause_after
 from scaling.study.identity import Lock
+from tests.helpers.far_store import far_store
 from tests.helpers.step_records import STEP, record
 
 
@@ -112,26 +112,21 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(params=["local", "remote"])
 def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """A store inside a folder where other files lie: its own one, and one that a file system other
-    than this machine's has.
-    """
+    """A store inside a folder where other files lie: its own one, and one that is no folder."""
     for name in ("x/theirs", "store/models/m/ours", "models/x/theirs"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("keep")
     if request.param == "local":
         return Store.open(tmp_path / "store")
-    return Store("remote", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "store")
+    return far_store(tmp_path / "store")
 
 
 def test_names_of_a_store_lie_below_it(inner: Store) -> None:
     for name in GOOD_NAMES:
-        assert inner.path(name) == f"{inner.root}/{name}"
         assert not inner.exists(name)
-        if inner.local is None:
-            inner.filesystem.create_dir(inner.path(name).rpartition("/")[0])
         inner.write(name, "content")
         assert inner.read(name) == b"content"
-    found = {inner.name_of(info) for info in inner.listing("models", recursive=True)}
+    found = {entry.name for entry in inner.entries("models")}
     assert {name for name in GOOD_NAMES if name.startswith("models/")} < found
 
 
@@ -144,14 +139,18 @@ def test_a_name_that_could_lead_out_is_refused_and_nothing_is_touched(
     (made / "file").write_text("new")
     before = files_below(tmp_path)
     for act in (
-        lambda: inner.path(name),
         lambda: inner.local_path(name),
         lambda: inner.exists(name),
         lambda: inner.read(name),
         lambda: inner.write(name, "bad"),
         lambda: inner.create(name, "bad"),
         lambda: inner.delete(name),
-        lambda: inner.listing(name),
+        lambda: inner.entries(name) if name else inner.read(name),
+        lambda: inner.names(name) if name else inner.read(name),
+        lambda: inner.delete_folder(name),
+        lambda: inner.replace(name, "bad", "tag"),
+        lambda: inner.digest(name),
+        lambda: inner.download(name, made / "file"),
         lambda: inner.upload(made, name),
         lambda: inner.upload(made, name, move=True),
     ):
@@ -169,10 +168,10 @@ def test_steps_attempts_owners_and_files_are_names_too(
         for act in (
             lambda: inner.commit(record(part)),
             lambda: inner.record(part),
-            lambda: inner.delete(StepFolder(STEP).attempt(part)),
-            lambda: inner.delete(StepFolder(part).attempt("o")),
+            lambda: inner.delete_folder(StepFolder(STEP).attempt(part)),
+            lambda: inner.delete_folder(StepFolder(part).attempt("o")),
             lambda: claim(inner, part, "o"),
-            lambda: inner.exists(f"steps/{STEP}/leases/{part}/o.json"),
+            lambda: inner.exists(f"leases/{part}/o.json"),
             lambda: inner.exists(manifest_name(part)),
             lambda: inner.exists(data_name(part, Key("test", "en"))),
             lambda: inner.exists(f"models/{part}/manifest.json"),
@@ -216,7 +215,7 @@ def test_links_in_a_folder_store_are_refused(tmp_path: Path) -> None:
     for act in (
         lambda: store.scan(),
         lambda: store.delete(f"steps/{STEP}/attempts/theirs"),
-        lambda: store.delete(f"steps/{STEP}/attempts"),
+        lambda: store.delete_folder(f"steps/{STEP}/attempts"),
         lambda: store.read(f"steps/{STEP}/attempts/theirs"),
         lambda: store.write(f"steps/{STEP}/attempts/ours", ""),
     ):
@@ -264,7 +263,7 @@ def test_a_store_that_is_gone_is_not_a_new_one(tmp_path: Path) -> None:
             lambda: store.commit(record()),
             lambda: store.upload(tmp_path / "away", "models/m"),
             lambda: fetch(store, "models/m", {"config.json": "0" * 64}, Cache(tmp_path, tmp_path)),
-            lease.still_ours,
+            lease.beat,
         ):
             with pytest.raises(StoreAway, match=r"store is gone \(is its disk mounted\?\)"):
                 act()
@@ -273,7 +272,7 @@ def test_a_store_that_is_gone_is_not_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "away").rename(tmp_path / "store")
     assert store.scan().done == {STEP}
     # Nobody took it over meanwhile.
-    lease.still_ours()
+    lease.beat()
     lease.release()
 
 

@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from pyarrow import fs
 
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
@@ -19,6 +18,7 @@ from scaling.store.paths import StepFolder
 from scaling.store.store import Store
 from scaling.training import resume
 from scaling.training.resume import measured_rate, resume_point
+from tests.helpers.far_store import far_store
 
 STEP = "iii.x"
 ALONE = World(0, 1, torch.device("cpu"))
@@ -32,16 +32,9 @@ def test_the_rate_is_measured_and_leaves_nothing(
     monkeypatch.setenv("SCALING_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "store"
     folder.mkdir()
-    store = (
-        Store.open(folder)
-        if local
-        else Store("remote", fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ".")
-    )
+    store = Store.open(folder) if local else far_store(folder)
     name = StepFolder(STEP).resume
     monkeypatch.setattr(resume, "uuid4", lambda: SimpleNamespace(hex="0" * 32))
-    if not local:
-        # Unlike an object store, a folder has to be there.
-        store.filesystem.create_dir(store.path(f"{name}/.probe-0-00000000"))
     with open_cache() as cache:
         assert measured_rate(store, name, ALONE, cache) > 1e6
         assert not [path for path in folder.rglob("*") if path.is_file()]
