@@ -37,10 +37,10 @@ class Calibration(Spec):
 
 def read_calibrations(store: Store) -> list[Calibration]:
     """Newest last; [] if nothing was measured. StoreError for a file of something else."""
-    if not store.exists(_FILE):
-        return []
     try:
         return [Calibration(**entry) for entry in store.read_json(_FILE)]
+    except FileNotFoundError:
+        return []
     except (TypeError, ValidationError) as error:
         raise store.broken(_FILE, str(error).splitlines()[0]) from error
 

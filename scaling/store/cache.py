@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scaling.store.files import StoreError, checked
-from scaling.store.paths import is_sha256, split_step
+from scaling.store.layout_one import STEPS
+from scaling.store.paths import ATTEMPTS, RESUME, is_sha256, step_in
 from scaling.store.place import sha256
 from scaling.store.store import Store
 
@@ -40,6 +41,7 @@ LOG = logging.getLogger(__name__)
 # rest is for the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
 
+_OF_STEPS = tuple(f"{folder}/" for folder in (ATTEMPTS, RESUME, STEPS))
 # In a temporary folder: locked as long as its process lives.
 _ALIVE = ".alive"
 
@@ -196,7 +198,7 @@ def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
         [
             name
             for name in cache.held
-            if (inside := split_step(name)) is not None and inside[0] not in needed
+            if name.startswith(_OF_STEPS) and step_in(name) not in needed
         ],
     )
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scaling.store.files import StoreError
+from scaling.store.layout_one import OldFolder
 from scaling.store.paths import StepFolder
 from scaling.store.store import Store
 
@@ -44,8 +45,10 @@ def note_failure(store: Store, step: str, owner: str, reason: Mapping[str, Any])
 def failures_of(store: Store, step: str) -> list[Failure]:
     """Every try of a step that ended, oldest first. A note that cannot be read says so."""
     found = []
-    notes = sorted(store.entries(StepFolder(step).failures), key=lambda entry: entry.at)
-    for entry in notes:
+    notes = store.entries(StepFolder(step).failures)
+    if store.has_old:
+        notes += store.entries(OldFolder(step).failures)
+    for entry in sorted(notes, key=lambda entry: entry.at):
         try:
             raw = store.read_json(entry.name)
             note = dict(raw)

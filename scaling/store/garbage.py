@@ -11,8 +11,9 @@ from datetime import datetime
 
 from scaling.catalogue.task import Key
 from scaling.store.files import Entry, StoreError
+from scaling.store.layout_one import STEPS, OldFolder, live_old_steps
 from scaling.store.leases import EXPIRY_SECONDS, store_time, working
-from scaling.store.paths import STAGING, STEPS, StepFolder, split_step
+from scaling.store.paths import ATTEMPTS, RESUME, STAGING, WEIGHTS, StepFolder, step_in
 from scaling.store.pending import pending_steps, weights_needed
 from scaling.store.store import Scan, Store
 from scaling.study.identity import token_cache_name
@@ -39,19 +40,8 @@ class Garbage:
     step: str
     """'' for what belongs to no step."""
     num_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """A file of a step, as a listing shows it."""
-
-    name: str
-    """In the store."""
-    num_bytes: int
-
-    def is_below(self, folder: str) -> bool:
-        """Whether the file is this one, or lies in this folder."""
-        return self.name == folder or self.name.startswith(f"{folder}/")
+    whole: str = ""
+    """A file that says that this is whole, and goes first."""
 
 
 def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
@@ -64,9 +54,8 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
             f"{store.uri} is not staged, so that nobody can say which of its files are needed"
         )
     now = store_time(store)
-    leases = store.leases()
-    steps = _files_by_step(store.entries(STEPS))
-    live = _live(store, leases, now)
+    leases, old_leases = store.leases(), store.old_steps().leases
+    live = _live(store, leases, old_leases, now)
     for step in sorted(live - {STAGING}):
         if step not in plan.steps:
             raise StoreError(
@@ -77,13 +66,13 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     pending = frozenset(pending_steps(plan, store.scan()))
     garbage = [
         item
-        for step, files in steps.items()
+        for step, files in _files_by_step(store).items()
         if step not in live
         for item in _step_garbage(step, files, plan, store, pending)
     ]
     return [
         *garbage,
-        *_stale_leases(leases, live, now),
+        *_stale_leases([*leases.values(), *old_leases], live, now),
         *_torn(store, now),
         *_stale_tokens(plan, store, now),
     ]
@@ -112,10 +101,14 @@ def _delete(store: Store, item: Garbage) -> None:
         for entry in store.unfinished() or []:
             if entry.name == item.name:
                 store.discard(entry)
-    elif item.group in ("leases", "tokens"):
+        return
+    if item.group in ("leases", "tokens"):
         store.delete(item.name)
-    else:
-        store.delete_folder(item.name)
+        return
+    if item.whole:
+        # First what says that weights are whole: a deletion cut short leaves no half of them.
+        store.delete(item.whole)
+    store.delete_folder(item.name)
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
@@ -133,28 +126,36 @@ def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:
     """Names of what can go of one step, by a fresh look."""
-    # Leases first: whoever let go before this look had written its record, and the second listing
-    # shows it.
+    # Leases first: whoever let go before this look had written its record, and what is read after
+    # them shows it.
     leases, now = store.leases(), store_time(store)
-    live = _live(store, leases, now)
+    old_leases = store.old_steps().leases
+    live = _live(store, leases, old_leases, now)
     if step in live:
         return set()
-    files = _files_by_step(store.entries(StepFolder(step).name)).get(step, [])
     found = [
-        *_step_garbage(step, files, plan, store, pending),
-        *_stale_leases(leases, live, now),
+        *_step_garbage(step, _files_of(store, step), plan, store, pending),
+        *_stale_leases([*leases.values(), *old_leases], live, now),
     ]
     return {item.name for item in found}
 
 
-def _files_by_step(entries: Iterable[Entry]) -> dict[str, list[_File]]:
-    steps: dict[str, list[_File]] = {}
-    for entry in entries:
-        inside = split_step(entry.name)
-        if inside is not None:
-            file = _File(name=entry.name, num_bytes=entry.size)
-            steps.setdefault(inside[0], []).append(file)
+def _files_by_step(store: Store) -> dict[str, list[Entry]]:
+    """What every step has beside its record."""
+    folders = [ATTEMPTS, WEIGHTS, RESUME, *([STEPS] if store.has_old else [])]
+    steps: dict[str, list[Entry]] = {}
+    for folder in folders:
+        for entry in store.entries(folder):
+            steps.setdefault(step_in(entry.name), []).append(entry)
     return steps
+
+
+def _files_of(store: Store, step: str) -> list[Entry]:
+    """What one step has beside its record."""
+    folder = StepFolder(step)
+    folders = [folder.attempts, f"{WEIGHTS}/{step}", folder.resume]
+    folders += [OldFolder(step).name] if store.has_old else []
+    return [entry for name in folders for entry in store.entries(name)]
 
 
 def _is_old(at: datetime, now: datetime) -> bool:
@@ -162,15 +163,19 @@ def _is_old(at: datetime, now: datetime) -> bool:
     return (now - at).total_seconds() > EXPIRY_SECONDS
 
 
-def _live(store: Store, leases: Mapping[str, Entry], now: datetime) -> frozenset[str]:
-    """Steps that somebody works on, and perhaps `STAGING`."""
-    return frozenset(item.step for item in working(store, leases.values(), now))
+def _live(
+    store: Store, leases: Mapping[str, Entry], old: Iterable[Entry], now: datetime
+) -> frozenset[str]:
+    """Steps that somebody works on, in whatever layout, and perhaps `STAGING`."""
+    at_work = {item.step for item in working(store, leases.values(), now)}
+    return frozenset(at_work | set(live_old_steps(old, now)))
 
 
 def _stale_leases(
-    leases: Mapping[str, Entry], live: frozenset[str], now: datetime
+    leases: Iterable[Entry], live: frozenset[str], now: datetime
 ) -> Iterator[Garbage]:
-    for step, entry in leases.items():
+    for entry in leases:
+        step = step_in(entry.name)
         # One that was let go may be claimed at any moment.
         if step not in live and _is_old(entry.at, now):
             yield Garbage(group="leases", name=entry.name, step=step, num_bytes=entry.size)
@@ -183,31 +188,35 @@ def _torn(store: Store, now: datetime) -> Iterator[Garbage]:
 
 
 def _step_garbage(
-    step: str, files: list[_File], plan: Plan, store: Store, pending: frozenset[str]
+    step: str, files: list[Entry], plan: Plan, store: Store, pending: frozenset[str]
 ) -> Iterator[Garbage]:
-    def item(group: str, name: str) -> Garbage:
-        size = sum(file.num_bytes for file in files if file.is_below(name))
-        return Garbage(group=group, name=name, step=step, num_bytes=size)
+    def item(group: str, name: str, whole: str = "") -> Garbage:
+        size = sum(file.size for file in files if _is_below(file, name) or file.name == whole)
+        return Garbage(group=group, name=name, step=step, num_bytes=size, whole=whole)
 
     def holds(name: str) -> bool:
-        return any(file.is_below(name) for file in files)
+        return any(_is_below(file, name) for file in files)
 
-    folder = StepFolder(step)
     counting = store.counting_attempt(step)
-    prefix = f"{folder.attempts}/"
-    attempts = {
-        file.name.removeprefix(prefix).partition("/")[0]
-        for file in files
-        if file.name.startswith(prefix)
-    }
-    for attempt in sorted(attempts):
-        weights = folder.weights(attempt)
-        if attempt != counting:
-            yield item("attempts", folder.attempt(attempt))
-        elif holds(weights) and not weights_needed(plan, step, pending.__contains__):
-            yield item("weights", weights)
-    if step not in pending and holds(folder.resume):
-        yield item("resume", folder.resume)
+    for folder in (StepFolder(step), OldFolder(step)):
+        prefix = f"{folder.attempts}/"
+        attempts = {
+            file.name.removeprefix(prefix).partition("/")[0]
+            for file in files
+            if file.name.startswith(prefix)
+        }
+        for attempt in sorted(attempts):
+            weights, whole = folder.weights(attempt), folder.weights_manifest(attempt)
+            if attempt != counting:
+                yield item("attempts", folder.attempt(attempt), whole)
+            elif holds(weights) and not weights_needed(plan, step, pending.__contains__):
+                yield item("weights", weights, whole)
+        if step not in pending and holds(folder.resume):
+            yield item("resume", folder.resume)
+
+
+def _is_below(file: Entry, folder: str) -> bool:
+    return file.name.startswith(f"{folder}/")
 
 
 def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:

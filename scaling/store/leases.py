@@ -18,14 +18,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from scaling.store.files import Content, Entry
-from scaling.store.paths import StepFolder, step_of_lease
+from scaling.store.files import Entry
+from scaling.store.paths import StepFolder, step_in
 from scaling.store.place import plain_name
 from scaling.store.store import Store
 
@@ -168,9 +167,9 @@ def _body(
     return json.dumps({**said, "progress": dict(progress or {})})
 
 
-def _held(content: Content) -> Held:
+def _held(text: bytes | str) -> Held:
     try:
-        raw = json.loads(content.body)
+        raw = json.loads(text)
         return Held(
             owner=str(raw["owner"]),
             token=int(raw["token"]),
@@ -199,7 +198,7 @@ def claim(store: Store, step: str, owner: str) -> Lease | None:
         except FileNotFoundError:
             # Its step was done since.
             continue
-        held = _held(content)
+        held = _held(content.body)
         silent = store.watch(name, content.tag) > EXPIRY_SECONDS
         if not (held.free or silent or dead_here(held.owner)):
             return None
@@ -224,7 +223,7 @@ def let_go(store: Store, step: str, owner: str) -> None:
             content = store.read_tagged(name)
         except FileNotFoundError:
             return
-        held = _held(content)
+        held = _held(content.body)
         if held.owner != owner or store.replace(
             name, _body(owner, held.token, free=True), content.tag
         ):
@@ -301,23 +300,16 @@ def working(store: Store, leases: Iterable[Entry], now: datetime | None = None) 
         stamps = [entry.at for entry in leases]
         now = max([datetime.now(UTC) - CLOCK_TOLERANCE, *stamps])
     fresh = [entry for entry in leases if (now - entry.at).total_seconds() <= EXPIRY_SECONDS]
-    with ThreadPoolExecutor(16) as pool:
-        said = list(pool.map(lambda entry: _read(store, entry), fresh))
+    said = {name: _held(text) for name, text in store.index.texts(fresh).items()}
     return [
         Working(
-            step=step_of_lease(entry.name),
-            owner=held.owner,
+            step=step_in(entry.name),
+            owner=said[entry.name].owner,
             age_seconds=max(0.0, (now - entry.at).total_seconds()),
-            progress=held.progress,
+            progress=said[entry.name].progress,
         )
-        for entry, held in zip(fresh, said, strict=True)
-        if held is not None and not held.free and not dead_here(held.owner)
+        for entry in fresh
+        if entry.name in said
+        and not said[entry.name].free
+        and not dead_here(said[entry.name].owner)
     ]
-
-
-def _read(store: Store, entry: Entry) -> Held | None:
-    """What a lease says; None if it is gone since it was listed."""
-    try:
-        return _held(store.read_tagged(entry.name))
-    except FileNotFoundError:
-        return None

@@ -83,8 +83,12 @@ class Place:
         StoreError with its name if it is no JSON, or not what `write_json` wrote. Files of older
         versions have no digest; of them only the form is checked.
         """
+        return self.parse_json(name, self.read(name))
+
+    def parse_json(self, name: str, text: bytes | str) -> Any:
+        """What the text of a JSON file of the store says, as `read_json`."""
         try:
-            raw = json.loads(self.read(name))
+            raw = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise self.broken(name, str(error)) from error
         digest = raw.pop(_DIGEST, None) if isinstance(raw, dict) else None

@@ -1,37 +1,47 @@
-"""Where a study lives: a folder, or a prefix of S3 or GCS. The store is the truth.
+"""Where a study lives: a folder, or a prefix of a bucket. The store is the truth. Layout 2:
 
 study.json  lock.json                whose store this is; what staging resolved
 models/NAME/  data/TASK/  tokens/    staged weights, normalised rows, token features
-steps/ID/record.json                 written last: the step is done if and only if it exists
-steps/ID/attempts/OWNER/             files of one try; the record names the one that counts
-leases/ID.json                       who works on it, with heartbeat and progress (leases.py)
-steps/ID/failures/OWNER.json         why a try ended
+records/STEP.json                    written last: the step is done if and only if it exists
+history/STEP/OWNER.json              a record that gave way to one whose weights were made again
+collapsed/STEP.json                  marks a training that collapsed
+attempts/STEP/OWNER/                 files of one try; the record names the one that counts
+weights/STEP/OWNER.json              says that the trained weights of a try are whole
+leases/STEP.json                     who works on it, with heartbeat and progress (leases.py)
+resume/STEP/                         where a step stands in its middle
+failures/STEP/OWNER-RANK.json        why a try ended
+index.json.gz                        a cache of records and sessions (index.py)
+
+What a store of layout 1 has of steps is read in place (layout_one.py), and new work is written so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import uuid
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scaling.store.files import Entry, StoreError
+from scaling.store.index import Index
+from scaling.store.layout_one import STEPS, OldFolder, OldSteps, old_steps
 from scaling.store.local_files import LocalFiles
-from scaling.store.paths import LEASES, STEPS, StepFolder, split_step, step_of_lease
-from scaling.store.place import Place, plain_name
+from scaling.store.paths import COLLAPSED, FAILURES, LEASES, RECORDS, WEIGHTS, StepFolder, step_in
+from scaling.store.place import plain_name
 from scaling.store.records import CorruptRecord, StepRecord
-from scaling.study.identity import Lock
+from scaling.store.study_files import OWNER, StudyFiles
 
-LOCK = "lock.json"
-OWNER = "study.json"
+# An earlier listing may be so old for those who look again and again.
+LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """One listing of all steps: what exists, without a request per step."""
+    """One look at all steps: what exists, without a request per step."""
 
     done: frozenset[str]
     weights: frozenset[str]
@@ -41,12 +51,22 @@ class Scan:
     leases: Mapping[str, Entry]
     """Step → its lease, live or not."""
     failures: Mapping[str, int]
-    num_bytes: int
 
 
 @dataclass(frozen=True)
-class Store(Place):
+class Store(StudyFiles):
     """What one study remembers, in a folder or below a prefix of a bucket."""
+
+    _found: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
+    """Step → its record, by the last scan."""
+    _parsed: dict[str, tuple[str, StepRecord]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """File → its text and the record that it is."""
+    _old_attempts: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Attempts whose records lie in layout 1."""
+    _scans: list[tuple[float, Scan]] = field(default_factory=list, repr=False, compare=False)
+    _indexes: list[Index] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
     def open(uri: str | Path) -> Store:
@@ -68,165 +88,151 @@ class Store(Place):
             raise StoreError(f"store {text!r} cannot be used: {error}") from error
         return Store(text, files)
 
-    # the study
+    @property
+    def index(self) -> Index:
+        """What this process has read of records and sessions."""
+        if not self._indexes:
+            self._indexes.append(Index(self))
+        return self._indexes[0]
 
-    def check_study(self, name: str) -> None:
-        """StoreError if this is another study's store, or cannot be written to."""
-        try:
-            is_new = not self.exists(OWNER) and self.create(OWNER, json.dumps({"name": name}))
-            raw = {"name": name} if is_new else self.read_json(OWNER)
-        except OSError as error:
-            raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
-        if not isinstance(raw, dict):
-            raise self.broken(OWNER, "no JSON object")
-        owner = raw.get("name")
-        if owner != name:
-            raise StoreError(
-                f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
-                " --store."
-            )
+    # all steps
 
-    def check_writable(self) -> None:
-        """StoreError unless one of two writers of a file wins: before anything is paid for."""
-        try:
-            self.files.try_conditions(f"probe/{uuid.uuid4().hex[:12]}")
-        except OSError as error:
-            raise StoreError(f"{self.uri} cannot be written to: {error}") from error
+    def scan(self, *, max_age: float = 0.0) -> Scan:
+        """Everything about all steps that file names tell.
 
-    def read_lock(self) -> Lock:
-        """What staging resolved; an empty lock before it.
-
-        StoreError for one that is no lock, or not the one that was written. Of stores from before
-        locks had a digest only the form is checked.
+        `max_age`: on an object store the result may be an earlier one of so many seconds ago, if no
+        lease came or went since. Its leases are always as they are now.
         """
-        if not self.exists(LOCK):
-            return Lock()
-        try:
-            raw = self.read_json(LOCK)
-            content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
-            for entries in (*content["models"].values(), *content["data"].values()):
-                if not all(isinstance(value, str) for value in entries.values()):
-                    raise TypeError("an entry that is no text")
-            return Lock(models=raw["models"], data=raw["data"], revisions=content["revisions"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise self.broken(LOCK, repr(error)) from error
-
-    def write_lock(self, lock: Lock) -> None:
-        """Write what staging resolved, with a digest over the whole of it."""
-        self.write_json(
-            LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        # Leases first: of a step whose lease is seen no more, the record is seen.
+        leases = self.leases()
+        if self._scans and self.local is None:
+            at, last = self._scans[0]
+            if time.monotonic() - at <= max_age and last.leases.keys() == leases.keys():
+                return replace(last, leases=leases)
+        began = time.monotonic()
+        folders = [RECORDS, WEIGHTS, COLLAPSED, FAILURES, *([STEPS] if self.has_old else [])]
+        with ThreadPoolExecutor(len(folders)) as pool:
+            records, weights, collapsed, failures, *old = pool.map(self.entries, folders)
+        before = old_steps(old[0] if old else [])
+        found = {**before.records, **{step_in(entry.name): entry for entry in records}}
+        self._found.clear()
+        self._found.update(found)
+        scan = Scan(
+            done=frozenset(found),
+            weights=before.weights | {step_in(entry.name) for entry in weights},
+            collapsed=(before.collapsed | {step_in(entry.name) for entry in collapsed})
+            & found.keys(),
+            leases=leases,
+            failures=Counter(step_in(entry.name) for entry in failures) + Counter(before.failures),
         )
-
-    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
-        try:
-            raw = self.read_json("sizes.json")
-            return {
-                task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
-                for task, keys in raw.items()
-            }
-        except FileNotFoundError:
-            return {}
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, StoreError):
-                raise
-            raise self.broken("sizes.json", repr(error)) from error
-
-    # steps
-
-    def scan(self) -> Scan:
-        """Everything about all steps that file names tell, in one recursive listing."""
-        done: set[str] = set()
-        weights: set[str] = set()
-        collapsed: set[str] = set()
-        failures: dict[str, int] = {}
-        num_bytes = 0
-        for entry in self.entries(STEPS):
-            name = entry.name
-            inside = split_step(name)
-            if inside is None:
-                continue
-            num_bytes += entry.size
-            step, below = inside
-            folder = StepFolder(step)
-            if name == folder.record:
-                done.add(step)
-            elif name == folder.collapsed:
-                collapsed.add(step)
-            elif name.startswith(f"{folder.failures}/"):
-                failures[step] = failures.get(step, 0) + 1
-            elif name.startswith(f"{folder.attempts}/"):
-                attempt = below.split("/")[1]
-                if name == folder.weights_manifest(attempt):
-                    weights.add(step)
-        return Scan(
-            done=frozenset(done),
-            weights=frozenset(weights),
-            failures=failures,
-            num_bytes=num_bytes,
-            collapsed=frozenset(collapsed & done),
-            leases=self.leases(),
-        )
+        self._scans[:] = [(began, scan)]
+        return scan
 
     def leases(self) -> dict[str, Entry]:
         """Step → its lease, live or not, by one listing; this process watches them from now on."""
-        found = {step_of_lease(entry.name): entry for entry in self.entries(LEASES)}
+        found = {step_in(entry.name): entry for entry in self.entries(LEASES)}
         for entry in found.values():
             self.watch(entry.name, entry.tag)
         return found
 
-    def bytes_beside_steps(self) -> int:
-        """Bytes of models, data, logs and all else that `scan` does not count."""
-        tops = self.names("")
-        folders = [top for top in tops if top.endswith("/") and top != f"{STEPS}/"]
-        single = [self.look(top) for top in tops if not top.endswith("/")]
-        found = sum(entry.size for entry in single if entry is not None)
-        return found + sum(
-            entry.size for folder in folders for entry in self.entries(folder.rstrip("/"))
-        )
+    def old_steps(self) -> OldSteps:
+        """What lies in layout 1; nothing of a store that was begun in layout 2."""
+        return old_steps(self.entries(STEPS) if self.has_old else [])
+
+    def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
+        """Records of finished steps. What was read before and has not changed is not read again."""
+        steps = list(steps)
+        if not self._found.keys() >= set(steps):
+            self.scan()
+        found = dict(self._found)
+        texts = self.index.texts(found[step] for step in steps if step in found)
+        return {
+            step: self._parse(step, found[step].name, texts[found[step].name])
+            if step in found and found[step].name in texts
+            else self.record(step)
+            for step in steps
+        }
+
+    # one step
 
     def record(self, step: str) -> StepRecord:
         """The record of a finished step; CorruptRecord names the file if it cannot be trusted."""
+        name, text, _ = self._read_record(step)
+        return self._parse(step, name, text)
+
+    def record_text(self, step: str) -> str:
+        """The record of a finished step as it was written."""
+        return self._read_record(step)[1]
+
+    def _read_record(self, step: str) -> tuple[str, str, str]:
+        """Name, text and tag of a record; FileNotFoundError where there is none."""
         name = StepFolder(step).record
+        try:
+            content = self.read_tagged(name)
+        except FileNotFoundError:
+            if not self.has_old:
+                raise
+            name = OldFolder(step).record
+            content = self.read_tagged(name)
+        return name, content.body.decode(errors="replace"), content.tag
+
+    def _parse(self, step: str, name: str, text: str) -> StepRecord:
+        before, known = self._parsed.get(name, ("", None))
+        if known is not None and before == text:
+            return known
         place = f"{self.uri}/{name}"
-        record = StepRecord.from_json(self.read(name).decode(errors="replace"), place)
+        record = StepRecord.from_json(text, place)
         if record.step != step:
             raise CorruptRecord(
                 f"{place} is the record of {record.step}. Delete it to run the step again."
             )
+        if name == OldFolder(step).record:
+            self._old_attempts.add(record.provenance.attempt)
+        self._parsed[name] = text, record
         return record
 
     def is_done(self, step: str) -> bool:
         """Whether a step has a record."""
-        return self.exists(StepFolder(step).record)
+        return self.exists(StepFolder(step).record) or (
+            self.has_old and self.exists(OldFolder(step).record)
+        )
 
     def counting_attempt(self, step: str) -> str | None:
         """The attempt whose files count; None of a step that is not done."""
-        return self.record(step).provenance.attempt if self.is_done(step) else None
+        try:
+            return self.record(step).provenance.attempt
+        except FileNotFoundError:
+            return None
+
+    def folder_of(self, record: StepRecord) -> StepFolder | OldFolder:
+        """Where the files of the attempt lie that a record of this store names."""
+        is_old = record.provenance.attempt in self._old_attempts
+        return OldFolder(record.step) if is_old else StepFolder(record.step)
 
     def has_weights(self, record: StepRecord) -> bool:
         """Whether the weights that a record speaks of are there, whole."""
-        return self.exists(StepFolder(record.step).weights_manifest(record.provenance.attempt))
+        return self.exists(self.folder_of(record).weights_manifest(record.provenance.attempt))
 
     def delete_weights(self, record: StepRecord) -> None:
         """Delete the weights of a finished training; its record stays."""
-        folder, attempt = StepFolder(record.step), record.provenance.attempt
+        folder, attempt = self.folder_of(record), record.provenance.attempt
         # First what says that they are whole, so that a deletion cut short leaves no half of them.
         self.delete(folder.weights_manifest(attempt))
         self.delete_folder(folder.weights(attempt))
 
-    def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
-        """Records of finished steps, read side by side."""
-        steps = list(steps)
-        with ThreadPoolExecutor(16) as pool:
-            return dict(zip(steps, pool.map(self.record, steps), strict=True))
+    def delete_attempt(self, step: str, owner: str) -> None:
+        """Delete what one try of a step made, its record not among it."""
+        folder = StepFolder(step)
+        self.delete(folder.weights_manifest(owner))
+        self.delete_folder(folder.attempt(owner))
 
     def read_file(self, record: StepRecord, file: str) -> bytes:
         """A small file of the attempt that counts, such as the outcomes of a scoring.
 
         StoreError if it is not what the record says.
         """
-        name = f"{StepFolder(record.step).attempt(record.provenance.attempt)}/{file}"
+        folder = self.folder_of(record)
+        name = f"{folder.attempt(record.provenance.attempt)}/{file}"
         try:
             content = self.read(name)
         except FileNotFoundError:
@@ -235,7 +241,7 @@ class Store(Place):
         if content is None or found != record.files.get(file):
             raise StoreError(
                 f"{self.uri}/{name}: SHA-256 is {found}, recorded was {record.files.get(file)}."
-                f" Delete {StepFolder(record.step).record} to run the step again."
+                f" Delete {folder.record} to run the step again."
             )
         return content
 
@@ -245,25 +251,35 @@ class Store(Place):
         A step that is already done keeps its record. Only the record of the attempt `replacing`,
         whose weights were deleted and had to be made again, may be written over.
         """
-        name = StepFolder(plain_name(record.step)).record
+        folder = StepFolder(plain_name(record.step))
         plain_name(record.provenance.attempt)
         if replacing is None:
-            return self.create(name, record.to_json()) is not None
-        before = self.record(record.step)
+            # What lies in layout 1 was there before anybody wrote layout 2.
+            if self.has_old and self.exists(OldFolder(record.step).record):
+                return False
+            return self.create(folder.record, record.to_json()) is not None
+        name, text, tag = self._read_record(record.step)
+        before = self._parse(record.step, name, text)
         if before.provenance.attempt != replacing:
             return False
-        self.write(StepFolder(record.step).history(replacing), before.to_json())
+        self.write(folder.history(replacing), before.to_json())
         provenance = replace(record.provenance, replaces=replacing)
-        self.write(name, replace(record, provenance=provenance).to_json())
-        return self.record(record.step).provenance.attempt == record.provenance.attempt
+        whole = replace(record, provenance=provenance).to_json()
+        if name == folder.record:
+            return self.replace(name, whole, tag) is not None
+        return self.create(folder.record, whole) is not None
 
     def mark_collapse(self, record: StepRecord) -> None:
         """Let a listing tell whether a training collapsed, before its record is there."""
+        if record.training is None:
+            return
         name = StepFolder(record.step).collapsed
-        if record.training is not None and record.training.collapsed:
+        if record.training.collapsed:
             self.write(name, json.dumps({"attempt": record.provenance.attempt}))
-        elif record.training is not None:
-            self.delete(name)
+            return
+        self.delete(name)
+        if self.has_old:
+            self.delete(OldFolder(record.step).collapsed)
 
 
 def pause_after(took: float, least: float) -> float:

@@ -146,7 +146,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
                 _clean_up(step, context)
             else:
                 store.mark_collapse(store.record(step.id))
-                store.delete_folder(StepFolder(step.id).attempt(context.owner))
+                store.delete_attempt(step.id, context.owner)
         return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:
         raise
@@ -183,7 +183,7 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     except BaseException:
         if lease is not None:
             with suppress(OSError):
-                context.store.delete_folder(StepFolder(step.id).attempt(context.owner))
+                context.store.delete_attempt(step.id, context.owner)
         raise
 
 
@@ -205,7 +205,7 @@ def _forget_damage(step: Step, context: Context) -> str:
     if not damaged:
         return healing
     # Written last of the weights: without it they are none.
-    store.delete(f"{start.folder}/manifest.json")
+    store.delete(start.manifest)
     if step.parent is None:
         return ""
     return (

@@ -1,0 +1,165 @@
+"""What a store says of its study: whose it is, in which layout, and what staging resolved."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from scaling.store.files import StoreError
+from scaling.store.layout_one import STEPS, live_old_steps, old_steps
+from scaling.store.place import Place
+from scaling.study.identity import Lock
+
+LOCK = "lock.json"
+OWNER = "study.json"
+LAYOUT = 2
+
+
+@dataclass(frozen=True)
+class StudyFiles(Place):
+    """Files of one study."""
+
+    _layouts: list[bool] = field(default_factory=list, repr=False, compare=False)
+    """Whether a part lies in layout 1, once that is known."""
+
+    @property
+    def has_old(self) -> bool:
+        """Whether a part of the store may lie in layout 1, as its study.json says."""
+        if not self._layouts:
+            try:
+                self._note_layout(self._read_owner())
+            except FileNotFoundError:
+                # Nothing was begun here, yet.
+                return False
+        return self._layouts[0]
+
+    def _read_owner(self) -> dict[str, Any]:
+        raw = self.read_json(OWNER)
+        if not isinstance(raw, dict):
+            raise self.broken(OWNER, "no JSON object")
+        layout = raw.get("layout", 1)
+        if layout not in (1, LAYOUT):
+            raise StoreError(
+                f"{self.uri} has layout {layout!r}, and this code knows layouts 1 and {LAYOUT}:"
+                " use the newer version of this project that wrote it"
+            )
+        return raw
+
+    def _note_layout(self, raw: dict[str, Any]) -> None:
+        self._layouts[:] = [raw.get("layout", 1) == 1 or raw.get("begun_in_layout", LAYOUT) == 1]
+
+    def is_of(self, name: str) -> bool:
+        """Whether this is the store of a study, read alone: False where there is none yet.
+
+        StoreError if it is another study's.
+        """
+        try:
+            raw = self._read_owner()
+        except FileNotFoundError:
+            return False
+        self._check_name(raw, name)
+        self._note_layout(raw)
+        return True
+
+    def check_study(self, name: str) -> None:
+        """Make this the store of a study, before anything is written into it.
+
+        StoreError if it is another study's, if it cannot be written to, or if code that knows
+        layout 1 alone works on it. Such code refuses the store from then on.
+        """
+        try:
+            begun = _owner(name, begun_in=LAYOUT)
+            if not self.exists(OWNER) and self.create(OWNER, json.dumps(begun)):
+                raw: dict[str, Any] = begun
+            else:
+                raw = self._read_owner()
+                self._check_name(raw, name)
+                if "layout" not in raw:
+                    raw = self._begin_layout(name)
+        except OSError as error:
+            raise StoreError(f"{self.uri} cannot be read and written: {error}") from error
+        self._note_layout(raw)
+
+    def _check_name(self, raw: dict[str, Any], name: str) -> None:
+        owner = raw.get("study", raw.get("name"))
+        if owner != name:
+            raise StoreError(
+                f"{self.uri} is the store of the study {owner!r}, not of {name!r}. Give another"
+                " --store."
+            )
+
+    def _begin_layout(self, name: str) -> dict[str, Any]:
+        """Have new work of a store of layout 1 written in layout 2; what study.json then says."""
+        content = self.read_tagged(OWNER)
+        begun = _owner(name, begun_in=1)
+        # Of two who do this at once, either wrote what both want.
+        self.replace(OWNER, json.dumps(begun), content.tag)
+        now = self.written_at(OWNER) or datetime.now(UTC)
+        working = live_old_steps(old_steps(self.entries(STEPS)).leases, now)
+        if working:
+            self.write(OWNER, content.body)
+            raise StoreError(
+                f"{self.uri}: an older version of this project works on {working[0]}. Wait until"
+                " it ends, or end it and wait a minute"
+            )
+        return begun
+
+    def check_writable(self) -> None:
+        """StoreError unless one of two writers of a file wins: before anything is paid for."""
+        try:
+            self.files.try_conditions(f"probe/{uuid.uuid4().hex[:12]}")
+        except OSError as error:
+            raise StoreError(f"{self.uri} cannot be written to: {error}") from error
+
+    def read_lock(self) -> Lock:
+        """What staging resolved; an empty lock before it.
+
+        StoreError for one that is no lock, or not the one that was written. Of stores from before
+        locks had a digest only the form is checked.
+        """
+        try:
+            raw = self.read_json(LOCK)
+        except FileNotFoundError:
+            return Lock()
+        try:
+            content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
+            for entries in (*content["models"].values(), *content["data"].values()):
+                if not all(isinstance(value, str) for value in entries.values()):
+                    raise TypeError("an entry that is no text")
+            return Lock(models=raw["models"], data=raw["data"], revisions=content["revisions"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self.broken(LOCK, repr(error)) from error
+
+    def write_lock(self, lock: Lock) -> None:
+        """Write what staging resolved, with a digest over the whole of it."""
+        self.write_json(
+            LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        )
+
+    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
+        try:
+            raw = self.read_json("sizes.json")
+            return {
+                task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
+                for task, keys in raw.items()
+            }
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, AttributeError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise self.broken("sizes.json", repr(error)) from error
+
+
+def _owner(name: str, *, begun_in: int) -> dict[str, Any]:
+    """What study.json says. Code of layout 1 reads `name`, and refuses the store by it."""
+    return {
+        "name": f"{name} (layout {LAYOUT}, which needs a newer version of this project)",
+        "study": name,
+        "layout": LAYOUT,
+        "begun_in_layout": begun_in,
+    }
