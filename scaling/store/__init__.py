@@ -1,6 +1,10 @@
 """What is remembered: files on any storage, and what they mean.
 
     files.py         what the store asks of a storage: a folder, a bucket
+    buckets.py       which bucket a URI names; clients and credentials
+    object_files.py  files in a bucket: created once, replaced by tag
+    object_errors.py what a bucket's server says, as errors
+    multipart.py     uploads to a bucket that were never ended
     store.py         the layout: whose store it is, its steps, its records
     paths.py         names of a step's files
     records.py       what a finished step writes; one tidy row
