@@ -195,11 +195,7 @@ def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
     """Let go of fetched files of steps that are not needed; other processes may still use them."""
     _let_go(
         cache,
-        [
-            name
-            for name in cache.held
-            if name.startswith(_OF_STEPS) and step_in(name) not in needed
-        ],
+        [name for name in cache.held if name.startswith(_OF_STEPS) and step_in(name) not in needed],
     )
 
 

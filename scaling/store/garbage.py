@@ -13,7 +13,7 @@ from scaling.catalogue.task import Key
 from scaling.store.files import Entry, StoreError
 from scaling.store.layout_one import STEPS, OldFolder, live_old_steps
 from scaling.store.leases import EXPIRY_SECONDS, store_time, working
-from scaling.store.paths import ATTEMPTS, RESUME, STAGING, WEIGHTS, StepFolder, step_in
+from scaling.store.paths import ATTEMPTS, RESUME, WEIGHTS, StepFolder, step_in
 from scaling.store.pending import pending_steps, weights_needed
 from scaling.store.store import Scan, Store
 from scaling.study.identity import token_cache_name
@@ -56,7 +56,7 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     now = store_time(store)
     leases, old_leases = store.leases(), store.old_steps().leases
     live = _live(store, leases, old_leases, now)
-    for step in sorted(live - {STAGING}):
+    for step in sorted(live):
         if step not in plan.steps:
             raise StoreError(
                 f"{step} is being worked on and is not in this study file: another version of the"
@@ -166,7 +166,7 @@ def _is_old(at: datetime, now: datetime) -> bool:
 def _live(
     store: Store, leases: Mapping[str, Entry], old: Iterable[Entry], now: datetime
 ) -> frozenset[str]:
-    """Steps that somebody works on, in whatever layout, and perhaps `STAGING`."""
+    """Steps that somebody works on, in whatever layout."""
     at_work = {item.step for item in working(store, leases.values(), now)}
     return frozenset(at_work | set(live_old_steps(old, now)))
 

@@ -26,11 +26,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scaling.store.files import Entry, StoreError
+from scaling.store.files import Entry, StoreError, checked
 from scaling.store.index import Index
 from scaling.store.layout_one import STEPS, OldFolder, OldSteps, old_steps
 from scaling.store.local_files import LocalFiles
-from scaling.store.paths import COLLAPSED, FAILURES, LEASES, RECORDS, WEIGHTS, StepFolder, step_in
+from scaling.store.object_files import ObjectFiles
+from scaling.store.paths import (
+    COLLAPSED,
+    FAILURES,
+    LEASES,
+    RECORDS,
+    STAGING,
+    WEIGHTS,
+    StepFolder,
+    step_in,
+)
 from scaling.store.place import plain_name
 from scaling.store.records import CorruptRecord, StepRecord
 from scaling.store.study_files import OWNER, StudyFiles
@@ -79,9 +89,7 @@ class Store(StudyFiles):
         if "://" not in text:
             path = Path(text).expanduser().absolute()
             return Store(str(path), LocalFiles(path, OWNER))
-        from scaling.store.object_files import ObjectFiles
-
-        files = ObjectFiles.open(text)
+        files = ObjectFiles.at(text)
         try:
             files.reach()
         except OSError as error:
@@ -133,7 +141,7 @@ class Store(StudyFiles):
         found = {step_in(entry.name): entry for entry in self.entries(LEASES)}
         for entry in found.values():
             self.watch(entry.name, entry.tag)
-        return found
+        return {step: entry for step, entry in found.items() if step != STAGING}
 
     def old_steps(self) -> OldSteps:
         """What lies in layout 1; nothing of a store that was begun in layout 2."""
@@ -166,7 +174,7 @@ class Store(StudyFiles):
 
     def _read_record(self, step: str) -> tuple[str, str, str]:
         """Name, text and tag of a record; FileNotFoundError where there is none."""
-        name = StepFolder(step).record
+        name = StepFolder(checked(step)).record
         try:
             content = self.read_tagged(name)
         except FileNotFoundError:

@@ -34,7 +34,7 @@ class Alive:
 
     def __call__(self) -> None:
         self.calls += 1
-        there = self.store.names(f"steps/{self.step}/resume")
+        there = self.store.names(f"resume/{self.step}")
         if sum(name.endswith(".json") for name in there) >= self.portions:
             if self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)

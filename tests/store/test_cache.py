@@ -39,7 +39,7 @@ from tests.helpers.s3_server import Objects, object_store
 
 pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[2]
-STEP = "steps/iii.x/attempts/o/weights"
+STEP = "attempts/iii.x/o/weights"
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def test_what_nobody_uses_goes_first_and_only_when_room_is_needed(
     store = remote(tmp_path / "store")
     steps = {}
     for index in range(4):
-        name = f"steps/s{index}/attempts/o/weights"
+        name = f"attempts/s{index}/o/weights"
         contents = {"w.bin": os.urandom(1000)}
         steps[name] = uploaded(store, tmp_path / f"made-{index}", contents, name)
         fetch(store, name, steps[name], cache)
@@ -287,16 +287,16 @@ def test_what_nobody_uses_goes_first_and_only_when_room_is_needed(
 
     forget_steps(cache, {"s0", None})
     assert there() == [True] * 4
-    assert [path.name for path in (cache.own / "store/steps").glob("*/attempts/o/*")] == ["weights"]
+    assert [path.name for path in (cache.own / "store/attempts").glob("*/o/*")] == ["weights"]
     # No byte would be free without the three that nobody uses: they may take a third of themselves.
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     with open_cache() as other:
-        fetch(store, "steps/s3/attempts/o/weights", steps["steps/s3/attempts/o/weights"], other)
+        fetch(store, "attempts/s3/o/weights", steps["attempts/s3/o/weights"], other)
         forget_steps(cache, {"s0"})
         uploaded(store, tmp_path / "more", {"x.bin": b"x"}, "more")
         fetch(store, "more", {"x.bin": fetching.sha256(tmp_path / "more/x.bin")}, cache)
         assert there() == [True, False, False, True]
-    assert (cache.own / "store/steps/s0/attempts/o/weights/w.bin").read_bytes()
+    assert (cache.own / "store/attempts/s0/o/weights/w.bin").read_bytes()
 
 
 def test_a_shared_folder_that_others_can_write_to_is_refused(tmp_path: Path, cache: Cache) -> None:

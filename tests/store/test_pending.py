@@ -29,7 +29,7 @@ def test_asking_about_one_step_agrees_with_the_listing() -> None:
         for _ in range(20):
             done = frozenset(step for step in plan.steps if rng.random() <= share)
             weights = frozenset(step for step in done if rng.random() < 0.5)
-            scan = Scan(done=done, weights=weights, leases={}, failures={}, num_bytes=0)
+            scan = Scan(done=done, weights=weights, leases={}, failures={})
             pending = pending_steps(plan, scan)
             for step in plan.steps:
                 asked = must_run(step, plan, done.__contains__, weights.__contains__)
@@ -62,11 +62,7 @@ def test_a_training_whose_record_was_lost_runs_again_for_it() -> None:
     plan = plan_of(arms=["none"], targets=["xnli"])
     [training] = [step for step in plan.steps.values() if step.action == "train"]
     scan = Scan(
-        done=frozenset(plan.steps) - {training.id},
-        weights=frozenset(),
-        leases={},
-        failures={},
-        num_bytes=0,
+        done=frozenset(plan.steps) - {training.id}, weights=frozenset(), leases={}, failures={}
     )
     # Its scorings are done, and without its record nobody knows whether it collapsed.
     assert pending_steps(plan, scan) == [training.id]
