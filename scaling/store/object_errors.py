@@ -27,6 +27,17 @@ _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "Acc
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "InvalidToken")
 _BUSY = ("SlowDown", "ServerBusy", "RequestLimitExceeded", "Throttling", "TooManyRequests")
+_NO_CREDENTIALS = (
+    "token request",
+    "/latest/api/token",
+    "/latest/meta-data/",
+    "/metadata/identity/",
+    "Error getting credential",
+    "MissingAccessKeyId",
+    "MissingSecretAccessKey",
+    "MissingAccount",
+    "MissingCredential",
+)
 _ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IncorrectEndpoint")
 
 
@@ -40,6 +51,16 @@ class Said:
     message: str | None
     text: str
     """All of it. Never shown."""
+
+    @property
+    def is_past_end(self) -> bool:
+        """Whether a range was asked for that begins at or behind the end of the file."""
+        return self.status == 416 or "Wanted range starting at" in self.text
+
+    @property
+    def has_no_credentials(self) -> bool:
+        """Whether the library found none, or not all."""
+        return any(words in self.text for words in _NO_CREDENTIALS)
 
     @property
     def shown(self) -> str:
@@ -73,13 +94,9 @@ def is_unsettled(error: Exception) -> bool:
         return False
     said = said_by(error)
     if said.status is None:
-        return not _no_token(said)
+        return not said.has_no_credentials
     # These were tried again by the library, until it gave up.
     return said.status in (408, 409, 412, 429) or said.status >= 500
-
-
-def _no_token(said: Said) -> bool:
-    return "token request" in said.text or "MissingCredential" in said.text
 
 
 def os_error(error: Exception, bucket: Bucket, name: str) -> OSError:
@@ -99,7 +116,7 @@ def os_error(error: Exception, bucket: Bucket, name: str) -> OSError:
             f"the clock of this machine is off by minutes against the store's"
             f"{f', which has {at[1]}' if at else ''}: set it ({said.shown})",
         )
-    if _no_token(said) or "Error getting credential" in said.text:
+    if said.has_no_credentials:
         return PermissionError(
             errno.EACCES, f"no credentials were found: set {bucket.where_credentials}"
         )

@@ -286,7 +286,7 @@ class ObjectFiles:
                     waiting.append(pool.submit(self._part, name, start, e_tag))
                     return
 
-            for _ in range(AT_ONCE - 1):
+            for _ in range(AT_ONCE):
                 ask()
             try:
                 while waiting:
@@ -362,11 +362,14 @@ class ObjectFiles:
                 raise _Unchanged from error
             except exceptions.PreconditionError:
                 raise
+            except FileNotFoundError as error:
+                raise os_error(error, self.bucket, name) from error
             except FAULTS as error:
-                if said_by(error).status == 416 and options.get("range", (1,))[0] == 0:
+                said = said_by(error)
+                if said.is_past_end and options.get("range", (1,))[0] == 0:
                     # Nothing of an empty file can be asked for.
                     options = {}
-                elif said_by(error).status is not None or turn == _BODY_TRIES - 1:
+                elif said.status is not None or turn == _BODY_TRIES - 1:
                     raise os_error(error, self.bucket, name) from error
             time.sleep(0.1 * 2**turn)
         raise AssertionError("unreachable")
