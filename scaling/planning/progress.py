@@ -107,6 +107,7 @@ class StatusReader:
         """The state of every step now. CorruptRecord names a record that cannot be trusted."""
         store = self._store
         scan = store.scan(max_age=LOOK_SECONDS)
+        records = store.records(step for step in plan.steps if step in scan.done)
         is_due = time.monotonic() - self._looked_at > LOOK_SECONDS
         if store.local is not None or is_due or scan.done != self._done:
             self._sessions = read_sessions(store)
@@ -117,7 +118,6 @@ class StatusReader:
         self._done = scan.done
         if self._speeds is None:
             self._speeds = _Speeds(sizes=store.read_sizes(), measured=read_calibrations(store))
-        records = store.records(step for step in plan.steps if step in scan.done)
         return _status(plan, store, scan, records, self._sessions, self._speeds, self._num_bytes)
 
 

@@ -21,8 +21,8 @@ from scaling.store.files import Entry, StoreError
 from scaling.store.place import Place
 
 NAME = "index.json.gz"
-# Files that would have to be read from when on the index is asked, and written again.
-WORTH = 50
+# More files than these to read: the index is asked first. More that it lacks: it is written again.
+WORTH = 8
 # Unpacked; 5,000 records have 11 MB.
 _MOST_BYTES = 1 << 30
 _KEPT = ("records/", "sessions/", "steps/")
@@ -38,19 +38,22 @@ class Index:
     _tag: str | None = None
     """Of the index as it was read."""
     _is_read: bool = False
+    _unsaved: int = 0
+    """Files that this process read itself since it read or wrote the index."""
 
     def texts(self, entries: Iterable[Entry]) -> dict[str, str]:
         """Name → text of files as a listing shows them; without those that are gone since."""
         entries = list(entries)
         missing = self._missing(entries)
-        if self._is_worth(missing) and not self._is_read:
+        if self._kept(missing) > WORTH and not self._is_read:
             self._read()
             missing = self._missing(entries)
         with ThreadPoolExecutor(16) as pool:
             for entry, found in zip(missing, pool.map(self._text, missing), strict=True):
                 if found is not None:
                     self._texts[entry.name] = found
-        if self._is_worth(missing):
+        self._unsaved += self._kept(missing)
+        if self._unsaved > WORTH:
             self._write()
         gone = {entry.name for entry in missing if self._texts.get(entry.name) is None}
         return {
@@ -60,9 +63,11 @@ class Index:
     def _missing(self, entries: list[Entry]) -> list[Entry]:
         return [entry for entry in entries if self._texts.get(entry.name, ("", ""))[0] != entry.tag]
 
-    def _is_worth(self, missing: list[Entry]) -> bool:
-        kept = sum(entry.name.startswith(_KEPT) for entry in missing)
-        return kept > WORTH and self.place.local is None
+    def _kept(self, missing: list[Entry]) -> int:
+        """How many of these files an index would hold; 0 in a folder, which has none."""
+        if self.place.local is not None:
+            return 0
+        return sum(entry.name.startswith(_KEPT) for entry in missing)
 
     def _text(self, entry: Entry) -> tuple[str, str] | None:
         try:
@@ -94,6 +99,7 @@ class Index:
 
     def _write(self) -> None:
         """Write what is known, unless somebody else did since this process read the index."""
+        self._unsaved = 0
         files = {name: one for name, one in self._texts.items() if name.startswith(_KEPT)}
         raw = json.dumps({"nonce": uuid.uuid4().hex, "files": files}).encode()
         packing = zlib.compressobj(wbits=_GZIP)
