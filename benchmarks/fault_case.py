@@ -238,7 +238,7 @@ class Case:
         return [
             path.relative_to(self.store_path).as_posix()
             for path in self.store_path.rglob("*")
-            if path.is_file()
+            if path.is_file() and path.name != ".replacing"
         ]
 
     def judge(self) -> dict[str, Any]:

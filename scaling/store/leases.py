@@ -99,6 +99,7 @@ class Lease:
     """Of the lease as this owner last wrote it."""
     progress: dict[str, Any] = field(default_factory=dict)
     _beats: int = 0
+    _beating: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lost: threading.Event = field(default_factory=threading.Event)
     _heart: threading.Thread | None = None
@@ -115,13 +116,15 @@ class Lease:
 
     def beat(self) -> None:
         """Show life, now. LeaseLost if another owner took over."""
-        self._beats += 1
-        body = _body(self.owner, self.token, beat=self._beats, progress=self.progress)
-        tag = self.store.replace(self.name, body, self.tag)
-        if tag is None:
-            self._lost.set()
-        else:
-            self.tag = tag
+        # One of two beats at once would be refused.
+        with self._beating:
+            self._beats += 1
+            body = _body(self.owner, self.token, beat=self._beats, progress=self.progress)
+            tag = self.store.replace(self.name, body, self.tag)
+            if tag is None:
+                self._lost.set()
+            else:
+                self.tag = tag
         self.check()
 
     def release(self, *, done: bool = False) -> None:

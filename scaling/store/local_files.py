@@ -82,6 +82,7 @@ class LocalFiles:
             )
         finally:
             self.delete(name)
+            (self.path(name).parent / _LOCK).unlink(missing_ok=True)
         if not obeyed:
             raise StoreError(f"{self.root} lets two processes write one file: use another --store")
 

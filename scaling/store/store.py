@@ -63,19 +63,27 @@ class Scan:
     failures: Mapping[str, int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    at: float
+    """By this process's own clock."""
+    scan: Scan
+    records: Mapping[str, Entry]
+    """By step."""
+
+
 @dataclass(frozen=True)
 class Store(StudyFiles):
     """What one study remembers, in a folder or below a prefix of a bucket."""
 
-    _found: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
-    """Step → its record, by the last scan."""
     _parsed: dict[str, tuple[str, StepRecord]] = field(
         default_factory=dict, repr=False, compare=False
     )
     """File → its text and the record that it is."""
     _old_attempts: set[str] = field(default_factory=set, repr=False, compare=False)
     """Attempts whose records lie in layout 1."""
-    _scans: list[tuple[float, Scan]] = field(default_factory=list, repr=False, compare=False)
+    _looks: list[_Look] = field(default_factory=list, repr=False, compare=False)
+    """The last look at all steps."""
     _indexes: list[Index] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
@@ -113,18 +121,17 @@ class Store(StudyFiles):
         """
         # Leases first: of a step whose lease is seen no more, the record is seen.
         leases = self.leases()
-        if self._scans and self.local is None:
-            at, last = self._scans[0]
-            if time.monotonic() - at <= max_age and last.leases.keys() == leases.keys():
-                return replace(last, leases=leases)
+        if self._looks and self.local is None:
+            last = self._looks[0]
+            is_fresh = time.monotonic() - last.at <= max_age
+            if is_fresh and last.scan.leases.keys() == leases.keys():
+                return replace(last.scan, leases=leases)
         began = time.monotonic()
         folders = [RECORDS, WEIGHTS, COLLAPSED, FAILURES, *([STEPS] if self.has_old else [])]
         with ThreadPoolExecutor(len(folders)) as pool:
             records, weights, collapsed, failures, *old = pool.map(self.entries, folders)
         before = old_steps(old[0] if old else [])
         found = {**before.records, **{step_in(entry.name): entry for entry in records}}
-        self._found.clear()
-        self._found.update(found)
         scan = Scan(
             done=frozenset(found),
             weights=before.weights | {step_in(entry.name) for entry in weights},
@@ -133,7 +140,8 @@ class Store(StudyFiles):
             leases=leases,
             failures=Counter(step_in(entry.name) for entry in failures) + Counter(before.failures),
         )
-        self._scans[:] = [(began, scan)]
+        # At once: another thread may look too.
+        self._looks[:] = [_Look(at=began, scan=scan, records=found)]
         return scan
 
     def leases(self) -> dict[str, Entry]:
@@ -150,9 +158,9 @@ class Store(StudyFiles):
     def records(self, steps: Iterable[str]) -> dict[str, StepRecord]:
         """Records of finished steps. What was read before and has not changed is not read again."""
         steps = list(steps)
-        if not self._found.keys() >= set(steps):
+        if not self._looks or not self._looks[0].records.keys() >= set(steps):
             self.scan()
-        found = dict(self._found)
+        found = self._looks[0].records
         texts = self.index.texts(found[step] for step in steps if step in found)
         return {
             step: self._parse(step, found[step].name, texts[found[step].name])

@@ -20,7 +20,7 @@ from scaling.store.files import StoreError
 from scaling.store.leases import claim, new_owner, working
 from scaling.store.store import Store
 from tests.helpers.s3_server import DENIED, SLOW_DOWN, Objects, answer, object_store
-from tests.helpers.step_records import record
+from tests.helpers.step_records import STEP, record
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +51,32 @@ def test_a_few_listings_tell_everything(objects: Objects) -> None:
     with objects.counted() as requests:
         store.write("logs/s/0.log", "{}")
     assert len(requests) == 1, "a small file is one request, not a multipart upload"
+
+
+def test_each_act_of_a_step_is_one_request(objects: Objects) -> None:
+    store = Store.open(objects.uri("acts"))
+    store.check_study("s")
+    taken: dict[str, int] = {}
+    lease = None
+
+    def claimed() -> None:
+        nonlocal lease
+        lease = claim(store, STEP, new_owner())
+
+    for name, act in {
+        "claim": claimed,
+        "beat": lambda: lease.beat(),
+        "record": lambda: store.commit(record()),
+        "release": lambda: lease.release(done=True),
+        "all": store.scan,
+        "look": lambda: store.scan(max_age=30.0),
+    }.items():
+        with objects.counted() as requests:
+            act()
+        taken[name] = len(requests)
+    assert taken == {"claim": 1, "beat": 1, "record": 1, "release": 1, "all": 5, "look": 1}
+    assert store.scan().done == {STEP}
+    assert store.leases() == {}
 
 
 @pytest.mark.parametrize(
