@@ -335,6 +335,8 @@ def test_what_does_not_pass_is_an_error_of_one_line(objects: Objects, s3: Object
         (answer("403 Forbidden", DENIED), PermissionError, r"access is refused \(403: AccessDen"),
         (answer("403 Forbidden", SKEWED), PermissionError, "clock of this machine is off by min"),
         (answer("400 Bad Request", b"?sig=secret"), OSError, "the store answers 400$"),
+        (answer("412 Precondition Failed", REFUSED), OSError, "the store answers 412"),
+        (answer("304 Not Modified", b""), OSError, "the store answers 304"),
         (b"", OSError, "broke off"),
     ):
         objects.always = broken
