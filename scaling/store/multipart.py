@@ -1,7 +1,7 @@
 """Multipart uploads to S3 that were begun and not ended: their parts cost money until aborted.
 
 The storage library cannot list them, so two requests are signed here by hand (AWS Signature
-Version 4). GCS and Azure forget unfinished uploads by themselves after a week.
+Version 4). Azure forgets such parts by itself after a week; GCS has a rule of the bucket for them.
 """
 
 from __future__ import annotations
