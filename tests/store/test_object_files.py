@@ -526,9 +526,13 @@ def test_uploads_that_were_never_ended_are_named_and_aborted(objects: Objects) -
     files.discard(found[1])
     assert files.unfinished() == found[:1]
     assert ObjectFiles.at("gs://bucket/x").unfinished() is None
-    objects.always = answer("403 Forbidden", DENIED)
     try:
-        with pytest.raises(PermissionError, match="answers 403 to a look at its uploads"):
+        objects.always = answer("403 Forbidden", DENIED)
+        assert files.unfinished() is None
+        with pytest.raises(PermissionError, match=r"refuses it \(403\)"):
+            files.discard(found[0])
+        objects.always = answer("500 Internal Server Error", b"")
+        with pytest.raises(OSError, match="answers 500 about its uploads"):
             files.unfinished()
     finally:
         objects.always = None
