@@ -11,6 +11,7 @@ environment, from the role of the machine or pod, or from a profile of `~/.aws` 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import urllib.error
@@ -75,7 +76,10 @@ class Bucket:
     @property
     def where_credentials(self) -> str:
         """What to set where there are none."""
-        return _WHERE[self.scheme]
+        hint = ""
+        if self.scheme == "s3" and aws_files() and importlib.util.find_spec("boto3") is None:
+            hint = " (a profile of ~/.aws needs boto3: pip install boto3)"
+        return _WHERE[self.scheme] + hint
 
 
 @dataclass(frozen=True, kw_only=True)

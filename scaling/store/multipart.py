@@ -1,7 +1,7 @@
 """Multipart uploads to S3 that were begun and not ended: their parts cost money until aborted.
 
 The storage library cannot list them, so two requests are signed here by hand (AWS Signature
-Version 4). GCS and Azure forget unfinished uploads by themselves after a week.
+Version 4). Azure forgets such parts by itself after a week; GCS has a rule of the bucket for them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,20 @@ _TIMEOUT = 30.0
 _MOST_PAGES = 100
 
 
+# No right to ask, or a server that does not know the question.
+_REFUSALS = (400, 401, 403, 405, 501)
+
+
+class _Refused(PermissionError):
+    """The server does not say, or not to us."""
+
+
 def unfinished_uploads(bucket: Bucket) -> list[Entry] | None:
     """Uploads below a bucket's prefix, in the order of names; an entry's tag is the upload's id.
 
-    Their size is unknown and said to be 0. None where they cannot be listed: not S3, or its keys
-    are a role's, which only the storage library holds. OSError of one line otherwise.
+    Their size is unknown and said to be 0. None where they cannot be listed: not S3, a server that
+    does not do it, keys without the right to, or a role's, which only the storage library holds.
+    OSError of one line otherwise.
     """
     keys = _keys(bucket)
     if keys is None:
@@ -37,7 +46,10 @@ def unfinished_uploads(bucket: Bucket) -> list[Entry] | None:
     found: list[Entry] = []
     query = {"uploads": "", "prefix": f"{bucket.root}/" if bucket.root else ""}
     for _ in range(_MOST_PAGES):
-        tree = ElementTree.fromstring(_ask(bucket, keys, "GET", "", query))
+        try:
+            tree = ElementTree.fromstring(_ask(bucket, keys, "GET", "", query))
+        except _Refused:
+            return None
         for upload in tree.iter():
             if _tag(upload) == "Upload":
                 told = {_tag(child): child.text or "" for child in upload}
@@ -120,9 +132,9 @@ def _ask(
     except urllib.error.HTTPError as error:
         if error.code == 404:
             raise FileNotFoundError(errno.ENOENT, f"{bucket} has no such upload") from error
-        kind = PermissionError if error.code in (401, 403) else OSError
-        number = errno.EACCES if error.code in (401, 403) else errno.EIO
-        raise kind(number, f"{bucket} answers {error.code} to a look at its uploads") from error
+        if error.code in _REFUSALS:
+            raise _Refused(errno.EACCES, f"{bucket} refuses it ({error.code})") from error
+        raise OSError(errno.EIO, f"{bucket} answers {error.code} about its uploads") from error
     except urllib.error.URLError as error:
         raise OSError(errno.EHOSTUNREACH, f"nobody answers at {bucket}") from error
 

@@ -305,7 +305,7 @@ class ObjectFiles:
             options["if_match"] = e_tag
         try:
             body, meta = self._body(name, options, "bulk")
-        except exceptions.PreconditionError as error:
+        except _Replaced as error:
             raise OSError(errno.ESTALE, f"{name!r} was replaced while it was read") from error
         expected = min(DOWNLOAD_PART, meta["size"] - start)
         if len(body) != max(0, expected):
@@ -358,13 +358,14 @@ class ObjectFiles:
             try:
                 result = obstore.get(client, key, options=options or None)  # type: ignore[arg-type]
                 return result.bytes(), result.meta
-            except exceptions.NotModifiedError as error:
-                raise _Unchanged from error
-            except exceptions.PreconditionError:
-                raise
-            except FileNotFoundError as error:
-                raise os_error(error, self.bucket, name) from error
             except FAULTS as error:
+                # A condition that nobody set is no answer to one.
+                if isinstance(error, exceptions.NotModifiedError) and "if_none_match" in options:
+                    raise _Unchanged from error
+                if isinstance(error, exceptions.PreconditionError) and "if_match" in options:
+                    raise _Replaced from error
+                if isinstance(error, FileNotFoundError):
+                    raise os_error(error, self.bucket, name) from error
                 said = said_by(error)
                 if said.is_past_end and options.get("range", (1,))[0] == 0:
                     # Nothing of an empty file can be asked for.
@@ -425,6 +426,10 @@ class ObjectFiles:
 
 class _Unchanged(Exception):
     """The file still has the tag that was asked about."""
+
+
+class _Replaced(Exception):
+    """The file has another tag than the one that was asked for."""
 
 
 def _quoted(tag: str) -> str:

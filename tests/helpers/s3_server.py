@@ -85,6 +85,14 @@ class Objects:
         yield found
         found += self.requests[before:]
 
+    @contextmanager
+    def beside(self) -> Iterator[Objects]:
+        """Another way to the same server, whose network fails by itself."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            other = Objects(port=listener.getsockname()[1], server=self.server)
+            threading.Thread(target=other._listen, args=(listener,), daemon=True).start()
+            yield other
+
     def _serve(self, client: socket.socket) -> None:
         head = client.recv(65536)
         if not head:

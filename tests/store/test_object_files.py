@@ -335,6 +335,8 @@ def test_what_does_not_pass_is_an_error_of_one_line(objects: Objects, s3: Object
         (answer("403 Forbidden", DENIED), PermissionError, r"access is refused \(403: AccessDen"),
         (answer("403 Forbidden", SKEWED), PermissionError, "clock of this machine is off by min"),
         (answer("400 Bad Request", b"?sig=secret"), OSError, "the store answers 400$"),
+        (answer("412 Precondition Failed", REFUSED), OSError, "the store answers 412"),
+        (answer("304 Not Modified", b""), OSError, "the store answers 304"),
         (b"", OSError, "broke off"),
     ):
         objects.always = broken
@@ -524,9 +526,13 @@ def test_uploads_that_were_never_ended_are_named_and_aborted(objects: Objects) -
     files.discard(found[1])
     assert files.unfinished() == found[:1]
     assert ObjectFiles.at("gs://bucket/x").unfinished() is None
-    objects.always = answer("403 Forbidden", DENIED)
     try:
-        with pytest.raises(PermissionError, match="answers 403 to a look at its uploads"):
+        objects.always = answer("403 Forbidden", DENIED)
+        assert files.unfinished() is None
+        with pytest.raises(PermissionError, match=r"refuses it \(403\)"):
+            files.discard(found[0])
+        objects.always = answer("500 Internal Server Error", b"")
+        with pytest.raises(OSError, match="answers 500 about its uploads"):
             files.unfinished()
     finally:
         objects.always = None
