@@ -165,7 +165,8 @@ class Case:
 
     def is_busy(self) -> bool:
         """Whether somebody holds a step."""
-        return any((self.store_path / "leases").glob("*"))
+        found = (self.store_path / "leases").glob("*.json")
+        return any(path.stem != STAGING for path in found)
 
     def moment(self) -> int:
         """Records after which a fault strikes: in any of the first steps, trainings among them."""

@@ -25,7 +25,7 @@ GROUPS = {
     "weights": "trained weights that no pending step needs",
     "resume": "resume points of steps that are done or gone",
     "attempts": "abandoned attempts",
-    "leases": "expired leases",
+    "leases": "leases of steps that are done or gone",
     "tokens": "token features of data that the lock no longer names",
     "parts": "torn writes",
 }
@@ -72,7 +72,7 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     ]
     return [
         *garbage,
-        *_stale_leases([*leases.values(), *old_leases], live, now),
+        *_stale_leases([*leases.values(), *old_leases], live | pending, now),
         *_torn(store, now),
         *_stale_tokens(plan, store, now),
     ]
@@ -135,7 +135,7 @@ def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> 
         return set()
     found = [
         *_step_garbage(step, _files_of(store, step), plan, store, pending),
-        *_stale_leases([*leases.values(), *old_leases], live, now),
+        *_stale_leases([*leases.values(), *old_leases], live | pending, now),
     ]
     return {item.name for item in found}
 
@@ -172,12 +172,12 @@ def _live(
 
 
 def _stale_leases(
-    leases: Iterable[Entry], live: frozenset[str], now: datetime
+    leases: Iterable[Entry], used: frozenset[str], now: datetime
 ) -> Iterator[Garbage]:
+    """Those of steps that are done or gone; the others' count how often they changed hands."""
     for entry in leases:
         step = step_in(entry.name)
-        # One that was let go may be claimed at any moment.
-        if step not in live and _is_old(entry.at, now):
+        if step not in used and _is_old(entry.at, now):
             yield Garbage(group="leases", name=entry.name, step=step, num_bytes=entry.size)
 
 

@@ -156,6 +156,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
                 context.cache,
                 params,
                 0 if needed is None else len(needed.rows),
+                world.from_first(0 if lease is None else lease.token),
             )
         with clock.part("work"):
             run = TrainingRun(

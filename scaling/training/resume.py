@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -59,6 +60,7 @@ def resume_point(
     cache: Cache,
     total_params: int,
     rows: int,
+    token: int,
 ) -> ResumePoint:
     """The resume point of a step on this process group.
 
@@ -70,6 +72,8 @@ def resume_point(
         cache: Where a resume point is fetched to, and filled before its upload to a remote store.
         total_params: Parameters of the model, for the size of what is saved.
         rows: Of the word embedding that are trained; 0 for all.
+        token: Of the lease: a holder that slept while another one took over writes over nothing of
+            that one's.
     """
     name = StepFolder(step).resume
     layout = {
@@ -82,7 +86,7 @@ def resume_point(
 
     def save(fill: Callable[[Path], None], update: int) -> None:
         started = time.monotonic()
-        target = f"{name}/{update}"
+        target = f"{name}/{update}.{token}"
         # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody
         # else's: a rank of a try that was given up may live for some seconds more.
         folder = (
@@ -97,14 +101,16 @@ def resume_point(
             shutil.rmtree(folder, ignore_errors=True)
         by_rank = world.gather(files)
         if world.rank == 0:
-            keep = ("manifest.json", str(update))
-            # What begins with a dot is no resume point: another rank fills it, or a probe is sent.
-            old = [part.rstrip("/") for part in store.names(name)]
-            old = [part for part in old if part not in keep]
-            manifest = {"at": update, "by_rank": by_rank, **layout}
-            store.write(f"{name}/manifest.json", json.dumps(manifest))
-            for stale in old:
-                store.delete_folder(f"{name}/{stale}")
+            own = f"{update}.{token}"
+            there = [part.rstrip("/") for part in store.names(name)]
+            manifest = {"at": update, "token": token, "by_rank": by_rank, **layout}
+            if _write_manifest(name, store, manifest):
+                stale = [part for part in there if part not in ("manifest.json", own)]
+            else:
+                stale = [own]
+            for part in stale:
+                if _token_of(part) <= token:
+                    store.delete_folder(f"{name}/{part}")
         world.barrier()
         took.append(time.monotonic() - started)
 
@@ -153,6 +159,7 @@ class _Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     at: int
+    token: int
     by_rank: list[dict[str, str]]
     workers: int
     zero_stage: int
@@ -163,10 +170,37 @@ class _Manifest(BaseModel):
 def _read_manifest(name: str, store: Store) -> _Manifest | None:
     """None where there is none, or another thing: a resume point that cannot be read is none."""
     try:
-        found = _Manifest.model_validate_json(store.read(f"{name}/manifest.json"))
-    except (FileNotFoundError, ValidationError):
+        return _parse_manifest(store.read(f"{name}/manifest.json"))
+    except FileNotFoundError:
+        return None
+
+
+def _parse_manifest(text: bytes) -> _Manifest | None:
+    try:
+        found = _Manifest.model_validate_json(text)
+    except ValidationError:
         return None
     return found if len(found.by_rank) == found.workers else None
+
+
+def _write_manifest(name: str, store: Store, manifest: Mapping[str, Any]) -> bool:
+    """Have this resume point be the one that counts, unless whoever took over wrote one."""
+    file = f"{name}/manifest.json"
+    body = json.dumps({**manifest})
+    try:
+        content = store.read_tagged(file)
+    except FileNotFoundError:
+        return store.create(file, body) is not None
+    found = _parse_manifest(content.body)
+    if found is not None and found.token > manifest["token"]:
+        return False
+    return store.replace(file, body, content.tag) is not None
+
+
+def _token_of(part: str) -> int:
+    """Whose resume point a folder is; 0 for what a try left half."""
+    update, _, token = part.partition(".")
+    return int(token) if update.isdigit() and token.isdigit() else 0
 
 
 def _find(
@@ -179,7 +213,7 @@ def _find(
     try:
         # DeepSpeed reads what this rank wrote and what rank 0 wrote for all.
         files = {**manifest.by_rank[0], **manifest.by_rank[world.rank]}
-        folder = fetch(store, f"{name}/{manifest.at}", files, cache)
+        folder = fetch(store, f"{name}/{manifest.at}.{manifest.token}", files, cache)
     except (StoreError, OSError):
         folder = None
     # All or none: half a process group cannot resume.

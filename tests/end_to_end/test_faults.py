@@ -229,7 +229,10 @@ def test_a_gang_that_dies_resumes_from_shards_on_s3(
             for worker in gang(content, store.uri, steps, tmp_path, 2)
         ]
     assert all('"done"' in output for output in outputs), outputs
-    assert any(f"/resume/{manifest['at']}/" in line and line.startswith("GET") for line in requests)
+    assert any(
+        f"/{manifest['at']}.{manifest['token']}/" in line and line.startswith("GET")
+        for line in requests
+    )
     assert science(plan, store) == science(plan, calm)
 
 
