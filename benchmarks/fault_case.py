@@ -156,6 +156,8 @@ class Case:
         """Wait until so many records are there and the next step has begun."""
         deadline = time.monotonic() + HANG_SECONDS
         while len(self.commits.read()) < done or not self.is_busy():
+            if process.exitcode:
+                raise RuntimeError(f"ended before the fault: {process.exitcode}, {self.said()}")
             if process.exitcode is not None or time.monotonic() > deadline:
                 raise Missed(f"{process.exitcode} after {len(self.commits.read())} of {done}")
             time.sleep(0.01)

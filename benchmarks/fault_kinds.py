@@ -365,6 +365,10 @@ KINDS: dict[str, Kind] = {
     ),
     "lock file damaged": partial(_damaged, pattern="lock.json", damage=_cut, heal="restore"),
     "study.json damaged": partial(_damaged, pattern="study.json", damage=_emptied, heal="restore"),
+    "register damaged": partial(
+        _damaged, pattern="registered/*.json", damage=_emptied, heal="restore"
+    ),
+    "sizes damaged": partial(_damaged, pattern="sizes.json", damage=_emptied, heal=""),
     "session damaged": partial(_damaged, pattern="sessions/*", damage=_emptied, heal=""),
     "resume point damaged": partial(_resume_of_another, damage=flip),
     "resume point cut": partial(_resume_of_another, damage=_cut),

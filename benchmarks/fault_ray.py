@@ -83,10 +83,12 @@ class RayCase(Case):
     late: list[str] = field(default_factory=list)
     """Ray's own processes that outlived their driver for a moment."""
 
-    def start(self, *words: str, **given: Any) -> Any:  # type: ignore[override]
+    def start(  # type: ignore[override]
+        self, *words: str, environment: dict[str, str] | None = None
+    ) -> Any:
         """`scaling run` on the store with Ray, or another command."""
         if words:
-            return super().start(*words, **given)
+            return super().start(*words, environment=environment)
         self.starts += 1
         with self.log.open("ab") as log:
             popen = subprocess.Popen(
@@ -109,6 +111,7 @@ class RayCase(Case):
                     "TMPDIR": str(self.temporary),
                     "OMP_NUM_THREADS": "1",
                     "COLUMNS": "160",
+                    **(environment or {}),
                 },
             )
         process = RayProcess(popen)
@@ -133,14 +136,29 @@ class RayCase(Case):
         return left + super().tidy()
 
 
-def _struck(case: Case, strike: Callable[[Any], None], *, survives: bool) -> None:
-    """Strike while a step is at work; `survives`: the run must end well by itself."""
+def _struck(
+    case: Case, strike: Callable[[Any], None], *, survives: bool = False, number: int = 0
+) -> None:
+    """Strike while a step is at work.
+
+    Args:
+        case: The study.
+        strike: Does it to the driver's process.
+        survives: Whether the run must end well by itself.
+        number: Of a signal after which it must say that it was interrupted; 0 for another fault.
+    """
     process = case.begin().start()
     case.until(case.random.choice((0, 1)), process)
     strike(process)
     code = case.join(process, HANG_SECONDS)
     if survives and code != 0:
         case.complaints.append(f"the run ended: {code}, {case.said()[-600:]!r}")
+    if number:
+        said = case.said()
+        if code == 0:
+            raise Missed("over")
+        if code != 128 + number or "interrupted; " not in said or "Traceback" in said:
+            case.complaints.append(f"signal {number}: {code}, {said[-600:]!r}")
     case.finish()
 
 
@@ -179,7 +197,8 @@ def _signal_to(case: Case, number: int, start: str = "", survives: bool = False)
             raise Missed(f"no {start}")
         case.random.choice(found).send_signal(number)
 
-    _struck(case, strike, survives=survives)
+    asks = number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _struck(case, strike, survives=survives, number=number if asks else 0)
 
 
 def _worker_sleeps(case: Case) -> None:
@@ -195,6 +214,20 @@ def _worker_sleeps(case: Case) -> None:
     workers[0].resume()
     for process in (first, second):
         case.join(process, HANG_SECONDS)
+    case.finish()
+
+
+def _no_memory(case: Case) -> None:
+    """Ray finds the machine's memory full, and kills whatever works until nothing is left to try.
+
+    As if others had taken the memory: its limit lies below what is taken in any case.
+    """
+    limits = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "250"}
+    code = case.join(case.begin().start(environment=limits), HANG_SECONDS)
+    said = case.said()
+    # Tune's own log has a traceback for each.
+    if code != 1 or "failed  " not in said or "scaling/cli/__init__.py" in said:
+        case.complaints.append(f"no memory: {code}, {said[-600:]!r}")
     case.finish()
 
 
@@ -234,6 +267,7 @@ RAY: dict[str, Kind] = {
     "Ray: SIGTERM": partial(_signal_to, number=signal.SIGTERM),
     "Ray: SIGHUP": partial(_signal_to, number=signal.SIGHUP),
     "Ray: suspended": _suspended,
+    "Ray: no memory": _no_memory,
 }
 RAY_PAIRS: dict[str, Kind] = {
     "Ray: two drivers": _both,

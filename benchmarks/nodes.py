@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,14 +77,13 @@ class Nodes:
     def _start(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self.cluster = Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 0,
-                "resources": {"driver_slot": 64},
-                "include_dashboard": False,
-                "object_store_memory": 100 * 1024 * 1024,
-            },
+        self.cluster = Cluster()
+        _patiently(
+            self.cluster.add_node,
+            num_cpus=0,
+            resources={"driver_slot": 64},
+            include_dashboard=False,
+            object_store_memory=100 * 1024 * 1024,
         )
         for _ in range(self.count):
             self.add()
@@ -110,17 +109,8 @@ class Nodes:
         return str(self.cluster.address)
 
     def add(self) -> None:
-        """A node more. Ray allows this in the main thread only, and gives a raylet 30 seconds on a
-        busy machine.
-        """
-        for attempt in range(4):
-            try:
-                self.cluster.add_node(num_cpus=1, object_store_memory=100 * 1024 * 1024)
-            except Exception as error:  # Ray raises nothing narrower
-                if attempt == 3 or "timed out during startup" not in str(error):
-                    raise
-            else:
-                return
+        """A node more."""
+        _patiently(self.cluster.add_node, num_cpus=1, object_store_memory=100 * 1024 * 1024)
 
     def remove(self, node: Any) -> None:
         """Kill a node without a word."""
@@ -208,6 +198,20 @@ class Nodes:
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(1)
+
+
+def _patiently(add_node: Callable[..., Any], **options: Any) -> None:
+    """Start a node. Ray allows this in the main thread only, and gives a raylet 30 seconds on a
+    busy machine.
+    """
+    for attempt in range(4):
+        try:
+            add_node(**options)
+        except Exception as error:  # Ray raises nothing narrower
+            if attempt == 3 or "timed out during startup" not in str(error):
+                raise
+        else:
+            return
 
 
 def title(process: psutil.Process) -> str:

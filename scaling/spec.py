@@ -153,6 +153,13 @@ def validated(model: type[M], content: Any, lines: dict[Place, int], name: str) 
         raise BadFile("\n".join(f"{name}:{line}: {text}" for line, text in told)) from error
 
 
+def first_fault(error: ValidationError) -> str:
+    """The first fault of something that nobody writes by hand, and its place: one line."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
 def load(model: type[M], path: Path) -> tuple[M, dict[Place, int]]:
     """The validated content of a YAML file, and the line of every key."""
     text = read_text(path)

@@ -72,10 +72,9 @@ def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
             "Same data in both phases (kept, marked, outside the pooled estimate):"
             f" {', '.join(same)}."
         )
-    if plan.study.adapters is not None:
-        notes.append(
-            f"Method: LoRA, rank {plan.study.lora.rank}, on {', '.join(plan.study.lora.targets)}."
-        )
+    adapters = plan.study.adapters
+    if adapters is not None:
+        notes.append(f"Method: LoRA, rank {adapters.rank}, on {', '.join(adapters.targets or ())}.")
     notes += _arm_notes(plan, sizes)
     if not sizes:
         notes.append(

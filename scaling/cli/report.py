@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +14,16 @@ from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.spec import UserError
 from scaling.store.files import StoreError
+from scaling.study.steps import Plan
+from scaling.study.study import load_study
+
+if TYPE_CHECKING:
+    from analysis.examples import Outcomes
 
 
 @app.command()
 def report(
-    name: StudyArgument,
+    name: StudyArgument = "",
     uri: StoreOption = "",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder. Default: STORE/report.")
@@ -31,9 +37,20 @@ def report(
     examples: Annotated[
         bool, typer.Option(help="Read the outcomes of single examples: a file for each scoring.")
     ] = True,
+    example: Annotated[
+        bool,
+        typer.Option("--example", help="Of a finished run that came with the package: no study."),
+    ] = False,
 ) -> None:
     """Gains, curves, intervals, verdict: one HTML file that works offline, with its tables."""
-    from scaling.store.history import remade_notes, version_notes
+    if example:
+        if name or uri or also:
+            raise UserError("--example has rows of its own: give no study, --store or --also")
+        _report_of_example(out or Path("example-report"), claims)
+        return
+    if not name:
+        raise UserError("which study? Give its file or its name, or say --example")
+    from scaling.store.history import made_note, remade_notes
     from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
@@ -43,41 +60,77 @@ def report(
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
         )
-    from analysis.claims import PHANG2020
-    from analysis.load import load_tidy
-    from analysis.report import write_report
-
     records = store.records(step for step in plan.steps if step in done)
     folder = out or (store.local / "report" if store.local is not None else Path("report"))
-    local = folder / ROWS
     rows = store.read(ROWS)
+    local = _in(folder, rows)
+    asked = sentences(study, registrations(store), look(store, rows))
+    notes = [
+        *asked,
+        *remade_notes(plan, store, records),
+        *filter(None, [made_note(records.values())]),
+    ]
+    outcomes = stored_outcomes(store, records) if examples else None
+    index = _write(plan, [local, *(also or [])], folder, notes, claims, outcomes)
+    _show(study.name, folder)
+    show_report(store, index)
+
+
+def _report_of_example(folder: Path, claims: Path | None) -> None:
+    """The report of the rows that came with the package; nothing but the analysis is needed."""
+    from scaling.catalogue.example import ROWS as SHIPPED
+    from scaling.catalogue.example import STUDY, origin_of_rows
+    from scaling.study.plan import make_plan
+
+    study = load_study(STUDY)
+    local = _in(folder, SHIPPED.read_bytes())
+    notes = [origin_of_rows().sentence]
+    index = _write(make_plan(study), [local], folder, notes, claims, None)
+    _show(study.name, folder)
+    show_report(None, index)
+
+
+def _in(folder: Path, rows: bytes) -> Path:
+    """The rows as a file of the report's folder; UserError where that cannot be."""
+    from scaling.store.tidy import ROWS
+
+    local = folder / ROWS
     try:
         folder.mkdir(parents=True, exist_ok=True)
         local.write_bytes(rows)
     except OSError as error:
         raise UserError(f"no report can be written into {folder}: {error.strerror}") from error
-    asked = sentences(study, registrations(store), look(store, rows))
-    grid = expected_cells(plan)
-    codes = set(grid["language"].unique().sort())
+    return local
+
+
+def _write(
+    plan: Plan,
+    rows: Sequence[Path],
+    folder: Path,
+    notes: Sequence[str],
+    claims: Path | None,
+    outcomes: Outcomes | None,
+) -> Path:
+    from analysis.claims import PHANG2020
+    from analysis.load import load_tidy
+    from analysis.report import write_report
+
+    study, grid = plan.study, expected_cells(plan)
     with working("report") as say, study.known_languages():
-        index = write_report(
-            load_tidy([local, *(also or [])]),
+        return write_report(
+            load_tidy(rows),
             question=study.question,
             title=study.title or study.name,
             out=folder,
             expected=grid,
-            notes=[
-                *study.notes,
-                *unknown_notes(codes),
-                *asked,
-                *remade_notes(plan, store, records),
-                *version_notes(records.values(), {}),
-            ],
+            notes=[*study.notes, *unknown_notes(set(grid["language"].unique().sort())), *notes],
             claims=claims or PHANG2020,
-            outcomes=stored_outcomes(store, records) if examples else None,
+            outcomes=outcomes,
             progress=lambda what: say(f"report: {what}"),
         )
+
+
+def _show(name: str, folder: Path) -> None:
     said = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     parts = said.get("reports", [said])
-    show_answers(study.name, [part["answer"] | {"name": part.get("name", "")} for part in parts])
-    show_report(store, index)
+    show_answers(name, [part["answer"] | {"name": part.get("name", "")} for part in parts])

@@ -35,13 +35,19 @@ def submit(
             "--from", help="Folder with raw data and models, as the cluster's head sees it."
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--working-dir", help="Checkout to upload.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--working-dir",
+            help="Checkout to upload. Default: this folder if it is one, else what is installed.",
+        ),
+    ] = None,
     open_cluster: OpenOption = False,
     send_token_to: TokenOption = "",
 ) -> None:
     """Check a cluster (access, versions, store, room, slots), then give it the study as a job."""
-    from scaling.cluster.submit import EXCLUDES
     from scaling.cluster.submit import submit as submit_study
+    from scaling.cluster.upload import EXCLUDES
 
     study = load_study(name)
     store = open_store(study, uri)

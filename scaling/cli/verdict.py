@@ -119,14 +119,14 @@ def show_answers(study: str, found: list[dict[str, Any]]) -> None:
             console.print(f"· left out: {line}", soft_wrap=True)
 
 
-def show_report(store: Store, index: Path | None = None) -> None:
+def show_report(store: Store | None, index: Path | None = None) -> None:
     """Print where the report is, as an address for a browser.
 
     Args:
-        store: Whose report lies in its own folder if it lies anywhere.
+        store: Whose report lies in its own folder if it lies anywhere; None: there is no store.
         index: The page that was just written; None looks for an earlier one.
     """
-    if index is None and store.local is not None:
+    if index is None and store is not None and store.local is not None:
         index = store.local / "report" / "index.html"
         if not index.is_file():
             index = None

@@ -18,6 +18,7 @@ from scaling.catalogue.hardware import GIB, GpuSpec, get_gpu
 from scaling.cluster.access import check_head, only_with_tokens, private_token
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
+from scaling.cluster.ray_private import know_all_deaths
 from scaling.cluster.session import SessionOrder, quiet, run_session
 from scaling.cluster.signals import Ended, ends_on_signals
 from scaling.planning.calibration import measured_on, read_calibrations
@@ -203,6 +204,7 @@ def _run_joined(
 
     from scaling.cluster.search import QueueSearch, StopNow
 
+    know_all_deaths()
     pending = pending_steps(plan, store.scan())
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"

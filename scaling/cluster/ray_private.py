@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 # What jobs/probe.py prints before its findings, and `scaling submit` looks for in the job's log.
 PROBE_LINE = "SCALING-PROBE "
@@ -149,6 +150,28 @@ def uploaded_files(folder: Path, excludes: Sequence[str]) -> list[Path]:
     patterns = [packaging._get_excludes(folder, list(excludes))]
     packaging._dir_travel(folder, patterns, note, include_gitignore=True)
     return files
+
+
+def know_all_deaths() -> None:
+    """Have Tune take every way of Ray's to say that an actor died for that.
+
+    It knows one error for it, and ends the whole study over any other. Where a machine's memory
+    runs out, or a node is lost, Ray kills a worker and says so by others. May be called again.
+    """
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    failed = RayActorManager._actor_task_failed
+    if hasattr(failed, "__wrapped__"):
+        return
+
+    @wraps(failed)
+    def known(manager: Any, task: Any, error: Exception) -> None:
+        if isinstance(error, OutOfMemoryError | NodeDiedError | WorkerCrashedError):
+            error = RayActorError(error_msg=str(error))
+        failed(manager, task, error)
+
+    RayActorManager._actor_task_failed = known  # type: ignore[method-assign]
 
 
 def free_orphans() -> int:

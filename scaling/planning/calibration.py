@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from pydantic import Field, ValidationError
 
 from scaling.catalogue.hardware import GpuSpec, Placement
 from scaling.planning.devices import is_kind
-from scaling.spec import Spec
+from scaling.spec import Spec, first_fault
 from scaling.store.store import Store
 
 _FILE = "calibration.json"
+_MEASURED = "measured"
 
 
 class Calibration(Spec):
@@ -21,16 +21,16 @@ class Calibration(Spec):
     model: str
     device: str
     """As the driver names it; `cpu`."""
-    device_gib: float
+    device_gib: float = Field(ge=0)
     placement: Placement
     update_seconds: float = Field(default=0.0, ge=0)
     """Of an update whatever its tokens; 0 where one length alone was measured."""
     flops_per_second: float = Field(gt=0)
     """Model FLOPs per second and worker, after recomputation, padding and communication."""
-    tokens_per_second: float
+    tokens_per_second: float = Field(ge=0)
     """Real tokens, of all workers."""
-    peak_bytes: int
-    predicted_bytes: int
+    peak_bytes: int = Field(ge=0)
+    predicted_bytes: int = Field(ge=0)
     """What `scaling plan` had said."""
     measured_at: str
 
@@ -38,11 +38,17 @@ class Calibration(Spec):
 def read_calibrations(store: Store) -> list[Calibration]:
     """Newest last; [] if nothing was measured. StoreError for a file of something else."""
     try:
-        return [Calibration(**entry) for entry in store.read_json(_FILE)]
+        raw = store.read_json(_FILE)
     except FileNotFoundError:
         return []
-    except (TypeError, ValidationError) as error:
-        raise store.broken(_FILE, str(error).splitlines()[0]) from error
+    try:
+        # Before there was a digest the list stood alone.
+        entries = raw if isinstance(raw, list) else raw[_MEASURED]
+        return [Calibration.model_validate(entry) for entry in entries]
+    except ValidationError as error:
+        raise store.broken(_FILE, first_fault(error)) from error
+    except (TypeError, KeyError) as error:
+        raise store.broken(_FILE, "no list of measurements") from error
 
 
 def add_calibration(store: Store, measured: Calibration) -> None:
@@ -52,10 +58,8 @@ def add_calibration(store: Store, measured: Calibration) -> None:
         for other in read_calibrations(store)
         if (other.model, other.device) != (measured.model, measured.device)
     ]
-    store.write(
-        _FILE,
-        json.dumps([other.model_dump(mode="json") for other in [*others, measured]], indent=1),
-    )
+    kept = [other.model_dump(mode="json") for other in [*others, measured]]
+    store.write_json(_FILE, {_MEASURED: kept})
 
 
 def measured_on(calibrations: list[Calibration], gpu: GpuSpec | None) -> Mapping[str, Calibration]:

@@ -1,8 +1,9 @@
 """What one device holds in training, part by part.
 
 Model states: Rajbhandari et al. 2020 (arXiv 1910.02054). Activations: Korthikanti et al. 2022
-(arXiv 2205.05198), eq. 2, with attention never materialised on a GPU: 32·h bytes of bf16 and 2·h of
-dropout masks per token and layer; recomputed, one input per layer and one layer at a time. What
+(arXiv 2205.05198), eq. 2, with attention never materialised on a GPU: for XLM-R 32·h bytes of
+bf16 and 2·h of dropout masks per token and layer, for others what their entry in
+`catalogue/architecture_entries` says; recomputed, one input per layer and one layer at a time. What
 DeepSpeed holds beyond that was measured, on CPU in fp32 only (`make bench-memory`).
 """
 
@@ -131,13 +132,14 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
         )
     # A CPU has no fused attention with dropout: the probabilities of every head are kept.
     attention = 0.0 if gpu else size * model.num_heads * demand.max_length
+    kept = model.entry.kept["bf16" if size == 2 else "fp32"].bytes(model, demand.max_length)
     return Memory(
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
         buffers=size * embedding + bucket + live,
         activations=_activations(
-            model, tokens, size, attention, recompute=placement.checkpoint_activations
+            model, tokens, size, kept + attention, recompute=placement.checkpoint_activations
         ),
         logits=(
             MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0
@@ -148,9 +150,10 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
 
 
 def _activations(
-    model: ModelSpec, tokens: int, size: float, attention: float, *, recompute: bool
+    model: ModelSpec, tokens: int, size: float, kept: float, *, recompute: bool
 ) -> float:
-    layer = ((16.0 * size + 2.0) * model.hidden + attention) * tokens
+    # Masks of dropout take a byte an element, whatever the precision.
+    layer = (2.0 * model.hidden + kept) * tokens
     if recompute:
         return size * model.hidden * model.depth * tokens + layer
     return layer * model.depth

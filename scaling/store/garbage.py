@@ -11,9 +11,9 @@ from datetime import datetime
 
 from scaling.catalogue.task import Key
 from scaling.store.files import Entry, StoreError
-from scaling.store.layout_one import STEPS, OldFolder, live_old_steps
+from scaling.store.layout_one import CLOCK, STEPS, OldFolder, live_old_steps
 from scaling.store.leases import EXPIRY_SECONDS, store_time, working
-from scaling.store.paths import ATTEMPTS, RESUME, WEIGHTS, StepFolder, step_in
+from scaling.store.paths import ATTEMPTS, PROBE, RESUME, WEIGHTS, StepFolder, step_in
 from scaling.store.pending import pending_steps, weights_needed
 from scaling.store.store import Scan, Store
 from scaling.study.identity import token_cache_name
@@ -27,7 +27,7 @@ GROUPS = {
     "attempts": "abandoned attempts",
     "leases": "leases of steps that are done or gone",
     "tokens": "token features of data that the lock no longer names",
-    "parts": "torn writes",
+    "parts": "torn writes, and questions that nobody waits for",
 }
 
 
@@ -101,8 +101,7 @@ def _delete(store: Store, item: Garbage) -> None:
         for entry in store.unfinished() or []:
             if entry.name == item.name:
                 store.discard(entry)
-        return
-    if item.group in ("leases", "tokens"):
+    if item.group in ("parts", "leases", "tokens"):
         store.delete(item.name)
         return
     if item.whole:
@@ -182,9 +181,20 @@ def _stale_leases(
 
 
 def _torn(store: Store, now: datetime) -> Iterator[Garbage]:
-    for entry in store.unfinished() or []:
-        if (now - entry.at).total_seconds() > TORN_SECONDS:
-            yield Garbage(group="parts", name=entry.name, step="", num_bytes=entry.size)
+    """What a process that was killed left: half-written files, and questions to the store."""
+    torn = [
+        entry
+        for entry in store.unfinished() or []
+        if (now - entry.at).total_seconds() > TORN_SECONDS
+    ]
+    asked = [
+        entry
+        for folder in (PROBE, CLOCK)
+        for entry in store.entries(folder)
+        if _is_old(entry.at, now)
+    ]
+    for entry in [*torn, *asked]:
+        yield Garbage(group="parts", name=entry.name, step="", num_bytes=entry.size)
 
 
 def _step_garbage(
@@ -225,7 +235,14 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
     # own.
     tokenizers = {model["tokenizer"] for model in lock.models.values()}
     used = {
-        token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)
+        token_cache_name(
+            study.task(task),
+            study.recipe(task),
+            data_hash,
+            tokenizer,
+            table,
+            study.architecture.reading,
+        )
         for task in study.used_tasks
         for key, data_hash in lock.data[task].items()
         for table in (None, *study.tables_of(Key.read(key).language))

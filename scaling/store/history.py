@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from scaling.store.layout_one import OldFolder
 from scaling.store.paths import StepFolder
-from scaling.store.records import StepRecord
+from scaling.store.records import CorruptRecord, StepRecord
 from scaling.store.store import Store
 from scaling.study.steps import Plan
 
@@ -26,15 +26,24 @@ VERSIONED = ("torch", "deepspeed", "transformers")
 
 
 def earlier_records(store: Store, record: StepRecord) -> list[StepRecord]:
-    """The records that gave way to this one, newest first."""
+    """The records that gave way to this one, newest first, as far back as they are there.
+
+    StoreError names one that cannot be read.
+    """
     found, seen = [], {record.provenance.attempt}
     while (attempt := record.provenance.replaces) and attempt not in seen:
         seen.add(attempt)
         name = StepFolder(record.step).history(attempt)
         if store.has_old and not store.exists(name):
             name = OldFolder(record.step).history(attempt)
-        text = store.read(name).decode(errors="replace")
-        record = StepRecord.from_json(text, f"{store.uri}/{name}")
+        try:
+            text = store.read(name).decode(errors="replace")
+            record = StepRecord.from_json(text, name)
+        except FileNotFoundError:
+            break
+        except CorruptRecord as error:
+            what = f"no record that gave way to another: {error.__cause__ or error}"
+            raise store.broken(name, what) from error
         found.append(record)
     return found
 
@@ -49,12 +58,18 @@ def remade_notes(plan: Plan, store: Store, records: Mapping[str, StepRecord]) ->
         if not record.provenance.replaces:
             continue
         tries = [record, *earlier_records(store, record)]
-        said = "; before: ".join(
+        said = [
             f"attempt {one.provenance.attempt} of {one.provenance.finished_at}, English dev"
             f" {_dev(one)}, {_started(plan, records, one)} steps started from it"
             for one in tries
+        ]
+        if lost := tries[-1].provenance.replaces:
+            said.append(f"attempt {lost}, whose record is lost")
+        notes.append(
+            f"{step} was trained {len(said)} times, its weights being gone: "
+            + "; before: ".join(said)
+            + "."
         )
-        notes.append(f"{step} was trained {len(tries)} times, its weights being gone: {said}.")
     return notes
 
 
@@ -82,18 +97,40 @@ def versions_here() -> dict[str, str]:
 
 
 def version_notes(records: Iterable[StepRecord], here: Mapping[str, str]) -> list[str]:
-    """What finished steps were made with, where that is not what is here: one line a package.
-
-    With `here` empty: where they were not all made with the same.
-    """
+    """What finished steps were made with, where that is not what is here: one line a package."""
     notes = []
-    records = list(records)
-    for name in VERSIONED:
-        made = Counter(record.provenance.versions.get(name, "?") for record in records)
-        made.pop("?", None)
-        other = {found for found in made if here and found != here.get(name, found)}
-        if other or (not here and len(made) > 1):
-            said = ", ".join(f"{found} ({count:,})" for found, count in sorted(made.items()))
-            today = f"; today's is {here[name]}" if other else ""
-            notes.append(f"Finished steps were made with other versions of {name}: {said}{today}.")
+    for name, made in _made_with(records).items():
+        if name in here and set(made) - {here[name]}:
+            notes.append(
+                f"Finished steps were made with other versions of {name}: {_counted(made)}; today's"
+                f" is {here[name]}."
+            )
     return notes
+
+
+def made_note(records: Iterable[StepRecord]) -> str:
+    """What finished steps were made with, for a report; how many with each where there are several.
+
+    Before there were versions in records, and outside of a checkout of Git, nobody can say.
+    """
+    said = [
+        f"{name} {_counted(made) if len(made) > 1 else next(iter(made))}"
+        for name, made in _made_with(records).items()
+    ]
+    return f"The steps were made with {', '.join(said)}." if said else ""
+
+
+def _made_with(records: Iterable[StepRecord]) -> dict[str, Counter[str]]:
+    """Package → version → steps; and `this project at` by the beginning of its commit."""
+    found: dict[str, Counter[str]] = {}
+    for record in records:
+        provenance = record.provenance
+        known = {name: provenance.versions.get(name, "") for name in VERSIONED}
+        for name, value in {**known, "this project at": provenance.commit[:12]}.items():
+            if value:
+                found.setdefault(name, Counter())[value] += 1
+    return found
+
+
+def _counted(made: Mapping[str, int]) -> str:
+    return ", ".join(f"{found} ({count:,})" for found, count in sorted(made.items()))

@@ -20,6 +20,8 @@ from datetime import datetime, timedelta
 from scaling.store.files import Entry
 
 STEPS = "steps"
+CLOCK = "clock"
+"""Folder of files that asked the store for its time."""
 # Code of layout 1 showed life every five seconds.
 _EXPIRY = timedelta(seconds=60)
 

@@ -12,6 +12,7 @@ right without it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.store.files import Entry
-from scaling.store.paths import StepFolder, step_in
+from scaling.store.paths import PROBE, StepFolder, step_in
 from scaling.store.place import plain_name
 from scaling.store.store import Store
 
@@ -173,14 +174,30 @@ def _body(
 def _held(text: bytes | str) -> Held:
     try:
         raw = json.loads(text)
-        return Held(
-            owner=str(raw["owner"]),
-            token=int(raw["token"]),
-            free=raw["free"] is True,
-            progress=dict(raw["progress"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, RecursionError):
         return Held()
+    if not isinstance(raw, dict):
+        return Held()
+    owner, token = raw.get("owner"), raw.get("token")
+    return Held(
+        owner=owner if isinstance(owner, str) else "?",
+        token=token if isinstance(token, int) else 0,
+        free=raw.get("free") is True,
+        progress=_progress_in(raw.get("progress")),
+    )
+
+
+def _progress_in(said: Any) -> dict[str, float]:
+    """How far a step is, of what a lease says; {} of one that says nothing or something else."""
+    found = said if isinstance(said, dict) else {}
+    done, total = _number(found.get("done")), _number(found.get("total"))
+    return {"done": done, "total": total} if 0 <= done <= total < math.inf else {}
+
+
+def _number(value: object) -> float:
+    """A number, or the number that is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else math.nan
 
 
 def claim(store: Store, step: str, owner: str) -> Lease | None:
@@ -269,7 +286,7 @@ def outlasted(store: Store, steps: Iterable[str]) -> set[str]:
 
 def store_time(store: Store) -> datetime:
     """Now, by the store's own clock: the time stamp that it gives a file. Writes one."""
-    name = f"probe/{uuid.uuid4().hex[:12]}"
+    name = f"{PROBE}/{uuid.uuid4().hex[:12]}"
     store.write(name, "")
     stamp = store.written_at(name)
     store.delete(name)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 RECORDS, HISTORY, COLLAPSED = "records", "history", "collapsed"
 LEASES, FAILURES, RESUME = "leases", "failures", "resume"
 ATTEMPTS, WEIGHTS = "attempts", "weights"
+PROBE = "probe"
+"""Folder of files that ask whether the store can be written to, and for its time."""
 # Has a lease as a step does, and is none: who stages into the store.
 STAGING = "staging"
 

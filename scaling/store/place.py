@@ -26,6 +26,8 @@ _MENDS = {
     "study.json": 'restore it, or write {"name": STUDY} into it',
     "sizes.json": "delete it, and `scaling stage` counts again",
     "stop.json": "delete it",
+    "calibration.json": "delete it, and `scaling calibrate` measures again",
+    "registered": "restore it: the report says by it what was asked before there were data",
     "sessions": "restore it, or delete it: what that session lost is not counted as spent then",
 }
 _DIGEST = "digest"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from scaling.spec import UserError
+from scaling.spec import UserError, first_fault
 from scaling.store.paths import is_inside, is_part, is_sha256
 from scaling.study.identity import fingerprint
 
@@ -199,8 +199,7 @@ _RECORD = TypeAdapter(StepRecord)
 def _short(error: Exception) -> str:
     """One line: of a validation the first fault and its place."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_fault(error)
     return str(error) if type(error) is ValueError else repr(error)
 
 

@@ -18,6 +18,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from scaling.spec import first_fault
 from scaling.store.files import StoreError
 from scaling.store.store import Store
 from scaling.study.collapse import JUDGED_EXAMPLES, NEAR_GUESSING
@@ -39,6 +42,9 @@ class Registration:
     asked: Mapping[str, Any]
     """`what_is_asked` of the study then."""
     sha256: str
+
+
+_ENTRY = TypeAdapter(Registration)
 
 
 def what_is_asked(study: Study) -> dict[str, Any]:
@@ -81,22 +87,21 @@ def registrations(store: Store) -> list[Registration]:
 
     StoreError names an entry that was edited or that this version cannot read.
     """
-    names = store.names(FOLDER)
     out = []
-    for name in names:
-        place = f"{store.uri}/{FOLDER}/{name}"
-        try:
-            raw = json.loads(store.read(f"{FOLDER}/{name}"))
-            version = raw["schema_version"]
-            entry = Registration(
-                at=raw["at"], records=raw["records"], asked=raw["asked"], sha256=raw["sha256"]
+    for name in sorted(_written(store, FOLDER)):
+        place = f"{FOLDER}/{name}"
+        raw = store.read_json(place)
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{store.uri}/{place} has schema {version}, this code reads {SCHEMA_VERSION}"
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(f"{place} is no registration: {error}") from error
-        if version != SCHEMA_VERSION:
-            raise StoreError(f"{place} has schema {version}, this code reads {SCHEMA_VERSION}")
-        if _digest(entry.asked) != entry.sha256:
-            raise StoreError(f"{place} was edited after it was written: its hash does not fit")
+        try:
+            entry = _ENTRY.validate_json(json.dumps(raw), strict=True)
+        except ValidationError as error:
+            raise store.broken(place, first_fault(error)) from error
+        if version != SCHEMA_VERSION or _digest(entry.asked) != entry.sha256:
+            raise store.broken(place, "it was edited after it was written: its hash does not fit")
         out.append(entry)
     return out
 
@@ -125,7 +130,12 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def look(store: Store, rows: bytes) -> int:
     """Count a report on these rows; how many different sets of rows have been looked at."""
     store.create(f"{LOOKS}/{hashlib.sha256(rows).hexdigest()[:16]}.json", "{}")
-    return len(store.names(LOOKS))
+    return len(_written(store, LOOKS))
+
+
+def _written(store: Store, folder: str) -> list[str]:
+    """Names of the files of a folder."""
+    return [name for name in store.names(folder) if not name.endswith("/")]
 
 
 def sentences(study: Study, found: list[Registration], looks: int) -> list[str]:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from scaling.spec import first_fault
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
 from scaling.study.study import Study, price_of
@@ -130,9 +131,7 @@ def _parse(store: Store, name: str, text: bytes | str) -> SessionCost:
     try:
         cost = _COST.validate_json(raw, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise store.broken(name, what.removeprefix(": ")) from error
+        raise store.broken(name, first_fault(error)) from error
     numbers = (cost.asked_at, cost.start_seconds, cost.workers, cost.device_seconds or 0.0)
     if not all(math.isfinite(number) for number in numbers) or cost.workers < 1:
         raise store.broken(name, "a number that no session writes")

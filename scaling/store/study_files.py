@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+
+from scaling.spec import first_fault
 from scaling.store.files import StoreError
 from scaling.store.layout_one import STEPS, live_old_steps, old_steps
+from scaling.store.paths import PROBE
 from scaling.store.place import Place
 from scaling.study.identity import Lock
 
 LOCK = "lock.json"
 OWNER = "study.json"
 LAYOUT = 2
+_SIZES = TypeAdapter(dict[str, dict[str, tuple[NonNegativeInt, NonNegativeInt]]])
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,13 @@ class StudyFiles(Place):
 
     def _read_owner(self) -> dict[str, Any]:
         raw = self.read_json(OWNER)
-        if not isinstance(raw, dict):
-            raise self.broken(OWNER, "no JSON object")
+        if not isinstance(raw, dict) or not isinstance(raw.get("study", raw.get("name")), str):
+            raise self.broken(OWNER, "no study's name")
         layout = raw.get("layout", 1)
         if layout not in (1, LAYOUT):
             raise StoreError(
-                f"{self.uri} has layout {layout!r}, and this code knows layouts 1 and {LAYOUT}:"
-                " use the newer version of this project that wrote it"
+                f"{self.uri} has the layout {layout!r}, this version reads 1 and {LAYOUT}: take"
+                " the version that made it, or another --store"
             )
         return raw
 
@@ -110,7 +115,7 @@ class StudyFiles(Place):
     def check_writable(self) -> None:
         """StoreError unless one of two writers of a file wins: before anything is paid for."""
         try:
-            self.files.try_conditions(f"probe/{uuid.uuid4().hex[:12]}")
+            self.files.try_conditions(f"{PROBE}/{uuid.uuid4().hex[:12]}")
         except OSError as error:
             raise StoreError(f"{self.uri} cannot be written to: {error}") from error
 
@@ -125,11 +130,13 @@ class StudyFiles(Place):
         except FileNotFoundError:
             return Lock()
         try:
-            content = {name: raw.get(name, {}) for name in ("models", "data", "revisions")}
-            for entries in (*content["models"].values(), *content["data"].values()):
+            lock = Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
+            for entries in (*lock.models.values(), *lock.data.values(), lock.revisions):
                 if not all(isinstance(value, str) for value in entries.values()):
                     raise TypeError("an entry that is no text")
-            return Lock(models=raw["models"], data=raw["data"], revisions=content["revisions"])
+            for entries in lock.models.values():
+                entries["weights"], entries["tokenizer"]
+            return lock
         except (KeyError, TypeError, AttributeError) as error:
             raise self.broken(LOCK, repr(error)) from error
 
@@ -142,17 +149,13 @@ class StudyFiles(Place):
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
         try:
-            raw = self.read_json("sizes.json")
-            return {
-                task: {key: (int(a), int(b)) for key, (a, b) in keys.items()}
-                for task, keys in raw.items()
-            }
+            raw = json.dumps(self.read_json("sizes.json"))
         except FileNotFoundError:
             return {}
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, StoreError):
-                raise
-            raise self.broken("sizes.json", repr(error)) from error
+        try:
+            return _SIZES.validate_json(raw, strict=True)
+        except ValidationError as error:
+            raise self.broken("sizes.json", first_fault(error)) from error
 
 
 def _owner(name: str, *, begun_in: int) -> dict[str, Any]:

@@ -181,13 +181,14 @@ class _Builder:
             if phase == "iii" or like
             else self.study.arm_recipe(arm, first)
         )
+        adapters = self.study.adapters
         identity = {
             "action": "train",
             "order": ORDER_VERSION,
             "parent": self._parent_identity(model, arm, seed, parent),
             **self._mixture_identity(mixture, arm, recipe),
             **({"updates_like": [self.steps[step].fingerprint for step in like]} if like else {}),
-            **({"lora": self.study.lora.model_dump()} if self.study.method == "lora" else {}),
+            **({"lora": adapters.model_dump()} if adapters is not None else {}),
             "seed": [seed, rerun] if rerun else seed,
         }
         task = "+".join(member.task for member in mixture.members)

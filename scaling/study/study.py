@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from scaling.catalogue import TASKS
+from scaling.catalogue.architectures import Architecture
 from scaling.catalogue.definition import check_training
 from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.languages import LANGUAGES, Language, defined, is_language
@@ -24,7 +25,7 @@ from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_
 from scaling.spec import BadFile, FieldError, Name, Spec, UserError, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
-from scaling.study.mixture import train_languages
+from scaling.study.mixture import mixtures, train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
 from scaling.typos import did_you_mean, faults_of
@@ -164,8 +165,13 @@ class Study(Spec):
 
     @property
     def adapters(self) -> Lora | None:
-        """Of a study with LoRA."""
-        return self.lora if self.method == "lora" else None
+        """Of a study with LoRA, its targets said."""
+        return self.lora.of(self.architecture) if self.method == "lora" else None
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the first model is. Where a family has several, they read text and adapt alike."""
+        return self.model(self.models[0]).entry
 
     @property
     def method_label(self) -> str:
@@ -248,6 +254,7 @@ class Study(Spec):
             self.recipes.get("default", {}),
             self.recipes.get(task, {}),
             self.protocol,
+            self.architecture,
         )
 
     def recipe_sources(self, task: str) -> dict[str, str]:
@@ -257,6 +264,7 @@ class Study(Spec):
             self.recipes.get("default", {}),
             self.recipes.get(task, {}),
             self.protocol,
+            self.architecture,
         )
 
     def at_rate(self, rate: float) -> Study:
@@ -361,7 +369,6 @@ def _names_are_known(study: Study) -> None:
             if name not in tasks:
                 place = ("define", "tasks", at, "train_on", number)
                 known("training task", name, fits, "tasks", place)
-    check_targets(study.lora)
 
 
 def _languages_are_known(study: Study) -> None:
@@ -377,6 +384,8 @@ def _languages_are_known(study: Study) -> None:
 
 
 def _lora_fits_the_method(study: Study) -> None:
+    for name in study.models:
+        check_targets(study.lora, study.model(name).entry)
     if study.method == "full" and study.lora != Lora():
         raise FieldError(("lora",), "belongs to method: lora")
 
@@ -464,9 +473,9 @@ def _what_is_read_has_files(study: Study) -> None:
 
 def _texts_fit_the_positions(study: Study) -> None:
     for at, name in enumerate(study.models):
-        # XLM-R's positions start behind the padding's id.
-        most = study.model(name).positions - 2
-        for task in study.used_tasks:
+        model = study.model(name)
+        most = model.entry.most_tokens(model.positions)
+        for task in study.used_tasks if most is not None else ():
             if study.recipe(task).max_length > most:
                 raise FieldError(
                     ("models", at),
@@ -482,6 +491,64 @@ def _models_are_one_family(study: Study) -> None:
             ("models",),
             f"one curve holds one family of models, these are {len(families)}: {sorted(families)}",
         )
+
+
+def _models_read_text_alike(study: Study) -> None:
+    for at, name in enumerate(study.models):
+        entry, first = study.model(name).entry, study.architecture
+        if (entry.reading, entry.pooling) != (first.reading, first.pooling):
+            raise FieldError(
+                ("models", at),
+                f"{name} is a {entry.name} and {study.models[0]} a {first.name}, which read text in"
+                " other forms: no curve holds both",
+            )
+
+
+def _text_is_pooled_where_something_stands_for_it(study: Study) -> None:
+    entry = study.architecture
+    said = {"default": study.recipes.get("default", {}), **study.recipes}
+    for name, fields in said.items():
+        if fields.get("pooling") == "first" and entry.pooling != "first":
+            raise FieldError(
+                ("recipes", name, "pooling"),
+                f"the first token of {entry.name} stands for no text: use {entry.pooling} or mean",
+            )
+
+
+def _language_models_have_a_head(study: Study) -> None:
+    entry = study.architecture
+    if entry.language_model == "masked":
+        return
+    for at, arm in enumerate(study.arms):
+        for mixture in mixtures(arm, study.all_tasks):
+            for member in mixture.members:
+                if study.task(member.task).kind == "masked_lm":
+                    raise FieldError(
+                        ("arms", at),
+                        f"arm {arm.name!r} trains a masked language model ({member.task}), and no"
+                        f" {entry.name} was pretrained as one: its head would be another task under"
+                        " an old name",
+                    )
+    for at, target in enumerate(study.targets):
+        names = (target, *study.task(target).trains_on)
+        if any(study.task(name).kind == "masked_lm" for name in names):
+            raise FieldError(
+                ("targets", at),
+                f"{target} is masked language modelling, which no {entry.name} was pretrained for",
+            )
+
+
+def _packing_keeps_the_numbers(study: Study) -> None:
+    for name in study.models:
+        placement = study.placement_of(name)
+        if placement is None or not placement.packed:
+            continue
+        for task in study.used_tasks:
+            why = study.model(name).entry.why_not_packed(study.recipe(task).max_length)
+            if why:
+                raise FieldError(
+                    (*_place(study, name), "packed"), f"{name} cannot pack {task}: {why}"
+                )
 
 
 def _a_budget_has_a_price(study: Study) -> None:
@@ -541,6 +608,10 @@ _RULES: tuple[Callable[[Study], None], ...] = (
     _what_is_read_has_files,
     _texts_fit_the_positions,
     _models_are_one_family,
+    _models_read_text_alike,
+    _text_is_pooled_where_something_stands_for_it,
+    _language_models_have_a_head,
+    _packing_keeps_the_numbers,
     _a_budget_has_a_price,
     _placements_fit_the_recipes,
 )

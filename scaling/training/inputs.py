@@ -91,6 +91,7 @@ def tables_of(
             recipe,
             tokenizer,
             tables.get(key.language),
+            study.model(step.model).entry,
         )
         for key in keys
     }

@@ -188,7 +188,15 @@ def _request(
     folder = fetch(store, f"models/{name}", model_files(store, name), cache)
     recipe = study.recipe(task)
     data_hash = plan.lock.data[task][str(_KEY)]
-    _, table = features(store, study.task(task), _KEY, data_hash, recipe, folder / "tokenizer.json")
+    _, table = features(
+        store,
+        study.task(task),
+        _KEY,
+        data_hash,
+        recipe,
+        folder / "tokenizer.json",
+        architecture=study.model(name).entry,
+    )
     return Request(
         weights=str(folder.absolute()),
         architecture=study.model(name).architecture,

@@ -26,7 +26,7 @@ from scaling.encoders.world import World
 from scaling.kinds.kind import Kind
 from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
-from scaling.store.records import EvalRow
+from scaling.store.records import EvalRow, digest_of
 from scaling.store.store import Store
 from scaling.study.identity import canonical_json
 from scaling.study.recipes import Recipe
@@ -64,7 +64,7 @@ class Kept:
         self.store.write(f"{name}.parquet", raw)
         rows = [asdict(row) for row in scored[0]]
         said = {"rows": rows, "outcomes": hashlib.sha256(raw).hexdigest()}
-        self.store.write(f"{name}.json", json.dumps(said))
+        self.store.write_json(f"{name}.json", said)
 
     def _name(self, keys: Sequence[Key]) -> str:
         text = canonical_json({"basis": self.basis, "keys": [str(key) for key in keys]})
@@ -74,13 +74,15 @@ class Kept:
     def _read(self, keys: Sequence[Key]) -> Scored | None:
         name = self._name(keys)
         try:
-            said = self.store.read_json(f"{name}.json")
+            said = json.loads(self.store.read(f"{name}.json"))
             raw = self.store.read(f"{name}.parquet")
-            # Damaged bytes are not parsed: Parquet's reader may hang or crash over them.
-            if hashlib.sha256(raw).hexdigest() != said["outcomes"]:
+            # Scores that were altered, or damaged bytes: they are computed again. Bytes are not
+            # parsed before that, over which Parquet's reader may hang or crash.
+            whole = {"rows": said["rows"], "outcomes": hashlib.sha256(raw).hexdigest()}
+            if said["digest"] != digest_of(whole):
                 return None
             return [EvalRow(**row) for row in said["rows"]], pq.read_table(io.BytesIO(raw))
-        except (FileNotFoundError, StoreError, KeyError, TypeError):
+        except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

@@ -114,7 +114,7 @@ def _stage(
             revision = model_revision(
                 spec, folder, before.models.get(model, {}).get("revision", "")
             )
-            tokenizer = tokenizer_file(spec, folder, revision)
+            tokenizer = tokenizer_file(spec, folder, revision, temporary)
             for arm in (None, *(arm for arm in study.arms if arm.new_pieces)):
                 key = (tokenizer, arm.name if arm else "")
                 if key not in vocabularies:
@@ -249,7 +249,9 @@ def _token_ids(
             tables = {arm.transliterate.get(key.language, ""): None for arm in arms}
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
-                rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                rows, made = features(
+                    store, task, key, data_hash, recipe, tokenizer, table, study.architecture
+                )
                 cut = dict(KINDS[task.kind].counts(rows, made))
                 check_usable(task, key, rows, made, cut)
                 lost.setdefault(name, {})[text] = cut

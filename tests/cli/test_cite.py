@@ -33,7 +33,8 @@ def test_every_task_and_model_of_a_study_is_cited(tmp_path: Path) -> None:
 
 def test_the_commits_of_a_store_are_those_that_were_read(tmp_path: Path) -> None:
     (task,) = [ref.origin for ref in load_study("xtreme_r").task("mnli").data]
-    lock = Lock(models={"xlm-r-xl": {"revision": "b" * 40}}, revisions={task: "a" * 40})
+    model = {"weights": "w" * 64, "tokenizer": "t" * 64, "revision": "b" * 40}
+    lock = Lock(models={"xlm-r-xl": model}, revisions={task: "a" * 40})
     Store.open(tmp_path / "store").write_lock(lock)
     done = scaling("cite", "xtreme_r", "--store", str(tmp_path / "store"), "--json")
     sources = {one["name"]: one["sources"] for one in json.loads(done.stdout)["terms"]}

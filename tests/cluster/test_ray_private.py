@@ -111,3 +111,43 @@ def test_private_names_of_ray_are_used_in_one_file() -> None:
         if private.search(path.read_text())
     }
     assert using == {"scaling/cluster/ray_private.py"}
+
+
+def test_whatever_kills_a_session_is_the_end_of_it_alone() -> None:
+    from ray.air.execution import FixedResourceManager, ResourceRequest
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.air.execution._internal.tracked_actor import TrackedActor
+    from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
+    from ray.exceptions import (
+        NodeDiedError,
+        OutOfMemoryError,
+        RayActorError,
+        RayError,
+        WorkerCrashedError,
+    )
+
+    from scaling.cluster.ray_private import know_all_deaths
+
+    def told_of(error: RayError) -> list[Exception]:
+        """What Tune hears of an actor whose task ended in an error."""
+        found: list[Exception] = []
+        manager = RayActorManager(resource_manager=FixedResourceManager({"CPU": 1.0}))
+        request = ResourceRequest([{"CPU": 1}])
+        manager._resource_manager.request_resources(request)
+        held = manager._resource_manager.acquire_resources(request)
+        actor = TrackedActor(0, on_error=lambda actor, error: found.append(error))
+        manager._live_actors_to_ray_actors_resources[actor] = (None, held)
+        manager._actor_task_failed(TrackedActorTask(actor), error)
+        return found
+
+    for _ in range(2):
+        know_all_deaths()
+    for error in (OutOfMemoryError("no memory"), NodeDiedError("no node"), WorkerCrashedError()):
+        (told,) = told_of(error)
+        assert isinstance(told, RayActorError) and str(told) == str(error)
+    with pytest.raises(RuntimeError, match="Caught unexpected exception"):
+        told_of(RayError("anything else"))
+    # Ray's own: once this knows them, ours can go.
+    assert (
+        "OutOfMemoryError" not in RayActorManager._actor_task_failed.__wrapped__.__code__.co_names
+    )

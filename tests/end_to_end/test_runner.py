@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,14 @@ def test_a_training_that_is_made_again_leaves_both_records(
     assert f"{second.provenance.attempt} of" in note and f"{first.provenance.attempt} of" in note
     # What somebody else did below it meanwhile: nothing starts from the weights any more.
     assert not store.scan().weights
+    kept = f"steps/{training.id}/history/{first.provenance.attempt}.json"
+    store.write(kept, "{")
+    with pytest.raises(StoreError, match=rf"{re.escape(kept)} is broken .* or delete it"):
+        remade_notes(plan, store, store.records(plan.steps))
+    store.delete(kept)
+    (note,) = remade_notes(plan, store, store.records(plan.steps))
+    assert "trained 2 times" in note
+    assert f"attempt {first.provenance.attempt}, whose record is lost" in note
 
 
 def test_damaged_weights_are_made_again_and_a_damaged_model_is_staged_again(

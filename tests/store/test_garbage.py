@@ -102,6 +102,19 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
     assert pending_steps(plan, after) == []
 
 
+def test_what_the_killed_had_begun_goes_wherever_it_lies(finished: tuple[Plan, Store]) -> None:
+    plan, store = finished
+    left = {".part-a", "registered/.part-b", "data/x/.part-c", "clock/host.1.aa", "probe/aa"}
+    for name in left:
+        put(store, name, old=True)
+    for name in ("sessions/.part-d", "clock/host.2.bb", "probe/bb"):
+        put(store, name, old=False)
+    assert names(plan, store, "parts") == left
+    free(find_garbage(plan, store), plan, store)
+    assert names(plan, store, "parts") == set()
+    assert store.exists("clock/host.2.bb") and store.exists("sessions/.part-d")
+
+
 def test_keeps_the_weights_that_a_pending_step_starts_from(finished: tuple[Plan, Store]) -> None:
     plan, store = finished
     scored = next(

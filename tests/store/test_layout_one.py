@@ -129,6 +129,6 @@ def test_a_newer_layout_is_refused_before_anything_is_written(
     store.write("study.json", json.dumps({"study": "s", "layout": layout}))
     before = contents(store)
     for act in (lambda: store.check_study("s"), lambda: store.is_of("s"), store.scan):
-        with pytest.raises(StoreError, match=f"has layout {layout!r}, and this code knows"):
+        with pytest.raises(StoreError, match=f"has the layout {layout!r}, this version reads"):
             act()
     assert contents(store) == before

@@ -24,6 +24,7 @@ from scaling.store.leases import (
     working,
 )
 from scaling.store.local_files import LocalFiles
+from scaling.store.paths import StepFolder
 from scaling.store.store import Store
 from tests.helpers.step_records import STEP
 
@@ -202,12 +203,16 @@ def test_status_needs_no_right_to_write(tmp_path: Path, monkeypatch: pytest.Monk
     store = Store.open(tmp_path)
     lease = claim(store, STEP, "elsewhere.1.aaaa")
     assert lease is not None
-    lease.progress["done"] = 3
+    lease.progress.update(done=3, total=10)
     lease.beat()
     for name in ("write", "create", "replace", "delete"):
         monkeypatch.setattr(LocalFiles, name, None)
     [shown] = working(store, store.leases().values())
-    assert (shown.step, shown.owner, shown.progress) == (STEP, "elsewhere.1.aaaa", {"done": 3})
+    assert (shown.step, shown.owner, shown.progress) == (
+        STEP,
+        "elsewhere.1.aaaa",
+        {"done": 3, "total": 10},
+    )
     assert shown.age_seconds < 30
     monkeypatch.undo()
     # Long ago, by all that anybody can know.
@@ -227,3 +232,28 @@ def test_a_process_that_ends_itself_lets_its_own_step_go(tmp_path: Path) -> None
         lease.beat()
     assert claim(store, STEP, "elsewhere.2.bbbb") is not None
     let_go(store, "nobody-has-it", "elsewhere.1.aaaa")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[]",
+        "{",
+        "null",
+        '{"progress": 3}',
+        '{"progress": {"done": "x", "total": 10}}',
+        '{"progress": {"done": 3}}',
+        '{"progress": {"done": NaN, "total": 10}}',
+        '{"progress": {"done": 3, "total": Infinity}}',
+        '{"progress": {"done": true, "total": 10}}',
+        '{"progress": {"done": 30, "total": 10}}',
+    ],
+)
+def test_a_lease_that_says_something_else_has_no_progress(tmp_path: Path, said: str) -> None:
+    store = Store.open(tmp_path)
+    store.write(StepFolder(STEP).lease, said)
+    (found,) = working(store, store.leases().values())
+    assert found.progress == {}
+    store.write(StepFolder(STEP).lease, '{"progress": {"done": 3, "total": 10}}')
+    (found,) = working(store, store.leases().values())
+    assert found.progress == {"done": 3, "total": 10}

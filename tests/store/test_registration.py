@@ -76,9 +76,39 @@ def test_an_entry_that_was_edited_is_refused(place: Store) -> None:
     place.write("registered/0000.json", json.dumps(raw))
     with pytest.raises(StoreError, match="was edited after it was written"):
         registrations(place)
-    place.write("registered/0000.json", "{}")
-    with pytest.raises(StoreError, match="is no registration"):
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "{}", "[]", "null", "3", "[" * 99999],
+)
+def test_what_is_no_registration_is_named(place: Store, text: str) -> None:
+    place.write("registered/0000.json", text)
+    with pytest.raises(StoreError, match=r"registered/0000\.json is broken .* restore it"):
         registrations(place)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"at": 3}, {"records": "1"}, {"records": True}, {"asked": []}, {"schema_version": "1"}],
+)
+def test_a_registration_with_other_values_is_named(place: Store, change: dict[str, object]) -> None:
+    register(Study(**BASE), place, 0)
+    raw = json.loads(place.read("registered/0000.json"))
+    place.write("registered/0000.json", json.dumps({**raw, **change}))
+    with pytest.raises(StoreError, match=r"registered/0000\.json is broken"):
+        registrations(place)
+    place.write("registered/0000.json", json.dumps({**raw, "schema_version": 7}))
+    with pytest.raises(StoreError, match="has schema 7, this code reads 1"):
+        registrations(place)
+
+
+def test_what_a_killed_run_had_begun_to_write_is_no_entry(place: Store) -> None:
+    register(Study(**BASE), place, 0)
+    place.write("registered/.part-abc", "{")
+    place.write("looks/.part-abc", "{")
+    assert len(registrations(place)) == 1
+    assert look(place, b"rows") == 1
 
 
 def test_looks_are_counted_by_what_was_seen(place: Store) -> None:

@@ -53,7 +53,8 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 
 def test_lock_round_trip(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    lock = Lock(models={"m": {"weights": "a"}}, data={"t": {"test.en": "b"}})
+    model = {"weights": "a", "tokenizer": "c", "revision": ""}
+    lock = Lock(models={"m": model}, data={"t": {"test.en": "b"}}, revisions={"hub:x": "d"})
     store.write_lock(lock)
     assert store.read_lock() == lock
 
@@ -289,6 +290,71 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files_below(tmp_path) == {"rows.parquet": b"old"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"t": {"test.de": [1, "2"]}}',
+        '{"t": {"test.de": [1, -2]}}',
+        '{"t": {"test.de": [1, 2.5]}}',
+        '{"t": {"test.de": [1, NaN]}}',
+        '{"t": {"test.de": [1, true]}}',
+        '{"t": {"test.de": [1, 2, 3]}}',
+        '{"t": {"test.de": {}}}',
+        '{"t": []}',
+        "[]",
+        "null",
+        "{",
+        "[" * 99999,
+    ],
+)
+def test_sizes_that_nobody_counted_are_named(tmp_path: Path, text: str) -> None:
+    store = Store.open(tmp_path)
+    store.write("sizes.json", text)
+    with pytest.raises(
+        StoreError, match=r"sizes\.json is broken .* delete it, and `scaling stage`"
+    ):
+        store.read_sizes()
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "{", '{"name": 3}', '{"name": null}'])
+def test_a_store_that_does_not_say_whose_it_is_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(StoreError, match=r"study\.json is broken .* restore it, or write"):
+        Store.open(tmp_path).check_study("s")
+    assert files_below(tmp_path) == {"study.json": text.encode()}
+
+
+def test_a_store_of_a_later_layout_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"name": "s", "layout": 9}')
+    with pytest.raises(
+        StoreError, match="has the layout 9, this version reads 1 and 2: take the version"
+    ):
+        Store.open(tmp_path).check_study("s")
+    assert list(files_below(tmp_path)) == ["study.json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"models": {"m": {"weights": "a"}}, "data": {}}',
+        '{"models": {"m": {"weights": "a", "tokenizer": null}}, "data": {}}',
+        '{"models": {"m": "a"}, "data": {}}',
+        '{"models": {}, "data": {"t": {"test.en": 3}}}',
+        '{"models": {}, "data": {}, "revisions": {"hub:x": 3}}',
+        '{"models": {}, "data": {}, "revisions": []}',
+        '{"models": []}',
+        "[]",
+        "null",
+        "[" * 99999,
+    ],
+)
+def test_what_is_no_lock_is_named(tmp_path: Path, text: str) -> None:
+    store = Store.open(tmp_path)
+    store.write("lock.json", text)
+    with pytest.raises(StoreError, match=r"lock\.json is broken .* restore it, or use a new"):
+        store.read_lock()
 
 
 def test_what_is_altered_in_a_json_file_is_seen(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_what_was_kept_is_found_whole_or_not_at_all(tmp_path: Path) -> None:
     assert kept.find(KEYS[2:3]) is None
     file.write_bytes(raw)
     assert kept.find(KEYS[2:3]) is not None
+    whole = json.loads(said.read_text())
+    for change in ({"value": 0.9}, {"value": "0.9"}, {"n": 4}, {"language": "te"}):
+        altered = [{**whole["rows"][0], **change}]
+        said.write_text(json.dumps({**whole, "rows": altered}))
+        assert kept.find(KEYS[2:3]) is None
+        # Of a store from before portions had a digest: computed again as well.
+        said.write_text(json.dumps({"rows": altered, "outcomes": whole["outcomes"]}))
+        assert kept.find(KEYS[2:3]) is None
+    said.write_text(json.dumps(whole))
+    assert kept.find(KEYS[2:3]) is not None
     said.write_text(json.dumps({"rows": [{"language": "sw"}]}))
     assert kept.find(KEYS[2:3]) is None
     said.write_text("{")
