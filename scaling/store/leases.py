@@ -196,8 +196,9 @@ def _progress_in(said: Any) -> dict[str, float]:
 
 def _number(value: object) -> float:
     """A number, or the number that is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return value
 
 
 def claim(store: Store, step: str, owner: str) -> Lease | None:

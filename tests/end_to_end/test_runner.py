@@ -194,7 +194,7 @@ def test_a_training_that_is_made_again_leaves_both_records(
     assert f"{second.provenance.attempt} of" in note and f"{first.provenance.attempt} of" in note
     # What somebody else did below it meanwhile: nothing starts from the weights any more.
     assert not store.scan().weights
-    kept = f"steps/{training.id}/history/{first.provenance.attempt}.json"
+    kept = f"history/{training.id}/{first.provenance.attempt}.json"
     store.write(kept, "{")
     with pytest.raises(StoreError, match=rf"{re.escape(kept)} is broken .* or delete it"):
         remade_notes(plan, store, store.records(plan.steps))
