@@ -248,7 +248,8 @@ sys.stdin.readline()
 try:
     if sys.argv[3] == "looks":
         lease.beat()
-    print("committed" if store.commit(record(sys.argv[2])) else "too late", flush=True)
+    record = record(sys.argv[2], attempt="late")
+    print("committed" if store.commit(record) else "too late", flush=True)
 except LeaseLost:
     print("lost", flush=True)
 """

@@ -132,9 +132,12 @@ def test_no_name_leads_to_another_prefix_or_bucket(objects: Objects) -> None:
 def test_the_first_record_stays(uri: str) -> None:
     store = Store.open(uri)
     assert store.commit(record())
-    assert not store.commit(record())
-    assert not store.commit(record(), replacing="another attempt")
-    assert store.commit(record(), replacing="o")
+    assert not store.commit(record(attempt="late"))
+    assert not store.commit(record(attempt="late"), replacing="another attempt")
+    assert store.record(STEP) == record()
+    assert store.commit(record(attempt="again"), replacing="o")
+    assert not store.commit(record(attempt="late"), replacing="o")
+    assert store.record(STEP).provenance.replaces == "o"
 
 
 RACER = """
@@ -246,4 +249,4 @@ def test_a_study_runs_on_s3_as_on_a_disk(
     assert not store.scan().weights
     with objects.counted() as requests:
         assert run_all(plan, store, world) == {}
-    assert len(requests) == 1, requests
+    assert len(requests) == 5, requests

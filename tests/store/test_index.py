@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,8 +63,7 @@ def test_a_record_that_was_altered_or_replaced_is_read_itself(
     tmp_path: Path, reads: list[str]
 ) -> None:
     all_records(tmp_path)
-    other = replace(record(step(3)), provenance=replace(record().provenance, attempt="o2"))
-    assert far_store(tmp_path).commit(other, replacing="o")
+    assert far_store(tmp_path).commit(record(step(3), "o2"), replacing="o")
     store = far_store(tmp_path)
     assert store.records(store.scan().done)[step(3)].provenance.attempt == "o2"
     path = tmp_path / "records" / f"{step(5)}.json"

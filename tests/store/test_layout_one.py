@@ -24,8 +24,7 @@ OTHER = f"other.{STEP}"
 
 
 def made_by(attempt: str, step: str = STEP) -> StepRecord:
-    one = record(step)
-    return replace(one, provenance=replace(one.provenance, attempt=attempt))
+    return record(step, attempt)
 
 
 @pytest.fixture(params=["folder", "far"])
