@@ -100,8 +100,7 @@ class Place:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON object with a digest over the whole of it."""
-        whole = {**content, _DIGEST: digest_of(content)}
-        self.write(name, json.dumps(whole, indent=1, sort_keys=True))
+        self.write(name, whole_json(content))
 
     def broken(self, name: str, what: str) -> StoreError:
         """The error for a file of the store that holds something else than it should."""
@@ -231,6 +230,11 @@ class Place:
         except OSError as error:
             said = error.strerror or str(error)
             raise StoreAway(error.errno or errno.EIO, f"{self.uri}/{name}: {said}") from error
+
+
+def whole_json(content: Mapping[str, Any]) -> str:
+    """A JSON object with a digest over the whole of it."""
+    return json.dumps({**content, _DIGEST: digest_of(content)}, indent=1, sort_keys=True)
 
 
 def _raw(content: bytes | str) -> bytes:

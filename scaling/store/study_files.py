@@ -14,7 +14,7 @@ from scaling.spec import first_fault
 from scaling.store.files import StoreError
 from scaling.store.layout_one import STEPS, live_old_steps, old_steps
 from scaling.store.paths import PROBE
-from scaling.store.place import Place
+from scaling.store.place import Place, whole_json
 from scaling.study.identity import Lock
 
 LOCK = "lock.json"
@@ -29,6 +29,8 @@ class StudyFiles(Place):
 
     _layouts: list[bool] = field(default_factory=list, repr=False, compare=False)
     """Whether a part lies in layout 1, once that is known."""
+    _locks: list[str] = field(default_factory=list, repr=False, compare=False)
+    """Tag of the lock file as it was last seen here; "" where there was none."""
 
     @property
     def has_old(self) -> bool:
@@ -126,9 +128,12 @@ class StudyFiles(Place):
         locks had a digest only the form is checked.
         """
         try:
-            raw = self.read_json(LOCK)
+            content = self.read_tagged(LOCK)
         except FileNotFoundError:
+            self._locks[:] = [""]
             return Lock()
+        self._locks[:] = [content.tag]
+        raw = self.parse_json(LOCK, content.body)
         try:
             lock = Lock(models=raw["models"], data=raw["data"], revisions=raw.get("revisions", {}))
             for entries in (*lock.models.values(), *lock.data.values(), lock.revisions):
@@ -141,10 +146,20 @@ class StudyFiles(Place):
             raise self.broken(LOCK, repr(error)) from error
 
     def write_lock(self, lock: Lock) -> None:
-        """Write what staging resolved, with a digest over the whole of it."""
-        self.write_json(
-            LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
-        )
+        """Write what staging resolved, with a digest over the whole of it.
+
+        StoreError if somebody else wrote one since `read_lock` was asked here.
+        """
+        if not self._locks:
+            self.read_lock()
+        content = {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
+        whole, before = whole_json(content), self._locks[0]
+        tag = self.replace(LOCK, whole, before) if before else self.create(LOCK, whole)
+        if tag is None:
+            raise StoreError(
+                f"{self.uri}/{LOCK} was written by somebody else meanwhile: run it again"
+            )
+        self._locks[:] = [tag]
 
     def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""

@@ -59,10 +59,11 @@ def stage(
         known("defect", name, DEFECTS)
     store.check_study(study.name)
     with _alone(store, progress) as lease:
-        lock = _stage(study, store, folder, progress, accept)
+        before = store.read_lock()
+        lock = _stage(study, store, folder, progress, accept, before)
         # Now, before what cannot be taken back.
         lease.beat()
-        if lock != store.read_lock():
+        if lock != before:
             store.write_lock(lock)
     return lock
 
@@ -85,9 +86,18 @@ def _stage(
     folder: Path | None,
     progress: Callable[[str], None],
     accept: Collection[str],
+    before: Lock,
 ) -> Lock:
-    """The lock; everything that it names is in the store then."""
-    before = store.read_lock()
+    """The lock; everything that it names is in the store then.
+
+    Args:
+        study: The study.
+        store: Where everything goes.
+        folder: Where local sources lie; None without one.
+        progress: Called with a line of text before each part.
+        accept: Names of defects of the data to count instead of refusing.
+        before: The lock so far.
+    """
     data: dict[str, dict[str, str]] = {}
     revisions = dict(before.revisions)
     for name in study.used_tasks:

@@ -59,6 +59,20 @@ def test_lock_round_trip(tmp_path: Path) -> None:
     assert store.read_lock() == lock
 
 
+def test_of_two_who_write_the_lock_one_is_told(tmp_path: Path) -> None:
+    def lock(text: str) -> Lock:
+        return Lock(models={}, data={"t": {"test.en": text}})
+
+    one, other = Store.open(tmp_path), Store.open(tmp_path)
+    for turn in range(2):
+        one.read_lock(), other.read_lock()
+        one.write_lock(lock(f"one {turn}"))
+        with pytest.raises(StoreError, match=r"lock\.json was written by somebody else meanwhile"):
+            other.write_lock(lock("other"))
+    one.write_lock(lock("again"))
+    assert other.read_lock() == lock("again")
+
+
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises((StoreError, OSError)):
