@@ -311,6 +311,37 @@ class RatesOutput(Output):
     """Lines for a study file."""
 
 
+class CurvePoint(_Part):
+    """A few updates of a training."""
+
+    update: int
+    """Updates that were done by then."""
+    loss: float
+    """Mean since the point before."""
+    learning_rate: float
+    """Of the last update."""
+    gradient_norm: float | None
+    """The largest since the point before, before clipping; None where it was not measured."""
+    tokens_per_second: float | None
+    """Real tokens of all workers."""
+
+
+class TrainingCurve(_Part):
+    """One finished training."""
+
+    step: str
+    model: str
+    collapsed: bool
+    points: list[CurvePoint]
+
+
+class CurvesOutput(Output):
+    """`scaling curves --json`."""
+
+    store: str
+    curves: list[TrainingCurve]
+
+
 OUTPUTS: dict[str, type[Output]] = {
     "plan": PlanOutput,
     "status": StatusOutput,
@@ -321,6 +352,7 @@ OUTPUTS: dict[str, type[Output]] = {
     "power": PowerOutput,
     "recipes": RecipesOutput,
     "rates": RatesOutput,
+    "curves": CurvesOutput,
 }
 """Command → what it prints with `--json`."""
 

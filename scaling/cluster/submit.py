@@ -7,7 +7,7 @@ import logging
 import shlex
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def submit(
     source: Path | None,
     open_cluster: bool,
     send_token_to: str,
+    options: Sequence[str],
     say: Callable[[str], None],
 ) -> Submission:
     """Check everything, then submit.
@@ -57,6 +58,7 @@ def submit(
         source: Folder with raw data and models, as the cluster's head sees it.
         open_cluster: Accept a dashboard that asks for no token.
         send_token_to: Host that may get the token over plain http; '' for none.
+        options: Further ones of `scaling run`.
         say: Told what is checked.
     """
     import ray
@@ -67,6 +69,7 @@ def submit(
     with upload_for(study_file, folder) as upload:
         words = ["python", ENTRY, upload.study, "--store", store.uri]
         words += [] if source is None else ["--from", str(source)]
+        words += options
         # The job's driver looks too.
         entry = shlex.join([*words, "--open-cluster"] if open_cluster else words)
         say("authentication")

@@ -82,6 +82,9 @@ def join_world() -> World:
     """The process group that Ray Train set up, or one of our own for a process that runs alone."""
     gpu = torch.cuda.is_available()
     if gpu:
+        # Passes differ in shape, which would leave holes in the memory of the device. Read when
+        # the allocator is first used.
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
         # Before the first collective: every process would put it on the first device.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:

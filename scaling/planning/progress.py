@@ -203,7 +203,7 @@ def _eta(
     if not records or not busy:
         return None
     gpu = _device(plan, records)
-    chosen, measured = placements(plan, gpu), measured_on(speeds.measured, gpu)
+    chosen, measured = placements(plan, gpu, speeds.sizes), measured_on(speeds.measured, gpu)
 
     def estimated(step: str) -> float:
         return step_seconds(plan, plan.steps[step], speeds.sizes, chosen[step], gpu, measured)

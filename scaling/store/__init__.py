@@ -13,6 +13,7 @@
     layout_one.py    where they lay before; still read
     index.py         a cache of records and sessions
     records.py       what a finished step writes; one tidy row
+    curves.py        curves of trainings, beside their records
     failures.py      why tries ended
     history.py       trainings that had to be made again
     registration.py  what a study asked before it had data

@@ -94,7 +94,8 @@ class Cost:
     work_seconds: float
     """Training or scoring."""
     save_seconds: float
-    num_devices: int
+    num_devices: float
+    """Less than one of a device that was shared."""
     device: str
     """`cpu` or the GPU's name."""
 
@@ -114,6 +115,9 @@ class Provenance:
     """Attempt whose weights it started from; empty for pretrained ones, and in older records."""
     replaces: str = ""
     """Attempt whose record gave way, its weights being gone; empty for a first record."""
+    curve: str = ""
+    """SHA-256 of the training's curve (store/curves.py); empty for scorings, and in older
+    records."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -311,8 +311,10 @@ class _Builder:
 
 def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
     """(model, arm, target, seed) of every cell: small models first, whole arms together."""
-    for seed in study.seeds:
+    for seed in study.all_seeds:
         for model in study.models:
+            if seed not in study.seeds_of(model):
+                continue
             for arm in study.arms:
                 for target in study.targets:
                     yield model, arm, target, seed
@@ -349,7 +351,7 @@ def _rate_plan(study: Study, lock: Lock, collapsed: frozenset[str]) -> Plan:
     none = next(arm for arm in study.arms if arm.name == "none")
     for rate in study.learning_rates:
         builder.study = study.at_rate(rate)
-        for seed in study.seeds:
+        for seed in study.all_seeds:
             for model in study.models:
                 for task in study.trained_tasks:
                     alone = Mixture(members=(Member(task=task),))

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    Discriminator,
     Field,
     ModelWrapValidatorHandler,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -32,8 +34,14 @@ from scaling.typos import did_you_mean, faults_of
 
 # Re-runs add a million to a seed each (steps.RERUN_SEEDS): no seed of a study counts so far.
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 MOST_DEVICES = 100_000
 STUDIES = Path(__file__).parents[1] / "catalogue" / "studies"
+
+
+def _way(value: Any) -> str:
+    """How seeds are written down."""
+    return "[by size]" if isinstance(value, dict) else "[list]"
 
 
 def _arm(value: Any) -> Any:
@@ -106,7 +114,12 @@ class Study(Spec):
     targets: tuple[str, ...] = Field(min_length=1, examples=[["xnli", "panx"]])
     languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Only these of the targets' languages; all of them if absent."""
-    seeds: tuple[Seed, ...] = Field(min_length=1, examples=[[0, 1, 2]])
+    seeds: Annotated[
+        Annotated[Seeds, Tag("[list]")] | Annotated[dict[str, Seeds], Tag("[by size]")],
+        Discriminator(_way),
+    ] = Field(examples=[[0, 1, 2]])
+    """One list for all sizes, or lists by model; `default` is for the others. Each is a replica of
+    the whole pipeline."""
     intermediate_seed: Literal["per_seed"] | Seed = "per_seed"
     """`per_seed` runs phase ii once per seed. A number shares that one run: results are then
     conditional on it.
@@ -275,6 +288,18 @@ class Study(Spec):
         }
         return self.model_copy(update={"recipes": {**self.recipes, **recipes}})
 
+    def seeds_of(self, model: str) -> tuple[int, ...]:
+        """The seeds of a model of the study."""
+        if isinstance(self.seeds, tuple):
+            return self.seeds
+        return self.seeds[model if model in self.seeds else "default"]
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of any model, each once: those of the first model first."""
+        every = (seed for model in self.models for seed in self.seeds_of(model))
+        return tuple(dict.fromkeys(every))
+
     def keeps_weights(self, phase: str) -> bool:
         """Whether trained weights of a phase stay when nothing starts from them any more."""
         return self.keep_weights == "all" or (self.keep_weights == "intermediate" and phase == "ii")
@@ -361,6 +386,8 @@ def _names_are_known(study: Study) -> None:
         known("task", name, [*tasks, "default"], "tasks", ("recipes", name))
     for name in study.placement:
         known("model", name, [*study.models, "default"], path=("placement", name))
+    for name in study.seeds if isinstance(study.seeds, dict) else ():
+        known("model", name, [*study.models, "default"], path=("seeds", name))
     if study.gpu is not None:
         known("GPU", study.gpu, GPUS, "gpus", ("gpu",))
     for at, own in enumerate(study.define.tasks):
@@ -422,6 +449,21 @@ def _arm_fits_the_study(study: Study, arm: Arm) -> None:
 def _there_is_a_baseline(study: Study) -> None:
     if "none" not in [arm.name for arm in study.arms]:
         raise FieldError(("arms",), "arms need 'none': a gain is a difference to it")
+
+
+def _seeds_are_for_all(study: Study) -> None:
+    if isinstance(study.seeds, tuple):
+        return
+    lacking = [name for name in study.models if name not in study.seeds]
+    if lacking and "default" not in study.seeds:
+        raise FieldError(
+            ("seeds",),
+            f"has no list for {', '.join(lacking)}; `default: [0, 1, 2]` is for the others",
+        )
+    if study.learning_rates and len({study.seeds_of(name) for name in study.models}) > 1:
+        raise FieldError(
+            ("seeds",), "learning rates are compared with equal seeds at all sizes; give one list"
+        )
 
 
 def _recipes_are_right(study: Study) -> None:
@@ -598,6 +640,7 @@ def _place(study: Study, model: str) -> tuple[str, ...]:
 _RULES: tuple[Callable[[Study], None], ...] = (
     _names_are_known,
     _languages_are_known,
+    _seeds_are_for_all,
     _recipes_are_right,
     _arms_make_sense,
     _lora_fits_the_method,

@@ -30,7 +30,9 @@ from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
+from scaling.planning.memory import touches_few
 from scaling.store.cache import fetch, keep
+from scaling.store.curves import write_curve
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import WEIGHTS, Cost, EvalRow, Provenance, StepRecord, Training
@@ -38,6 +40,7 @@ from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
+from scaling.training.curve import curve_of
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
     Context,
@@ -47,7 +50,6 @@ from scaling.training.inputs import (
     materials_of,
     streams_of,
     tables_of,
-    touches_few,
     updates_of,
 )
 from scaling.training.loop import TrainingRun, run_updates
@@ -129,7 +131,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
         needed = None
-        if touches_few(step, context):
+        whole = context.placement.whole_vocabulary
+        if not whole and touches_few(context.plan.study, step):
             needed, materials = in_use(materials, lookup)
             lookup = needed.lookup
         streams, drawn = streams_of(step, materials, updates)
@@ -186,6 +189,10 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             engine.export(folder / "weights", beside)
     with clock.part("save"):
         files = _publish(step, context, folder)
+        digest = ""
+        if world.rank == 0:
+            curve = curve_of(losses, recipe)
+            digest = write_curve(context.store, step.id, context.owner, curve)
     main = scored[0]
     training = Training(
         updates=losses.updates,
@@ -212,7 +219,9 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, start, training=training, rows=[], files=files)
+    return _record(
+        step, context, clock, start, training=training, rows=[], files=files, curve=digest
+    )
 
 
 def _look(
@@ -384,8 +393,21 @@ def _record(
     rows: list[EvalRow],
     files: dict[str, str],
     counts: dict[str, dict[str, int]] | None = None,
+    curve: str = "",
 ) -> StepRecord:
-    """The record of a finished step. `rows`: its scores; `files`: SHA-256 by name."""
+    """The record of a finished step.
+
+    Args:
+        step: What was done.
+        context: Where.
+        clock: What it took.
+        start: The weights that it started from.
+        training: What a training did.
+        rows: The scores of a scoring.
+        files: SHA-256 by name.
+        counts: In words, what was cut or could not be predicted, by split and language.
+        curve: SHA-256 of a training's curve, on the first rank.
+    """
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
     return StepRecord(
@@ -401,7 +423,7 @@ def _record(
             load_seconds=clock.parts.get("load", 0.0),
             work_seconds=clock.parts.get("work", 0.0),
             save_seconds=clock.parts.get("save", 0.0),
-            num_devices=world.size,
+            num_devices=world.size if placement.sharing == 1 else placement.devices,
             device=device,
         ),
         provenance=Provenance(
@@ -416,6 +438,7 @@ def _record(
                 "packed": placement.packed,
             },
             parent=start.attempt,
+            curve=curve,
         ),
     )
 
