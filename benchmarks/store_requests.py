@@ -149,6 +149,7 @@ def _fill(objects: Objects, prefix: str, files: Mapping[str, str]) -> None:
             f"http://127.0.0.1:{objects.server}/bucket/{prefix}/{item[0]}",
             method="PUT",
             data=item[1].encode(),
+            headers={"Content-Type": "application/json"},
         )
         urllib.request.urlopen(request, timeout=120).close()
 
