@@ -1,4 +1,6 @@
-"""moto's S3 server with one lock around what changes a key: `python -m tests.helpers.locked_s3`.
+"""moto's S3 server with one lock around what changes a key.
+
+`python -m tests.helpers.locked_s3 PORT [FOLDER]`: what lies below FOLDER is in `bucket` at once.
 
 moto checks a condition, then writes, in threads: about one of 1,000 keys that two processes create
 at once goes to both. Real S3 does both in one step. In a bucket called `ignoring` it takes no
@@ -9,8 +11,11 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
 from moto.server import main
 
@@ -18,8 +23,14 @@ _CHANGES = ("put_object", "delete_object", "copy_object", "_bucket_response_dele
 _CONDITIONS = ("If-Match", "If-None-Match")
 
 
-def serve(port: int) -> None:
+def serve(port: int, folder: Path | None = None) -> None:
     """Serve until killed."""
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    for bucket in ("bucket", "ignoring"):
+        backend.create_bucket(bucket, "us-east-1")
+    for path in sorted(folder.rglob("*")) if folder is not None else ():
+        if path.is_file():
+            backend.put_object("bucket", path.relative_to(folder).as_posix(), path.read_bytes())
     lock = threading.RLock()
 
     def locked(name: str) -> None:
@@ -43,4 +54,4 @@ def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None)

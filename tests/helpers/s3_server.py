@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -186,14 +185,20 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def object_store() -> Iterator[Objects]:
+def object_store(folder: Path | None = None) -> Iterator[Objects]:
     """The server with `bucket`, and `ignoring`, where conditions mean nothing; the credentials it
-    takes are in the environment as long as it runs.
+    takes are in the environment as long as it runs. What lies below `folder` is in `bucket`.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.locked_s3", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "tests.helpers.locked_s3",
+            str(port),
+            *([str(folder)] if folder else []),
+        ],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -207,9 +212,6 @@ def object_store() -> Iterator[Objects]:
         _until_it_answers(port)
         objects = Objects(port=listener.getsockname()[1], server=port)
         threading.Thread(target=objects._listen, args=(listener,), daemon=True).start()
-        for bucket in ("bucket", "ignoring"):
-            make = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
-            urllib.request.urlopen(make, timeout=30).close()
         yield objects
     finally:
         listener.close()
@@ -220,7 +222,7 @@ def object_store() -> Iterator[Objects]:
 
 
 def _until_it_answers(port: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -228,4 +230,4 @@ def _until_it_answers(port: int) -> None:
             time.sleep(0.1)
         else:
             return
-    raise AssertionError("moto's server did not start within 60 seconds")
+    raise AssertionError("moto's server did not start within 180 seconds")
