@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scaling.catalogue.languages import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
+from scaling.cli.origin import origin_of
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.spec import UserError
 from scaling.store.files import StoreError
@@ -19,6 +21,7 @@ from scaling.study.study import load_study
 
 if TYPE_CHECKING:
     from analysis.examples import Outcomes
+    from analysis.origin import Origin
 
 
 @app.command()
@@ -51,11 +54,13 @@ def report(
     if not name:
         raise UserError("which study? Give its file or its name, or say --example")
     from scaling.store.history import made_note, remade_notes
+    from scaling.store.pending import unfinished_steps
     from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
 
     study, store, plan = open_study(name, uri)
-    done = store.scan().done
+    scan = store.scan()
+    done = scan.done
     if not done or not write_rows(plan, store):
         raise StoreError(
             f"{store.uri} has no scored cell of {study.name!r} yet; `scaling run` makes them"
@@ -63,15 +68,25 @@ def report(
     records = store.records(step for step in plan.steps if step in done)
     folder = out or (store.local / "report" if store.local is not None else Path("report"))
     rows = store.read(ROWS)
-    local = _in(folder, rows)
     asked = sentences(study, registrations(store), look(store, rows))
     notes = [
         *asked,
         *remade_notes(plan, store, records),
         *filter(None, [made_note(records.values())]),
     ]
-    outcomes = stored_outcomes(store, records) if examples else None
-    index = _write(plan, [local, *(also or [])], folder, notes, claims, outcomes)
+    with TemporaryDirectory() as temporary:
+        local = Path(temporary) / ROWS
+        local.write_bytes(rows)
+        index = _write(
+            plan,
+            [local, *(also or [])],
+            folder,
+            notes,
+            claims,
+            outcomes=stored_outcomes(store, records) if examples else None,
+            unfinished=len(unfinished_steps(plan, scan)),
+            origin=origin_of(plan, records),
+        )
     _show(study.name, folder)
     show_report(store, index)
 
@@ -83,24 +98,10 @@ def _report_of_example(folder: Path, claims: Path | None) -> None:
     from scaling.study.plan import make_plan
 
     study = load_study(STUDY)
-    local = _in(folder, SHIPPED.read_bytes())
     notes = [origin_of_rows().sentence]
-    index = _write(make_plan(study), [local], folder, notes, claims, None)
+    index = _write(make_plan(study), [SHIPPED], folder, notes, claims)
     _show(study.name, folder)
     show_report(None, index)
-
-
-def _in(folder: Path, rows: bytes) -> Path:
-    """The rows as a file of the report's folder; UserError where that cannot be."""
-    from scaling.store.tidy import ROWS
-
-    local = folder / ROWS
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        local.write_bytes(rows)
-    except OSError as error:
-        raise UserError(f"no report can be written into {folder}: {error.strerror}") from error
-    return local
 
 
 def _write(
@@ -109,8 +110,23 @@ def _write(
     folder: Path,
     notes: Sequence[str],
     claims: Path | None,
-    outcomes: Outcomes | None,
+    *,
+    outcomes: Outcomes | None = None,
+    unfinished: int = 0,
+    origin: Origin | None = None,
 ) -> Path:
+    """Write a report and say where its page is.
+
+    Args:
+        plan: Whose rows they are.
+        rows: Parquet files.
+        folder: Of the report.
+        notes: Caveats beside the study's own.
+        claims: YAML of claims; None for those that came with the package.
+        outcomes: Of single examples; None: not known.
+        unfinished: Steps that a run would still do.
+        origin: Of data, models and numbers; None: not known.
+    """
     from analysis.claims import PHANG2020
     from analysis.load import load_tidy
     from analysis.report import write_report
@@ -126,6 +142,8 @@ def _write(
             notes=[*study.notes, *unknown_notes(set(grid["language"].unique().sort())), *notes],
             claims=claims or PHANG2020,
             outcomes=outcomes,
+            unfinished=unfinished,
+            origin=origin,
             progress=lambda what: say(f"report: {what}"),
         )
 

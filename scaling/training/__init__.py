@@ -11,6 +11,7 @@
     actions.py     the two actions of a step: train and score
     runner.py      skip, claim, act, commit
     watchdog.py    a step that hangs ends its process
+    energy.py      what a device has used, by NVML's counter
     measure.py     a few real updates, timed in processes of their own
 
 May import every room below: `encoders`, `data`, `kinds`, `planning`, `store`, `study`, `catalogue`.

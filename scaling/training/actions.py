@@ -41,6 +41,7 @@ from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
 from scaling.training.curve import curve_of
+from scaling.training.energy import JOULES_PER_KWH, device_joules
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
     Context,
@@ -63,12 +64,18 @@ class _Clock:
 
     started: float = field(default_factory=time.monotonic)
     parts: dict[str, float] = field(default_factory=dict)
+    joules: float | None = None
+    """Of this rank's device when the step began."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         start = time.monotonic()
         yield
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
+
+
+def _clock(context: Context) -> _Clock:
+    return _Clock(joules=device_joules(context.world.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +128,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
     ranks.
     """
-    world, recipe, clock = context.world, step.recipe, _Clock()
+    world, recipe, clock = context.world, step.recipe, _clock(context)
     seed = step.training_seed
     with clock.part("load"):
         start = start_of(step, context)
@@ -286,7 +293,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
     ranks.
     """
-    world, recipe, clock = context.world, step.recipe, _Clock()
+    world, recipe, clock = context.world, step.recipe, _clock(context)
     task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
@@ -425,6 +432,7 @@ def _record(
             save_seconds=clock.parts.get("save", 0.0),
             num_devices=world.size if placement.sharing == 1 else placement.devices,
             device=device,
+            kwh=_kwh(clock, context),
         ),
         provenance=Provenance(
             attempt=context.owner,
@@ -441,6 +449,16 @@ def _record(
             curve=curve,
         ),
     )
+
+
+def _kwh(clock: _Clock, context: Context) -> float | None:
+    """Energy of all ranks' devices since the step began; every rank calls it."""
+    ended = device_joules(context.world.device)
+    own = None if clock.joules is None or ended is None else ended - clock.joules
+    used = context.world.gather(own)
+    if context.placement.packed or None in used:
+        return None
+    return float(sum(used)) / JOULES_PER_KWH
 
 
 def now() -> str:
