@@ -12,6 +12,7 @@ from scaling.catalogue.hardware import GPUS, GpuSpec
 from scaling.planning.calibration import Calibration, measured_on, read_calibrations
 from scaling.planning.placement import placements
 from scaling.planning.speed import pace, step_seconds
+from scaling.store.layout_one import OldFolder
 from scaling.store.leases import Working, working
 from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
@@ -229,9 +230,10 @@ class Attempt:
 def attempts_of(store: Store, step: str) -> list[Attempt]:
     """Everybody who left files of a step, or works on it now."""
     sizes: Counter[str] = Counter()
-    folder = StepFolder(step).attempts
-    for entry in store.entries(folder):
-        sizes[entry.name.removeprefix(f"{folder}/").partition("/")[0]] += entry.size
+    folders = [StepFolder(step).attempts, *([OldFolder(step).attempts] if store.has_old else [])]
+    for folder in folders:
+        for entry in store.entries(folder):
+            sizes[entry.name.removeprefix(f"{folder}/").partition("/")[0]] += entry.size
     lease = store.look(StepFolder(step).lease)
     busy = {item.owner: item.progress for item in working(store, [lease] if lease else [])}
     counts = store.counting_attempt(step)
