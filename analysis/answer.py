@@ -19,7 +19,7 @@ from analysis.gains import ENGLISH, NOT_POOLED
 from analysis.load import check_tidy
 from analysis.panel import Panel, TooFewScales
 from analysis.results import Results
-from analysis.sentences import headline, interval, number
+from analysis.sentences import headline, interval, number, shown_form
 from scaling.study.question import Question
 
 _NAMED = 6
@@ -33,7 +33,7 @@ class Answer:
     name: str
     """Family and method; empty where the records have one of each."""
     form: str
-    """As `Verdict.form`; `no verdict yet` where there is no slope."""
+    """The verdict as shown (`sentences.shown_form`); `no verdict yet` where there is no slope."""
     headline: str
     """What the verdict says of the change with scale, or why there is none."""
     qualifiers: tuple[str, ...]
@@ -49,6 +49,7 @@ def answers(
     *,
     expected: pl.DataFrame | None = None,
     outcomes: Outcomes | None = None,
+    unfinished: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Answer]:
     """What `write_report` says of the same records, without writing anything.
@@ -61,6 +62,7 @@ def answers(
         expected: The study's grid (model, arm, target, language, seed).
         outcomes: Outcomes of single examples; read only where the question is about such examples,
             as the words depend on them nowhere else.
+        unfinished: Steps that a run of the study would still do; a verdict waits for them.
         progress: Called with what is done next.
     """
     frame = check_tidy(frame)
@@ -70,6 +72,9 @@ def answers(
     asked = outcomes if question.examples == "such" else None
     out = []
     for name, part, grid in by_family(frame, expected):
+        if unfinished:
+            out.append(no_answer(unfinished_sentence(unfinished), name))
+            continue
         try:
             found = analyse(part, plain, expected=grid, outcomes=asked, progress=progress)
         except TooFewScales as error:
@@ -86,11 +91,19 @@ def no_answer(why: str, name: str = "") -> Answer:
     )
 
 
+def unfinished_sentence(steps: int) -> str:
+    """Why a study that still runs has no verdict."""
+    return (
+        f"{steps:,} steps of the study are still to be done. A verdict waits for them: one that is"
+        " looked at on the way, and stopped at, would be wrong more often than it says."
+    )
+
+
 def answer(results: Results, name: str = "") -> Answer:
     """The answer of results whose intervals are silenced where the study can only be described."""
     return Answer(
         name=name,
-        form=results.verdict.form,
+        form=shown_form(results),
         headline=headline(results),
         qualifiers=results.verdict.qualifiers,
         sentence=answer_sentence(results),

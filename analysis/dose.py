@@ -25,6 +25,7 @@ SCHEMA = {
     "arms": pl.String,
     "doses": pl.String,
     "slope": pl.Float64,
+    "over_span": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
     "seeds": pl.Int64,
@@ -36,7 +37,8 @@ def dose_table(frame: pl.DataFrame, gains: pl.DataFrame, sizes: pl.DataFrame) ->
     """Slope of the zero-shot gain per tenfold dose, one row per intermediate task and size.
 
     Over the target-language pairs that all doses have at the size, in points; 95 % intervals over
-    replicas. Empty where no task has two doses.
+    replicas; `over_span` is the slope from the smallest to the largest dose. Empty where no task
+    has two doses.
 
     Args:
         frame: Tidy rows, for the FLOPs.
@@ -93,6 +95,7 @@ def _row(part: pl.DataFrame, sizes: pl.DataFrame, given: pl.DataFrame) -> dict[s
         "arms": ", ".join(arms),
         "doses": " : ".join(f"{dose / least:.3g}" for dose in given["dose"]),
         "slope": float(found.estimate),
+        "over_span": float(found.estimate) * float(np.log10(given["dose"][-1] / least)),
         "low": low,
         "high": high,
         "seeds": int(np.isfinite(r).sum()),

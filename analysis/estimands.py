@@ -60,6 +60,13 @@ class Estimate:
     sizes: str
     seeds: str
     """Replicas per size."""
+    span: float
+    """Decades of scale between its outer sizes."""
+
+    @property
+    def over_span(self) -> float:
+        """A slope as the change from the smallest to the largest size; NaN of other quantities."""
+        return self.estimate * self.span if self.quantity == "slope" else float("nan")
 
     def silent(self) -> Estimate:
         """The number without anything that a test needs: for studies that can only be described."""
@@ -110,6 +117,7 @@ def scalar(
         num_targets=series["target"].n_unique(),
         sizes=", ".join(panel.labels),
         seeds=" ".join(str(int(c)) for c in moments(r)[0]),
+        span=float(np.ptp(panel.x)),
     )
 
 
@@ -316,5 +324,6 @@ def is_equivalent(estimate: Estimate, margin: float) -> bool:
 
 
 def table(estimates: Sequence[Estimate]) -> pl.DataFrame:
-    """Estimates as a frame, one row each, columns as in Estimate."""
-    return pl.DataFrame([asdict(item) for item in estimates], infer_schema_length=None)
+    """Estimates as a frame, one row each, columns as in Estimate and `over_span`."""
+    rows = [asdict(item) | {"over_span": item.over_span} for item in estimates]
+    return pl.DataFrame(rows, infer_schema_length=None)

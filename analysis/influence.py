@@ -40,6 +40,8 @@ class Variation:
     estimate: float
     low: float
     high: float
+    over_span: float
+    """Points from the smallest to the largest of its sizes."""
     undoes: bool
     """Whether the claim would not have been made, or not as strongly (`KEEPS`)."""
 
@@ -58,16 +60,17 @@ def influence(
         return []
     r = replicas(chosen.y, chosen.weights)
     whole = contrast(r, slope_weights(chosen.x), chosen.x)
-    found = [_judged(whole, "variance", "the same at all sizes", whole.equal_variances())]
+    equal = whole.equal_variances()
+    found = [_judged(whole, "variance", "the same at all sizes", equal, chosen)]
     for what, name, part, weights in _omissions(chosen):
         if part.num_sizes >= 2 and len(part.series):
-            found.append(_judged(whole, what, name, _slope(part, weights)))
+            found.append(_judged(whole, what, name, _slope(part, weights), part))
     for name, (what, changed) in other.items():
         try:
             part = balanced(changed, condition)
         except TooFewScales:
             continue
-        found.append(_judged(whole, what, name, _slope(part, part.weights)))
+        found.append(_judged(whole, what, name, _slope(part, part.weights), part))
     shift = [abs(item.estimate - float(whole.estimate)) for item in found]
     order = sorted(range(len(found)), key=lambda i: (not found[i].undoes, -shift[i]))
     return [found[i] for i in order]
@@ -129,11 +132,26 @@ def _slope(panel: Panel, weights: Array) -> Contrast:
     return contrast(replicas(panel.y, weights), slope_weights(panel.x), panel.x)
 
 
-def _judged(whole: Contrast, what: str, name: str, part: Contrast) -> Variation:
+def _judged(whole: Contrast, what: str, name: str, part: Contrast, panel: Panel) -> Variation:
+    """One variation beside the whole study's slope.
+
+    Args:
+        whole: The study's slope.
+        what: As `Variation.what`.
+        name: As `Variation.name`.
+        part: The slope when it is done differently.
+        panel: Behind `part`.
+    """
     low, high = (float(v) for v in part.interval(LEVEL))
     main, estimate = float(whole.estimate), float(part.estimate)
     kept = main * estimate > 0 and abs(estimate) >= KEEPS * abs(main)
     shown = low > 0 or high < 0 or what in ("size", "seed", "runs")
     return Variation(
-        what=what, name=name, estimate=estimate, low=low, high=high, undoes=not (kept and shown)
+        what=what,
+        name=name,
+        estimate=estimate,
+        low=low,
+        high=high,
+        over_span=estimate * float(np.ptp(panel.x)),
+        undoes=not (kept and shown),
     )

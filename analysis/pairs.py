@@ -19,8 +19,9 @@ def pair_table(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") 
     Zero-shot languages; collapsed runs are left out.
 
     Columns: arm, target, model, label, estimate, low, high, num_languages, seeds, same_data,
-    english (the gain in English, null if unknown). Gains at a size are means over the languages
-    that exist there; the slope is of the balanced panel.
+    english (the gain in English, null if unknown), over_span (a slope as points from the smallest
+    to the largest size). Gains at a size are means over the languages that exist there; the slope
+    is of the balanced panel.
     """
     kept = gains.filter(~pl.col("collapsed"))
     rows: list[dict[str, object]] = []
@@ -44,9 +45,15 @@ def pair_table(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") 
                 "english": english.get(row["model"]),
                 **row,
             }
-            for row in [*by_size(panel), _slope_row(panel)]
+            for row in [*({**row, "over_span": None} for row in by_size(panel)), _slope_row(panel)]
         ]
-    schema = {"english": pl.Float64, "low": pl.Float64, "high": pl.Float64, "estimate": pl.Float64}
+    schema = {
+        "over_span": pl.Float64,
+        "english": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "estimate": pl.Float64,
+    }
     return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None).sort(
         "arm", "target"
     )
@@ -102,6 +109,7 @@ def _slope_row(panel: Panel) -> dict[str, object]:
         "high": float("nan"),
         "num_languages": 0,
         "seeds": 0,
+        "over_span": float("nan"),
     }
     chosen = balance(panel)
     if chosen.num_sizes < 2 or chosen.series.is_empty():
@@ -115,6 +123,19 @@ def _slope_row(panel: Panel) -> dict[str, object]:
         "high": float(high),
         "num_languages": chosen.series["language"].n_unique(),
         "seeds": int(moments(r)[0].min()),
+        "over_span": float(result.estimate) * float(np.ptp(chosen.x)),
+    }
+
+
+def populations() -> dict[str, pl.Expr]:
+    """Groups of languages whose mean gain is shown by size, as conditions on series."""
+    english = pl.col("language") == ENGLISH
+    return {
+        "low-resource": ~english & pl.col("low"),
+        "other languages": ~english & ~pl.col("low"),
+        "all zero-shot": ~english,
+        "English": english,
+        "official mean, English included": pl.lit(True),
     }
 
 
@@ -124,16 +145,8 @@ def size_means(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") 
     Low-resource, other, all zero-shot, English, English included.
     """
     kept = gains.filter(pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed"))
-    english = pl.col("language") == ENGLISH
-    populations = {
-        "low-resource": ~english & pl.col("low"),
-        "other languages": ~english & ~pl.col("low"),
-        "all zero-shot": ~english,
-        "English": english,
-        "official mean, English included": pl.lit(True),
-    }
     rows: list[dict[str, object]] = []
-    for name, rule in populations.items():
+    for name, rule in populations().items():
         part = kept.filter(rule)
         if len(part):
             chosen = balance(make_panel(part, sizes, scale))

@@ -34,10 +34,18 @@ def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
     return table, r
 
 
+def spans(r: Array, x: Array) -> Array:
+    """Decades between the outer sizes of r[row, size, seed] that have a replica, [row]."""
+    there = np.isfinite(r).any(axis=-1)
+    last = np.where(there, x, -np.inf).max(axis=-1)
+    return np.asarray(np.maximum(last - np.where(there, x, np.inf).min(axis=-1), 0.0))
+
+
 def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
     """One row per language, and the arrays behind it.
 
-    Columns: facts; gain_<i> at each size; slope, se, df, low, high, p (least squares, noise as in
+    Columns: facts; gain_<i> at each size; slope, over_span (points from the smallest to the largest
+    of its sizes), se, df, low, high, p (least squares, noise as in
     analysis/noise.py); moderated_low, moderated_high; eb, eb_low, eb_high, false_sign; q
     (Benjamini–Hochberg within the low-resource languages, unmoderated); direction `falls`, `rises`
     or `undecided` by q ≤ .05 in the low-resource family.
@@ -52,6 +60,7 @@ def language_table(panel: Panel) -> tuple[pl.DataFrame, Languages]:
     q = benjamini_hochberg(np.where(low, fit.p, np.nan))
     columns = {
         "slope": fit.slope,
+        "over_span": fit.slope * spans(r, panel.x),
         "se": fit.se,
         "df": fit.df,
         "low_": fit.slope - half,

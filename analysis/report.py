@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,54 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
-from analysis import sentences, view_sentences
+from analysis import links, sentences, view_sentences
 from analysis.analyse import analyse
-from analysis.answer import answer, no_answer
+from analysis.answer import answer, no_answer, unfinished_sentence
 from analysis.claims import load_claims
+from analysis.collapse import label_runs
 from analysis.coverage import by_family, check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
-from analysis.estimands import Estimate
 from analysis.examples import Outcomes
-from analysis.explorer import explorer_data
+from analysis.explorer import ONE_FILE, as_json, details_of, write_details
 from analysis.figures import DRAWINGS
 from analysis.figures.captions import caption
 from analysis.figures.style import look, save
+from analysis.folder import LOCK, replaced
 from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
 from analysis.meta import combined_verdicts
+from analysis.origin import Origin
 from analysis.panel import TooFewScales
 from analysis.published import overlay
 from analysis.results import Results
-from analysis.sensitivity import INTENDED
+from analysis.scores import early_scores
+from analysis.shown import ShownExamples
 from analysis.tables import write_csv, write_tables
+from analysis.verdict_file import verdict_json, write_json
 from scaling.study.question import Question
 
 _HERE = Path(__file__).parent
+ROWS = "rows.parquet"
+_LONG = ("records", "series")
+"""Tables that have a row per series or more: Parquet where a CSV would be too long to open."""
 _LIBRARIES = ("numpy", "scipy", "polars", "matplotlib", "jinja2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What one report is made from: the arguments of `write_report`."""
+
+    frame: pl.DataFrame
+    question: Question
+    title: str
+    out: Path
+    expected: pl.DataFrame | None
+    notes: Sequence[str]
+    claims: Path | None
+    outcomes: Outcomes | None
+    unfinished: int
+    origin: Origin | None
+    say: Callable[[str], None]
 
 
 def write_report(
@@ -55,14 +78,18 @@ def write_report(
     notes: Sequence[str] = (),
     claims: Path | None = None,
     outcomes: Outcomes | None = None,
+    unfinished: int = 0,
+    origin: Origin | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Writes the report into `out` and returns its index.html.
 
-    Beside it: figures/, tables/, verdict.json and analysis.lock. Two families, or two methods,
-    never share a curve: each then gets a report of its own below `out`, and index.html lists them.
-    Records that carry no slope yet get a partial report: coverage, and why there is no verdict.
-    BadInput (a ValueError) for records or claims that cannot be read.
+    Beside it: rows.parquet, figures/, tables/, verdict.json and analysis.lock, from 30,000 rows on
+    details/ too. Two families, or two methods, never share a curve: each then gets a report of its
+    own below `out`, and index.html lists them. Records that carry no slope yet, and studies that
+    are not finished, get a partial report: scores, coverage, and why there is no verdict.
+    BadInput (a ValueError) for records or claims that cannot be read, and for an `out` that holds
+    files of something else.
 
     Args:
         frame: Rows of TidyRow.
@@ -73,6 +100,8 @@ def write_report(
         notes: Caveats printed at the top.
         claims: A YAML file (analysis.claims).
         outcomes: Outcomes of single examples by scoring step (analysis.examples); None: not known.
+        unfinished: Steps that a run of the study would still do; a verdict waits for them.
+        origin: Where data, models and numbers come from and what they cost; None: not known.
         progress: Called with what is done next.
     """
     say = progress or (lambda text: None)
@@ -81,90 +110,116 @@ def write_report(
     check_expected(expected)
     if claims is not None:
         load_claims(claims)
-    groups = by_family(frame, expected)
-    out.mkdir(parents=True, exist_ok=True)
-    if len(groups) == 1:
-        return _one(frame, question, title, out, expected, notes, claims, outcomes, say)
+    with replaced(out) as folder:
+        asked = _Asked(
+            frame=frame,
+            question=question,
+            title=title,
+            out=folder,
+            expected=expected,
+            notes=notes,
+            claims=claims,
+            outcomes=outcomes,
+            unfinished=unfinished,
+            origin=origin,
+            say=say,
+        )
+        frame.write_parquet(folder / ROWS)
+        groups = by_family(frame, expected)
+        if len(groups) == 1:
+            _one(asked)
+        else:
+            _several(asked, groups)
+    return out / "index.html"
+
+
+def _several(
+    asked: _Asked, groups: Sequence[tuple[str, pl.DataFrame, pl.DataFrame | None]]
+) -> None:
+    """A report of each family and method, and a page that lists them."""
     parts = []
     for name, part, grid in groups:
-        say(f"report of {name}")
-        each = f"{title}: {part['family'][0]}, {part['method'][0]}"
-        _one(part, question, each, out / name, grid, notes, claims, outcomes, say)
+        asked.say(f"report of {name}")
+        title = f"{asked.title}: {part['family'][0]}, {part['method'][0]}"
+        folder = asked.out / name
+        _one(replace(asked, frame=part, expected=grid, title=title, out=folder))
         parts.append(
-            {"name": name, **json.loads((out / name / "verdict.json").read_text(encoding="utf-8"))}
+            {"name": name, **json.loads((folder / "verdict.json").read_text(encoding="utf-8"))}
         )
     together = combined_verdicts(parts)
     found = {"reports": parts, "together": [asdict(item) for item in together]}
-    _write_json(out / "verdict.json", found)
-    return _render(
-        out, "contents.html", title=title, parts=parts, notes=notes, together=together, s=sentences
-    )
+    write_json(asked.out / "verdict.json", found)
+    write_json(asked.out / LOCK, {"reports": [part["name"] for part in parts]})
+    _render(asked, "contents.html", parts=parts, together=together)
 
 
-def _one(
-    frame: pl.DataFrame,
-    question: Question,
-    title: str,
-    out: Path,
-    expected: pl.DataFrame | None,
-    notes: Sequence[str],
-    claims: Path | None,
-    outcomes: Outcomes | None,
-    say: Callable[[str], None],
-) -> Path:
+def _one(asked: _Asked) -> None:
+    frame, out = asked.frame, asked.out
     out.mkdir(parents=True, exist_ok=True)
-    lock = _lock(frame, question, claims)
-    _write_json(out / "analysis.lock", lock)
+    lock = _lock(frame, asked.question, asked.claims)
+    write_json(out / LOCK, lock)
+    if asked.unfinished:
+        _partial(asked, unfinished_sentence(asked.unfinished), lock)
+        return
+    shown = None if asked.outcomes is None else ShownExamples(asked.outcomes)
     try:
         results = analyse(
-            frame, question, expected=expected, claims=claims, outcomes=outcomes, progress=say
+            frame,
+            asked.question,
+            expected=asked.expected,
+            claims=asked.claims,
+            outcomes=shown,
+            progress=asked.say,
         )
     except TooFewScales as error:
-        return _partial(frame, title, out, expected, notes, str(error), lock)
-    say("writing tables")
+        _partial(asked, str(error), lock)
+        return
+    asked.say("writing tables")
     tables = write_tables(results, out / "tables")
-    _write_json(out / "verdict.json", verdict_json(results))
-    say("drawing figures")
+    write_json(out / "verdict.json", verdict_json(results))
+    asked.say("drawing figures")
     figures = _draw(results, out / "figures")
-    say("writing index.html")
-    return _render(
-        out,
+    asked.say("writing index.html")
+    details = details_of(results, shown)
+    inline = len(frame) < ONE_FILE
+    if not inline:
+        write_details(details, out / "details")
+    _render(
+        asked,
         "report.html",
-        title=title,
-        notes=notes,
         r=results,
-        s=sentences,
         w=view_sentences,
+        b=links,
         figures=figures,
         tables=tables,
+        files={stem: name for name in tables if (stem := name.partition(".")[0]) in _LONG},
         lock=lock,
-        explorer=Markup(explorer_data(results)),
+        head=Markup(as_json(details.head)),
+        chunks={name: Markup(as_json(chunk)) for name, chunk in details.chunks.items()}
+        if inline
+        else {},
         not_pooled=NOT_POOLED,
         studies=_studies(frame),
         overlay=overlay(frame),
         answer=answer(results),
         depths=depth_table(frame),
         totals=_totals(results.coverage),
-        js=_read("explorer.js"),
+        scripts=[_read(name) for name in ("tables.js", "details.js", "explorer.js", "records.js")],
     )
 
 
-def _partial(
-    frame: pl.DataFrame,
-    title: str,
-    out: Path,
-    expected: pl.DataFrame | None,
-    notes: Sequence[str],
-    why: str,
-    lock: dict[str, Any],
-) -> Path:
-    """What can be said before there is a slope: which scores exist, and what is missing."""
-    coverage = coverage_table(frame, pair_gains(frame), expected)
+def _partial(asked: _Asked, why: str, lock: dict[str, Any]) -> None:
+    """What can be said before there is a verdict: scores, and what is missing, untested."""
+    frame, out = asked.frame, asked.out
+    gains = pair_gains(label_runs(frame))
+    coverage = coverage_table(frame, gains, asked.expected)
+    scores = early_scores(frame, gains)
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
     write_csv(coverage, folder / "t6_design.csv")
-    write_csv(missing_cells(frame, expected), folder / "missing_cells.csv")
-    _write_json(
+    write_csv(scores, folder / "t14_scores.csv")
+    write_csv(missing_cells(frame, asked.expected), folder / "missing_cells.csv")
+    write_json(
         out / "verdict.json",
         {
             "schema": 2,
@@ -174,17 +229,16 @@ def _partial(
             "answer": asdict(no_answer(why)),
         },
     )
-    return _render(
-        out,
+    _render(
+        asked,
         "partial.html",
-        title=title,
-        notes=notes,
         why=why,
+        scores=scores,
         coverage=coverage,
         totals=_totals(coverage),
-        s=sentences,
         studies=_studies(frame),
         lock=lock,
+        scripts=[_read("tables.js")],
     )
 
 
@@ -207,122 +261,6 @@ def _draw(results: Results, folder: Path) -> list[dict[str, Any]]:
                 }
             )
     return figures
-
-
-def verdict_json(results: Results) -> dict[str, Any]:
-    """The verdict for machines.
-
-    Numbers are points unless named otherwise, null where there is no interval.
-    """
-    v = results.verdict
-    return {
-        "schema": 2,
-        "verdict": v.call,
-        "form": v.form,
-        "qualifiers": list(v.qualifiers),
-        "reasons": list(v.reasons),
-        "answer": asdict(answer(results)),
-        "population": results.population,
-        "x_axis": results.question.x_axis,
-        "margin": results.question.margin,
-        "slope_points": _plain(results.primary),
-        "slope_logit": _plain(results.logit),
-        "slope_room": _plain(results.room),
-        "by_scale": list(v.by_scale),
-        "slope_first_runs": next(
-            (e.estimate for e in results.treatments if e.name == INTENDED), None
-        ),
-        "slope_worst_case": results.worst,
-        "ceiling_at_which_it_flips": results.flips,
-        "labels": dict(results.labels.iter_rows()),
-        "examples": _examples(results),
-        "largest_minus_smallest": _plain(results.end),
-        "gain_at_smallest": _plain(results.smallest),
-        "gain_at_largest": _plain(results.largest),
-        "vanished_at_largest": v.vanished,
-        "retention": dict(zip(("estimate", "low", "high"), results.retention, strict=True)),
-        "resource_interaction": {name: _plain(e) for name, e in results.gammas.items()},
-        "shape_test_p": None if results.shapes is None else float(results.shapes.p),
-        "robust": v.robust,
-        "influence": [asdict(item) for item in results.influence],
-        "detectable_slope": results.power.detectable,
-        "detectable_slope_interval": results.power.detectable_interval,
-        "seeds_to_detect_margin": results.power.seeds_to_detect_margin,
-        "seeds_to_affirm_no_change": results.power.seeds_to_affirm,
-        "languages": {
-            word: results.languages.filter(pl.col("direction") == word)["language"].to_list()
-            for word in ("falls", "rises", "undecided")
-            if v.claims
-        },
-        "crossover": _crossover(results),
-        "foresight": results.foresight.to_dicts(),
-        "claims": [
-            {
-                "name": c.claim.name,
-                "model": c.model,
-                "status": c.status,
-                "estimate": c.estimate,
-                "low": c.low,
-                "high": c.high,
-            }
-            for c in results.claims
-        ],
-    }
-
-
-def _examples(results: Results) -> dict[str, Any]:
-    """What the verdict speaks of, and what the draw of examples does to the slope in points."""
-    items = results.items
-    error = items.of("points", "slope") if items is not None else None
-    return {
-        "estimand": f"on {results.question.examples} examples",
-        "item_se": None if error is None or not error.known else error.se,
-        "beyond_the_seeds_se": None if error is None or not error.known else error.shared,
-        "deciding_items": None if error is None else error.items,
-        "scores_without_outcomes": None if items is None else items.missing,
-    }
-
-
-def _crossover(results: Results) -> dict[str, Any] | None:
-    """Prices by size, and the scale from which on phase ii is not worth its cost.
-
-    An end beyond the largest size is `beyond`, one below the smallest `below`.
-    """
-    found = results.crossover
-    if found is None:
-        return None
-    c = found.crossing
-    ends = {} if c is None else {"at": c.at, "low": c.low, "high": c.high}
-    words = {0.0: "below", math.inf: "beyond"}
-    return {
-        "unit": found.costs.unit,
-        "worth_of_a_point": found.worth,
-        "sizes": found.table.to_dicts(),
-        **{name: words.get(value, value) for name, value in ends.items()},
-    }
-
-
-def _plain(e: Estimate) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in asdict(e).items()
-        if key not in ("name", "quantity", "scale", "other_low", "other_high")
-    }
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(
-        json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinity → null: they are not JSON. Floats to nine digits, so that the file reads."""
-    if isinstance(value, float):
-        return float(f"{value:.9g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _lock(frame: pl.DataFrame, question: Question, claims: Path | None) -> dict[str, Any]:
@@ -359,7 +297,7 @@ def _read(name: str) -> Markup:
     return Markup((_HERE / "templates" / name).read_text(encoding="utf-8"))
 
 
-def _render(out: Path, template: str, **values: Any) -> Path:
+def _render(asked: _Asked, template: str, **values: Any) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -367,7 +305,6 @@ def _render(out: Path, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template).render(css=_read("report.css"), **values)
-    path = out / "index.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    common = {"title": asked.title, "notes": asked.notes, "origin": asked.origin, "s": sentences}
+    page = environment.get_template(template).render(css=_read("report.css"), **common, **values)
+    (asked.out / "index.html").write_text(page, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from analysis.collapse import label_runs
 from analysis.gains import ENGLISH, NONE, scored
 from analysis.published import published
 
@@ -58,6 +59,32 @@ def score_table(frame: pl.DataFrame, sizes: pl.DataFrame) -> pl.DataFrame:
             pl.col("published").fill_null(""),
         )
     )
+
+
+def early_scores(frame: pl.DataFrame, gains: pl.DataFrame) -> pl.DataFrame:
+    """`score_table` of any number of sizes, with `gain`: points over none, where both exist.
+
+    The gain is over the languages and seeds that both arms have by now, collapsed runs left out: a
+    mean to look at, without interval or test.
+
+    Args:
+        frame: Rows of TidyRow.
+        gains: Of `pair_gains`.
+    """
+    sizes = (
+        frame.group_by("model")
+        .agg(pl.col("model_label").sort().first().alias("label"), pl.col("total_params").first())
+        .sort("total_params", "model")
+    )
+    mean = (
+        gains.filter(~pl.col("collapsed") & (pl.col("language") != ENGLISH))
+        .group_by(*KEY, "language")
+        .agg(pl.col("points").sort().mean())
+        .group_by(KEY)
+        .agg(pl.col("points").sort().mean().alias("gain"))
+    )
+    found = score_table(label_runs(frame), sizes)
+    return found.join(mean, on=KEY, how="left", maintain_order="left")
 
 
 def _printed(each: pl.DataFrame) -> pl.DataFrame:

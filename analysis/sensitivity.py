@@ -23,6 +23,9 @@ from analysis.panel import (
 from analysis.slope import Contrast, contrast, p_value, slope_weights, t_quantile
 from scaling.study.question import Question
 
+SHORT = 1.5
+"""An axis on which the largest size is less than this many times the smallest says nothing of
+tenfold: a slope per decade would blow up what is next to no difference."""
 AXES = ("total_params", "backbone_params", "train_flops")
 CHECKPOINTS = "sizes as replicates (other checkpoints)"
 INTENDED = "first runs, collapsed ones in (intention to treat)"
@@ -35,7 +38,9 @@ def specifications(
 
     Beside it the mean correlation of the errors of two such paths.
 
-    Columns axis, definition, scale, estimate, low, high, sign, primary. A specification that the
+    Columns axis, definition, scale, estimate, low, high, over_span (the estimate from the smallest
+    to the largest size), sign, primary. An axis that spans less than `SHORT`, and is not the
+    question's, is left out. A specification that the
     data cannot carry (an axis on which sizes coincide, no language in a definition) has nulls. A
     study without low-resource languages (`population` is not `low-resource`) has the one definition
     `everyone`.
@@ -56,7 +61,8 @@ def specifications(
         definitions, first = {"everyone": frozenset(codes)}, "everyone"
     rows: list[dict[str, object]] = []
     errors: dict[int, Array] = {}
-    for axis, (definition, members), scale in product(AXES, definitions.items(), JUDGED):
+    axes = [axis for axis in AXES if axis == question.x_axis or not _is_short(frame, axis)]
+    for axis, (definition, members), scale in product(axes, definitions.items(), JUDGED):
         row: dict[str, object] = {
             "axis": axis,
             "definition": definition,
@@ -75,14 +81,25 @@ def specifications(
                 "estimate": found.estimate,
                 "low": found.low,
                 "high": found.high,
+                "over_span": found.over_span,
                 "sign": found.sign,
             }
         except TooFewScales:
-            row |= {"estimate": None, "low": None, "high": None, "sign": None}
+            row |= {"estimate": None, "low": None, "high": None, "over_span": None, "sign": None}
         rows.append(row)
-    numbers = {"estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64, "sign": pl.Int64}
+    numbers: dict[str, type[pl.DataType]] = {"sign": pl.Int64}
+    numbers |= dict.fromkeys(("estimate", "low", "high", "over_span"), pl.Float64)
     table = pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
     return table, _correlation(list(errors.values()))
+
+
+def _is_short(frame: pl.DataFrame, axis: str) -> bool:
+    """Whether sizes that differ on `axis` span less than `SHORT` on it."""
+    try:
+        x = size_table(frame, axis)["x"]
+    except TooFewScales:
+        return False
+    return bool(10 ** (x[-1] - x[0]) < SHORT)
 
 
 def _errors(r: Array, w: Array) -> Array:

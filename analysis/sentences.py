@@ -79,10 +79,10 @@ def headline(results: Results) -> str:
         else "all zero-shot languages"
     )
     form = results.verdict.form
+    if form in ("DIMINISHES", "GROWS"):
+        return (_falling if form == "DIMINISHES" else _rising)(results, who)
     scales = ", ".join(results.verdict.by_scale)
     return {
-        "DIMINISHES": _falling(results, who),
-        "GROWS": _rising(results, who),
         "EQUIVALENT": (
             f"The gain does not change with scale for {who}, within the margin, on all three"
             " scales of measurement."
@@ -111,30 +111,43 @@ def _untested(results: Results) -> str:
 _ON_ALL = "in points, in log odds, and in log odds between chance and ceiling"
 
 
+def shown_form(results: Results) -> str:
+    """The verdict as it is shown: its form, in words for harm where the outer sizes show harm."""
+    form, (first, last) = results.verdict.form, _signs(results)
+    if form == "DIMINISHES" and last < 0:
+        return "HARM GROWS" if first < 0 else "TURNS INTO HARM"
+    return "HARM SHRINKS" if form == "GROWS" and first < 0 and last <= 0 else form
+
+
 def _falling(results: Results, who: str) -> str:
     """A slope below zero: a benefit that shrinks, one that turns, or a harm that grows."""
-    first, _ = _ends(results)
-    if first <= 0:
-        return (
+    return {
+        "DIMINISHES": f"The gain shrinks with scale for {who}, {_ON_ALL}.",
+        "TURNS INTO HARM": (
+            f"With scale, English intermediate training turns into harm for {who}, {_ON_ALL}: at"
+            " the largest size it is a loss."
+        ),
+        "HARM GROWS": (
             f"English intermediate training harms {who}, and the harm grows with scale, {_ON_ALL}."
-        )
-    text = f"The gain shrinks with scale for {who}, {_ON_ALL}."
-    return f"{text} At the largest size it is a loss." if results.largest.high < 0 else text
+        ),
+    }[shown_form(results)]
 
 
 def _rising(results: Results, who: str) -> str:
-    first, last = _ends(results)
-    if last <= 0:
-        return f"Intermediate training harms {who}, and the harm shrinks with scale, {_ON_ALL}."
-    if first < 0:
-        return f"The gain grows with scale for {who}, from a loss, {_ON_ALL}."
-    return f"The gain grows with scale for {who}, {_ON_ALL}."
+    first, last = _signs(results)
+    if shown_form(results) == "HARM SHRINKS":
+        text = f"English intermediate training harms {who}, and the harm shrinks with scale"
+        end = "" if last else "; at the largest size no harm is measurable"
+        return f"{text}, {_ON_ALL}{end}."
+    start = ", from a loss" if first < 0 else ""
+    return f"The gain grows with scale for {who}{start}, {_ON_ALL}."
 
 
-def _ends(results: Results) -> tuple[float, float]:
-    """The mean gain at the smallest and at the largest size of the verdict, points."""
-    last = results.largest.estimate
-    return last - results.end.estimate, last
+def _signs(results: Results) -> tuple[int, int]:
+    """The side of zero that the gain at the smallest and at the largest size lies on by their
+    95 % intervals.
+    """
+    return results.smallest.sign, results.largest.sign
 
 
 def summary(results: Results) -> list[str]:
@@ -354,8 +367,8 @@ def _largest(results: Results) -> str:
     if e.sign > 0:
         text += ": it has not vanished"
     share, low, high = results.retention
-    if e.estimate < 0 and e.estimate - results.end.estimate < 0:
-        return f"{text}."  # a share of a harm is no share of a gain
+    if min(e.estimate, results.smallest.estimate) <= 0:
+        return f"{text}."  # a share of a harm, or of nothing, is no share of a gain
     if math.isfinite(low):
         first = e.sizes.split(", ")[0]
         between = interval(100 * low, 100 * high, 0)

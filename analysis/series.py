@@ -7,13 +7,15 @@ import polars as pl
 
 from analysis.bootstrap import slope_bands
 from analysis.panel import Panel
+from analysis.per_language import spans
 from analysis.slope import moments, slope
 
 
 def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
     """One row per series: its gains, their spread, its slope and two intervals.
 
-    Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope, slope_low,
+    Columns arm, target, language, facts; gain_<i> per size, sd_<i> between seeds; slope,
+    over_span (points from the smallest to the largest of its sizes), slope_low,
     slope_high, boot_low, boot_high.
 
     Intervals of single series are wide and there are many of them: they are for looking up, not for
@@ -29,6 +31,7 @@ def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
     columns |= {f"sd_{i}": np.sqrt(spread[:, i]) for i in range(panel.num_sizes)}
     columns |= {
         "slope": estimate,
+        "over_span": estimate * spans(r, panel.x),
         "slope_low": estimate - half,
         "slope_high": estimate + half,
         "boot_low": boot_low,

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import polars as pl
 
+from analysis.behind import with_reasons
 from analysis.estimands import table as estimate_table
 from analysis.results import Results
+
+CSV_BYTES = 10_000_000
+"""Spreadsheets and editors give up on longer ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,25 +136,34 @@ def _where_known(results: Results) -> list[Table]:
 
 
 def records_table(results: Results) -> pl.DataFrame:
-    """One row per gain with the steps whose records hold its two scores."""
-    return results.gains.select(
-        "model",
-        "arm",
-        "target",
-        "language",
-        "seed",
-        "metric",
-        "value",
-        "baseline",
-        "against",
-        "points",
-        "logit",
-        "collapsed",
-        "same_data",
-        "floor",
-        "step",
-        "step_none",
-    ).sort("model", "arm", "target", "language", "seed")
+    """One row per gain with the steps whose records hold its two scores.
+
+    `pooled`: it entered the verdict's mean; `left_out`: why it did not.
+    """
+    return (
+        with_reasons(results)
+        .select(
+            "model",
+            "arm",
+            "target",
+            "language",
+            "seed",
+            "metric",
+            "value",
+            "baseline",
+            "against",
+            "points",
+            "logit",
+            "collapsed",
+            "same_data",
+            "floor",
+            "pooled",
+            "left_out",
+            "step",
+            "step_none",
+        )
+        .sort("model", "arm", "target", "language", "seed")
+    )
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
@@ -173,17 +186,29 @@ def write_csv(frame: pl.DataFrame, path: Path) -> None:
 
 
 def write_tables(results: Results, folder: Path) -> list[str]:
-    """NAME.csv for all, NAME.tex for those that a paper prints; returns the file names."""
+    """NAME.csv (`_write_long`) for all, NAME.tex for those that a paper prints.
+
+    Returns the file names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for item in all_tables(results):
-        write_csv(item.frame, folder / f"{item.name}.csv")
-        names.append(f"{item.name}.csv")
+        names.append(_write_long(item.frame, folder, item.name))
         if item.name.startswith("t"):
             (folder / f"{item.name}.tex").write_text(latex(item), encoding="utf-8")
             names.append(f"{item.name}.tex")
-    write_csv(records_table(results), folder / "records.csv")
-    return [*names, "records.csv"]
+    return [*names, _write_long(records_table(results), folder, "records")]
+
+
+def _write_long(frame: pl.DataFrame, folder: Path, name: str) -> str:
+    """NAME.csv, or NAME.parquet where a CSV would be over `CSV_BYTES`; the file's name."""
+    path = folder / f"{name}.csv"
+    write_csv(frame, path)
+    if path.stat().st_size <= CSV_BYTES:
+        return path.name
+    path.unlink()
+    frame.write_parquet(path.with_suffix(".parquet"))
+    return f"{name}.parquet"
 
 
 def _views(results: Results) -> list[Table]:
@@ -231,6 +256,7 @@ def _languages(results: Results) -> pl.DataFrame:
         "low_resource",
         *labels,
         "slope",
+        "over_span",
         "low",
         "high",
         "eb",
@@ -260,9 +286,11 @@ def _sensitivities(results: Results) -> pl.DataFrame:
         "estimate",
         "low",
         "high",
+        "over_span",
     ).with_columns(pl.lit(None, dtype=pl.Float64).alias("p"))
     others = [
-        {"analysis": e.name, "estimate": e.estimate, "low": e.low, "high": e.high, "p": e.p}
+        {"analysis": e.name, "estimate": e.estimate, "low": e.low, "high": e.high}
+        | {"over_span": e.over_span, "p": e.p}
         for e in results.treatments
     ]
     return pl.concat([specs, pl.DataFrame(others, schema=specs.schema)])
@@ -297,7 +325,11 @@ def escape(text: str) -> str:
 
 
 def latex(item: Table) -> str:
-    """A complete `table` environment; needs only the booktabs package. Missing numbers are `--`."""
+    """A complete `table` environment for booktabs and graphicx. Missing numbers are `--`.
+
+    What would not fit a page is a part of the CSV: see `_for_paper`.
+    """
+    item = _for_paper(item)
     frame = item.frame
     align = "".join("r" if dtype.is_numeric() else "l" for dtype in frame.dtypes)
     head = " & ".join(escape(name.replace("_", " ")) for name in frame.columns)
@@ -306,23 +338,50 @@ def latex(item: Table) -> str:
     )
     return "\n".join(
         [
-            r"% Needs \usepackage{booktabs}. Written by the analysis: do not edit.",
+            r"% Needs \usepackage{booktabs,graphicx}. Written by the analysis: do not edit.",
             r"\begin{table}",
             r"\centering",
             r"\scriptsize",
             rf"\caption{{{escape(item.caption)}}}",
             rf"\label{{tab:{item.name}}}",
+            # No wider than the column, whichever that is.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{align}}}",
             r"\toprule",
             head + r" \\",
             r"\midrule",
             body,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]
     )
+
+
+PAGE_ROWS = 45
+"""Rows that a page takes at this size of type."""
+
+
+def _for_paper(item: Table) -> Table:
+    """The table that is printed of a longer one, which its caption says."""
+    frame, note = item.frame, ""
+    if len(frame) <= PAGE_ROWS:
+        return item
+    if {"arm", "target", "model", "estimate"} <= set(frame.columns):
+        slopes = frame.filter(pl.col("model") == "slope")
+        frame = slopes.pivot("target", index="arm", values="estimate").head(PAGE_ROWS)
+        note = "Slopes per tenfold scale alone, a column a target."
+    elif {"language_name", "slope"} <= set(frame.columns):
+        half = PAGE_ROWS // 2
+        ordered = frame.filter(pl.col("slope").is_not_nan()).sort("slope", "language")
+        frame = pl.concat([ordered.head(half), ordered.tail(half)])
+        note = f"The {half} lowest and the {half} highest slopes."
+    else:
+        frame = frame.head(PAGE_ROWS)
+        note = f"The first {PAGE_ROWS} rows."
+    whole = f"{item.caption} {note} All {len(item.frame):,} rows are in {item.name} of the report."
+    return Table(name=item.name, caption=whole, frame=frame)
 
 
 def _cell(value: object) -> str:

@@ -32,10 +32,12 @@ from scaling.catalogue.models import MODELS
 from scaling.encoders.engine import join_world
 from scaling.encoders.world import World
 from scaling.planning.forecast import forecast
+from scaling.planning.memory import demand_of, memory, params_at_work
 from scaling.planning.placement import layouts, placements
 from scaling.planning.saving import interval, planned_save_seconds
-from scaling.planning.speed import price_on
+from scaling.planning.speed import SENT_BYTES, STEP_BYTES, price_on
 from scaling.study.plan import make_plan
+from scaling.study.recipes import Recipe
 from scaling.study.study import load_study
 from tests.helpers.budget import count_updates
 from tests.helpers.few_rows import exported, weights_of
@@ -48,6 +50,14 @@ GPU, DEVICES = "h100-80", 32
 # FLOP/s that products reach and bytes a parameter that a step of the optimizer cannot do without.
 ROOF_FLOPS, ROOF_BYTES = 550e12, 30.0
 BATCH_TOKENS, LENGTH = 32 * 42, 42
+
+# Size, its usual placement on H100, and how many times its roofline an update may take.
+USUAL = (
+    ("xlm-r-base", Placement(micro_batch=32), 2.5),
+    ("xlm-r-large", Placement(micro_batch=32), 1.8),
+    ("xlm-r-xl", Placement(workers=2, micro_batch=16), 1.8),
+    ("xlm-r-xxl", Placement(workers=4, zero_stage=3, micro_batch=8), 1.8),
+)
 
 Row = dict[str, Any]
 
@@ -135,20 +145,32 @@ def rows_in_use(world: World) -> Iterator[Row]:
                 for few in (True, False)
             )
             apart[stage] = max(float((few[one] - whole[one]).abs().max()) for one in whole)
-    saved = []
-    for size in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl"):
-        model = MODELS[size]
-        share = model.hidden * max(0, model.vocab_rows - ENGLISH_ROWS) / model.total_params
-        saved.append(f"{size} {share:.0%} ({16 * share * model.total_params / 1e9:.1f} GB)")
+    saved = [_saved(size, placement) for size, placement, _ in USUAL]
     yield row(
         "rows trained alone against whole: largest difference of exported weights, fp32, dropout,"
-        f" clipping and decay; states, gradients and traffic saved with {ENGLISH_ROWS:,} rows in"
-        " use (assumed)",
+        f" clipping and decay; saved with {ENGLISH_ROWS:,} rows in use (assumed)",
         "≤ 1e-6",
         ", ".join(f"ZeRO-{stage} {value:.1e}" for stage, value in apart.items())
         + "; "
         + ", ".join(saved),
         max(apart.values()) <= 1e-6,
+    )
+
+
+def _saved(size: str, placement: Placement) -> str:
+    """Share of the parameters, planned memory of a device, and bytes of an update."""
+    model = MODELS[size]
+    need = [
+        memory(model, demand_of(Recipe(), word_rows=rows), placement).total
+        for rows in (0, ENGLISH_ROWS)
+    ]
+    params = [float(params_at_work(model, rows, placement)) for rows in (0, ENGLISH_ROWS)]
+    fewer = (params[0] - params[1]) / placement.workers
+    sent = fewer * (placement.workers - 1) * SENT_BYTES[placement.zero_stage]
+    return (
+        f"{size} {1 - params[1] / params[0]:.0%} of all parameters, {(need[0] - need[1]) / 1e9:.1f}"
+        f" GB of weights, gradients and states a device, {STEP_BYTES * fewer / 1e9:.1f} GB that a"
+        f" step moves, {sent / 1e9:.1f} GB sent"
     )
 
 
@@ -176,14 +198,8 @@ def groups() -> Iterator[Row]:
 
 
 def roofline() -> Iterator[Row]:
-    for size, workers, stage, target in (
-        ("xlm-r-base", 1, 1, 2.5),
-        ("xlm-r-large", 1, 1, 1.8),
-        ("xlm-r-xl", 2, 1, 1.8),
-        ("xlm-r-xxl", 4, 3, 1.8),
-    ):
-        model, gpu = MODELS[size], GPUS[GPU]
-        placement = Placement(workers=workers, zero_stage=stage, micro_batch=32 // workers)
+    for size, placement, target in USUAL:
+        model, gpu, workers = MODELS[size], GPUS[GPU], placement.workers
         price = price_on(model, placement, gpu, training=True, fresh=True)
         flops = BATCH_TOKENS * model.train_flops_per_token(LENGTH)
         predicted = price.update + price.pass_ + flops / price.flops

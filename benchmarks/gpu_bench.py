@@ -23,8 +23,8 @@ from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import Engine
 from scaling.encoders.world import World
 from scaling.planning.devices import is_kind
+from scaling.planning.fitting import fitting
 from scaling.planning.memory import demand_of
-from scaling.planning.placement import fitting
 from scaling.training.measure import host_peak
 
 Row = dict[str, Any]

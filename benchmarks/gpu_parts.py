@@ -39,8 +39,8 @@ from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import start_scoring, start_training
 from scaling.kinds import KINDS
 from scaling.planning import speed
+from scaling.planning.fitting import describe
 from scaling.planning.memory import demand_of, memory
-from scaling.planning.placement import describe
 from scaling.training.evaluation import predict
 from scaling.training.inputs import Stream
 from scaling.training.loop import TrainingRun, run_updates
@@ -173,7 +173,7 @@ def constants(bench: Bench) -> Iterator[Row]:
     seconds = _seconds(lambda: big.copy_(host, non_blocking=True))
     yield reported(
         "GB/s from pinned host memory (assumed of an offloaded step:"
-        f" {speed.HOST_BYTES_PER_SECOND / 1e9:.0f})",
+        f" {gpu.host_link_gbs * speed.HOST_LINK_SHARE:.0f})",
         f"{4 * elements / seconds / 1e9:,.1f}",
     )
     weight = torch.zeros(elements // 8, device=device, requires_grad=True)

@@ -25,7 +25,8 @@ from scaling.encoders.engine import Engine, start_training
 from scaling.encoders.loading import load_tensors
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
-from scaling.kinds.kind import IGNORED, PAD
+from scaling.kinds.kind import IGNORED
+from scaling.kinds.text import PAD
 from scaling.study.recipes import Recipe
 from scaling.training.inputs import Stream
 from scaling.training.loop import TrainingRun, learning_rate, run_updates

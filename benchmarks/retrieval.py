@@ -1,8 +1,9 @@
 """Exact retrieval of 1,000 queries among 1,000,000 vectors of 384: time against faiss-cpu's flat
 index, and memory; and of 10,000 queries by two ranks that share the vectors, against one.
 
-Random unit vectors with a planted neighbour each. Rounds take turns in one process, with the same
-number of threads; a rank is a process of one thread.
+`python -m benchmarks.retrieval 1000` has two ranks share so many queries, and nothing else: each
+costs the same. Random unit vectors with a planted neighbour each. Rounds take turns in one process,
+with the same number of threads; a rank is a process of one thread.
 """
 
 from __future__ import annotations
@@ -49,8 +50,14 @@ def ours(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarra
     return found[0].numpy(), found[1].numpy()
 
 
-def rank_of_a_world(rank: int, size: int, folder: Path) -> None:
+def rank_of_a_world(rank: int, size: int, folder: Path, queries: int) -> None:
     """One rank: its share of the vectors, then a turn whenever it is told to.
+
+    Args:
+        rank: Its number.
+        size: Ranks of its world.
+        folder: Where they meet.
+        queries: Of all ranks together; a part of `BATCH`, or a multiple of it.
 
     Prints seconds of its processor, MiB, signs of life, a sum of what was found, and seconds.
     """
@@ -59,14 +66,15 @@ def rank_of_a_world(rank: int, size: int, folder: Path) -> None:
         "gloo", init_method=f"file://{folder}/rendezvous-{size}", rank=rank, world_size=size
     )
     world, signs = World(rank, size, torch.device("cpu")), [0]
-    starts = range(0, CANDIDATES + RANKED_QUERIES, BATCH)
-    kept = OwnVectors([range(start, start + BATCH) for start in starts], world)
+    batch = min(BATCH, queries)
+    starts = range(0, CANDIDATES + queries, batch)
+    kept = OwnVectors([range(start, start + batch) for start in starts], world)
     for number, start in enumerate(starts):
         if number % size == rank:
-            vectors = np.random.default_rng(start).standard_normal((BATCH, WIDTH), np.float32)
+            vectors = np.random.default_rng(start).standard_normal((batch, WIDTH), np.float32)
             kept.add(torch.from_numpy(vectors)[:, None], repeated=False)
     shared = kept.shared(lambda: signs.__setitem__(0, signs[0] + 1))
-    numbers = np.arange(CANDIDATES + RANKED_QUERIES)
+    numbers = np.arange(CANDIDATES + queries)
     print("ready", flush=True)
     for _ in sys.stdin:
         forget_peak()
@@ -77,13 +85,16 @@ def rank_of_a_world(rank: int, size: int, folder: Path) -> None:
         print(computed, extra, signs[0], int(found.sum()), seconds, flush=True)
 
 
-def shared_ranking() -> list[dict[str, Any]]:
+def shared_ranking(queries: int) -> list[dict[str, Any]]:
     """Worlds of one and two ranks, in turns."""
     with tempfile.TemporaryDirectory() as folder:
         worlds = {
             size: [
                 subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.retrieval", str(rank), str(size), folder],
+                    [
+                        *(sys.executable, "-m", "benchmarks.retrieval"),
+                        *(str(rank), str(size), folder, str(queries)),
+                    ],
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -123,7 +134,8 @@ def shared_ranking() -> list[dict[str, Any]]:
     return [
         {
             "figure": (
-                "ranking 1,000,000 × 384, 10,000 queries, by 2 ranks of one thread, against one"
+                f"ranking 1,000,000 × 384, {queries:,} queries, by 2 ranks of one thread, against"
+                " one"
             ),
             "target": "≤ 0.6 × its seconds",
             "value": (
@@ -143,10 +155,14 @@ def shared_ranking() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        rank_of_a_world(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    if len(sys.argv) > 2:
+        rank, size, folder, queries = sys.argv[1:]
+        rank_of_a_world(int(rank), int(size), Path(folder), int(queries))
         return
-    write_results("retrieval", shared_ranking(), keep=True)
+    asked = int(sys.argv[1]) if len(sys.argv) > 1 else RANKED_QUERIES
+    write_results("retrieval", shared_ranking(asked), keep=True)
+    if len(sys.argv) > 1:
+        return
     write_results("retrieval", against_faiss(), keep=True)
 
 

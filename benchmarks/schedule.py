@@ -95,8 +95,11 @@ def case_of(plan: Plan, workers: Mapping[str, int] | None, devices: int) -> Case
     rng = random.Random(0)
     seconds, actual = {}, {}
     for step in plan.steps.values():
-        planned = step_seconds(plan, step, {}, own[step.id], gpu) * own[step.id].workers
-        seconds[step.id] = planned / chosen[step.id].workers
+        one = own[step.id]
+        if workers is not None:
+            one = one.model_copy(update={"sharing": 1})
+        planned = step_seconds(plan, step, {}, one, gpu) * one.devices
+        seconds[step.id] = planned / chosen[step.id].devices
         actual[step.id] = seconds[step.id] * rng.lognormvariate(0.0, SIGMA)
     return Case(plan, chosen, seconds, actual, devices)
 

@@ -189,7 +189,9 @@ def faults_of(model: type[BaseModel], error: ValidationError) -> list[Fault]:
 
 def _fault(model: type[BaseModel], given: Any) -> Fault:
     cause = given.get("ctx", {}).get("error")
-    place = (*given["loc"], *getattr(cause, "path", ()))
+    # Which way of writing a value was taken stands in brackets.
+    loc = (part for part in given["loc"] if part == "[key]" or not str(part).startswith("["))
+    place = (*loc, *getattr(cause, "path", ()))
     value = given["input"]
     if given["type"] == "extra_forbidden":
         owner = _model_at(model, place[:-1])

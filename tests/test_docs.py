@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.house import PACKAGES, ROOT, sources
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILES = [path.relative_to(ROOT).as_posix() for path in sources(*PACKAGES, "benchmarks", "tests")]
 ROOMS = sorted(
     path.parent for path in (ROOT / "scaling").glob("*/__init__.py") if path.parent.name != "cli"

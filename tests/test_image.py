@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
+from packaging.requirements import Requirement
 
 from scaling.cluster.check import wanted_versions
 
@@ -64,9 +65,9 @@ def test_packages_come_by_hash_and_the_user_is_not_root() -> None:
 
 
 def locked() -> dict[str, str]:
-    """Package → version of all three lists; each has a hash."""
+    """Package → version of the image's three lists; each has a hash."""
     found = {}
-    for path in sorted(LOCKS.glob("*.txt")):
+    for path in (LOCKS / f"{name}.txt" for name in ("base", "cuda", "source")):
         for entry in re.split(r"\n(?=\S)", path.read_text().strip()):
             name, version = re.match(r"([\w.-]+)==([\w.+-]+) \\", entry).groups()  # type: ignore[union-attr]
             assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), f"{path.name}: {name}"
@@ -85,6 +86,36 @@ def test_what_is_locked_is_what_is_pinned_and_all_of_it() -> None:
     cuda = (LOCKS / "cuda.txt").read_text()
     assert "torch==" in cuda and "nvidia-nccl" in cuda
     assert "torch==" not in (LOCKS / "base.txt").read_text()
+
+
+def tested() -> dict[str, str]:
+    """Package → version of what the tests run with."""
+    lines = (LOCKS / "ci.txt").read_text().split()
+    return dict(line.split("==") for line in lines)
+
+
+def test_the_image_has_the_versions_that_the_tests_run_with() -> None:
+    ours = tested()
+    assert {name: ours[name] for name in locked() if name in ours} == {
+        name: version for name, version in locked().items() if name in ours
+    }
+    # The image alone builds packages.
+    assert set(locked()) - set(ours) <= {"wheel", "ninja"}
+
+
+def test_everything_that_the_tests_install_is_locked_and_make_uses_the_lock() -> None:
+    ours = tested()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][extra] for extra in ("run", "demo", "dev")]
+    for line in [*project["dependencies"], *(line for extra in extras for line in extra)]:
+        wanted = Requirement(line)
+        name = re.sub(r"[-_.]+", "-", wanted.name).lower()
+        assert wanted.specifier.contains(ours[name]), line
+    recipe = (ROOT / "Makefile").read_text().partition("$(VENV)/.installed: ")[2]
+    installs = [line for line in recipe.partition("\n\n")[0].splitlines() if "pip install" in line]
+    # torch alone and before everything: the build that is chosen for a machine stays.
+    assert installs[0].endswith("torch==2.13.0") and len(installs) == 2
+    assert all("-c requirements/ci.txt" in line for line in installs)
 
 
 def test_both_files_name_the_images_of_the_two_targets_by_digest() -> None:

@@ -285,6 +285,17 @@ def every_name(
         yield study, place, value, False
 
 
+def test_a_misspelt_size_of_seeds_is_told_with_all_else(tmp_path: Path) -> None:
+    text = SHORT.replace("[0, 1]", "\n  default: [0, x]\n  xlm-r-bsae: [0, 1]").replace(
+        "ur]", "urq]"
+    )
+    assert sorted(places(told(tmp_path, text))) == [
+        (6, "seeds.default.1"),
+        (7, "seeds.xlm-r-bsae"),
+        (10, "languages.1"),
+    ]
+
+
 def test_the_studies_are_right_as_they_are(tmp_path: Path) -> None:
     for study in (STUDY, LORA):
         assert told(tmp_path, written(study)) == []

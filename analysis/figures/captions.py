@@ -26,8 +26,9 @@ def caption(name: str, results: Results) -> str:
         )
     if name == "f1_verdict":
         return (
-            "Slopes of the gain by group of languages, in points (left) and log odds (right). Thin"
-            " lines are 95 %, thick lines 90 % intervals over replicas; the grey band is the"
+            "Slopes of the gain by group of languages, in points (left) and log odds, per tenfold"
+            f" scale; times {number(e.span)} they are the change over the sizes that there are."
+            " Thin lines are 95 %, thick lines 90 % intervals over replicas; the grey band is the"
             f" margin of ±{number(q.margin)} points from end to end. {runs}"
         )
     if name == "f2_languages":
@@ -39,7 +40,8 @@ def caption(name: str, results: Results) -> str:
         )
     if name == "f3_forest":
         return (
-            "Thin grey: least squares with its 95 % interval. Thick: shrunk towards the mean of"
+            f"Per tenfold scale; times {number(e.span)}: over the sizes that there are. Thin grey:"
+            " least squares with its 95 % interval. Thick: shrunk towards the mean of"
             " all languages, with the noise that languages of a run share. Diamond:"
             f" {with_interval(e, 'points')}. * = low-resource. {runs}"
         )
@@ -70,7 +72,8 @@ def caption(name: str, results: Results) -> str:
         )
     if name == "f7_ceiling":
         return (
-            "Each dot is a mean gain of one size, arm, target and language. Grey curves: gains of"
+            "Each dot is a mean gain of one size, arm, target and language; of thousands their"
+            " density is shown, a panel a size (darker: more). Grey curves: gains of"
             " constant log odds; dots that follow a curve down shrink in points only."
         )
     if name == "f8_specification":

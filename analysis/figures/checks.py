@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.collapse import wilson
@@ -51,10 +52,12 @@ def collapse(results: Results) -> Figure:
     return drawn
 
 
+_DOTS = 3000
+"""More gains than this are shown as densities, a panel a size: dots would hide each other."""
+
+
 def ceiling(results: Results) -> Figure:
     """F7: every mean gain against its score without phase ii, over curves of constant log odds."""
-    drawn = figure(7.2, 3.8)
-    axes = drawn.subplots()
     kept = results.gains.filter(PRIMARY)
     means = (
         kept.group_by("model", "arm", "target", "language", "tier")
@@ -63,27 +66,42 @@ def ceiling(results: Results) -> Figure:
     )
     points, baselines = means["points"].to_numpy(), means["baseline"].to_numpy()
     low, high = np.quantile(points, [0.002, 0.998])
-    left, right = max(baselines.min() - 3, 0.5), min(baselines.max() + 3, 99.5)
-    score = np.linspace(left, right, 200)
-    odds = np.log(score / (100 - score))
-    for shift in (-0.8, -0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4, 0.8):
-        line = 100 / (1 + np.exp(-(odds + shift))) - score
-        axes.plot(score, line, color=GRID, lw=1, zorder=1)
-        axes.text(
-            score[3],
-            line[3],
-            f"{shift:+g}",
-            fontsize=6.5,
-            color=GREY,
-            va="bottom",
-            clip_on=True,
-            in_layout=False,
-        )
-    axes.axhline(0, color=INK, lw=0.8)
+    room = 0.1 * (high - low) + 0.2
+    ends = max(baselines.min() - 3, 0.5), min(baselines.max() + 3, 99.5)
+    sizes = results.sizes.filter(pl.col("model").is_in(means["model"].unique().to_list()))
+    panels = len(sizes) if len(means) > _DOTS else 1
+    drawn = figure(7.2, 3.8)
+    grid = drawn.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
+    for axes in grid:
+        _constant_odds(axes, *ends)
+        axes.set_xlim(*ends)
+        axes.set_ylim(low - room, high + room)
+        axes.set_xlabel("score without phase ii")
+        bare(axes, "")
+    grid[0].set_ylabel("gain, points")
+    if panels > 1:
+        for axes, (model, label) in zip(
+            grid, sizes.select("model", "label").iter_rows(), strict=True
+        ):
+            part = means.filter(pl.col("model") == model)
+            axes.hexbin(
+                part["baseline"],
+                part["points"],
+                gridsize=28,
+                extent=(*ends, low - room, high + room),
+                mincnt=1,
+                bins="log",
+                cmap="Blues",
+                lw=0.1,
+                zorder=2,
+                rasterized=True,
+            )
+            axes.set_title(label, loc="left")
+        return drawn
     for tier, colour in TIER_COLOURS.items():
         part = means.filter(pl.col("tier") == tier)
         if len(part):
-            axes.scatter(
+            grid[0].scatter(
                 part["baseline"],
                 part["points"],
                 s=9,
@@ -92,16 +110,31 @@ def ceiling(results: Results) -> Figure:
                 lw=0,
                 label=tier,
                 zorder=2,
-                rasterized=len(means) > 3000,
             )
-    axes.set_xlim(left, right)
-    room = 0.1 * (high - low) + 0.2
-    axes.set_ylim(low - room, high + room)
-    axes.set_xlabel("score without phase ii")
-    axes.set_ylabel("gain, points")
-    axes.legend(title=None, ncols=4, loc="upper left", bbox_to_anchor=(0, 1.12))
-    bare(axes, "")
+    grid[0].legend(title=None, ncols=4, loc="upper left", bbox_to_anchor=(0, 1.12))
     return drawn
+
+
+def _constant_odds(axes: Axes, left: float, right: float) -> None:
+    """Curves along which log odds gain the same, between two scores."""
+    score = np.linspace(left, right, 200)
+    odds = np.log(score / (100 - score))
+    for place, shift in enumerate((-0.8, -0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4, 0.8)):
+        line = 100 / (1 + np.exp(-(odds + shift))) - score
+        axes.plot(score, line, color=GRID, lw=1, zorder=1)
+        # Labels of neighbours stand apart where the curves run together.
+        at = 3 + 22 * (place % 3)
+        axes.text(
+            score[at],
+            line[at],
+            f"{shift:+g}",
+            fontsize=6.5,
+            color=GREY,
+            va="bottom",
+            clip_on=True,
+            in_layout=False,
+        )
+    axes.axhline(0, color=INK, lw=0.8)
 
 
 _AXES = {
@@ -133,7 +166,8 @@ def specification(results: Results) -> Figure:
     top.plot(at[sign], share[order][sign], "D", color=VERMILLION, ms=6)
     top.plot(at[~sign], share[order][~sign], "o", mfc="none", color=BLUE, ms=6)
     top.set_ylabel("estimate ÷ half-width\nof its 95 % interval")
-    choices = [*(("axis", key, name) for key, name in _AXES.items())]
+    axes = table["axis"].unique().to_list()
+    choices = [("axis", key, name) for key, name in _AXES.items() if key in axes]
     names = {"everyone": "all languages", "listed": "listed languages"}
     choices += [
         ("definition", key, names.get(key, f"low-resource by {key}"))

@@ -13,6 +13,8 @@ from analysis.results import Results
 from analysis.slope import moments, t_quantile
 
 _GAP = 0.18
+_LETTERS = 15
+"""That a panel is wide, at the size of names."""
 
 
 def multiples(results: Results) -> Figure:
@@ -65,7 +67,10 @@ def multiples(results: Results) -> Figure:
         dots.append(place(i, u[at], r[i][at, seeds]))
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
         note = row["tier"] if not row["cc100_gib"] else f"{row['cc100_gib']:g} GiB"
-        axes.text(left, top + 1.06, row["language_name"], fontsize=7.5, fontweight="bold")
+        name = row["language_name"]
+        # A long name would run into the next panel's.
+        fitting = 7.5 * min(1.0, _LETTERS / len(name))
+        axes.text(left, top + 1.06, name, fontsize=fitting, fontweight="bold")
         axes.text(left + 1, top + 0.97, note, fontsize=6.5, ha="right", va="top", color=GREY)
         if i % across == 0:
             for value in (low, 0.0, high):
@@ -83,7 +88,7 @@ def multiples(results: Results) -> Figure:
                     left + 0.06 + 0.88 * value,
                     top - 0.05,
                     label,
-                    fontsize=6,
+                    fontsize=6.5,
                     ha="right",
                     va="top",
                     rotation=40,
@@ -191,6 +196,8 @@ def resources(results: Results) -> Figure | None:
             half = (results.gamma.high - results.gamma.estimate) * np.abs(grid)
             axes.fill_between(xs, middle - half, middle + half, color=GREY, alpha=0.25, lw=0)
     low, high = table["eb_low"].to_numpy(), table["eb_high"].to_numpy()
+    ends = np.concatenate([low, high, shown])
+    height = max(float(np.ptp(ends[np.isfinite(ends)])), 1e-9)
     named: list[int] = []
     for i, row in enumerate(table.iter_rows(named=True)):
         colour = TIER_COLOURS[row["tier"]]
@@ -200,8 +207,7 @@ def resources(results: Results) -> Figure | None:
             [at[i]], [shown[i]], TIER_MARKERS[row["tier"]], color=colour, ms=5, mec="white", mew=0.5
         )
         near = [
-            abs(at[i] - at[j]) < 0.09 and abs(shown[i] - shown[j]) < 0.05 * np.ptp(shown)
-            for j in named
+            abs(at[i] - at[j]) < 0.12 and abs(shown[i] - shown[j]) < 0.045 * height for j in named
         ]
         if not any(near):  # the others are in the table: names on top of each other help nobody
             named.append(i)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures.style import BLUE, GREY, GRID, INK, ORANGE, VERMILLION, bare, figure
 from analysis.results import Results
 
+_RASTER = 50
 _PRINTED = 18
 """Languages up to which correlations are printed into their cells."""
 
@@ -86,7 +87,9 @@ def together(results: Results) -> Figure | None:
     axes = drawn.subplots()
     np.fill_diagonal(cells, np.nan)
     axes.set_facecolor(GRID)
-    mesh = axes.pcolormesh(cells, cmap="PuOr_r", norm=Normalize(-1, 1))
+    # From here on cells as shapes are megabytes: they become one picture.
+    many = num > _RASTER
+    mesh = axes.pcolormesh(cells, cmap="PuOr_r", norm=Normalize(-1, 1), rasterized=many)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     size = float(np.clip(200 / max(num, 1), 5, 8))

@@ -1,30 +1,31 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const { head, chunk, format, address, chosen, row, node } = details;
   const pick = name => document.getElementById("pick-" + name);
-  const keys = Object.keys(data.series).map(k => k.split("|"));
-  const values = i => [...new Set(keys.map(k => k[i]))].sort();
-  const format = (v, digits = 2) => v == null || !isFinite(v) ? "–" : (v > 0 ? "+" : "") + v.toFixed(digits).replace("-", "−");
-  const fill = (select, items, name) => {
-    const was = select.value;
-    select.replaceChildren(...items.map(v => new Option(name ? name(v) : v, v)));
-    if (items.includes(was)) select.value = was;
+  const codes = Object.keys(head.names), targetsOf = code => Object.keys(head.targets).filter(t => head.targets[t].languages.includes(code));
+  const shown = code => `${head.names[code]} (${code}, ${head.tiers[code]})`;
+  document.getElementById("languages-known").replaceChildren(...codes.map(code => new Option(shown(code), shown(code))));
+  // A code, a name, or the beginning of one.
+  const languageOf = text => {
+    const wanted = text.trim().toLowerCase();
+    const fits = [code => shown(code).toLowerCase() === wanted, code => code.toLowerCase() === wanted, code => head.names[code].toLowerCase() === wanted,
+      code => head.names[code].toLowerCase().startsWith(wanted), code => head.names[code].toLowerCase().includes(wanted)];
+    for (const test of fits) { const found = codes.find(test); if (found && wanted) return found; }
+    return null;
   };
-  fill(pick("language"), values(2), code => (data.names[code] || code) + " (" + data.tiers[code] + ")");
-  // Only combinations that exist can be chosen: target follows language, arm follows both.
-  const narrow = () => {
-    const language = pick("language").value;
-    fill(pick("target"), [...new Set(keys.filter(k => k[2] === language).map(k => k[1]))].sort());
-    const target = pick("target").value;
-    fill(pick("arm"), [...new Set(keys.filter(k => k[2] === language && k[1] === target).map(k => k[0]))].sort());
+  let language = codes[0];
+  const fill = (select, items) => {
+    const was = select.value;
+    select.replaceChildren(...items.map(v => new Option(v, v)));
+    if (items.includes(was)) select.value = was;
   };
   const odds = p => { const q = Math.min(Math.max(p / 100, 0.0005), 0.9995); return Math.log(q / (1 - q)); };
   const mean = list => list.length ? list.reduce((a, b) => a + b, 0) / list.length : null;
   const svg = (tag, attributes, text) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [k, v] of Object.entries(attributes)) node.setAttribute(k, v);
-    if (text !== undefined) node.textContent = text;
-    return node;
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [k, v] of Object.entries(attributes)) made.setAttribute(k, v);
+    if (text !== undefined) made.textContent = text;
+    return made;
   };
   const ticks = (low, high) => {
     const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
@@ -33,69 +34,91 @@
     for (let t = Math.ceil(low / step) * step; t <= high + 1e-9; t += step) out.push(Math.abs(t) < 1e-9 ? 0 : t);
     return out;
   };
-  const draw = () => {
-    narrow();
-    const [arm, target, language, scale] = ["arm", "target", "language", "scale"].map(n => pick(n).value);
-    const grid = data.series[[arm, target, language].join("|")], runs = data.runs[arm + "|" + target];
+  const picture = (grid, runs, arm, target, scale) => {
     const value = c => scale === "logit" ? odds(c[1]) - odds(c[0]) : c[1] - c[0];
     const kinds = scale === "score" ? [["without phase ii", c => c[0], "#0072B2"], ["with " + arm, c => c[1], "#D55E00"]] : [["gain", value, "#D55E00"]];
     const points = [];
-    grid.forEach((row, i) => row.forEach((c, j) => { if (c) kinds.forEach(([, f, colour], k) => points.push({ i, j, k, v: f(c), colour, collapsed: runs[i][j][2] })); }));
+    grid.forEach((cells, i) => cells.forEach((c, j) => { if (c) kinds.forEach(([, f, colour], k) => points.push({ i, j, k, v: f(c), colour, collapsed: runs[i][j][2] })); }));
     // Collapsed runs would flatten everything else: they sit at the edge of the range of the others.
     const kept = points.some(p => !p.collapsed) ? points.filter(p => !p.collapsed) : points;
     let low = Math.min(...kept.map(p => p.v)), high = Math.max(...kept.map(p => p.v));
     if (scale !== "score") { low = Math.min(low, 0); high = Math.max(high, 0); }
-    const room = (high - low || 1) * 0.08; low -= room; high += room;
-    const W = 640, H = 320, L = 52, B = 44, T = 24;
-    const x0 = data.x[0], x1 = data.x[data.x.length - 1];
-    const px = i => L + 30 + (W - L - 60) * (x1 > x0 ? (data.x[i] - x0) / (x1 - x0) : 0.5);
+    // An axis of next to nothing makes a cliff of every ripple.
+    const least = scale === "logit" ? 0.1 : 2, more = Math.max(least - (high - low), 0) / 2, room = (high - low + 2 * more) * 0.08;
+    low -= more + room; high += more + room;
+    const W = 640, H = 340, L = 62, B = 60, T = 24;
+    const x0 = head.x[0], x1 = head.x[head.x.length - 1];
+    const px = i => L + 30 + (W - L - 60) * (x1 > x0 ? (head.x[i] - x0) / (x1 - x0) : 0.5);
     const py = w => { const v = Math.min(Math.max(w, low), high); return T + (H - T - B) * (high - v) / (high - low); };
-    const picture = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${scale} of ${data.names[language]} on ${target} with ${arm}, by size` });
+    const unit = { points: "gain, points", logit: "gain, log odds", score: "score" }[scale];
+    const drawn = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${unit} of ${head.names[language]} on ${target} with ${arm}, by size` });
     for (const t of ticks(low, high)) {
-      picture.append(svg("line", { x1: L, x2: W - 10, y1: py(t), y2: py(t), stroke: t === 0 && scale !== "score" ? "var(--ink)" : "var(--grid)" }));
-      picture.append(svg("text", { x: L - 8, y: py(t) + 4, "text-anchor": "end" }, String(+t.toFixed(3)).replace("-", "−")));
+      drawn.append(svg("line", { x1: L, x2: W - 10, y1: py(t), y2: py(t), stroke: t === 0 && scale !== "score" ? "var(--ink)" : "var(--grid)" }));
+      drawn.append(svg("text", { x: L - 8, y: py(t) + 4, "text-anchor": "end" }, String(+t.toFixed(3)).replace("-", "−")));
     }
-    data.labels.forEach((label, i) => picture.append(svg("text", { x: px(i), y: H - B + 22, "text-anchor": "middle" }, label)));
+    head.labels.forEach((label, i) => drawn.append(svg("text", { x: px(i), y: H - B + 22, "text-anchor": "middle" }, label)));
+    drawn.append(svg("text", { x: (L + W) / 2, y: H - 8, "text-anchor": "middle" }, "size (log scale)"));
+    drawn.append(svg("text", { x: -(T + H - B) / 2, y: 14, "text-anchor": "middle", transform: "rotate(-90)" }, unit));
     kinds.forEach(([name, , colour], k) => {
-      const line = data.labels.map((_, i) => [i, mean(points.filter(p => p.i === i && p.k === k && !p.collapsed).map(p => p.v))]).filter(p => p[1] !== null);
-      picture.append(svg("polyline", { points: line.map(([i, v]) => px(i) + "," + py(v)).join(" "), fill: "none", stroke: colour, "stroke-width": 2.5 }));
-      line.forEach(([i, v]) => picture.append(svg("rect", { x: px(i) - 4, y: py(v) - 4, width: 8, height: 8, fill: colour })));
-      picture.append(svg("text", { x: L + 8 + 170 * k, y: 14, style: `fill:${colour}` }, (k ? "◆ " : "■ ") + name));
+      const line = head.labels.map((_, i) => [i, mean(points.filter(p => p.i === i && p.k === k && !p.collapsed).map(p => p.v))]).filter(p => p[1] !== null);
+      drawn.append(svg("polyline", { points: line.map(([i, v]) => px(i) + "," + py(v)).join(" "), fill: "none", stroke: colour, "stroke-width": 2.5 }));
+      line.forEach(([i, v]) => drawn.append(svg("rect", { x: px(i) - 4, y: py(v) - 4, width: 8, height: 8, fill: colour })));
+      drawn.append(svg("text", { x: L + 8 + 170 * k, y: 14 }, (k ? "◆ " : "■ ") + name));
     });
     points.forEach(p => {
       const dot = svg("circle", { cx: px(p.i) + 9, cy: py(p.v), r: 3.2, fill: p.collapsed ? "none" : p.colour, stroke: p.colour, "fill-opacity": 0.45 });
-      dot.append(svg("title", {}, `${data.labels[p.i]}, seed ${data.seeds[p.j]}: ${p.v.toFixed(2)}${p.collapsed ? " (collapsed)" : ""}`));
-      picture.append(dot);
+      dot.append(svg("title", {}, `${head.labels[p.i]}, seed ${head.seeds[p.j]}: ${p.v.toFixed(2)}${p.collapsed ? " (collapsed)" : ""}`));
+      drawn.append(dot);
     });
-    document.getElementById("plot").replaceChildren(picture);
-    const s = data.slopes[[arm, target, language].join("|")] || [null, null, null];
-    document.getElementById("explore-text").textContent = `${data.names[language]} on ${target} with ${arm}: slope ${format(s[0])} points per tenfold scale (95 % interval ${format(s[1])} to ${format(s[2])}). A single series: to look up, not to count.`;
-    const body = document.querySelector("#runs tbody");
-    body.replaceChildren();
-    grid.forEach((row, i) => row.forEach((c, j) => {
-      if (!c) return;
-      const tr = document.createElement("tr"), run = runs[i][j];
-      const cells = [data.labels[i], data.seeds[j], c[0].toFixed(1), c[1].toFixed(1), format(c[1] - c[0], 1) + (run[2] ? " collapsed" : ""), data.steps[run[0]], data.steps[run[1]]];
-      cells.forEach((text, k) => {
-        const cell = document.createElement(k ? "td" : "th");
-        if (!k) cell.scope = "row";
-        if (k > 4) { cell.className = "l"; const code = document.createElement("code"); code.textContent = text; cell.append(code); } else cell.textContent = text;
-        tr.append(cell);
-      });
-      body.append(tr);
-    }));
+    return drawn;
   };
-  for (const name of ["language", "target", "arm", "scale"]) pick(name).addEventListener("change", draw);
-  document.getElementById("controls").addEventListener("submit", e => e.preventDefault());
-  document.addEventListener("click", e => {
-    const link = e.target.closest("a[data-language],a[data-arm]");
-    if (!link) return;
-    if (link.dataset.language) pick("language").value = link.dataset.language;
-    if (link.dataset.arm) {
-      const { arm, target } = link.dataset, key = keys.find(k => k[0] === arm && k[1] === target && k[2] === pick("language").value) || keys.find(k => k[0] === arm && k[1] === target);
-      if (key) { pick("language").value = key[2]; narrow(); pick("target").value = target; narrow(); pick("arm").value = arm; }
-    }
-    draw();
+  const draw = async () => {
+    fill(pick("target"), targetsOf(language));
+    pick("language").value = shown(language);
+    const target = pick("target").value, found = head.targets[target], part = await chunk(found.chunk);
+    // Only combinations that exist can be chosen: target follows language, arm follows both.
+    fill(pick("arm"), found.arms.filter(arm => part.series[arm + "|" + language]));
+    const arm = pick("arm").value, scale = pick("scale").value, key = arm + "|" + language;
+    const grid = part.series[key], runs = part.runs[arm];
+    document.getElementById("plot").replaceChildren(picture(grid, runs, arm, target, scale));
+    const s = part.slopes[key] || [null, null, null, null];
+    document.getElementById("explore-text").textContent = `${head.names[language]} on ${target} with ${arm}: slope ${format(s[0])} points per tenfold scale (95 % interval ${format(s[1])} to ${format(s[2])}), ${format(s[3])} from its smallest to its largest size. A single series: to look up, not to count.`;
+    const table = document.getElementById("runs"), body = table.tBodies[0];
+    body.replaceChildren();
+    grid.forEach((cells, i) => cells.forEach((c, j) => {
+      if (!c) return;
+      const run = runs[i][j], step = k => node("code", {}, part.steps[run[k]]);
+      const here = address("examples", { target, arm, language, model: head.models[i], seed: head.seeds[j] });
+      row(body, [head.labels[i], String(head.seeds[j]), c[0].toFixed(1), c[1].toFixed(1), format(c[1] - c[0], 1) + (run[2] ? " collapsed" : ""), node("a", { href: here }, "examples"), step(0), step(1)]);
+    }));
+    labelCells(table);
+    return { language, target, arm, scale };
+  };
+  const choose = async () => { const now = await draw(); history.replaceState(null, "", address("explore", now)); };
+  pick("language").addEventListener("change", () => {
+    const found = languageOf(pick("language").value);
+    document.getElementById("language-unknown").textContent = found ? "" : `no language is called “${pick("language").value}”`;
+    if (found) { language = found; choose(); }
   });
-  draw();
+  pick("language").addEventListener("focus", () => pick("language").select());
+  for (const name of ["target", "arm", "scale"]) pick(name).addEventListener("change", choose);
+  document.getElementById("controls").addEventListener("submit", e => e.preventDefault());
+  const follow = async () => {
+    const asked = chosen("explore");
+    if (!asked) return;
+    const fits = codes.filter(code => targetsOf(code).some(t => (!asked.target || t === asked.target) && (!asked.arm || head.targets[t].arms.includes(asked.arm))));
+    if (head.names[asked.language]) language = asked.language;
+    else if (!fits.includes(language) && fits.length) language = fits[0];
+    for (const name of ["target", "arm", "scale"]) if (asked[name]) {
+      if (name === "arm") await draw();
+      else if (name === "target") fill(pick("target"), targetsOf(language));
+      pick(name).value = asked[name];
+      if (!pick(name).value) pick(name).selectedIndex = 0;
+    }
+    await draw();
+    document.getElementById("explore").scrollIntoView();
+  };
+  addEventListener("hashchange", follow);
+  if (chosen("explore")) follow(); else if (document.getElementById("chunk-t0")) draw();
+  else new IntersectionObserver((seen, watch) => { if (seen.some(s => s.isIntersecting)) { watch.disconnect(); draw(); } }).observe(document.getElementById("explore"));
 })();

@@ -3,6 +3,8 @@
     languages.py     one row a language: script, family, text in CC-100, Joshi's class
     language_sources.py  makes and checks those rows, from packages
     resources.py     what each family read of a language: low-resource for whom
+    architectures.py what a class of networks is: names, formulas, habits
+    architecture_entries.py  one entry a class
     models.py        one ModelSpec a size
     hardware.py      one row a GPU; prices; how a step is laid out on devices
     task.py          what a task is: data, kind, labels, metric
@@ -17,6 +19,7 @@
     references.py    what tasks and models cite: the entries of references.bib
     sets.py          which tasks belong to which benchmark
     folders.py       data sets that are read from a folder
+    example.py       rows of a finished demo, for a report without a run
     studies/         named studies and their JSON schema
 
 May import `spec`. A hub source without a revision is resolved when a study is first staged, and its

@@ -1,6 +1,6 @@
 """Rows of languages.tsv from packages that are read offline: run to add or to check them.
 
-    pip install 'stilts-scaling[demo,tables]'
+    pip install '.[demo,tables]'
     python -m scaling.catalogue.language_sources                      # says what differs
     python -m scaling.catalogue.language_sources --joshi FILE --write # adds the missing rows
 
@@ -161,7 +161,7 @@ def read_sources(joshi: Path | None) -> Sources:
 def _package(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise UserError(f"{name} is not installed: pip install 'stilts-scaling[tables]'")
+        raise UserError(f"{name} is not installed: in a checkout, pip install '.[tables]'")
     return Path(spec.origin).parent
 
 

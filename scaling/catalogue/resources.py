@@ -35,6 +35,9 @@ TABLES: Mapping[str, Text] = {
     "xlm-r": XLMR,
     # Multilingual E5 starts from XLM-R's weights, and the ladder is cut from it.
     "e5-depth-ladder": XLMR,
+    "e5-small": XLMR,
+    "xlm-r-large-ladder": XLMR,
+    "xlm-r-xl-ladder": XLMR,
 }
 """By family of models."""
 

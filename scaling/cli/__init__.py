@@ -3,6 +3,7 @@
     app.py         the application, and what its commands share
     live.py        tables of how far a study is, again and again
     outputs.py     what commands print with --json
+    origin.py      data, models, code and cost of a report
     plan_notes.py  what `scaling plan` says below its table
     tables.py      tables that cut nothing
 
@@ -22,6 +23,7 @@ from scaling.cli import (
     calibrate,
     cancel,
     cite,
+    curves,
     doctor,
     explain,
     export,
@@ -31,6 +33,7 @@ from scaling.cli import (
     ls,
     plan,
     power,
+    predictions,
     rates,
     recipes,
     report,
@@ -50,6 +53,7 @@ __all__ = [
     "calibrate",
     "cancel",
     "cite",
+    "curves",
     "doctor",
     "explain",
     "export",
@@ -60,6 +64,7 @@ __all__ = [
     "main",
     "plan",
     "power",
+    "predictions",
     "rates",
     "recipes",
     "report",

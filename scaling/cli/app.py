@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -146,6 +147,27 @@ JsonOption = Annotated[
 ]
 
 
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="KEY=VALUE",
+        help="A part of the study: cells of this model, arm, target or seed. Repeatable: values of"
+        " one key are alternatives.",
+    ),
+]
+
+
+ForOption = Annotated[
+    str,
+    typer.Option(
+        "--for",
+        metavar="TIME",
+        help="Start no further step after so long, such as 30min or 1h30min. Run again to go on.",
+    ),
+]
+
+
 OpenOption = Annotated[
     bool, typer.Option("--open-cluster", help="Also a cluster that obeys anybody, without a token.")
 ]
@@ -213,6 +235,18 @@ def step_called(plan: Plan, part: str) -> str:
         shown = ", ".join(found[:8]) + (f", … ({len(found)} in all)" if len(found) > 8 else "")
         raise UserError(f"{part!r} is a part of several steps: {shown}")
     return found[0] if found else known("step", part, plan.steps)
+
+
+_UNITS = {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of `30min` or `1h30min`. UserError for anything else."""
+    parts = re.findall(r"(\d{1,6})(d|h|min|m|s)", text)
+    total = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    if not total or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
+        raise UserError(f"--for {text}: no time; write it as 90s, 30min, 2h, 1h30min or 3d")
+    return float(total)
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,8 @@ import typer
 
 from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console, step_called
 from scaling.spec import UserError
+from scaling.study.steps import Plan
+from scaling.study.terms import sharing_doubts, terms_of
 
 
 @app.command()
@@ -78,3 +80,18 @@ def export(
             "· rows of the vocabulary that no text of the study used are the pretrained ones",
             soft_wrap=True,
         )
+    used = _trained_on(plan, chosen.id)
+    terms = [one for one in terms_of(study, plan.lock) if one.name in used]
+    for doubt in sharing_doubts(terms):
+        console.print(f"· look before you give these weights away: {doubt}", soft_wrap=True)
+
+
+def _trained_on(plan: Plan, step: str) -> set[str]:
+    """Names of the model and of every task that the weights of a step were made from."""
+    used: set[str] = set()
+    at: str | None = step
+    while at is not None:
+        one = plan.steps[at]
+        used |= {one.model, *(member.task for member in one.mixture.members)}
+        at = one.parent
+    return used

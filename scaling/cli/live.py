@@ -19,6 +19,7 @@ from scaling.cli.tables import FoldedTable
 from scaling.planning.progress import PHASES, Status, StatusReader
 from scaling.planning.queue import ReadyQueue
 from scaling.store.store import Store, pause_after
+from scaling.study.part import WHOLE, Part
 from scaling.study.steps import Plan
 
 # Seconds between looks at the store, for bars on a terminal and for lines elsewhere.
@@ -29,15 +30,26 @@ LINE_SECONDS = 15.0
 class Watcher(threading.Thread):
     """Shows a run while it goes on: bars on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, queue: ReadyQueue, store: Store, console: Console) -> None:
+    def __init__(
+        self, queue: ReadyQueue, store: Store, console: Console, part: Part = WHOLE
+    ) -> None:
+        """A thread that has not begun.
+
+        Args:
+            queue: Of the run.
+            store: What is looked at.
+            console: Where it is shown.
+            part: What of the study is run.
+        """
         super().__init__(name="watcher", daemon=True)
         self.queue, self.reader, self.console = queue, StatusReader(store), console
+        self.part = part
         self.done = threading.Event()
 
     @property
     def plan(self) -> Plan:
-        """As it is now: it grows by re-runs."""
-        return self.queue.plan
+        """What is run, as it is now: it grows by re-runs."""
+        return self.part.of(self.queue.plan)
 
     def stop(self) -> None:
         """Ends the thread, after the look that it is at."""
@@ -82,7 +94,7 @@ class Watcher(threading.Thread):
             BarColumn(40),
             MofNCompleteColumn(),
         )
-        for model in self.plan.study.models:
+        for model in self.plan.models:
             done = sum(status.done.get((model, phase), 0) for phase in PHASES)
             progress.add_task(
                 model, total=sum(status.total.get((model, p), 0) for p in PHASES), completed=done
@@ -145,7 +157,7 @@ def size_statuses(plan: Plan, status: Status) -> list[SizeStatus]:
                 count for step, count in status.failures.items() if plan.steps[step].model == model
             ),
         )
-        for model in plan.study.models
+        for model in plan.models
     ]
 
 

@@ -120,6 +120,37 @@ class StatusOutput(Output):
     store_bytes: int
 
 
+class Prediction(_Part):
+    """One test example of a scoring."""
+
+    id: str
+    prediction: str
+    """As the step stored it; of a retrieval the id of the candidate that came first."""
+    outcome: float
+    """0..1 on the first of its scores; the F1 of the example where spans are counted."""
+    scores: dict[str, float | None]
+    """All that the step stored of it, by column."""
+    row: dict[str, Any] | None
+    """Its staged row: texts and what is right; null if the rows do not have it."""
+    predicted_row: dict[str, Any] | None
+    """The row whose id was predicted, of a retrieval; null of other kinds."""
+
+
+class PredictionsOutput(Output):
+    """Of `scaling predictions`."""
+
+    store: str
+    step: str
+    task: str
+    language: str
+    wrong: bool
+    """Whether only examples with an outcome below 1 are given."""
+    scored: int
+    matching: int
+    """How many there are; `examples` has the first of them."""
+    examples: list[Prediction]
+
+
 class ExplainOutput(Output):
     """`scaling explain --json`."""
 
@@ -310,16 +341,49 @@ class RatesOutput(Output):
     """Lines for a study file."""
 
 
+class CurvePoint(_Part):
+    """A few updates of a training."""
+
+    update: int
+    """Updates that were done by then."""
+    loss: float
+    """Mean since the point before."""
+    learning_rate: float
+    """Of the last update."""
+    gradient_norm: float | None
+    """The largest since the point before, before clipping; None where it was not measured."""
+    tokens_per_second: float | None
+    """Real tokens of all workers."""
+
+
+class TrainingCurve(_Part):
+    """One finished training."""
+
+    step: str
+    model: str
+    collapsed: bool
+    points: list[CurvePoint]
+
+
+class CurvesOutput(Output):
+    """`scaling curves --json`."""
+
+    store: str
+    curves: list[TrainingCurve]
+
+
 OUTPUTS: dict[str, type[Output]] = {
     "plan": PlanOutput,
     "status": StatusOutput,
     "explain": ExplainOutput,
+    "predictions": PredictionsOutput,
     "stage": StageOutput,
     "stage-check": StageCheckOutput,
     "gc": GcOutput,
     "power": PowerOutput,
     "recipes": RecipesOutput,
     "rates": RatesOutput,
+    "curves": CurvesOutput,
 }
 """Command → what it prints with `--json`."""
 

@@ -9,12 +9,22 @@ import typer
 from rich.text import Text
 
 from scaling.catalogue.hardware import GIB, GpuSpec
-from scaling.cli.app import JsonOption, StoreOption, StudyArgument, app, console, gpu_of, open_study
+from scaling.cli.app import (
+    JsonOption,
+    OnlyOption,
+    StoreOption,
+    StudyArgument,
+    app,
+    console,
+    gpu_of,
+    open_study,
+)
 from scaling.cli.tables import FoldedTable
 from scaling.planning.forecast import Forecast, SizeForecast
 from scaling.planning.memory import USABLE
 from scaling.spec import load
 from scaling.store.store import Scan, Store
+from scaling.study.part import part_of
 from scaling.study.steps import Plan
 from scaling.study.study import MOST_DEVICES
 
@@ -37,6 +47,7 @@ def plan(
     prices: Annotated[
         Path | None, typer.Option(help="YAML with `dated` and `dollars_per_hour` by GPU.")
     ] = None,
+    only: OnlyOption = None,
     list_steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,6 +59,7 @@ def plan(
     from scaling.store.pending import pending_steps
 
     study, store, plan = open_study(name, uri)
+    plan = part_of(plan, only or ()).of(plan)
     device, sizes = gpu_of(study, gpu), store.read_sizes()
     table = load(Prices, prices)[0] if prices is not None else None
     measured = measured_on(read_calibrations(store), device)

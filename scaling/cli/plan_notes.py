@@ -44,7 +44,7 @@ def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
     hours = sum(line.device_hours for line in outlook.sizes)
     alone = sum(line.alone_device_hours for line in outlook.sizes)
     price = outlook.dollars(alone - hours)
-    if plan.cells:
+    if alone >= hours and plan.cells:
         notes.append(
             f"Sharing: {unique:,} trainings instead of {trainings:,} if every cell ran alone;"
             f" {hours:,.1f} device hours instead of {alone:,.1f}"
@@ -72,10 +72,9 @@ def plan_notes(plan: Plan, sizes: Sizes, outlook: Forecast) -> list[str]:
             "Same data in both phases (kept, marked, outside the pooled estimate):"
             f" {', '.join(same)}."
         )
-    if plan.study.adapters is not None:
-        notes.append(
-            f"Method: LoRA, rank {plan.study.lora.rank}, on {', '.join(plan.study.lora.targets)}."
-        )
+    adapters = plan.study.adapters
+    if adapters is not None:
+        notes.append(f"Method: LoRA, rank {adapters.rank}, on {', '.join(adapters.targets or ())}.")
     notes += _arm_notes(plan, sizes)
     if not sizes:
         notes.append(
@@ -133,7 +132,9 @@ def _arm_notes(plan: Plan, sizes: Sizes) -> list[str]:
         role = arm_role(arm, study.all_tasks)
         if role in ("none", "single"):
             continue
-        first = next(cell for cell in plan.cells if cell.arm == arm.name)
+        first = next((cell for cell in plan.cells if cell.arm == arm.name), None)
+        if first is None:
+            continue
         steps = [
             plan.steps[step]
             for step in (first.trained if role == "pairwise" else first.intermediate)

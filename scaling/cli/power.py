@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from scaling.study.plan import make_plan
 from scaling.study.study import Study, load_study
 
 if TYPE_CHECKING:
-    from analysis.power import Ledger
+    from analysis.power import Advice, Ledger
     from analysis.rehearsal import Smallest
 
 
@@ -90,9 +91,9 @@ def power(
         with study.known_languages():
             rehearsal, falls = _rehearse(study, params, ledger, float(effect * np.ptp(x)), studies)
     hour = 1.0 if outlook.dollars_per_hour is None else outlook.dollars_per_hour
-    per_seed = [line.device_hours * hour / len(study.seeds) for line in lines]
+    start = [len(study.seeds_of(line.model)) for line in lines]
+    per_seed = [line.device_hours * hour / own for line, own in zip(lines, start, strict=True)]
     unit = "device hours" if outlook.dollars_per_hour is None else "$"
-    start = [len(study.seeds)] * len(x)
     advices = next_seeds([sd] * len(x), x, start, per_seed, list(study.models), unit)
     variances: Literal["a pilot", "assumed variances"] = "a pilot" if pilot else "assumed variances"
     if as_json:
@@ -131,6 +132,22 @@ def power(
             f" variance by {advice.variance_cut:.1%} for {advice.cost:,.3g} {advice.unit}",
             soft_wrap=True,
         )
+    if advices:
+        console.print(
+            f"· all of these in a study file: {_with_more(study, advices)}", soft_wrap=True
+        )
+
+
+def _with_more(study: Study, advices: Sequence[Advice]) -> str:
+    """The line of a study file that follows the advice."""
+    lists = {name: list(study.seeds_of(name)) for name in study.models}
+    for advice in advices:
+        own = lists[advice.size]
+        own.append(next(seed for seed in range(len(own) + 1) if seed not in own))
+    usual = study.seeds.get("default", ()) if isinstance(study.seeds, dict) else study.seeds
+    named = {name: own for name, own in lists.items() if own != [*usual]}
+    written = {"default": usual, **named} if named else usual
+    return f"seeds: {json.dumps(written)}".replace('"', "")
 
 
 def family_of(study: Study) -> str:
@@ -168,7 +185,7 @@ def _rehearse(
     ordered = dict(sorted(params.items(), key=lambda item: item[1]))
     design = Design(
         params=ordered,
-        seeds=[len(study.seeds)] * len(ordered),
+        seeds=[len(study.seeds_of(name)) for name in ordered],
         arms=max(1, len(study.arms) - 1),
         targets=tuple(target for target in targets if target.languages),
         family=family_of(study),

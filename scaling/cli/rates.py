@@ -49,7 +49,8 @@ def rates(name: StudyArgument, uri: StoreOption = "", as_json: JsonOption = Fals
     tried = [f"{rate:g}" for rate in study.learning_rates]
     table = FoldedTable(
         ("task", "size", *tried),
-        title=f"{study.name}: English dev score by learning rate, {len(study.seeds)} trial(s) each",
+        title=f"{study.name}: English dev score by learning rate,"
+        f" {len(study.all_seeds)} trial(s) each",
         right=tried,
     )
     for task in study.trained_tasks:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from scaling.cli.app import OpenOption, StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import (
+    ForOption,
+    OnlyOption,
+    OpenOption,
+    StoreOption,
+    StudyArgument,
+    app,
+    console,
+    open_store,
+    seconds_of,
+)
 from scaling.cli.stage import AcceptOption, FromOption, stage_and_plan
 from scaling.cluster.signals import Interrupted, ends_on_signals
 from scaling.planning.progress import current_plan
@@ -18,7 +30,9 @@ from scaling.spec import UserError
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.registration import register
-from scaling.store.store import Store
+from scaling.store.store import Scan, Store
+from scaling.study.part import Part, part_of
+from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
 
@@ -33,6 +47,8 @@ def run(
         str | None, typer.Option(help="Ray cluster to join; one on this machine if absent.")
     ] = None,
     open_cluster: OpenOption = False,
+    only: OnlyOption = None,
+    time_limit: ForOption = "",
     here: Annotated[
         bool,
         typer.Option(
@@ -43,31 +59,48 @@ def run(
     """Do everything that is missing. Run it again after anything: nothing is done twice."""
     if here and address:
         raise UserError(f"--here runs without Ray, and --address {address} names a Ray cluster")
+    until = time.time() + seconds_of(time_limit) if time_limit else None
     study = load_study(name)
+    part = part_of(make_plan(study), only or ())
     store = open_store(study, uri)
     try:
         with ends_on_signals():
-            missing = _missing(study, store, source, accept or [])
+            missing = _missing(study, store, source, accept or [], part)
             if missing is not None:
                 plan, records = missing
-                _run(plan, store, records, address, open_cluster=open_cluster, here=here)
+                order = _Order(part=part, until=until, address=address, here=here)
+                _run(plan, store, records, order, open_cluster=open_cluster)
     except Interrupted as interrupted:
-        left = len(pending_steps(current_plan(study, store), store.scan()))
+        left = len(pending_steps(part.of(current_plan(study, store)), store.scan()))
         go_on = ". Run again to go on" if left else ""
         console.print(f"interrupted; {left:,} steps are left{go_on}")
         raise typer.Exit(128 + interrupted.signal) from interrupted
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """How much is to be run, and where."""
+
+    part: Part
+    until: float | None
+    """Nothing more is started from then on, seconds of `time.time()`."""
+    address: str | None
+    """Ray cluster to join; None starts one on this machine."""
+    here: bool
+    """In this process, without Ray."""
+
+
 def _missing(
-    study: Study, store: Store, source: Path | None, accept: list[str]
+    study: Study, store: Store, source: Path | None, accept: list[str], part: Part
 ) -> tuple[Plan, dict[str, StepRecord]] | None:
-    """The plan, staged and registered, and its records so far, if anything of it is missing.
+    """The plan, staged and registered, and its records so far, if anything of the part is missing.
 
     Args:
         study: What is asked.
         store: Its store.
         source: Folder with raw data and models.
         accept: Defects that are counted instead of refused.
+        part: What is wanted of the study.
     """
     store.check_study(study.name)
     scan = store.scan()
@@ -75,7 +108,7 @@ def _missing(
     # CorruptRecord before anything starts, not in the middle of a report.
     records = store.records(step for step in scan.done if step in plan.steps)
     store.check_writable()
-    if plan.provisional or pending_steps(plan, scan):
+    if plan.provisional or pending_steps(part.of(plan), scan):
         plan = stage_and_plan(study, store, source, accept)
         # Staging takes long, and somebody else may work meanwhile.
         scan = store.scan()
@@ -83,10 +116,12 @@ def _missing(
         fresh = store.records(step for step in done if step not in records)
         register(study, store, len(scan.done))
         return plan, {step: fresh.get(step) or records[step] for step in done}
+    what = "" if part.is_whole else " of this part"
     console.print(
-        f"nothing to run: all {len(plan.steps):,} steps are done in {store.uri}", soft_wrap=True
+        f"nothing to run: all {len(part.of(plan).steps):,} steps{what} are done in {store.uri}",
+        soft_wrap=True,
     )
-    _answer(plan, store)
+    _close(plan, store, scan)
     return None
 
 
@@ -94,10 +129,9 @@ def _run(
     plan: Plan,
     store: Store,
     records: Mapping[str, StepRecord],
-    address: str | None,
+    order: _Order,
     *,
     open_cluster: bool,
-    here: bool,
 ) -> None:
     """Run what is missing and say what came of it.
 
@@ -105,9 +139,8 @@ def _run(
         plan: What is to run.
         store: Its store.
         records: Of what is done.
-        address: Ray cluster to join; None starts one on this machine.
+        order: How much of it, and where.
         open_cluster: Join one that asks for no token.
-        here: Run in this process, without Ray.
     """
     from scaling.cli.live import Watcher, status_group
     from scaling.cluster.driver import run_plan
@@ -116,25 +149,41 @@ def _run(
     from scaling.store.history import version_notes, versions_here
     from scaling.store.tidy import write_rows
 
+    part, until = order.part, order.until
+
     def watch(queue: ReadyQueue) -> Callable[[], None]:
-        watcher = Watcher(queue, store, console)
+        watcher = Watcher(queue, store, console, part)
         watcher.start()
         return watcher.stop
 
     console.print(f"{plan.study.name} → {store.uri}", soft_wrap=True)
     for note in version_notes(records.values(), versions_here()):
         console.print(f"· {note}", soft_wrap=True)
-    if here:
-        ended = run_here(plan, store, lambda line: console.print(f"· {line}", soft_wrap=True))
+    if order.here:
+        ended = run_here(
+            plan,
+            store,
+            lambda line: console.print(f"· {line}", soft_wrap=True),
+            part=part,
+            until=until,
+        )
     else:
         ended = run_plan(
-            plan, store, records, address=address, open_cluster=open_cluster, watch=watch
+            plan,
+            store,
+            records,
+            address=order.address,
+            open_cluster=open_cluster,
+            watch=watch,
+            part=part,
+            until=until,
         )
     plan = ended.plan
     if ended.signal:
         raise Interrupted(ended.signal)
-    status = study_status(plan, store)
-    console.print(status_group(plan, status), soft_wrap=True)
+    wanted = part.of(plan)
+    status = study_status(wanted, store)
+    console.print(status_group(wanted, status), soft_wrap=True)
     console.print(f"· {write_rows(plan, store):,} rows in {store.uri}/rows.parquet", soft_wrap=True)
     if ended.failed:
         for step, reason in ended.failed.items():
@@ -152,13 +201,28 @@ def _run(
         console.print(Text.assemble(("halted", "red"), f"  {ended.halted}"), soft_wrap=True)
     if ended.stopped and status.pending:
         console.print(
-            f"· Stopped as asked; {len(status.pending):,} steps are left. Run again to go on."
+            f"· {_why_stopped(until)}; {len(status.pending):,} steps are left. Run again to go on."
         )
     stopped = ended.stopped and status.pending
     if ended.failed or ended.unfunded or stopped or ended.halted:
         raise typer.Exit(1 if ended.failed else 3)
     if not status.pending:
-        _answer(plan, store)
+        _close(plan, store, store.scan())
+
+
+def _close(plan: Plan, store: Store, scan: Scan) -> None:
+    """What the study says, or how much of it is left after a part was done."""
+    left = len(pending_steps(plan, scan))
+    if left:
+        console.print(
+            f"· Done as asked; {left:,} steps of the study are left. Run without --only to go on."
+        )
+        return
+    _answer(plan, store)
+
+
+def _why_stopped(until: float | None) -> str:
+    return "Time is over" if until is not None and time.time() >= until else "Stopped as asked"
 
 
 def _answer(plan: Plan, store: Store) -> None:

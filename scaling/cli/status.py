@@ -6,10 +6,19 @@ from typing import Annotated
 
 import typer
 
-from scaling.cli.app import JsonOption, StoreOption, StudyArgument, app, begun_study, console
+from scaling.cli.app import (
+    JsonOption,
+    OnlyOption,
+    StoreOption,
+    StudyArgument,
+    app,
+    begun_study,
+    console,
+)
 from scaling.planning.progress import Status
 from scaling.spec import UserError
 from scaling.store.store import Store
+from scaling.study.part import part_of
 from scaling.study.steps import Plan
 
 
@@ -20,6 +29,7 @@ def status(
     live: Annotated[
         bool, typer.Option("--live", help="Show it until the study is done; ends with Ctrl-C.")
     ] = False,
+    only: OnlyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Done, running, failed, collapsed, time left, dollars, where time went: by the store alone."""
@@ -29,6 +39,7 @@ def status(
     if live and as_json:
         raise UserError("--json is one look, and --live looks again and again")
     _, store, plan = begun_study(name, uri)
+    plan = part_of(plan, only or ()).of(plan)
     if live:
         show_live(plan, store, console)
     status = study_status(plan, store)

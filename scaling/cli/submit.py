@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from scaling.cli.app import (
+    ForOption,
+    OnlyOption,
     OpenOption,
     StoreOption,
     StudyArgument,
@@ -15,8 +17,11 @@ from scaling.cli.app import (
     app,
     console,
     open_store,
+    seconds_of,
     working,
 )
+from scaling.study.part import part_of
+from scaling.study.plan import make_plan
 from scaling.study.study import load_study
 
 AddressOption = Annotated[
@@ -35,15 +40,28 @@ def submit(
             "--from", help="Folder with raw data and models, as the cluster's head sees it."
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--working-dir", help="Checkout to upload.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--working-dir",
+            help="Checkout to upload. Default: this folder if it is one, else what is installed.",
+        ),
+    ] = None,
+    only: OnlyOption = None,
+    time_limit: ForOption = "",
     open_cluster: OpenOption = False,
     send_token_to: TokenOption = "",
 ) -> None:
     """Check a cluster (access, versions, store, room, slots), then give it the study as a job."""
-    from scaling.cluster.submit import EXCLUDES
     from scaling.cluster.submit import submit as submit_study
+    from scaling.cluster.upload import EXCLUDES
 
     study = load_study(name)
+    part_of(make_plan(study), only or ())
+    options = [word for value in only or () for word in ("--only", value)]
+    if time_limit:
+        seconds_of(time_limit)
+        options += ["--for", time_limit]
     store = open_store(study, uri)
     with working("checking") as say:
         done = submit_study(
@@ -55,6 +73,7 @@ def submit(
             source=source,
             open_cluster=open_cluster,
             send_token_to=send_token_to,
+            options=options,
             say=say,
         )
     console.print(

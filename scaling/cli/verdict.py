@@ -51,10 +51,12 @@ def study_answers(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """
     from dataclasses import asdict
 
+    from scaling.store.pending import unfinished_steps
     from scaling.store.registration import look
     from scaling.store.tidy import ROWS, write_rows
 
-    done = store.scan().done
+    scan = store.scan()
+    done = scan.done
     rows = write_rows(plan, store) if any(cell.scored in done for cell in plan.cells) else 0
     if not rows:
         from analysis.answer import no_answer
@@ -73,6 +75,7 @@ def study_answers(plan: Plan, store: Store) -> list[dict[str, Any]]:
             plan.study.question,
             expected=expected_cells(plan),
             outcomes=stored_outcomes(store, records),
+            unfinished=len(unfinished_steps(plan, scan)),
             progress=lambda what: say(f"verdict: {what}"),
         )
     return [asdict(one) for one in found]
@@ -100,8 +103,7 @@ def stored_outcomes(store: Store, records: Mapping[str, StepRecord]) -> Outcomes
         if step not in records or OUTCOMES not in records[step].files:
             return None
         content = io.BytesIO(store.read_file(records[step], OUTCOMES))
-        # Predictions are most of the file, and nothing here looks at them.
-        return pl.scan_parquet(content).drop("prediction").collect()
+        return pl.read_parquet(content)
 
     return outcomes
 
@@ -119,14 +121,14 @@ def show_answers(study: str, found: list[dict[str, Any]]) -> None:
             console.print(f"· left out: {line}", soft_wrap=True)
 
 
-def show_report(store: Store, index: Path | None = None) -> None:
+def show_report(store: Store | None, index: Path | None = None) -> None:
     """Print where the report is, as an address for a browser.
 
     Args:
-        store: Whose report lies in its own folder if it lies anywhere.
+        store: Whose report lies in its own folder if it lies anywhere; None: there is no store.
         index: The page that was just written; None looks for an earlier one.
     """
-    if index is None and store.local is not None:
+    if index is None and store is not None and store.local is not None:
         index = store.local / "report" / "index.html"
         if not index.is_file():
             index = None

@@ -9,6 +9,7 @@
     access.py       tokens, open clusters, where a token goes
     ray_private.py  every call of Ray's that is not public
     check.py        can this cluster run this study?
+    upload.py       what a cluster is sent: a checkout or what is installed
     submit.py       a study for Ray's job server
 
 May import `catalogue`, `study`, `store`, `planning`, `encoders` and `training`. The only room that

@@ -6,10 +6,12 @@ Needs no ray.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from scaling.catalogue.hardware import get_gpu
 from scaling.planning.placement import check_fit, gangs_too_large, placements
@@ -99,10 +101,19 @@ class Findings:
 
 def wanted_versions(pyproject: Path) -> dict[str, str]:
     """Distribution → version of everything that our project pins with `==` for running."""
-    project = tomllib.loads(pyproject.read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["run"]]
-    pins = [line.split("==") for line in lines if "==" in line]
-    return {name.partition("[")[0].strip(): version.strip() for name, version in pins}
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    return pinned_versions([*project["dependencies"], *project["optional-dependencies"]["run"]])
+
+
+def pinned_versions(requirements: Iterable[str]) -> dict[str, str]:
+    """Distribution → version of the requirements for running that are pinned with `==`."""
+    return {
+        wanted.name: pin.version
+        for wanted in map(Requirement, requirements)
+        if wanted.marker is None or wanted.marker.evaluate({"extra": "run"})
+        for pin in wanted.specifier
+        if pin.operator == "=="
+    }
 
 
 def complaints(

@@ -19,7 +19,7 @@ from scaling.cluster.access import check_head, only_with_tokens, private_token
 from scaling.cluster.check import DRIVER_RESOURCE
 from scaling.cluster.nodes import Capacity, capacity_of, check_gangs, look_at_devices
 from scaling.cluster.ray_private import know_all_deaths
-from scaling.cluster.session import SessionOrder, quiet, run_session
+from scaling.cluster.session import SessionOrder, quiet, run_session, worker_resources
 from scaling.cluster.signals import Ended, ends_on_signals
 from scaling.planning.calibration import measured_on, read_calibrations
 from scaling.planning.devices import complaint, planned_gpu
@@ -34,6 +34,7 @@ from scaling.store.records import StepRecord
 from scaling.store.sessions import read_sessions, spent_device_seconds
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
+from scaling.study.part import WHOLE, Part
 from scaling.study.steps import Plan
 from scaling.study.study import Study, price_of
 from scaling.training.watchdog import Watchdog, limit_of
@@ -148,6 +149,8 @@ def run_plan(
     address: str | None,
     open_cluster: bool = False,
     watch: Callable[[ReadyQueue], Any],
+    part: Part = WHOLE,
+    until: float | None = None,
 ) -> RunResult:
     """Run everything that is missing.
 
@@ -161,8 +164,10 @@ def run_plan(
         address: Ray cluster to join; None starts one on this machine.
         open_cluster: Join one that asks for no token.
         watch: Gets the queue once, to show it while it works. What it returns is called at the end.
+        part: Of the study, that is wanted.
+        until: From this time on (seconds of `time.time()`) nothing more is started.
     """
-    if not pending_steps(plan, store.scan()):
+    if not pending_steps(part.of(plan), store.scan()):
         return RunResult(plan=plan, done=0, failed={})
     quiet()
     with own_folder(_SHORT) as scratch:
@@ -173,7 +178,9 @@ def run_plan(
             resources = join_cluster(address, scratch, open_cluster=open_cluster)
             # Ray took the signals for itself.
             with ends_on_signals() as ended:
-                return _run_joined(plan, store, records, resources, scratch, watch, ended)
+                return _run_joined(
+                    plan, store, records, resources, scratch, watch, ended, part, until
+                )
         finally:
             # Also of a cluster that had half begun.
             ray.shutdown()
@@ -187,6 +194,8 @@ def _run_joined(
     scratch: Path,
     watch: Callable[[ReadyQueue], Any],
     ended: Ended,
+    part: Part,
+    until: float | None,
 ) -> RunResult:
     """`run_plan` on the cluster that this process has joined.
 
@@ -198,26 +207,28 @@ def _run_joined(
         scratch: Folder for Tune's own files.
         watch: As of `run_plan`.
         ended: Says which signal asked the process to end.
+        part: As of `run_plan`.
+        until: As of `run_plan`.
     """
     from ray import tune
 
     from scaling.cluster.search import QueueSearch, StopNow
 
     know_all_deaths()
-    pending = pending_steps(plan, store.scan())
+    pending = pending_steps(part.of(plan), store.scan())
     capacity = capacity_of(plan.study, resources)
     nodes, use_gpu = capacity.nodes(), capacity.kind == "GPU"
     bundle = capacity.bundle()
     gpu = _planned_gpu(plan.study, capacity, bundle) if use_gpu else None
-    chosen = placements(plan, gpu)
-    check_fit(plan, chosen, gpu)
-    check_gangs(plan, chosen, nodes, capacity)
     sizes = store.read_sizes()
+    chosen = placements(plan, gpu, sizes)
+    check_fit(plan, chosen, gpu, sizes)
+    check_gangs(plan, chosen, nodes, capacity)
     measured = measured_on(read_calibrations(store), gpu)
     pace = paces(plan, records, sizes, chosen, gpu, measured)
 
     def expected(grown: Plan, steps: Iterable[str]) -> Expected:
-        placed = placements(grown, gpu)
+        placed = placements(grown, gpu, sizes)
         took = {
             step: step_seconds(grown, grown.steps[step], sizes, placed[step], gpu, measured)
             for step in steps
@@ -239,7 +250,7 @@ def _run_joined(
         budget=plan.study.budget_dollars,
         spent=(price or 0.0) * spent_device_seconds(read_sessions(store).values(), records),
     )
-    asked = StopRequest(store)
+    asked = StopRequest(store, until=until)
     stop = watch(queue)
     # Without driver slots a trial must hold some CPU, which then no worker can have.
     held: dict[str, int | float] = (
@@ -249,19 +260,22 @@ def _run_joined(
 
     def make_order(name: str, steps: tuple[str, ...]) -> SessionOrder:
         gang = queue.running[name].gang
+        placed = {step: queue.placements[step] for step in steps}
+        workers, sharing = placed[steps[0]].workers, placed[steps[0]].sharing
         return SessionOrder(
             id=f"{name}-{os.getpid()}-{int(time.time())}",
             study=study,
             store=store.uri,
             steps=steps,
-            placements={step: queue.placements[step] for step in steps},
-            workers=gang,
+            placements=placed,
+            workers=workers,
             use_gpu=use_gpu,
             gpu=gpu,
-            resources=bundle,
+            resources=worker_resources(bundle, sharing),
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
             stop=asked.old,
+            until=until,
             limits={
                 step: limit_of(queue.pace(gang) * queue.seconds[step], queue.tries(step))
                 for step in steps
@@ -283,6 +297,7 @@ def _run_joined(
                         capacity=capacity,
                         asked=asked,
                         scratch=str(scratch),
+                        part=part,
                     ),
                     num_samples=-1,
                     reuse_actors=True,

@@ -24,19 +24,34 @@ from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, note_start
 from scaling.store.stop import StopRequest
 from scaling.store.store import Store
+from scaling.study.part import WHOLE, Part
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.training.runner import run_steps
 
 
-def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
-    """Run everything that is missing in this process; `say` gets a line for each step.
+def run_here(
+    plan: Plan,
+    store: Store,
+    say: Callable[[str], None],
+    *,
+    part: Part = WHOLE,
+    until: float | None = None,
+) -> RunResult:
+    """Run everything that is missing in this process.
 
     Of a step that is placed on several workers one worker does the whole batch, in more passes:
     the same examples in the same updates. Steps that another run works on, and what starts from
     them, are left. An exception of a step is noted in the store and raised.
 
     UserError if a step does not fit on the study's GPU, or if the study has a budget.
+
+    Args:
+        plan: What is to run.
+        store: Its store.
+        say: Gets a line for each step.
+        part: Of the study, that is wanted.
+        until: From this time on (seconds of `time.time()`) nothing more is started.
     """
     if plan.study.budget_dollars is not None:
         raise UserError(
@@ -49,8 +64,9 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
     if gpu is None:
         # As Ray's workers: sums come out in the same order, so that records can be compared.
         torch.set_num_threads(1)
-    check_fit(plan, _on_one_worker(placements(plan, gpu)), gpu)
-    asked = StopRequest(store)
+    sizes = store.read_sizes()
+    check_fit(plan, _on_one_worker(placements(plan, gpu, sizes)), gpu, sizes)
+    asked = StopRequest(store, until=until)
     done, number, left = 0, 0, set[str]()
     name = f"here-{os.getpid()}-{int(time.time())}"
     with kept_log(store, name, world.rank):
@@ -61,11 +77,11 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
                     plan.study, plan.lock, plan.collapsed | (scan.collapsed & plan.steps.keys())
                 )
             drop_replaced(plan, store, scan)
-            pending = [step for step in pending_steps(plan, scan) if step not in left]
+            pending = [step for step in pending_steps(part.of(plan), scan) if step not in left]
             if not pending:
                 break
             step = pending[0]
-            placed = _on_one_worker(placements(plan, gpu))
+            placed = _on_one_worker(placements(plan, gpu, sizes))
             began = time.time()
             # A session for each step, so that `scaling status` counts its cost even if it fails.
             session = f"{name}-{number}"
@@ -85,7 +101,10 @@ def run_here(plan: Plan, store: Store, say: Callable[[str], None]) -> RunResult:
 
 
 def _on_one_worker(chosen: Mapping[str, Placement]) -> dict[str, Placement]:
-    return {step: placement.model_copy(update={"workers": 1}) for step, placement in chosen.items()}
+    return {
+        step: placement.model_copy(update={"workers": 1, "sharing": 1})
+        for step, placement in chosen.items()
+    }
 
 
 def _seconds_left(asked: StopRequest) -> float | None:

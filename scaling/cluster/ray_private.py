@@ -171,7 +171,7 @@ def know_all_deaths() -> None:
             error = RayActorError(error_msg=str(error))
         failed(manager, task, error)
 
-    RayActorManager._actor_task_failed = known  # type: ignore[method-assign,assignment]
+    RayActorManager._actor_task_failed = known  # type: ignore[method-assign, assignment]
 
 
 def free_orphans() -> int:

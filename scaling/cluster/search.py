@@ -26,6 +26,7 @@ from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, session_name
 from scaling.store.stop import StopRequest
 from scaling.store.store import Scan, Store, pause_after
+from scaling.study.part import WHOLE, Part
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 
@@ -41,19 +42,28 @@ NODES_SECONDS = 15.0
 
 
 def grow(
-    queue: ReadyQueue, scan: Scan, expected: Callable[[Plan, Iterable[str]], Expected]
+    queue: ReadyQueue,
+    scan: Scan,
+    expected: Callable[[Plan, Iterable[str]], Expected],
+    part: Part = WHOLE,
 ) -> None:
     """Add re-runs, and what starts from them, of trainings that collapsed since the last look.
 
     And trainings whose weights are gone although an open step starts from them.
+
+    Args:
+        queue: Its plan grows.
+        scan: A listing of the store.
+        expected: Estimated seconds and placements of steps of a plan.
+        part: Of the study, that is wanted.
     """
     plan = queue.plan
     fresh = {step for step in scan.collapsed - plan.collapsed if step in plan.steps}
     if fresh and plan.study.reruns:
         plan = make_plan(plan.study, plan.lock, plan.collapsed | fresh)
-        pending = pending_steps(plan, scan)
+        pending = pending_steps(part.of(plan), scan)
     else:
-        pending = queue.lost(pending_steps(plan, scan))
+        pending = queue.lost(pending_steps(part.of(plan), scan))
     if pending:
         queue.extend(plan, pending, *expected(plan, pending))
 
@@ -103,6 +113,7 @@ class QueueSearch(Searcher):
         capacity: Capacity,
         asked: StopRequest,
         scratch: str,
+        part: Part = WHOLE,
     ) -> None:
         """A search that has handed out nothing.
 
@@ -114,10 +125,12 @@ class QueueSearch(Searcher):
             capacity: Says which nodes the cluster has.
             asked: Says whether somebody asked to stop.
             scratch: Folder of this machine for what Ray Train writes.
+            part: Of the study, that is wanted.
         """
         super().__init__(metric=None, mode=None)
         self._queue, self._store, self._capacity, self._asked = queue, store, capacity, asked
         self._make_order, self._expected, self._scratch = make_order, expected, scratch
+        self._part = part
         self._orders: dict[str, tuple[str, SessionOrder]] = {}
         """Trial → name of its session in the queue, and the session's order."""
         self._look_at = time.monotonic() + STORE_SECONDS
@@ -155,7 +168,7 @@ class QueueSearch(Searcher):
     def _look(self) -> Callable[[str], bool]:
         """Follow what one listing of the store shows; says of a step whether it is done."""
         scan = self._store.scan()
-        grow(self._queue, scan, self._expected)
+        grow(self._queue, scan, self._expected, self._part)
         drop_replaced(self._queue.plan, self._store, scan)
         return self._queue.done_in(scan)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling.catalogue.hardware import GIB, GpuSpec, Placement
 from scaling.planning.devices import Device, complaint
+from scaling.planning.memory import GPU_FIXED_GIB
 from scaling.training.watchdog import Limit
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class SessionOrder:
     """What each step may take."""
     stop: str
     """The request to stop that was there when the driver began: a newer one counts."""
+    until: float | None = None
+    """From this time on (seconds of `time.time()`) nothing more is started."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back exactly."""
@@ -76,6 +80,7 @@ class SessionOrder:
             "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
             "stop": self.stop,
+            "until": self.until,
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
         }
 
@@ -90,6 +95,11 @@ class SessionOrder:
             "gpu": None if raw["gpu"] is None else GpuSpec(**raw["gpu"]),
         }
         return SessionOrder(**{**raw, **plain, "placements": placements, "limits": limits})
+
+    @property
+    def sharing(self) -> int:
+        """Sessions to a device."""
+        return next(iter(self.placements.values())).sharing
 
     @property
     def limit(self) -> Limit:
@@ -137,8 +147,15 @@ def worker(config: dict[str, Any]) -> None:
             asked_at=config["asked_at"],
             workers=world.size,
             steps=session.steps,
+            sharing=session.sharing,
         )
-    asked = StopRequest(store, session.stop)
+    if session.use_gpu and session.sharing > 1:
+        # Whoever outgrows its part fails alone, and takes no memory of the others.
+        total_gib = torch.cuda.get_device_properties(world.device).total_memory / GIB
+        torch.cuda.set_per_process_memory_fraction(
+            allocator_share(session.sharing, total_gib), world.device
+        )
+    asked = StopRequest(store, session.stop, until=session.until)
     with kept_log(store, session.id, world.rank):
         run_steps(
             plan,
@@ -150,6 +167,24 @@ def worker(config: dict[str, Any]) -> None:
             seconds_left,
             lambda: bool(asked.how),
         )
+
+
+def worker_resources(alone: Mapping[str, float], sharing: int) -> dict[str, float]:
+    """What a worker holds of the cluster, if so many sessions share a device.
+
+    `alone`: what it holds of a device of its own.
+    """
+    parts = {name: amount / sharing for name, amount in alone.items()}
+    # A part of a CPU only where there is less than one.
+    return {**parts, "CPU": math.floor(parts["CPU"]) if parts["CPU"] > 1 else parts["CPU"]}
+
+
+def allocator_share(sharing: int, total_gib: float) -> float:
+    """Part of a device that PyTorch's allocator may have in one of so many processes on it.
+
+    What libraries and context hold is not the allocator's.
+    """
+    return 1 / sharing - GPU_FIXED_GIB / total_gib
 
 
 def check_devices(world: World, gpu: GpuSpec | None) -> None:

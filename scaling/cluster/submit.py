@@ -7,34 +7,19 @@ import logging
 import shlex
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scaling.cluster.access import check_dashboard
-from scaling.cluster.check import ClusterError, Findings, complaints, wanted_versions
-from scaling.cluster.ray_private import PROBE_LINE, uploaded_files
+from scaling.cluster.check import ClusterError, Findings, complaints
+from scaling.cluster.ray_private import PROBE_LINE
+from scaling.cluster.upload import ENTRY, EXCLUDES, upload_for
 from scaling.store.store import Store
-from scaling.study.study import STUDIES, Study
+from scaling.study.study import Study
 
-# What the cluster does not need of a checkout; Ray leaves out what .gitignore names as well.
-EXCLUDES = (
-    ".git",
-    ".venv",
-    "runs",
-    "report",
-    "dist",
-    "build",
-    "tests",
-    "benchmarks",
-    "docs",
-    "*.egg-info",
-)
-UPLOAD_LIMIT_BYTES = 100 * 2**20
 PROBE_SECONDS = 300
-ENTRY = "jobs/run_study.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +38,11 @@ def submit(
     store: Store,
     *,
     address: str,
-    folder: Path,
+    folder: Path | None,
     source: Path | None,
     open_cluster: bool,
     send_token_to: str,
+    options: Sequence[str],
     say: Callable[[str], None],
 ) -> Submission:
     """Check everything, then submit.
@@ -68,90 +54,44 @@ def submit(
         study: The study in it.
         store: Its store, as this machine and the cluster see it.
         address: URL of the Ray dashboard.
-        folder: Checkout to upload.
+        folder: Checkout to upload; None for the current folder, or what is installed here.
         source: Folder with raw data and models, as the cluster's head sees it.
         open_cluster: Accept a dashboard that asks for no token.
         send_token_to: Host that may get the token over plain http; '' for none.
+        options: Further ones of `scaling run`.
         say: Told what is checked.
     """
     import ray
 
     # Its notices name every .gitignore, three times over.
     logging.getLogger(ray.__name__).setLevel(logging.ERROR)
-    folder = folder.resolve()
     say("size of the upload")
-    upload = upload_of(folder)
-    words = ["python", ENTRY, _seen_there(study_file, folder, upload), "--store", store.uri]
-    words += [] if source is None else ["--from", str(source)]
-    # The job's driver looks too.
-    entry = shlex.join([*words, "--open-cluster"] if open_cluster else words)
-    say("authentication")
-    check_dashboard(address, open_cluster=open_cluster, send_token_to=send_token_to)
-    client = job_client(address)
-    runtime_env: dict[str, Any] = {"working_dir": str(folder), "excludes": list(EXCLUDES)}
-    job = _next_id(client, study.name)
-    store.check_study(study.name)
-    store.check_writable()
-    say("versions, store and room of the cluster: a short job there")
-    findings = probe(client, job, store, runtime_env)
-    wrong = complaints(findings, study, wanted_versions(folder / "pyproject.toml"), store.uri)
-    if wrong:
-        raise ClusterError("\n".join(wrong))
-    say("submitting")
-    client.submit_job(
-        entrypoint=entry,
-        submission_id=job,
-        runtime_env=runtime_env,
-        metadata={"study": study.name, "store": store.uri},
-    )
-    return Submission(job=job, address=address, num_bytes=sum(upload.values()), findings=findings)
-
-
-def upload_of(folder: Path) -> dict[str, int]:
-    """Relative name → bytes of all that Ray would upload.
-
-    ClusterError with the largest folders if that is too much.
-    """
-    files = {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in uploaded_files(folder, EXCLUDES)
-    }
-    total = sum(files.values())
-    if total > UPLOAD_LIMIT_BYTES:
-        by_top: Counter[str] = Counter()
-        for name, size in files.items():
-            by_top[name.partition("/")[0]] += size
-        largest = ", ".join(
-            f"{name} {size / 2**20:,.0f} MiB" for name, size in by_top.most_common(3)
+    with upload_for(study_file, folder) as upload:
+        words = ["python", ENTRY, upload.study, "--store", store.uri]
+        words += [] if source is None else ["--from", str(source)]
+        words += options
+        # The job's driver looks too.
+        entry = shlex.join([*words, "--open-cluster"] if open_cluster else words)
+        say("authentication")
+        check_dashboard(address, open_cluster=open_cluster, send_token_to=send_token_to)
+        client = job_client(address)
+        runtime_env = {"working_dir": str(upload.folder), "excludes": list(EXCLUDES)}
+        job = _next_id(client, study.name)
+        store.check_study(study.name)
+        store.check_writable()
+        say("versions, store and room of the cluster: a short job there")
+        findings = probe(client, job, store, runtime_env)
+        wrong = complaints(findings, study, upload.wanted, store.uri)
+        if wrong:
+            raise ClusterError("\n".join(wrong))
+        say("submitting")
+        client.submit_job(
+            entrypoint=entry,
+            submission_id=job,
+            runtime_env=runtime_env,
+            metadata={"study": study.name, "store": store.uri},
         )
-        raise ClusterError(
-            f"the upload of {folder} has {total / 2**20:,.0f} MiB, the limit is"
-            f" {UPLOAD_LIMIT_BYTES / 2**20:.0f}; largest: {largest}. Move them away or name them in"
-            " .gitignore or .rayignore"
-        )
-    return files
-
-
-def _seen_there(study_file: str, folder: Path, upload: Mapping[str, int]) -> str:
-    """The study as the job finds it: a shipped name, or a path below the working directory."""
-    for needed in (ENTRY, "pyproject.toml"):
-        if needed not in upload:
-            raise ClusterError(
-                f"{folder} has no {needed}; give a checkout of this project as --working-dir"
-            )
-    if not Path(study_file).suffix and (STUDIES / f"{study_file}.yaml").is_file():
-        return study_file
-    path = Path(study_file).resolve()
-    if not path.is_relative_to(folder):
-        raise ClusterError(
-            f"{study_file} is not below {folder}, so the cluster would not see it; copy it there"
-        )
-    name = path.relative_to(folder).as_posix()
-    if name not in upload:
-        raise ClusterError(
-            f"{study_file} would not be uploaded: {', '.join(EXCLUDES)} and .gitignore are left out"
-        )
-    return name
+    return Submission(job=job, address=address, num_bytes=upload.num_bytes, findings=findings)
 
 
 def job_client(address: str) -> Any:

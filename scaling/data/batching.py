@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from scaling.data.features import Features
-from scaling.kinds.kind import PAD, Kind
+from scaling.kinds.kind import Kind
+from scaling.kinds.text import PAD
 
 T = TypeVar("T")
 

@@ -56,8 +56,7 @@ def _root(
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise BadData(
-                f"the package {name!r} is not installed; `pip install 'stilts-scaling[demo]'`"
-                " brings it"
+                f"the package {name!r} is not installed; this project's extra [demo] brings it"
             )
         return Path(spec.origin).parent
     found = local_copy(name, folder)

@@ -5,6 +5,7 @@
     handover.py     trained weights → a folder that transformers opens
     model_card.py   the card of such a folder, from the record
     weights.py      pretrained weights of a model into the store, hashed, once
+    sentencepiece.py  a `spiece.model` as a `tokenizer.json`
     upstream.py     what a model's own files say, held against its ModelSpec
     checkpoint.py   safetensors in slices, with a hash for each tensor
     encoder.py      the network: encoder and head

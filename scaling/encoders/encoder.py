@@ -5,69 +5,82 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
 from transformers.initialization import no_init_weights
 
+from scaling.catalogue.architecture_entries import ARCHITECTURES
 from scaling.encoders.packing import PACKED, packing_of
 from scaling.kinds.heads import TiedHead
-from scaling.kinds.kind import PAD
 
-CLASSES: dict[str, tuple[Any, Any]] = {
-    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
-    "xlm-roberta-xl": (XLMRobertaXLConfig, XLMRobertaXLModel),
-}
+# Fields of a `config.json` that name a class or a type of number.
+_NAMES = ("model_type", "architectures", "dtype", "torch_dtype", "transformers_version")
+
+
+def config_class(architecture: str) -> Any:
+    """The configuration's class of an architecture."""
+    return getattr(transformers, ARCHITECTURES[architecture].config_class)
+
+
+def model_class(architecture: str) -> Any:
+    """The class of an architecture's encoder."""
+    module, _, name = ARCHITECTURES[architecture].model_class.rpartition(":")
+    return getattr(import_module(f"transformers.models.{module}") if module else transformers, name)
+
+
+def _no_pooler(architecture: str) -> dict[str, bool]:
+    has_one = "pooler." in ARCHITECTURES[architecture].dropped
+    return {"add_pooling_layer": False} if has_one else {}
 
 
 def make_config(
-    architecture: str, fields: Mapping[str, Any], dropout: float, attention: str = "sdpa"
+    architecture: str, fields: Mapping[str, Any], dropout: float, attention: str = ""
 ) -> Any:
     """The Hugging Face configuration of a `config.json`, for the named architecture.
 
     Args:
-        architecture: A key of `CLASSES`.
+        architecture: Its name.
         fields: The fields of the `config.json`; those that name a class or a dtype are left out.
-        dropout: Rate after hidden layers and on attention weights.
-        attention: Name of the attention function among those of transformers.
+        dropout: Rate wherever the architecture has one.
+        attention: Name of the attention function among those of transformers; the architecture's
+            own if empty.
     """
-    config_class, _ = CLASSES[architecture]
-    raw = {
-        key: value
-        for key, value in fields.items()
-        if key not in ("model_type", "architectures", "dtype")
-    }
+    entry = ARCHITECTURES[architecture]
+    raw = {key: value for key, value in fields.items() if key not in _NAMES}
     # The state of the last layer that is computed stays what every other state is: before the last
     # norm of a pre-LayerNorm encoder, which belongs behind all layers.
     own = {
-        "hidden_dropout_prob": dropout,
-        "attention_probs_dropout_prob": dropout,
-        "attn_implementation": attention,
+        **dict.fromkeys(entry.dropout, dropout),
+        "attn_implementation": attention or entry.attention,
         "tie_last_hidden_states": False,
     }
-    return config_class(**{**raw, **own})
+    config = config_class(architecture)(**{**raw, **own})
+    # Some classes work a value out from others whatever they are given.
+    for key, value in entry.fixed.items():
+        setattr(config, key, value)
+    return config
 
 
 def empty_encoder(architecture: str, config: Any) -> nn.Module:
     """The encoder with parameters that are allocated and not set: no random draw is wasted."""
-    _, model_class = CLASSES[architecture]
     with no_init_weights():
-        empty: nn.Module = model_class._from_config(
-            config, dtype=torch.float32, add_pooling_layer=False
+        empty: nn.Module = model_class(architecture)._from_config(
+            config, dtype=torch.float32, **_no_pooler(architecture)
         )
     return empty
 
 
 def random_encoder(architecture: str, config: Any, seed: int) -> nn.Module:
     """The encoder with weights drawn from a seed, as before any pretraining."""
-    _, model_class = CLASSES[architecture]
     torch.manual_seed(seed)
-    drawn: nn.Module = model_class._from_config(
-        config, dtype=torch.float32, add_pooling_layer=False
+    drawn: nn.Module = model_class(architecture)._from_config(
+        config, dtype=torch.float32, **_no_pooler(architecture)
     )
     return drawn
 
@@ -101,10 +114,10 @@ class Encoder(nn.Module):
 
     def __init__(self, encoder: nn.Module, head: nn.Module, architecture: str) -> None:
         super().__init__()
-        self.encoder, self.head, self.architecture = encoder, head, architecture
+        self.encoder, self.head, self.entry = encoder, head, ARCHITECTURES[architecture]
         for layers in self.heads:
             if isinstance(layers, TiedHead):
-                layers.tie(encoder.embeddings.word_embeddings)  # type: ignore[union-attr, arg-type]
+                layers.tie(encoder.get_submodule(self.entry.embedding))  # type: ignore[arg-type]
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -153,12 +166,11 @@ class Encoder(nn.Module):
             offsets: B + 1, int32: the sums of the lengths before each row, and of all.
         """
         if self.encoder.config._attn_implementation != PACKED:  # type: ignore[union-attr]
-            given = {
-                "input_ids": input_ids,
-                "attention_mask": self._bias(mask, lengths),
+            given = {"input_ids": input_ids, **self._masked(mask, lengths)}
+            if self.entry.positions == "learned":
                 # From the mask: a text may have the padding's id in its middle.
-                "position_ids": mask.cumsum(1) * mask + PAD,
-            }
+                positions = mask.cumsum(1) * mask + self.entry.first_position - 1
+                given["position_ids"] = positions.clamp(min=0)
             return self._states(given, depth)
         if lengths is None or offsets is None:
             counts = mask.sum(1)
@@ -167,8 +179,27 @@ class Encoder(nn.Module):
                 nn.functional.pad(counts.cumsum(0), (1, 0)).int(),
             )
         pack = packing_of((mask.shape[0], mask.shape[1]), lengths, offsets)
-        given = {"input_ids": pack.ids(input_ids), "attention_mask": None, **pack.arguments}
+        given = {**pack.arguments(self.entry), "input_ids": pack.ids(input_ids)}
         return pack.spread(self._states(given, depth))
+
+    def _masked(self, mask: Tensor, lengths: tuple[int, ...] | None) -> dict[str, Any]:
+        """How the encoder is told what is padding: B x L, or what the class makes of it.
+
+        mask: B x L. lengths: real tokens of each row.
+        """
+        if self.entry.positions == "learned":
+            return {"attention_mask": self._bias(mask, lengths)}
+        if self.entry.fits:
+            # Windows, biases and what is to the left are for the class to add.
+            alike = lengths is not None and len(set(lengths)) == 1
+            return {"attention_mask": None if alike else mask}
+        # A causal class that is to see both ways takes a whole mask as it is; without a mask, or in
+        # a pass without padding, it would be causal again.
+        counts = lengths if lengths is not None else tuple(mask.sum(1).tolist())
+        return {
+            "attention_mask": {"full_attention": self._bias(mask, counts)},
+            "is_causal": False,
+        }
 
     def _bias(self, mask: Tensor, lengths: tuple[int, ...] | None) -> Tensor | None:
         """B x 1 x L x L, 0 or -inf, in the precision of the computation; None where all attend to
@@ -196,8 +227,9 @@ class Encoder(nn.Module):
         return bias[:, None, None, :length].expand(-1, 1, length, length)
 
     def _states(self, given: Mapping[str, Any], depth: float | Sequence[float] | None) -> Tensor:
-        layers = self.encoder.encoder.layer  # type: ignore[union-attr]
-        count = len(layers)  # type: ignore[arg-type]
+        owner, name = self._place_of_layers()
+        layers = getattr(owner, name)
+        count = len(layers)
         if isinstance(depth, Sequence):
             wanted = [max(1, round(fraction * count)) for fraction in depth]
             output = self.encoder(**given, output_hidden_states=True)
@@ -211,18 +243,22 @@ class Encoder(nn.Module):
         if index == count:
             return self.encoder(**given).last_hidden_state  # type: ignore[no-any-return]
         # Layers above the wanted one are not computed at all.
-        self.encoder.encoder.layer = layers[:index]  # type: ignore[union-attr, index]
+        setattr(owner, name, layers[:index])
         try:
             output = self.encoder(**given, output_hidden_states=True)
         finally:
-            self.encoder.encoder.layer = layers  # type: ignore[union-attr]
+            setattr(owner, name, layers)
         return self._normalised(output.hidden_states[index])
+
+    def _place_of_layers(self) -> tuple[nn.Module, str]:
+        """The module that has the list of layers, and the list's name."""
+        owner, _, name = self.entry.layers.rpartition(".")
+        return self.encoder.get_submodule(owner), name
 
     def _normalised(self, hidden: Tensor) -> Tensor:
         """B x L x H → the same, on the scale of a layer norm's output."""
-        # XL's layers normalise their input, so that its inner states are raw sums. The layers of
-        # the other sizes normalise their output.
-        if self.architecture == "xlm-roberta-xl":
+        # Layers that normalise their input have raw sums for inner states.
+        if self.entry.is_pre_norm:
             return nn.functional.layer_norm(hidden, hidden.shape[-1:])
         return hidden
 
@@ -230,7 +266,7 @@ class Encoder(nn.Module):
 def config_of(weights: Weights, dropout: float, *, packed: bool = False) -> Any:
     """The Hugging Face configuration of a directory, for the named architecture."""
     fields = json.loads((weights.folder / "config.json").read_text())
-    return make_config(weights.architecture, fields, dropout, PACKED if packed else "sdpa")
+    return make_config(weights.architecture, fields, dropout, PACKED if packed else "")
 
 
 def row_lookup(weights: Weights) -> np.ndarray | None:

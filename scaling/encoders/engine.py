@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
+from scaling.catalogue.architecture_entries import ARCHITECTURES
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
 from scaling.data.batching import Batch
 from scaling.encoders.checkpoint import (
@@ -53,7 +55,7 @@ from scaling.encoders.loading import (
 )
 from scaling.encoders.lora import add_adapters, merge_adapters
 from scaling.encoders.plain_state import read_state, write_state
-from scaling.encoders.word_rows import WORD_EMBEDDINGS, StoredRows, Untouched, cut, other_rows
+from scaling.encoders.word_rows import StoredRows, Untouched, cut, other_rows
 from scaling.encoders.world import World
 from scaling.kinds.retrieval import DualEncoder
 from scaling.study.lora import Lora
@@ -81,6 +83,9 @@ def join_world() -> World:
     """The process group that Ray Train set up, or one of our own for a process that runs alone."""
     gpu = torch.cuda.is_available()
     if gpu:
+        # Passes differ in shape, which would leave holes in the memory of the device. Read when
+        # the allocator is first used.
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
         # Before the first collective: every process would put it on the first device.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:
@@ -296,7 +301,7 @@ class Engine:
                     value = parameter.detach().cpu().clone() if name in mine else None
             else:
                 value = parameter.detach().cpu() if name in mine else None
-            if value is not None and name == WORD_EMBEDDINGS and self.untouched is not None:
+            if value is not None and name == self.model.entry.words and self.untouched is not None:
                 value = self.untouched.whole(value)
             if value is not None:
                 yield value
@@ -304,7 +309,7 @@ class Engine:
     def _shape(self, name: str, parameter: Any) -> tuple[int, ...]:
         """Of a tensor in the file."""
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
-        if name == WORD_EMBEDDINGS and self.untouched is not None:
+        if name == self.model.entry.words and self.untouched is not None:
             return (self.untouched.count, *shape[1:])
         return shape
 
@@ -376,7 +381,9 @@ def build_model(
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
         wanted = config_of(weights, dropout, packed=packed)
         if weights.random_init is None:
-            wanted.vocab_size = wanted.vocab_size if rows is None else len(rows)
+            if rows is not None:
+                wanted.vocab_size = len(rows)
+                wanted.pad_token_id = _number_of(wanted.pad_token_id, rows)
             encoder = empty_encoder(weights.architecture, wanted)
         else:
             encoder = random_encoder(weights.architecture, wanted, weights.random_init)
@@ -388,6 +395,12 @@ def build_model(
         for tied in tied_heads(model):
             tied.expect_pretrained(bias.shape[0], wanted.layer_norm_eps)
     return model
+
+
+def _number_of(row: int | None, rows: np.ndarray) -> int | None:
+    """Which of the rows in use, ascending, shape (R,), a row is; None where it is none of them."""
+    found = np.flatnonzero(rows == row)
+    return int(found[0]) if len(found) else None
 
 
 def _share_embeddings(model: Encoder, stage: int) -> None:
@@ -446,14 +459,17 @@ def load(
     # The folder may have two things more: the task head of an earlier phase, which is dropped, and
     # the masked-LM head, which is carried along.
     ignored = (LM_HEAD,) if stored_head else (LM_HEAD, "head.")
+    chosen = {} if rows is None else {model.entry.words: rows}
     filled: dict[str, Filled] = {}
     problem = ""
     try:
-        filled = load_tensors(wanted, weights.folder, world.rank, world.size, ignored, dtype, rows)
+        filled = load_tensors(
+            wanted, weights.folder, world.rank, world.size, ignored, dtype, chosen
+        )
     except BadWeights as error:
         problem = str(error)
     _agree(world, problem)
-    return Loaded(parameters=wanted, filled=filled, dtype=dtype, rows=rows)
+    return Loaded(parameters=wanted, filled=filled, dtype=dtype, rows=chosen)
 
 
 def _check_loaded(loaded: Loaded, weights: Weights, world: World) -> None:
@@ -511,7 +527,7 @@ def start_training(
         if isinstance(own, DualEncoder):
             own.join(world.size, world.rows)
     if lora is not None:
-        add_adapters(model.encoder, lora, seed)
+        add_adapters(model.encoder, lora.of(ARCHITECTURES[weights.architecture]), seed)
     if placement.checkpoint_activations:
         model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -557,9 +573,9 @@ def _untouched(model: Encoder, weights: Weights, recipe: Recipe, rows: np.ndarra
     rows: those in use, shape (R,).
     """
     if weights.random_init is not None:
-        others = cut(model.encoder, rows)
+        others = cut(model.encoder.get_submodule(model.entry.embedding), rows)
     else:
-        matrix = read_index(weights.folder)[WORD_EMBEDDINGS]
+        matrix = read_index(weights.folder)[model.entry.words]
         others = StoredRows(matrix=matrix, rows=other_rows(rows, matrix.shape[0])).read()
     dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
     return Untouched(rows=rows, others=others.to(dtype), weight_decay=recipe.weight_decay)
@@ -600,7 +616,8 @@ def start_scoring(
     model = build_model(weights, make_head, 0.0, 0, config, packed=placement.packed)
     loaded = load(model, weights, world, recipe, head=True)
     if recipe.precision == "bf16":
-        model = model.to(torch.bfloat16)
+        # Parameters alone, as DeepSpeed does in training: tables of rotations stay what they were.
+        _round_whole(model, torch.bfloat16)
     if placement.zero_stage == 3:
         _share_embeddings(model, placement.zero_stage)
         core, *_ = deepspeed.initialize(model=model, config=config, dist_init_required=False)
@@ -619,4 +636,5 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "deepspeed": deepspeed.__version__,
         "transformers": transformers.__version__,
+        **{name: version(name) for name in ("tokenizers", "numpy", "ray")},
     }

@@ -16,15 +16,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 from transformers.initialization import no_init_weights
 
+from scaling.catalogue.architecture_entries import XLM_ROBERTA
 from scaling.catalogue.task import TaskSpec
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.encoder import Weights, make_config
-from scaling.encoders.word_rows import WORD_EMBEDDINGS
-from scaling.kinds.kind import BOS, EOS, PAD, UNK
+from scaling.kinds.text import BOS, EOS, PAD, UNK
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 _NAMES = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL"}
+_WORDS = XLM_ROBERTA.words
 _SPECIAL = {"bos": BOS, "cls": BOS, "pad": PAD, "eos": EOS, "sep": EOS, "unk": UNK}
 
 
@@ -75,7 +76,8 @@ def write_auto_model(
 ) -> str:
     """Write the folder; the name of the class that opens it.
 
-    UserError where a trimmed vocabulary cannot be made whole again.
+    UserError where a trimmed vocabulary cannot be made whole again, and for another architecture
+    than XLM-R's.
 
     Args:
         weights: The trained weights.
@@ -85,12 +87,17 @@ def write_auto_model(
         tokenizer: The `tokenizer.json` that the ids are of.
         out: A folder that is empty or not there.
     """
+    if weights.architecture not in _NAMES:
+        raise UserError(
+            f"{weights.architecture}: weights are handed over for {' and '.join(_NAMES)} only; the"
+            f" encoder's are in {weights.folder}, under the names of transformers' class"
+        )
     state = {name: stored.read() for name, stored in read_index(weights.folder).items()}
     if weights.kept_rows is not None:
         kept = torch.from_numpy(np.load(weights.kept_rows, allow_pickle=False))
         state = _with_all_rows(state, kept, pretrained_words())
     fields = json.loads((weights.folder / "config.json").read_text(encoding="utf-8"))
-    fields["vocab_size"] = state[WORD_EMBEDDINGS].shape[0]
+    fields["vocab_size"] = state[_WORDS].shape[0]
     config = make_config(weights.architecture, fields, 0.1)
     if labels:
         config.id2label = dict(enumerate(labels))
@@ -99,15 +106,13 @@ def write_auto_model(
     name = f"{_NAMES[weights.architecture]}{ending}"
     extra = {"add_pooling_layer": False} if ending == "Model" else {}
     with no_init_weights():
-        model = getattr(transformers, name)._from_config(
-            config, dtype=state[WORD_EMBEDDINGS].dtype, **extra
-        )
+        model = getattr(transformers, name)._from_config(config, dtype=state[_WORDS].dtype, **extra)
     named = _renamed(state, None if isinstance(form, str) else form)
     if ending == "ForMaskedLM":
         # A head that was new has no bias.
-        named.setdefault("lm_head.bias", torch.zeros_like(state[WORD_EMBEDDINGS][:, 0]))
+        named.setdefault("lm_head.bias", torch.zeros_like(state[_WORDS][:, 0]))
         named["lm_head.decoder.bias"] = named["lm_head.bias"]
-        named["lm_head.decoder.weight"] = named[f"roberta.{WORD_EMBEDDINGS}"]
+        named["lm_head.decoder.weight"] = named[f"roberta.{_WORDS}"]
     model.load_state_dict(named, assign=True)
     model.tie_weights()
     model.save_pretrained(out)
@@ -141,9 +146,9 @@ def _with_all_rows(
             "the vocabulary was extended and then trimmed: rows of new pieces that no text used"
             " are nowhere. Train without trim_vocabulary to export it"
         )
-    whole = pretrained.to(state[WORD_EMBEDDINGS].dtype).clone()
-    whole[kept] = state[WORD_EMBEDDINGS]
-    full = {**state, WORD_EMBEDDINGS: whole}
+    whole = pretrained.to(state[_WORDS].dtype).clone()
+    whole[kept] = state[_WORDS]
+    full = {**state, _WORDS: whole}
     if "lm_head.bias" in state:
         bias = torch.full((len(whole),), float(state["lm_head.bias"].min())).to(whole.dtype)
         bias[kept] = state["lm_head.bias"]

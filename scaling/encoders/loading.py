@@ -6,8 +6,9 @@ import ctypes
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,8 +52,8 @@ class Loaded:
     filled: Mapping[str, Filled]
     dtype: torch.dtype | None
     """In which they will compute; None for the parameters' own."""
-    rows: np.ndarray | None = None
-    """Which rows of the word embedding were filled, shape (R,); None for all."""
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Which rows of the word embedding were filled, by its name, shape (R,); {} for all."""
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def load_tensors(
     size: int,
     ignored: tuple[str, ...] = (),
     dtype: torch.dtype | None = None,
-    rows: np.ndarray | None = None,
+    rows: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, Filled]:
     """Fill parameters by name: whole ones, or under ZeRO-3 this rank's slice of each.
 
@@ -99,7 +100,7 @@ def load_tensors(
         ignored: Prefixes of tensors that the folder may have beside the wanted ones.
         dtype: The precision of the checksums, in which the parameters will compute; None: their
             own.
-        rows: Which of the word embedding are wanted, shape (R,); None: all.
+        rows: Which of the word embedding are wanted, by its name, shape (R,); {}: all.
     """
     stored = with_rows_of_words(read_index(folder), rows)
     unexpected = sorted(
@@ -150,7 +151,7 @@ def differing(
     folder: Path,
     rank: int,
     dtype: torch.dtype | None = None,
-    rows: np.ndarray | None = None,
+    rows: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> list[str]:
     """Names of parameters that no longer hold what `load_tensors` filled them with.
 
@@ -163,7 +164,7 @@ def differing(
         folder: The folder that they were filled from.
         rank: Of this process.
         dtype: The precision of the checksums, as given to `load_tensors`.
-        rows: As given to `load_tensors`, shape (R,) or None.
+        rows: As given to `load_tensors`, each of shape (R,).
     """
     stored = with_rows_of_words(read_index(folder), rows)
     return [

@@ -26,14 +26,14 @@ def add_adapters(encoder: nn.Module, lora: Lora, seed: int) -> None:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
+        target_modules=list(lora.targets or ()),
         bias="none",
     )
     inject_adapter_in_model(config, encoder)
     found = {name for name, module in encoder.named_modules() if isinstance(module, Linear)}
     lost = [
         target
-        for target in lora.targets
+        for target in lora.targets or ()
         if not any(f".{name}".endswith(f".{target}") for name in found)
     ]
     if lost:

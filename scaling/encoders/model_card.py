@@ -50,7 +50,7 @@ def card_of(study: Study, step: Step, record: StepRecord, opened_by: str, *, tri
                 f" {training.dev_n:,} examples |"
             )
     lines += [
-        f"| cost | {cost.wall_seconds:,.0f} s on {cost.num_devices} × {cost.device} |",
+        f"| cost | {cost.wall_seconds:,.0f} s on {cost.num_devices:g} × {cost.device} |",
         f"| finished | {made.finished_at} |",
         f"| versions | {', '.join(map(' '.join, made.versions.items()))} |",
         f"| commit | `{made.commit}` |",

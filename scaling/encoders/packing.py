@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from scaling.kinds.kind import PAD
+from scaling.catalogue.architectures import Architecture
+from scaling.spec import UserError
 
 PACKED = "packed"
 """Name of the attention among those of transformers."""
@@ -38,16 +39,20 @@ class Packing:
         """B x L → 1 x T."""
         return input_ids.flatten()[self.places][None]
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What the encoder has to be told beside the ids."""
-        # XLM-R's positions start after the padding id.
-        return {
-            "position_ids": self.positions + PAD + 1,
-            "token_type_ids": torch.zeros_like(self.positions),
+    def arguments(self, entry: Architecture) -> dict[str, Any]:
+        """What an encoder has to be told beside the ids."""
+        given: dict[str, Any] = {
+            "position_ids": self.positions + entry.first_position,
+            "attention_mask": None,
             "lengths": self.lengths,
             "offsets": self.offsets,
         }
+        if entry.types:
+            given["token_type_ids"] = torch.zeros_like(self.positions)
+        if not entry.fits:
+            # A causal class that is to see both ways, which makes no mask of its own then.
+            given |= {"attention_mask": {"full_attention": None}, "is_causal": False}
+        return given
 
     def spread(self, hidden: Tensor) -> Tensor:
         """… x 1 x T x H → … x B x L x H."""
@@ -147,6 +152,7 @@ def flash(
     *,
     dropout_p: float,
     scale: float | None,
+    is_causal: bool,
 ) -> Tensor:
     """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision.
 
@@ -158,12 +164,13 @@ def flash(
         offsets: Where each sequence begins, and T, shape (sequences + 1,).
         dropout_p: Of the attention weights.
         scale: Of the scores; 1/√D if None.
+        is_causal: Whether a token sees to the left only.
     """
     q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
     longest = max(lengths)
     # Without nested tensors around it, whose Python takes longer than the kernel.
     found, *_ = torch.ops.aten._flash_attention_forward(
-        q, k, v, offsets, offsets, longest, longest, dropout_p, False, False, scale=scale
+        q, k, v, offsets, offsets, longest, longest, dropout_p, is_causal, False, scale=scale
     )
     return found.transpose(0, 1)[None]  # type: ignore[no-any-return]
 
@@ -179,12 +186,32 @@ def _attention(
     offsets: Tensor,
     dropout: float = 0.0,
     scaling: float | None = None,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers calls it: 1 x heads x T x D each → 1 x T x heads x D."""
+    """As transformers calls it: 1 x heads x T x D each → 1 x T x heads x D.
+
+    UserError where a layer's attention has a bias or a window that this one would leave out.
+    """
+    if position_bias is not None:
+        raise UserError("attention with a bias of positions cannot be packed")
+    if sliding_window is not None and max(lengths) > sliding_window:
+        raise UserError(
+            f"a text of {max(lengths)} tokens does not fit into the window of {sliding_window} that"
+            " a layer attends within: it cannot be packed"
+        )
+    if key.shape[1] != query.shape[1]:
+        # Several heads of queries share one of keys.
+        groups = query.shape[1] // key.shape[1]
+        key, value = (one.repeat_interleave(groups, 1) for one in (key, value))
+    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     half = query.dtype in (torch.bfloat16, torch.float16)
     attend = by_length if not query.is_cuda else flash if half else jagged
-    found = attend(query, key, value, lengths, offsets, dropout_p=dropout, scale=scaling)
+    found = attend(
+        query, key, value, lengths, offsets, dropout_p=dropout, scale=scaling, is_causal=causal
+    )
     return found.transpose(1, 2), None
 
 

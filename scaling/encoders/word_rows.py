@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from scaling.encoders.checkpoint import Stored
 
-WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 # Read at a time.
 _CHUNK_BYTES = 1 << 24
 
@@ -76,15 +75,12 @@ class StoredRows:
 
 
 def with_rows_of_words(
-    stored: Mapping[str, Stored], rows: np.ndarray | None
+    stored: Mapping[str, Stored], rows: Mapping[str, np.ndarray]
 ) -> dict[str, Stored | StoredRows]:
-    """The tensors of a folder, but of the word embedding the rows in use, shape (R,), alone.
-
-    None keeps all.
-    """
+    """The tensors of a folder, but of a matrix in `rows` the rows in use, shape (R,), alone."""
     found: dict[str, Stored | StoredRows] = dict(stored)
-    if rows is not None and WORD_EMBEDDINGS in stored:
-        found[WORD_EMBEDDINGS] = StoredRows(matrix=stored[WORD_EMBEDDINGS], rows=rows)
+    for name in rows.keys() & stored.keys():
+        found[name] = StoredRows(matrix=stored[name], rows=rows[name])
     return found
 
 
@@ -93,9 +89,8 @@ def other_rows(rows: np.ndarray, count: int) -> np.ndarray:
     return np.setdiff1d(np.arange(count), rows, assume_unique=True)
 
 
-def cut(encoder: nn.Module, rows: np.ndarray) -> Tensor:
-    """Leave an encoder that is whole these rows, shape (R,), of its word embedding; the others."""
-    words: Any = encoder.embeddings.word_embeddings  # type: ignore[union-attr]
+def cut(words: Any, rows: np.ndarray) -> Tensor:
+    """Leave a word embedding that is whole these rows, shape (R,); the others."""
     whole = words.weight.detach()
     words.weight = nn.Parameter(whole[torch.from_numpy(rows)])
     words.num_embeddings = len(rows)

@@ -13,20 +13,19 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
-from scaling.kinds.kind import (
-    Kind,
-    Part,
-    cut_texts,
-    feature_table,
-    outcome_table,
-    targets_in_order,
-)
+from scaling.kinds.kind import Kind, Part, cut_texts, feature_table, outcome_table, targets_in_order
 from scaling.kinds.metrics import METRICS
-from scaling.kinds.text import join_pair
+from scaling.kinds.text import XLMR_FORM, Form, join_pair
 from scaling.study.recipes import Recipe
 
 
-def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+def _encode(
+    rows: pa.Table,
+    task: TaskSpec,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    form: Form = XLMR_FORM,
+) -> pa.Table:
     """A sequence for each text or pair. Target: the number of its label."""
     firsts = [recipe.prefix + text for text in rows["text_a"].to_pylist()]
     seconds = rows["text_b"].to_pylist()
@@ -35,7 +34,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
     features = []
     for index, label in enumerate(rows["label"].to_pylist()):
         ids, cut = join_pair(
-            a[index].ids, b[index].ids if seconds[index] else [], recipe.max_length
+            a[index].ids, b[index].ids if seconds[index] else [], recipe.max_length, form
         )
         features.append(
             {

@@ -21,8 +21,18 @@ def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
     return (hidden * weights).sum(-2) / weights.sum(-2).clamp(min=1)
 
 
+def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """B x L x H, B x L → B x H: the first token, the last real one, or the mean of all of them."""
+    if pooling == "first":
+        return hidden[:, 0]
+    if pooling == "last":
+        rows = torch.arange(hidden.shape[0], device=hidden.device)
+        return hidden[rows, mask.sum(1) - 1]
+    return mean_pool(hidden, mask)
+
+
 class TextHead(nn.Module):
-    """A dense layer on <s>, as in XLM-R, or on the mean of all tokens; then the outputs.
+    """A dense layer on <s>, as in XLM-R, on the last token or on the mean of all; then the outputs.
 
     `drop_input`: whether dropout stands before the dense layer too, as in transformers' class for
     classification; in that for multiple choice it does not.
@@ -38,7 +48,7 @@ class TextHead(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """hidden B x L x H, mask B x L → B x outputs."""
-        text = hidden[:, 0] if self.pooling == "first" else mean_pool(hidden, mask)
+        text = pool(hidden, mask, self.pooling)
         return self.out(self.dropout(torch.tanh(self.dense(self.drop_input(text)))))
 
 

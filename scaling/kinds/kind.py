@@ -27,10 +27,9 @@ from torch import Tensor, nn
 from scaling.catalogue.task import Key, TaskSpec
 from scaling.kinds.metrics import Outcome, aggregate
 from scaling.kinds.metrics.outcomes import column_at
+from scaling.kinds.text import XLMR_FORM, Form
 from scaling.study.recipes import Recipe
 
-# XLM-R's special tokens, equal in all four sizes and in everything that kept its vocabulary.
-BOS, PAD, EOS, UNK = 0, 1, 2, 3
 IGNORED = -100  # a target that the loss leaves out
 
 
@@ -94,7 +93,12 @@ class Encode(Protocol):
     """Tokenises: normalised rows → features."""
 
     def __call__(
-        self, rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
+        self,
+        rows: pa.Table,
+        task: TaskSpec,
+        tokenizer: Tokenizer,
+        recipe: Recipe,
+        form: Form = XLMR_FORM,
     ) -> pa.Table:
         """Features of the rows: a `feature_table`.
 
@@ -103,6 +107,7 @@ class Encode(Protocol):
             task: Their task.
             tokenizer: Without truncation and padding of its own.
             recipe: Its max_length and prefix count.
+            form: What stands around texts.
         """
 
 

@@ -21,10 +21,7 @@ from torch import Tensor, nn
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TiedHead
 from scaling.kinds.kind import (
-    BOS,
-    EOS,
     IGNORED,
-    UNK,
     Kind,
     Part,
     feature_table,
@@ -33,29 +30,43 @@ from scaling.kinds.kind import (
     rows_that,
 )
 from scaling.kinds.metrics import METRICS
-from scaling.kinds.text import special_id
+from scaling.kinds.text import XLMR_FORM, Form, special_id
+from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
 RATE = 0.15
+MASKS = ("<mask>", "<|mask|>")
+"""What tokenizers call the token that hides another."""
 _SPARE = 16
 
 
-def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+def _encode(
+    rows: pa.Table,
+    task: TaskSpec,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    form: Form = XLMR_FORM,
+) -> pa.Table:
     """Long texts become several sequences; nothing is cut.
 
     Target: the real length, and a key for the draws.
     """
-    room = recipe.max_length - 2
+    if (len(form.before), len(form.after)) != (1, 1):
+        raise UserError(
+            f"task {task.name}: masked language modelling takes texts between one token and"
+            f" another, this tokenizer puts {len(form.before)} before and {len(form.after)} behind"
+        )
+    room = recipe.max_length - form.around
     encoded = tokenizer.encode_batch(rows["text"].to_pylist(), add_special_tokens=False)
     types = np.unique(
         np.concatenate([np.zeros(0, np.int64), *(np.asarray(one.ids, np.int64) for one in encoded)])
     )
-    found = special_id(tokenizer, "<mask>")
-    mask = UNK if found is None else found
+    named = [special_id(tokenizer, name) for name in MASKS]
+    mask = next((one for one in named if one is not None), form.unk)
     features: list[dict[str, Any]] = []
     for index, (name, encoding) in enumerate(zip(rows["id"].to_pylist(), encoded, strict=True)):
         for start in range(0, len(encoding.ids), room):
-            ids = [BOS, *encoding.ids[start : start + room], EOS]
+            ids = [*form.before, *encoding.ids[start : start + room], *form.after]
             digest = hashlib.sha256(f"{name}/{start}".encode()).digest()
             key = int.from_bytes(digest[:7], "big")
             spare = np.random.default_rng(key).choice(types, _SPARE)

@@ -16,7 +16,7 @@ from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TextHead
 from scaling.kinds.kind import Kind, Part, cut_texts, feature_table, outcome_table
 from scaling.kinds.metrics import METRICS
-from scaling.kinds.text import join_pair
+from scaling.kinds.text import XLMR_FORM, Form, join_pair
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
@@ -36,7 +36,13 @@ def _is_right(target: Any) -> Any:
     return target % 2 == 1
 
 
-def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+def _encode(
+    rows: pa.Table,
+    task: TaskSpec,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    form: Form = XLMR_FORM,
+) -> pa.Table:
     """<s> context question </s></s> choice </s> for each choice; those of a row are one unit.
 
     Target: the number of the choice, and whether it is right (`_target`).
@@ -59,7 +65,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
                 f"task {task.name}, row {name!r}: label {label} of {end - start} choices"
             )
         for at, choice in enumerate(second[start:end]):
-            ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length)
+            ids, cut = join_pair(first[index].ids, choice.ids, recipe.max_length, form)
             target = _target(at, at == label)
             features.append(
                 {"row": index, "unit": index, "input_ids": ids, "cut": cut, "target": target}

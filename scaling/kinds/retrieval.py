@@ -38,7 +38,7 @@ from scaling.kinds.metrics import METRICS
 from scaling.kinds.metrics.mining import NEIGHBOURS, best_threshold, mine
 from scaling.kinds.metrics.outcomes import column_at
 from scaling.kinds.metrics.ranking import DEPTH
-from scaling.kinds.text import join_pair
+from scaling.kinds.text import XLMR_FORM, Form, join_pair
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 
@@ -251,7 +251,13 @@ def _is_query(target: Any) -> Any:
     return target < 0
 
 
-def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
+def _encode(
+    rows: pa.Table,
+    task: TaskSpec,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    form: Form = XLMR_FORM,
+) -> pa.Table:
     """Each query beside its first right candidate, as one unit; then the others.
 
     The others are scored and not trained on.
@@ -262,7 +268,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
     )
     second = tokenizer.encode_batch(contexts, add_special_tokens=False)
     joined = [
-        join_pair(a.ids, b.ids if context else [], recipe.max_length)
+        join_pair(a.ids, b.ids if context else [], recipe.max_length, form)
         for a, b, context in zip(first, second, contexts, strict=True)
     ]
     passages = _passages(rows)

@@ -1,4 +1,5 @@
-"""Extractive question answering: a start and an end for each window; <s> stands for no answer.
+"""Extractive question answering: a start and an end for each window; one token
+stands for no answer, XLM-R's <s>.
 
 As run_squad (Devlin et al. 2019) and XTREME's scripts: questions of at most 64 tokens, windows 128
 tokens apart. The document is never cut, and the best span of all windows is the answer. Offsets
@@ -23,17 +24,9 @@ from torch import Tensor, nn
 
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
-from scaling.kinds.kind import (
-    BOS,
-    EOS,
-    Kind,
-    Part,
-    feature_table,
-    outcome_table,
-    rows_that,
-    targets_in_order,
-)
+from scaling.kinds.kind import Kind, Part, feature_table, outcome_table, rows_that, targets_in_order
 from scaling.kinds.metrics import METRICS, aggregate
+from scaling.kinds.text import XLMR_FORM, Form
 from scaling.study.recipes import Recipe
 
 MAX_ANSWER = 30
@@ -143,7 +136,9 @@ def answer_fits(row: Mapping[str, Any], tokenizer: Tokenizer) -> bool:
     return given.strip(_IGNORED) == row["context"][begin:end].strip(_IGNORED)
 
 
-def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Sequence[int]) -> Spans:
+def best_span(
+    logits: np.ndarray, first: int, starts: Sequence[int], ends: Sequence[int], anchor: int = 0
+) -> Spans:
     """The best span of a window.
 
     Args:
@@ -151,8 +146,9 @@ def best_span(logits: np.ndarray, first: int, starts: Sequence[int], ends: Seque
         first: Where in the window the document's tokens begin.
         starts: First character of each of the document's tokens.
         ends: One past the last character of each.
+        anchor: Where in the window the token is that stands for no answer.
     """
-    null = float(logits[0].sum())
+    null = float(logits[anchor].sum())
     count = len(starts)
     if count == 0:
         return Spans(null=null)
@@ -192,8 +188,15 @@ def document_windows(num_tokens: int, room: int) -> Iterator[tuple[int, int]]:
         start += min(STRIDE, max(1, room // 2))
 
 
-def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """<s> question </s></s> window </s>; the first answer trains, of unanswerable questions <s>.
+def _encode(
+    rows: pa.Table,
+    task: TaskSpec,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    form: Form = XLMR_FORM,
+) -> pa.Table:
+    """<s> question </s></s> window </s> in XLM-R's form; the first answer trains, of unanswerable
+    questions the form's anchor.
 
     An answer that is not in its document (start -1) is scored but not trained on.
     """
@@ -204,7 +207,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
     documents = tokenizer.encode_batch(list(distinct), add_special_tokens=False)
     offsets = {context: token_offsets(documents[at], context) for context, at in distinct.items()}
     questions = tokenizer.encode_batch(rows["question"].to_pylist(), add_special_tokens=False)
-    most = min(MAX_QUESTION, (recipe.max_length - 4) // 2)
+    most = min(MAX_QUESTION, (recipe.max_length - form.around - len(form.between)) // 2)
     features: list[dict[str, Any]] = []
     for index, answers in enumerate(rows["answers"].to_pylist()):
         context = contexts[index]
@@ -216,11 +219,11 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
             )
         trained = not answers or (answers[0]["start"] >= 0 and gold is not None)
         for window in _windowed(
-            questions[index], documents[distinct[context]], most, recipe.max_length
+            questions[index], documents[distinct[context]], most, recipe.max_length, form
         ):
             begin, end, first = window.pop("window")
             inside = trained and gold is not None and begin <= gold[0] and gold[1] < end
-            shift = first - begin
+            shift, null = first - begin, form.null(len(window["input_ids"]))
             features.append(
                 window
                 | {
@@ -229,8 +232,11 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
                     "first": first,
                     "starts": starts[begin:end],
                     "ends": ends[begin:end],
-                    "target": [gold[0] + shift, gold[1] + shift] if inside and gold else [0, 0],
+                    "target": [gold[0] + shift, gold[1] + shift]
+                    if inside and gold
+                    else [null, null],
                 }
+                | ({"null": null} if form.anchor == "last" else {})
             )
     # Units count from 0 without gaps, whatever was left out.
     units = iter(range(len(features)))
@@ -238,18 +244,20 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
         feature | {"unit": next(units) if feature["unit"] >= 0 else -1} for feature in features
     ]
     numbers = pa.list_(pa.int32())
-    return feature_table(
-        features, numbers, {"first": pa.int32(), "starts": numbers, "ends": numbers}
-    )
+    columns = {"first": pa.int32(), "starts": numbers, "ends": numbers}
+    if form.anchor == "last":
+        columns["null"] = pa.int32()
+    return feature_table(features, numbers, columns)
 
 
 def _windowed(
-    question: Encoding, document: Encoding, most: int, max_length: int
+    question: Encoding, document: Encoding, most: int, max_length: int, form: Form
 ) -> Iterator[dict[str, Any]]:
-    asked = [BOS, *question.ids[:most], EOS, EOS]
-    for begin, end in document_windows(len(document.ids), max_length - len(asked) - 1):
+    asked = [*form.before, *question.ids[:most], *form.between]
+    room = max_length - len(asked) - len(form.after)
+    for begin, end in document_windows(len(document.ids), room):
         yield {
-            "input_ids": [*asked, *document.ids[begin:end], EOS],
+            "input_ids": [*asked, *document.ids[begin:end], *form.after],
             "cut": len(question.ids) > most,
             "window": (begin, end, len(asked)),
         }
@@ -274,11 +282,19 @@ def _predict(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor) -> 
 
 
 def _decode(part: Part, may_be_empty: bool) -> list[str]:
-    """The text of each row's best span over all its windows; '' if <s> beats it in every window."""
+    """The text of each row's best span over all its windows; '' if none has a better score."""
     best = [Spans()] * part.rows.num_rows
     columns = [part.features[name].to_pylist() for name in ("row", "first", "starts", "ends")]
-    for logits, row, first, starts, ends in zip(part.predictions, *columns, strict=True):
-        best[row] = best[row].better(best_span(logits, first, starts, ends))
+    # Of XLM-R's form, whose anchor is the first token, there is no such column.
+    anchors = (
+        part.features["null"].to_pylist()
+        if "null" in part.features.column_names
+        else [0] * part.features.num_rows
+    )
+    for logits, anchor, row, first, starts, ends in zip(
+        part.predictions, anchors, *columns, strict=True
+    ):
+        best[row] = best[row].better(best_span(logits, first, starts, ends, anchor))
     contexts = part.rows["context"].to_pylist()
     return [
         "" if may_be_empty and found.null > found.score else context[found.start : found.end]

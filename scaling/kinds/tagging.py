@@ -1,4 +1,4 @@
-"""Tagging of words: the label of a word stands on its first subword.
+"""Tagging of words: the label of a word stands on one of its subwords, the first in most forms.
 
 Nothing is cut: long sentences are windowed.
 """
@@ -18,10 +18,7 @@ from torch import Tensor, nn
 from scaling.catalogue.task import TaskSpec
 from scaling.kinds.heads import TokenHead
 from scaling.kinds.kind import (
-    BOS,
-    EOS,
     IGNORED,
-    UNK,
     Kind,
     Part,
     feature_table,
@@ -30,6 +27,7 @@ from scaling.kinds.kind import (
     rows_that,
 )
 from scaling.kinds.metrics import METRICS, aggregate
+from scaling.kinds.text import XLMR_FORM, Form
 from scaling.spec import known
 from scaling.study.recipes import Recipe
 
@@ -60,11 +58,22 @@ def word_windows(lengths: Sequence[int], room: int) -> Iterator[tuple[int, int, 
         start = end
 
 
-def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe) -> pa.Table:
-    """Windows of each sentence. Target: the number of the tag at first subwords, else IGNORED."""
+def _encode(
+    rows: pa.Table,
+    task: TaskSpec,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    form: Form = XLMR_FORM,
+) -> pa.Table:
+    """Windows of each sentence. Target: the number of the tag at one subword of each word, the
+    first in most forms; else IGNORED.
+    """
     numbers = {label: number for number, label in enumerate(task.labels)}
-    room = recipe.max_length - 2
-    sentences = rows["words"].to_pylist()
+    room = recipe.max_length - form.around
+    sentences = [
+        [form.word_mark + word if at else word for at, word in enumerate(words)]
+        for words in rows["words"].to_pylist()
+    ]
     encoded = tokenizer.encode_batch(sentences, is_pretokenized=True, add_special_tokens=False)
     features: list[dict[str, Any]] = []
     for index, (encoding, tags) in enumerate(zip(encoded, rows["tags"].to_pylist(), strict=True)):
@@ -73,21 +82,23 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
             if word is not None:
                 pieces[word].append(token)
         # A word of characters that the tokenizer drops still has a label to predict.
-        pieces = [piece or [UNK] for piece in pieces]
+        pieces = [piece or [form.unk] for piece in pieces]
         for begin, start, end in word_windows([len(piece) for piece in pieces], room):
-            ids, target = [BOS], [IGNORED]
+            ids = [*form.before]
+            target = [IGNORED] * len(ids)
             for word in range(begin, end):
-                ids += pieces[word][:room]
+                own = pieces[word][:room]
+                ids += own
                 label = numbers[known(f"tag of task {task.name}", tags[word], numbers)]
-                target += [label if word >= start else IGNORED] + [IGNORED] * (
-                    len(pieces[word][:room]) - 1
-                )
+                tagged = [IGNORED] * len(own)
+                tagged[0 if form.label_on == "first" else -1] = label if word >= start else IGNORED
+                target += tagged
             features.append(
                 {
                     "row": index,
                     "unit": len(features),
-                    "input_ids": [*ids, EOS],
-                    "target": [*target, IGNORED],
+                    "input_ids": [*ids, *form.after],
+                    "target": target + [IGNORED] * len(form.after),
                     "cut": any(len(piece) > room for piece in pieces[start:end]),
                 }
             )
@@ -95,7 +106,7 @@ def _encode(rows: pa.Table, task: TaskSpec, tokenizer: Tokenizer, recipe: Recipe
 
 
 def _loss(head: nn.Module, hidden: Tensor, mask: Tensor, targets: Tensor, units: Tensor) -> Tensor:
-    """Cross-entropy at first subwords, summed. hidden: B x L x H; targets: B x L."""
+    """Cross-entropy at labelled subwords, summed. hidden: B x L x H; targets: B x L."""
     logits = head(hidden).float()
     return nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"

@@ -1,27 +1,70 @@
-"""Token sequences of one text or two, in XLM-R's form, and a tokenizer that takes text as text."""
+"""The form of token sequences, of one text or two, and a tokenizer that takes text as text."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from typing import Literal
 
 from tokenizers import Tokenizer
 
-from scaling.kinds.kind import BOS, EOS
+BOS, PAD, EOS, UNK = 0, 1, 2, 3
+"""XLM-R's special tokens, equal in all four sizes and in everything that kept its vocabulary."""
 
 
-def join_pair(first: list[int], second: list[int], max_length: int) -> tuple[list[int], bool]:
-    """(<s> a </s> or <s> a </s></s> b </s>, whether it was cut).
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What stands around texts: before a b after, or before a after. XLM-R's by default.
+
+    `<s> a </s></s> b </s>` there, `a </s> b </s>` in T5.
+    """
+
+    before: tuple[int, ...] = (BOS,)
+    between: tuple[int, ...] = (EOS, EOS)
+    after: tuple[int, ...] = (EOS,)
+    unk: int = UNK
+    """Stands for a word of which the tokenizer leaves nothing."""
+    anchor: Literal["first", "last"] = "first"
+    """The token that stands for no answer."""
+    label_on: Literal["first", "last"] = "first"
+    """The piece of a word that carries its tag."""
+    word_mark: str = ""
+    """Put before every word but a sentence's first."""
+
+    @property
+    def around(self) -> int:
+        """Tokens beside those of one text."""
+        return len(self.before) + len(self.after)
+
+    def null(self, length: int) -> int:
+        """Where in a sequence of so many tokens the anchor is."""
+        return 0 if self.anchor == "first" else length - 1
+
+
+XLMR_FORM = Form()
+
+
+def join_pair(
+    first: list[int], second: list[int], max_length: int, form: Form = XLMR_FORM
+) -> tuple[list[int], bool]:
+    """(the sequence of one text or two, whether it was cut).
 
     The longer text loses tokens first, at its end.
+
+    Args:
+        first: Tokens of the first text.
+        second: Of the second; [] for none.
+        max_length: Tokens of the sequence at most.
+        form: What stands around them.
     """
-    room = max_length - (4 if second else 2)
+    room = max_length - form.around - (len(form.between) if second else 0)
     a, b = len(first), len(second)
     if a + b > room:
         a, b = (room, 0) if not second else _share(a, b, room)
-    ids = [BOS, *first[:a], EOS]
+    ids = [*form.before, *first[:a]]
     if second:
-        ids += [EOS, *second[:b], EOS]
-    return ids, a < len(first) or b < len(second)
+        ids += [*form.between, *second[:b]]
+    return [*ids, *form.after], a < len(first) or b < len(second)
 
 
 def _share(a: int, b: int, room: int) -> tuple[int, int]:

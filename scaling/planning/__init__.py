@@ -2,8 +2,9 @@
 
     devices.py      the devices that are there, and whether they are those planned for
     memory.py       bytes on a device, part by part
-    placement.py    layouts of a step over devices: candidates, cost, fit, choice
     speed.py        FLOPs to seconds
+    fitting.py      layouts of a training over devices: what they cost, and whether they fit
+    placement.py    which of them a step gets
     calibration.py  what was measured on this kind of device
     saving.py       resume points, and what a notice leaves time for
     queue.py        which step runs next

@@ -14,10 +14,14 @@ class RunningSession:
     """A session at work, as the queue sees it: where it runs and when it should end."""
 
     steps: tuple[str, ...]
-    gang: int
-    """Devices."""
-    held: Mapping[int, int]
+    gang: float
+    """Devices; a half or a quarter of one that is shared."""
+    held: Mapping[int, float]
     """Node → devices of it that the session holds."""
+    cell: int | None = None
+    """Which of the node's shared devices; None if it shares none. Numbers of the queue's own: Ray,
+    too, fills a device that is shared before it begins another.
+    """
     taken_at: float
     ends_at: float
     """By the estimates."""
@@ -36,12 +40,47 @@ class Reservation:
 
 
 def free_devices(nodes: Sequence[int], running: Collection[RunningSession]) -> list[int]:
-    """Devices of each node that no session holds; below 0 where a node was lost under one."""
+    """Devices of each node that no session holds; below 0 where a node was lost under one.
+
+    What is left of a device that sessions share is not among them (`open_cells`).
+    """
     room = list(nodes)
-    for session in running:
-        for node, count in session.held.items():
-            room[node] -= count
+    for node, count, _ in _holdings(running):
+        room[node] -= count
     return room
+
+
+def _holdings(running: Collection[RunningSession]) -> list[tuple[int, int, float]]:
+    """(node, whole devices, when they come free) of sessions, and of devices that some share."""
+    whole = [
+        (node, int(count), session.ends_at)
+        for session in running
+        if session.cell is None
+        for node, count in session.held.items()
+    ]
+    shared: dict[tuple[int, int], float] = {}
+    for session in running:
+        if session.cell is not None:
+            at = next(iter(session.held)), session.cell
+            shared[at] = max(session.ends_at, shared.get(at, session.ends_at))
+    return whole + [(node, 1, ends_at) for (node, _), ends_at in shared.items()]
+
+
+def open_cells(gang: float, running: Collection[RunningSession]) -> dict[int, int]:
+    """Node → a shared device of it with room for so large a part; the fullest one."""
+    used: dict[tuple[int, int], float] = {}
+    for session in running:
+        if session.cell is not None:
+            at = next(iter(session.held)), session.cell
+            used[at] = used.get(at, 0.0) + session.gang
+    fullest = sorted(used.items(), key=lambda item: item[1])
+    return {node: cell for (node, cell), share in fullest if share + gang <= 1}
+
+
+def new_cell(node: int, running: Collection[RunningSession]) -> int:
+    """A number for a device of a node that begins to be shared."""
+    taken = {session.cell for session in running if node in session.held}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def nodes_for(
@@ -91,9 +130,8 @@ def reserve(
         running: Sessions at work, with their estimated ends.
     """
     ends: dict[int, list[tuple[float, int]]] = {}
-    for session in running:
-        for node, count in session.held.items():
-            ends.setdefault(node, []).append((session.ends_at, count))
+    for node, count, ends_at in _holdings(running):
+        ends.setdefault(node, []).append((ends_at, count))
     best: Reservation | None = None
     for node, size in enumerate(nodes):
         if size < gang:

@@ -108,10 +108,8 @@ def forecast(
         prices: A price table of the user's. UserError if it does not have the GPU.
     """
     price, source = _price(plan.study, gpu, prices)
-    placed = {name: _placed(plan, name, gpu) for name in plan.study.models}
-    lines = tuple(
-        _size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.study.models
-    )
+    placed = {name: _placed(plan, name, gpu, sizes) for name in plan.models}
+    lines = tuple(_size(plan, name, *placed[name], sizes, gpu, measured) for name in plan.models)
     fits = {
         step: one
         for chosen, problem in placed.values()
@@ -148,13 +146,15 @@ def _price(study: Study, gpu: GpuSpec | None, prices: Prices | None) -> tuple[fl
     return gpu.dollars_per_hour, f"Prices dated {PRICES_DATED}: {gpu.name}"
 
 
-def _placed(plan: Plan, name: str, gpu: GpuSpec | None) -> tuple[dict[str, Placement], str]:
+def _placed(
+    plan: Plan, name: str, gpu: GpuSpec | None, sizes: Sizes
+) -> tuple[dict[str, Placement], str]:
     """(placements of a size's steps, why it does not fit); no placements where nothing fits."""
     try:
-        chosen = model_placements(plan, name, gpu)
+        chosen = model_placements(plan, name, gpu, sizes)
     except UserError as error:
         return {}, str(error)
-    return chosen, given_misfit(plan, name, chosen, gpu)
+    return chosen, given_misfit(plan, name, chosen, gpu, sizes)
 
 
 def _size(
@@ -174,7 +174,7 @@ def _size(
         step.id: (
             0.0
             if problem
-            else chosen[step.id].workers
+            else chosen[step.id].devices
             * step_seconds(plan, step, sizes, chosen[step.id], gpu, measured)
         )
         for step in steps.values()
@@ -184,7 +184,7 @@ def _size(
         for cell in cells
         for step in (*cell.intermediate, *cell.trained, cell.scored)
     )
-    most = fullest(plan, name, chosen, gpu=gpu is not None) if chosen else None
+    most = fullest(plan, name, chosen, sizes, gpu=gpu is not None) if chosen else None
     width = 2 if any(step.recipe.precision == "bf16" for step in steps.values()) else 4
     return SizeForecast(
         model=name,

@@ -1,8 +1,9 @@
 """What one device holds in training, part by part.
 
 Model states: Rajbhandari et al. 2020 (arXiv 1910.02054). Activations: Korthikanti et al. 2022
-(arXiv 2205.05198), eq. 2, with attention never materialised on a GPU: 32·h bytes of bf16 and 2·h of
-dropout masks per token and layer; recomputed, one input per layer and one layer at a time. What
+(arXiv 2205.05198), eq. 2, with attention never materialised on a GPU: for XLM-R 32·h bytes of
+bf16 and 2·h of dropout masks per token and layer, for others what their entry in
+`catalogue/architecture_entries` says; recomputed, one input per layer and one layer at a time. What
 DeepSpeed holds beyond that was measured, on CPU in fp32 only (`make bench-memory`).
 """
 
@@ -14,14 +15,20 @@ from dataclasses import dataclass, fields
 
 from scaling.catalogue.hardware import BUCKET_ELEMENTS, GIB, LIVE_ELEMENTS, Placement
 from scaling.catalogue.models import ModelSpec
-from scaling.catalogue.task import PAIRS_TOGETHER
-from scaling.study.flops import ASSUMED_CHOICES
+from scaling.catalogue.task import DEV, PAIRS_TOGETHER, Key
+from scaling.study.flops import ASSUMED_CHOICES, Sizes
 from scaling.study.recipes import Recipe
+from scaling.study.steps import Step
+from scaling.study.study import Study
 
 # Share of a device that a plan may fill: what is left is fragmentation and collectives.
 USABLE = 0.92
 # Share of the tokens that a masked language model predicts.
 MASKED_SHARE = 0.15
+# <s>, <pad>, </s>, <unk>.
+SPECIAL_ROWS = 4
+# A process on a GPU: libraries, context and communicators.
+GPU_FIXED_GIB = 1.5
 # A worker with torch, transformers and DeepSpeed imported and a process group.
 CPU_FIXED_GIB = 0.45
 
@@ -42,6 +49,8 @@ class Demand:
     """Examples that all workers compute at the same time whatever the micro-batch, each its share:
     pairs that are each other's negatives.
     """
+    word_rows: int = 0
+    """Rows of the word embedding that it can touch, and that are all it trains; 0 for all."""
 
     def least(self, workers: int) -> int:
         """Sequences of the smallest pass of each of so many workers."""
@@ -52,8 +61,50 @@ class Demand:
         return max(self.least(placement.workers), placement.rows(self.batch))
 
 
-def demand_of(recipe: Recipe, kinds: Iterable[str] = ()) -> Demand:
-    """Of a training of tasks of these kinds with one recipe."""
+def touches_few(study: Study, step: Step) -> bool:
+    """Whether a training can touch only the word embeddings of its own texts.
+
+    Masked language models decode with all of them. Beside adapters none is trained.
+    """
+    kinds = {study.task(member.task).kind for member in step.mixture.members}
+    return "masked_lm" not in kinds and study.adapters is None
+
+
+def rows_in_use(study: Study, step: Step, sizes: Sizes) -> int:
+    """Rows of the word embedding that a training can touch at most; 0 for all, or where unknown.
+
+    Splits share pieces, which count once for each: too many rows, never too few.
+    """
+    if step.action != "train" or not touches_few(study, step):
+        return 0
+    counts = []
+    for member in step.mixture.members:
+        task = study.task(member.task)
+        keys = [Key("train", code) for code in member.languages] + [DEV] * task.has_dev
+        staged = sizes.get(member.task, {})
+        counts += [staged.get(str(key), (0, 0, 0))[2] for key in keys]
+    return SPECIAL_ROWS + sum(counts) if all(counts) else 0
+
+
+def params_at_work(model: ModelSpec, word_rows: int, placement: Placement) -> int:
+    """Parameters that a training holds on its devices.
+
+    `word_rows`: rows of the word embedding that it can touch, 0 for all.
+    """
+    return model.total_params - _rows_left_out(model, word_rows, placement) * model.hidden
+
+
+def _rows_left_out(model: ModelSpec, word_rows: int, placement: Placement) -> int:
+    if not word_rows or placement.whole_vocabulary:
+        return 0
+    return max(0, model.vocab_rows - word_rows)
+
+
+def demand_of(recipe: Recipe, kinds: Iterable[str] = (), word_rows: int = 0) -> Demand:
+    """Of a training of tasks of these kinds with one recipe.
+
+    `word_rows`: rows of the word embedding that it can touch, 0 for all.
+    """
     kinds = set(kinds)
     texts = ASSUMED_CHOICES if "multiple_choice" in kinds else 2 if "retrieval" in kinds else 1
     return Demand(
@@ -63,6 +114,7 @@ def demand_of(recipe: Recipe, kinds: Iterable[str] = ()) -> Demand:
         masked="masked_lm" in kinds,
         texts=texts,
         together=min(PAIRS_TOGETHER, recipe.batch) if "retrieval" in kinds else 1,
+        word_rows=word_rows,
     )
 
 
@@ -84,7 +136,9 @@ class Memory:
     fixed: float
     """Libraries and context."""
     host: float
-    """Beside the device: optimizer states in host memory, per worker. Not part of the total."""
+    """Beside the device, per worker, and not part of the total: optimizer states in host memory,
+    and the word embeddings that are not trained.
+    """
 
     @property
     def total(self) -> float:
@@ -103,17 +157,18 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     """
     tokens = demand.sequences(placement) * demand.max_length
     size = 2.0 if demand.precision == "bf16" else 4.0
-    params, embedding, workers = (
-        float(model.total_params),
-        float(model.embedding_params),
-        placement.workers,
-    )
+    params = float(params_at_work(model, demand.word_rows, placement))
+    others = model.total_params - params
+    embedding, workers = model.embedding_params - others, placement.workers
     stage = placement.zero_stage
     share = params / workers
     weights = size * (share if stage == 3 else params)
     gradients = size * (share if stage >= 2 else params)
-    # Stage 0 with one worker allocates no all-reduce bucket.
-    bucket = size * min(params, BUCKET_ELEMENTS) if stage or workers > 1 else 0.0
+    # Stage 0 with one worker allocates no all-reduce bucket. A GPU holds all of one, a CPU what is
+    # written.
+    bucket = size * (BUCKET_ELEMENTS if gpu else min(params, BUCKET_ELEMENTS))
+    if not stage and workers == 1:
+        bucket = 0.0
     live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
     if not gpu and workers > 1:
         # gloo gathers into copies: three times as much, as measured.
@@ -129,28 +184,35 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
         gradients, optimizer = max(
             (gradients, 12.0 * share), (size * share, (16.0 + size) * share), key=sum
         )
+    if gpu:
+        host += size * others
+    else:
+        # There the host is the device.
+        weights += size * others
     # A CPU has no fused attention with dropout: the probabilities of every head are kept.
     attention = 0.0 if gpu else size * model.num_heads * demand.max_length
+    kept = model.entry.kept["bf16" if size == 2 else "fp32"].bytes(model, demand.max_length)
     return Memory(
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
         buffers=size * embedding + bucket + live,
         activations=_activations(
-            model, tokens, size, attention, recompute=placement.checkpoint_activations
+            model, tokens, size, kept + attention, recompute=placement.checkpoint_activations
         ),
         logits=(
             MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0
         ),
-        fixed=(1.5 if gpu else CPU_FIXED_GIB) * GIB,
+        fixed=(GPU_FIXED_GIB if gpu else CPU_FIXED_GIB) * GIB,
         host=host,
     )
 
 
 def _activations(
-    model: ModelSpec, tokens: int, size: float, attention: float, *, recompute: bool
+    model: ModelSpec, tokens: int, size: float, kept: float, *, recompute: bool
 ) -> float:
-    layer = ((16.0 * size + 2.0) * model.hidden + attention) * tokens
+    # Masks of dropout take a byte an element, whatever the precision.
+    layer = (2.0 * model.hidden + kept) * tokens
     if recompute:
         return size * model.hidden * model.depth * tokens + layer
     return layer * model.depth

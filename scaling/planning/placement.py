@@ -9,34 +9,50 @@ not divide.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scaling.catalogue.hardware import GIB, PASS_TOKENS, GpuSpec, Placement
+from scaling.catalogue.hardware import GpuSpec, Placement
 from scaling.catalogue.models import ModelSpec
-from scaling.planning.memory import USABLE, Demand, demand_of, memory
+from scaling.planning.fitting import cost, describe, fitting, misfit
+from scaling.planning.memory import Demand, demand_of, memory, rows_in_use
+from scaling.planning.speed import step_seconds
 from scaling.spec import UserError
+from scaling.study.flops import NOTHING_STAGED, Sizes
 from scaling.study.steps import Plan, Step
 
 # Factor on the time of a task that leaves the usual gang, since it needs worker groups of its own.
 LEAVING = 1.25
+# How much longer a training may take beside others on its device than alone on it.
+SHARED_SLOWER = 1.15
 
 
-def placements(plan: Plan, gpu: GpuSpec | None) -> dict[str, Placement]:
+def placements(
+    plan: Plan, gpu: GpuSpec | None, sizes: Sizes = NOTHING_STAGED
+) -> dict[str, Placement]:
     """Placement by step; UserError if some step fits nowhere.
 
-    What a study file says is not checked here (`check_fit` does).
+    What a study file says is not checked here (`check_fit` does). `sizes`: what staging counted;
+    before it every training is planned with the whole vocabulary.
     """
     return {
         step: one
         for name in plan.study.models
-        for step, one in model_placements(plan, name, gpu).items()
+        for step, one in model_placements(plan, name, gpu, sizes).items()
     }
 
 
-def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Placement]:
-    """Of the steps of one model, as `placements`."""
+def model_placements(
+    plan: Plan, name: str, gpu: GpuSpec | None, sizes: Sizes = NOTHING_STAGED
+) -> dict[str, Placement]:
+    """Of the steps of one model, as `placements`.
+
+    Args:
+        plan: Whose steps.
+        name: The model.
+        gpu: The device that is planned for; None for CPUs.
+        sizes: What staging counted.
+    """
     steps = [step for step in plan.steps.values() if step.model == name]
     given = plan.study.placement_of(name)
     if given is not None:
@@ -48,12 +64,14 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
             step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1, packed=True)
             for step in steps
         }
-    wanted = demands(plan, steps)
+    wanted = demands(plan, steps, sizes)
     options = _options(plan, wanted, gpu)
     tasks = Counter(
         demand for demand, _ in {(wanted[step.id], _label(step)) for step in _deciding(steps)}
     )
-    usual = usual_gang(tasks, options)
+    usual = usual_gang(
+        tasks, options, lambda demand, one: cost(plan.study.model(name), demand, one, gpu)
+    )
     chosen: dict[str, Placement] = {}
     # Parents come first.
     for step in steps:
@@ -65,24 +83,77 @@ def model_placements(plan: Plan, name: str, gpu: GpuSpec | None) -> dict[str, Pl
         else:
             by_gang = options[wanted[step.id]]
             chosen[step.id] = by_gang.get(usual) or next(iter(by_gang.values()))
-    return chosen
+    return _shared(plan, chosen, wanted, gpu, sizes) if usual == 1 else chosen
+
+
+def _shared(
+    plan: Plan,
+    chosen: Mapping[str, Placement],
+    wanted: Mapping[str, Demand],
+    gpu: GpuSpec,
+    sizes: Sizes,
+) -> dict[str, Placement]:
+    """The placements of a model, those of one worker with as many to a device as pays.
+
+    It pays where launches bound the updates, so that each takes hardly longer (`SHARED_SLOWER`),
+    and the memory of all fits. All steps of a model share alike, so that they share sessions.
+
+    Args:
+        plan: Whose steps.
+        chosen: Placements by step.
+        wanted: Demands by step.
+        gpu: The device that is planned for.
+        sizes: What staging counted.
+    """
+    one = {step: placement for step, placement in chosen.items() if placement.workers == 1}
+    # One of each task: steps that differ in their seeds alone take equally long.
+    deciding = list(
+        {
+            (wanted[step.id], _label(step)): step
+            for step in reversed(_deciding(plan.steps[name] for name in one))
+        }.values()
+    )
+
+    def seconds(sharing: int) -> float:
+        return sum(
+            step_seconds(
+                plan, step, sizes, one[step.id].model_copy(update={"sharing": sharing}), gpu
+            )
+            for step in deciding
+        )
+
+    alone = seconds(1)
+    for sharing in (4, 2):
+        shared = {
+            step: placement.model_copy(update={"sharing": sharing})
+            for step, placement in one.items()
+        }
+        if seconds(sharing) <= SHARED_SLOWER * alone and not any(
+            shared[step.id].offload_optimizer
+            or misfit(plan.study.model(step.model), wanted[step.id], shared[step.id], gpu)
+            for step in deciding
+        ):
+            return {**chosen, **shared}
+    return dict(chosen)
 
 
 def usual_gang(
-    tasks: Mapping[Demand, int], options: Mapping[Demand, Mapping[int, Placement]]
+    tasks: Mapping[Demand, int],
+    options: Mapping[Demand, Mapping[int, Placement]],
+    cost_of: Callable[[Demand, Placement], float],
 ) -> int:
     """The gang size at which all tasks together lose least against each at its own best.
 
     Of equals, the smallest. A task that does not fit there runs at its own best, and counts
     `LEAVING`. `tasks` says how many have a demand. It counts tasks and not steps, or the re-run of
-    a collapsed training could move the rest of a study.
+    a collapsed training could move the rest of a study. `cost_of`: `cost` of the one model.
     """
 
     def loss(demand: Demand, gang: int) -> float:
         own = options[demand]
         # The cheapest gang comes first.
         return (
-            cost(demand, own[gang]) / cost(demand, next(iter(own.values())))
+            cost_of(demand, own[gang]) / cost_of(demand, next(iter(own.values())))
             if gang in own
             else LEAVING
         )
@@ -96,8 +167,11 @@ def usual_gang(
     )
 
 
-def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
-    """By step; of a scoring, as if its recipe trained: that it needs less is not counted on."""
+def demands(plan: Plan, steps: Iterable[Step], sizes: Sizes = NOTHING_STAGED) -> dict[str, Demand]:
+    """By step; of a scoring, as if its recipe trained: that it needs less is not counted on.
+
+    `sizes`: what staging counted.
+    """
     study = plan.study
     by_step = {}
     for step in steps:
@@ -105,7 +179,7 @@ def demands(plan: Plan, steps: Iterable[Step]) -> dict[str, Demand]:
         kinds = (
             {study.task(member.task).kind for member in members} if step.action == "train" else ()
         )
-        demand = demand_of(step.recipe, kinds)
+        demand = demand_of(step.recipe, kinds, rows_in_use(study, step, sizes))
         if len(members) > 1:
             # Of several tasks each keeps how long its own text may be.
             longest = max(study.recipe(member.task).max_length for member in members)
@@ -157,7 +231,12 @@ def layouts(plan: Plan, name: str, chosen: Mapping[str, Placement]) -> dict[str,
 
 
 def fullest(
-    plan: Plan, name: str, chosen: Mapping[str, Placement], *, gpu: bool = True
+    plan: Plan,
+    name: str,
+    chosen: Mapping[str, Placement],
+    sizes: Sizes = NOTHING_STAGED,
+    *,
+    gpu: bool = True,
 ) -> tuple[str, Demand, Placement] | None:
     """(task, demand, placement) of the model's training that fills a device most, if any.
 
@@ -165,11 +244,12 @@ def fullest(
         plan: Whose trainings.
         name: The model.
         chosen: Placements by step.
+        sizes: What staging counted.
         gpu: Whether the devices are GPUs.
     """
     model = plan.study.model(name)
     steps = _deciding(step for step in plan.steps.values() if step.model == name)
-    wanted = demands(plan, steps)
+    wanted = demands(plan, steps, sizes)
     ways = {(wanted[step.id], chosen[step.id]): _label(step) for step in reversed(steps)}
     if not ways:
         return None
@@ -206,17 +286,35 @@ def gangs_too_large(
     ]
 
 
-def check_fit(plan: Plan, chosen: Mapping[str, Placement], gpu: GpuSpec | None) -> None:
-    """UserError with the numbers and the way out if a placement of the study file does not fit."""
+def check_fit(
+    plan: Plan,
+    chosen: Mapping[str, Placement],
+    gpu: GpuSpec | None,
+    sizes: Sizes = NOTHING_STAGED,
+) -> None:
+    """UserError with the numbers and the way out if a placement of the study file does not fit.
+
+    Args:
+        plan: Whose study.
+        chosen: Placements by step.
+        gpu: The device that is planned for; None for CPUs, which are not checked.
+        sizes: What staging counted.
+    """
     wrong = [
-        problem for name in plan.study.models if (problem := given_misfit(plan, name, chosen, gpu))
+        problem
+        for name in plan.study.models
+        if (problem := given_misfit(plan, name, chosen, gpu, sizes))
     ]
     if wrong:
         raise UserError("\n".join(wrong))
 
 
 def given_misfit(
-    plan: Plan, name: str, chosen: Mapping[str, Placement], gpu: GpuSpec | None
+    plan: Plan,
+    name: str,
+    chosen: Mapping[str, Placement],
+    gpu: GpuSpec | None,
+    sizes: Sizes = NOTHING_STAGED,
 ) -> str:
     """What is wrong with the placement that a study file gives a model; '' if nothing is.
 
@@ -225,9 +323,10 @@ def given_misfit(
         name: The model; '' as well if the file gives it no placement.
         chosen: Placements by step.
         gpu: The device that is planned for; None for CPUs, which are not checked.
+        sizes: What staging counted.
     """
     given, model = plan.study.placement_of(name), plan.study.model(name)
-    most = fullest(plan, name, chosen) if given is not None and gpu is not None else None
+    most = fullest(plan, name, chosen, sizes) if given is not None and gpu is not None else None
     if most is None or gpu is None:
         return ""
     label, demand, placement = most
@@ -245,145 +344,3 @@ def _way_out(model: ModelSpec, demand: Demand, gpu: GpuSpec) -> str:
     except UserError as error:
         return str(error)
     return f"{describe(better)} fits; without a `placement` the planner chooses"
-
-
-def burden(placement: Placement, *, scoring: bool = False) -> float:
-    """Device seconds relative to a lone device that computes everything once. Three assumptions.
-
-    Recomputation repeats the forward pass: 4/3. ZeRO-3 gathers the weights twice an update: 1.15
-    inside a node. An offloaded optimizer steps on the host: 2. Scoring has neither a backward pass
-    nor an optimizer.
-    """
-    gathering = (
-        {0: 1.0, 1: 1.0, 2: 1.02, 3: 1.15}[placement.zero_stage] if placement.workers > 1 else 1.0
-    )
-    if scoring:
-        return gathering
-    return (
-        gathering
-        * (4 / 3 if placement.checkpoint_activations else 1.0)
-        * (2.0 if placement.offload_optimizer else 1)
-    )
-
-
-def cost(demand: Demand, placement: Placement) -> float:
-    """`burden`, with what every pass costs besides its tokens."""
-    tokens = demand.sequences(placement) * demand.max_length
-    return burden(placement) * (1 + PASS_TOKENS["cuda"] / tokens)
-
-
-@cache
-def candidates(demand: Demand, most_workers: int) -> tuple[Placement, ...]:
-    """Every placement on so many devices, the cheapest in device seconds first.
-
-    Of equally cheap ones, the one with fewer workers first.
-    """
-    possible = [
-        Placement(
-            workers=workers,
-            zero_stage=stage,
-            micro_batch=micro,
-            checkpoint_activations=recompute,
-            offload_optimizer=offload,
-        )
-        for workers in (1, 2, 4, 8, 16)
-        if workers <= most_workers and demand.batch % workers == 0
-        for stage in ((1, 2, 3) if workers > 1 else (1,))
-        for recompute in (False, True)
-        for offload in (False, True)
-        for micro in _micro_batches(demand, workers)
-    ]
-    return tuple(
-        sorted(
-            possible,
-            key=lambda placement: (
-                round(cost(demand, placement), 3),
-                placement.workers,
-                placement.zero_stage,
-            ),
-        )
-    )
-
-
-def _micro_batches(demand: Demand, workers: int) -> list[int]:
-    """Powers of two up to 32, from the smallest pass to a worker's share, largest first."""
-    most, least = demand.batch // workers, demand.least(workers)
-    wanted = {micro for micro in (1, 2, 4, 8, 16, 32) if least <= micro <= most}
-    return sorted(wanted | {max(least, min(32, most))}, reverse=True)
-
-
-def misfit(model: ModelSpec, demand: Demand, placement: Placement, gpu: GpuSpec) -> str | None:
-    """Why a placement does not fit, with the numbers; None if it does.
-
-    Args:
-        model: Whose parameters.
-        demand: What the training asks for.
-        placement: How it is laid out.
-        gpu: The device, and the machine around it.
-    """
-    need = memory(model, demand, placement)
-    usable = USABLE * gpu.memory_gib * GIB
-    if need.total > usable:
-        return (
-            f"needs {need.total / GIB:.1f} GiB a device, {usable / GIB:.1f} of {gpu.name} are"
-            " usable"
-        )
-    workers = min(placement.workers, gpu.devices_per_node)
-    if need.host * workers > USABLE * gpu.host_gib * GIB:
-        return (
-            f"offloads {need.host * workers / GIB:.0f} GiB to the host,"
-            f" {USABLE * gpu.host_gib:.0f} of a node of {gpu.devices_per_node} × {gpu.name} are"
-            " usable"
-        )
-    return None
-
-
-def fitting(
-    model: ModelSpec, demand: Demand, gpu: GpuSpec, most_workers: int = 0
-) -> dict[int, Placement]:
-    """Gang size → its cheapest placement that fits, the cheapest gang first; gangs of one node.
-
-    UserError with the numbers and the way out where nothing fits.
-
-    Args:
-        model: Whose parameters.
-        demand: What the training asks for.
-        gpu: The device, and the machine around it.
-        most_workers: Devices that there are at all; 0 for a whole node.
-    """
-    most = min(gpu.devices_per_node, most_workers or gpu.devices_per_node)
-    possible = candidates(demand, most)
-    cheapest: dict[int, Placement] = {}
-    for placement in possible:
-        if placement.workers not in cheapest and misfit(model, demand, placement, gpu) is None:
-            cheapest[placement.workers] = placement
-    if cheapest:
-        return cheapest
-    least = min(
-        (placement for placement in possible if not placement.offload_optimizer),
-        key=lambda placement: memory(model, demand, placement).total,
-    )
-    offloaded = least.model_copy(update={"offload_optimizer": True})
-    raise UserError(
-        f"{model.name} does not fit on a node of {most} × {gpu.name}: at best ({describe(least)})"
-        f" it {misfit(model, demand, least, gpu)}; with an offloaded optimizer it"
-        f" {misfit(model, demand, offloaded, gpu)}. Choose a GPU with more memory, a node with more"
-        " of them or with more host memory, or give a `placement` with more workers than one node"
-        " has."
-    )
-
-
-def describe(placement: Placement, micro: str = "") -> str:
-    """`8 × ZeRO-3, micro 4, recomputed, offloaded`: workers, stage, longest sequences per pass.
-
-    `micro` replaces the number of sequences.
-    """
-    parts = [
-        f"{placement.workers} × ZeRO-{placement.zero_stage}",
-        f"micro {micro or placement.micro_batch}",
-    ]
-    if placement.checkpoint_activations:
-        parts.append("recomputed")
-    if placement.offload_optimizer:
-        parts.append("offloaded")
-    return ", ".join(parts)

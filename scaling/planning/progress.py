@@ -188,7 +188,8 @@ def _eta(
     if not records or not busy:
         return None
     sizes, gpu = store.read_sizes(), _device(plan, records)
-    chosen, measured = placements(plan, gpu), measured_on(read_calibrations(store), gpu)
+    chosen = placements(plan, gpu, sizes)
+    measured = measured_on(read_calibrations(store), gpu)
 
     def estimated(step: str) -> float:
         return step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured)

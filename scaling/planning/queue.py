@@ -8,6 +8,7 @@ another.
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from scaling.planning.backfill import (
     Reservation,
     RunningSession,
     free_devices,
+    new_cell,
     nodes_for,
+    open_cells,
     reserve,
     spread,
 )
@@ -81,12 +84,12 @@ class ReadyQueue:
         self._home: dict[str, int] = {}
         self._busy: set[str] = set()
         self._sessions = 0
-        self._ready: dict[int, list[tuple[float, int, str]]] = {}
+        self._ready: dict[float, list[tuple[float, int, str]]] = {}
         self._later: list[tuple[float, str]] = []
-        self._left: dict[int, float] = {}
+        self._left: dict[float, float] = {}
         self._open: set[str] = set()
         # Settled device seconds by gang: what sessions took, and what they were estimated to take.
-        self._took: dict[int, tuple[float, float]] = {}
+        self._took: dict[float, tuple[float, float]] = {}
         self._reload(self.pending)
 
     def _reload(self, steps: Iterable[str]) -> None:
@@ -167,8 +170,9 @@ class ReadyQueue:
 
     @property
     def free_slots(self) -> int:
-        """Devices that no session holds."""
-        return self.slots - sum(session.gang for session in self.running.values())
+        """Devices that no session holds, not even a part of one."""
+        used = sum(self.nodes) - sum(free_devices(self.nodes, self.running.values()))
+        return self.slots - used
 
     @property
     def reserved(self) -> float:
@@ -179,12 +183,12 @@ class ReadyQueue:
         """Tries of a step in this run that failed."""
         return self._tries.get(step, 0)
 
-    def pace(self, gang: int) -> float:
+    def pace(self, gang: float) -> float:
         """How much longer sessions of a gang size took than was estimated; 1 before any ended."""
         return pace(*self._took.get(gang, (0.0, 0.0)))
 
-    def _gang(self, step: str) -> int:
-        return self.placements[step].workers
+    def _gang(self, step: str) -> float:
+        return self.placements[step].devices
 
     def _start_of(self, child: str, parent: str) -> float:
         """Device seconds until a child can run: a worker group's start if its gang differs."""
@@ -229,14 +233,23 @@ class ReadyQueue:
             (gang for gang, line in self._ready.items() if line),
             key=lambda gang: self._ready[gang][0],
         ):
-            homes = nodes_for(gang, self.nodes, room, reservation) if gang <= free else []
+            if gang < 1 and (cells := open_cells(gang, self.running.values())):
+                # What is left of a shared device is of use to nobody else.
+                steps = self._fill(gang, self._ready[gang], float("inf"))
+                if steps:
+                    node = self._nearest(steps[0], list(cells))
+                    return self._start(gang, steps, {node: gang}, now, cells[node])
+                poor = poor or self._too_dear(gang)
+                continue
+            whole = math.ceil(gang)
+            homes = nodes_for(whole, self.nodes, room, reservation) if whole <= free else []
             if homes:
                 composed = self._compose(gang, now, room, reservation, homes)
                 if composed is not None:
                     return self._start(gang, *composed, now)
                 poor = poor or self._too_dear(gang)
             elif reservation is None:
-                reservation = reserve(gang, self.nodes, room, self.running.values())
+                reservation = reserve(whole, self.nodes, room, self.running.values())
         if poor and not self.running and not self._later:
             self.unfunded += sorted(self._open, key=self._order.__getitem__)
             self._reload(())
@@ -244,19 +257,19 @@ class ReadyQueue:
 
     def _compose(
         self,
-        gang: int,
+        gang: float,
         now: float,
         room: Sequence[int],
         reservation: Reservation | None,
         homes: Sequence[int],
-    ) -> tuple[tuple[str, ...], dict[int, int]] | None:
+    ) -> tuple[tuple[str, ...], Mapping[int, float]] | None:
         """Steps for one session of a gang, and node → devices of it.
 
         None if the reservation or the budget forbids all of them.
         """
         line = self._ready[gang]
         if gang > max(self.nodes):
-            held = spread(gang, room, homes)
+            held = spread(int(gang), room, homes)
             steps = self._fill(gang, line, float("inf"))
             return (steps, held) if steps else None
         open_homes = [node for node in homes if reservation is None or node != reservation.node]
@@ -277,7 +290,7 @@ class ReadyQueue:
         return home if home in homes else homes[0]
 
     def _fill(
-        self, gang: int, line: Sequence[tuple[float, int, str]], window: float
+        self, gang: float, line: Sequence[tuple[float, int, str]], window: float
     ) -> tuple[str, ...]:
         """Steps for one session of at most `window` seconds; () if none is so short or affordable.
 
@@ -338,14 +351,14 @@ class ReadyQueue:
                 )
         return tuple(steps)
 
-    def _purse(self, gang: int) -> float:
+    def _purse(self, gang: float) -> float:
         """Seconds of work that the budget still has for one session of a gang."""
         if self.budget is None or not self.price:
             return float("inf")
         left = self.budget - self.spent - self.reserved
         return left / (self.pace(gang) * gang * self.price) - self.start_seconds
 
-    def _too_dear(self, gang: int) -> bool:
+    def _too_dear(self, gang: float) -> bool:
         """Whether the budget reaches to no scoring below any step in this line."""
         purse = self._purse(gang)
         return (
@@ -353,12 +366,28 @@ class ReadyQueue:
             and min(self._shortest[step] for _, _, step in self._ready[gang]) / gang > purse
         )
 
-    def _dollars(self, gang: int, seconds: float) -> float:
+    def _dollars(self, gang: float, seconds: float) -> float:
         return (self.start_seconds + seconds) * self.pace(gang) * gang * self.price
 
     def _start(
-        self, gang: int, steps: tuple[str, ...], held: Mapping[int, int], now: float
+        self,
+        gang: float,
+        steps: tuple[str, ...],
+        held: Mapping[int, float],
+        now: float,
+        cell: int | None = None,
     ) -> tuple[str, tuple[str, ...]]:
+        """Note a session that begins.
+
+        Args:
+            gang: Devices.
+            steps: What it does.
+            held: Node → devices of it.
+            now: Seconds on the clock.
+            cell: The shared device that it joins; one that nobody had begins to be shared else.
+        """
+        if gang < 1 and cell is None:
+            cell = new_cell(next(iter(held)), self.running.values())
         self._sessions += 1
         name = f"session-{self._sessions:04d}"
         total = sum(self.seconds[step] for step in steps)
@@ -370,6 +399,7 @@ class ReadyQueue:
             steps=steps,
             gang=gang,
             held=held,
+            cell=cell,
             taken_at=now,
             dollars=self._dollars(gang, total),
             ends_at=now + (self.start_seconds + total) * self.pace(gang),

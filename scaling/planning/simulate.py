@@ -60,7 +60,7 @@ class _SimulatedSession:
 
     name: str
     steps: list[str]
-    gang: int
+    gang: float
     nodes: tuple[int, ...]
     working_since: float = 0.0
 
@@ -214,17 +214,17 @@ def lower_bound(queue: ReadyQueue, actual: Mapping[str, float] | None = None) ->
     """
     seconds = queue.seconds if actual is None else actual
     path: dict[str, float] = {}
-    work: dict[int, float] = {}
+    work: dict[float, float] = {}
     for step in reversed(queue.pending):
         below = [path[child] for child in queue.plan.children_of(step) if child in path]
         path[step] = seconds[step] + max(below, default=0.0)
-        gang = queue.placements[step].workers
+        gang = queue.placements[step].devices
         work[gang] = work.get(gang, 0.0) + seconds[step]
     bounds = [
         max(path.values(), default=0.0),
         sum(gang * total for gang, total in work.items()) / queue.slots,
     ]
     for gang, total in work.items():
-        fits = sum(size // gang for size in queue.nodes) or sum(queue.nodes) // gang
+        fits = sum(int(size // gang) for size in queue.nodes) or sum(queue.nodes) // gang
         bounds.append(total / max(1, min(fits, queue.slots // gang)))
     return max(bounds)

@@ -15,6 +15,7 @@ from scaling.catalogue.hardware import (
 )
 from scaling.catalogue.models import ModelSpec
 from scaling.planning.calibration import Calibration
+from scaling.planning.memory import params_at_work, rows_in_use
 from scaling.store.records import StepRecord
 from scaling.study.flops import Sizes, sequences_of_a_unit, step_flops, step_updates
 from scaling.study.steps import Plan, Step
@@ -33,11 +34,15 @@ TENSOR_LAUNCHES, STEP_LAUNCHES = 2, 70
 # code: gradients into the bucket and out of it 12, their norm 18, flattened 4, to fp32 6, clipped
 # 8, Adam 28, to bf16 6.
 STEP_BYTES = 82.0
+# ZeRO stage → bytes a parameter that go round all ranks in an update: gradients are added up on all
+# ranks, or each share on its own, and weights sent round; under stage 3 passes do that.
+SENT_BYTES = {0: 4.0, 1: 8.0, 2: 4.0, 3: 2.0}
 # Host seconds of ZeRO-3's hooks for a layer and pass.
 HOOK_SECONDS = 2.5e-3
-# An offloaded step: seconds a parameter of one CPU thread, threads that still make it faster, and
-# bytes/s of gradients to the host and weights back.
-HOST_STEP_SECONDS, HOST_THREADS, HOST_BYTES_PER_SECOND = 0.87e-9, 6, 20e9
+# Bytes for each of a worker's parameters that an offloaded step moves in host memory (norm of the
+# gradients 4, clipped 8, Adam 28, to bf16 6: 43 as timed on one thread with 50 GB/s), and between
+# device and host (gradients there, weights back), and the share of that link which copies reach.
+HOST_STEP_BYTES, HOST_LINK_BYTES, HOST_LINK_SHARE = 46.0, 4.0, 0.8
 # Weights are read, hashed and cast by each rank, and exports hashed and sent in one stream.
 LOAD_BYTES_PER_SECOND, SAVE_BYTES_PER_SECOND = 0.75e9, 0.06e9
 # On CPUs: loading and committing small models.
@@ -58,14 +63,27 @@ class Price:
     """Model FLOPs per second."""
     step: float
     """Of reading weights and writing them."""
+    busy: float = 0.0
+    """The part of `update` in which the device works; in the rest, and in `pass_`, it waits for
+    launches.
+    """
+    sharing: int = 1
+    """Gangs on the device. The others work in each one's waits."""
 
     def seconds(self, *, updates: float, passes: float, flops: float) -> float:
         """Of so many updates of so many passes each, without `step`."""
-        return updates * (self.update + passes * self.pass_) + flops / self.flops
+        alone = updates * (self.update + passes * self.pass_) + flops / self.flops
+        return max(alone, self.sharing * (updates * self.busy + flops / self.flops))
 
 
 def price_on(
-    model: ModelSpec, placement: Placement, gpu: GpuSpec, *, training: bool, fresh: bool
+    model: ModelSpec,
+    placement: Placement,
+    gpu: GpuSpec,
+    *,
+    training: bool,
+    fresh: bool,
+    word_rows: int = 0,
 ) -> Price:
     """A roofline with the bandwidths of the data sheet; nothing is measured.
 
@@ -75,29 +93,28 @@ def price_on(
         gpu: What it runs on.
         training: A training, or a scoring.
         fresh: Whether it starts from fp32 weights, and not from an export in bf16.
+        word_rows: Rows of the word embedding that a training can touch; 0 for all.
     """
-    params, workers = float(model.total_params), placement.workers
+    whole, workers = float(model.total_params), placement.workers
+    params = float(params_at_work(model, word_rows, placement)) if training else whole
     share, layers = params / workers, model.depth
     ring = (workers - 1) / workers / (gpu.link_gbs * 1e9)
     sharded = placement.zero_stage == 3
     gathered = 2.0 * params * ring if sharded else 0.0
     hooks = HOOK_SECONDS * layers if sharded else 0.0
     forward = LAUNCH_SECONDS * LAYER_LAUNCHES * layers * (1 if training else 1 / 3)
-    update = 0.0
+    update = busy = 0.0
     if training:
         launches = TENSOR_LAUNCHES * LAYER_TENSORS * layers + STEP_LAUNCHES
-        # Gradients are added up on all ranks, or each share on its own, and weights sent round;
-        # under stage 3 passes do that.
-        moved = {0: 4.0, 1: 8.0, 2: 4.0, 3: 2.0}[placement.zero_stage]
-        update = launches * LAUNCH_SECONDS + moved * params * ring
-        update += (
-            share * HOST_STEP_SECONDS / HOST_THREADS + 4.0 * share / HOST_BYTES_PER_SECOND
-            if placement.offload_optimizer
-            else STEP_BYTES * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
-        )
+        update = launches * LAUNCH_SECONDS + SENT_BYTES[placement.zero_stage] * params * ring
+        if placement.offload_optimizer:
+            update += offloaded_seconds(share, gpu)
+        else:
+            busy = STEP_BYTES * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
+            update += busy
     # Below stage 3 every rank reads all of it.
-    loaded = (4.0 if fresh else 2.0) * (share if sharded else params)
-    saved = 2.0 * share if training else 0.0
+    loaded = (4.0 if fresh else 2.0) * (whole / workers if sharded else whole)
+    saved = 2.0 * whole / workers if training else 0.0
     rate = gpu.bf16_tflops * 1e12 * GEMM_SHARE * workers
     return Price(
         update=update,
@@ -105,6 +122,19 @@ def price_on(
         pass_=max(forward + hooks, (2 if training else 1) * gathered),
         flops=rate / (4 / 3 if training and placement.checkpoint_activations else 1.0),
         step=loaded / LOAD_BYTES_PER_SECOND + saved / SAVE_BYTES_PER_SECOND,
+        busy=busy,
+        sharing=placement.sharing,
+    )
+
+
+def offloaded_seconds(share: float, gpu: GpuSpec) -> float:
+    """Of a step whose optimizer lies on the host, for a worker's so many parameters.
+
+    Each worker has its own share of the host's memory bandwidth: the other devices use theirs.
+    """
+    return share * (
+        HOST_STEP_BYTES / (gpu.host_memory_gbs * 1e9 * BANDWIDTH_SHARE)
+        + HOST_LINK_BYTES / (gpu.host_link_gbs * 1e9 * HOST_LINK_SHARE)
     )
 
 
@@ -116,6 +146,7 @@ def price_of(
     training: bool,
     fresh: bool,
     known: Calibration | None = None,
+    word_rows: int = 0,
 ) -> Price:
     """What was measured, where something was; else what is assumed of the device.
 
@@ -126,6 +157,7 @@ def price_of(
         training: A training, or a scoring.
         fresh: Whether it starts from fp32 weights, and not from an export in bf16.
         known: The size's measurement on this device.
+        word_rows: Rows of the word embedding that a training can touch; 0 for all.
     """
     if gpu is None:
         each = CPU_FLOPS if known is None else known.flops_per_second
@@ -135,7 +167,7 @@ def price_of(
             flops=each * placement.workers,
             step=CPU_LOAD_SECONDS,
         )
-    price = price_on(model, placement, gpu, training=training, fresh=fresh)
+    price = price_on(model, placement, gpu, training=training, fresh=fresh, word_rows=word_rows)
     if known is None:
         return price
     there = price_on(model, known.placement, gpu, training=True, fresh=True)
@@ -147,6 +179,8 @@ def price_of(
         pass_=price.pass_ * scale,
         flops=known.flops_per_second * known.placement.workers * price.flops / there.flops,
         step=price.step,
+        busy=price.busy * scale,
+        sharing=price.sharing,
     )
 
 
@@ -176,6 +210,7 @@ def step_seconds(
         training=training,
         fresh=step.parent is None,
         known=(measured or {}).get(step.model),
+        word_rows=rows_in_use(plan.study, step, sizes),
     )
     flops = step_flops(plan, step, sizes)
     if not training:

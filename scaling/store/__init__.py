@@ -3,6 +3,7 @@
     store.py         files below one root, and their layout
     paths.py         names of a step's files
     records.py       what a finished step writes; one tidy row
+    curves.py        curves of trainings, beside their records
     failures.py      why tries ended
     history.py       trainings that had to be made again
     registration.py  what a study asked before it had data

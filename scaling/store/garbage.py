@@ -219,7 +219,14 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
     # own.
     tokenizers = {model["tokenizer"] for model in lock.models.values()}
     used = {
-        token_cache_name(study.task(task), study.recipe(task), data_hash, tokenizer, table)
+        token_cache_name(
+            study.task(task),
+            study.recipe(task),
+            data_hash,
+            tokenizer,
+            table,
+            study.architecture.reading,
+        )
         for task in study.used_tasks
         for key, data_hash in lock.data[task].items()
         for table in (None, *study.tables_of(Key.read(key).language))

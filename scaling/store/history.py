@@ -21,7 +21,7 @@ from scaling.store.store import Store
 from scaling.study.steps import Plan
 
 # What `Provenance.versions` has.
-VERSIONED = ("torch", "deepspeed", "transformers")
+VERSIONED = ("torch", "deepspeed", "transformers", "tokenizers", "numpy", "ray")
 
 
 def earlier_records(store: Store, record: StepRecord) -> list[StepRecord]:

@@ -246,7 +246,7 @@ def _progress_in(raw: Any) -> dict[str, float]:
     return {"done": done, "total": total} if 0 <= done <= total < math.inf else {}
 
 
-def _number(value: object) -> float:
+def _number(value: Any) -> float:
     """A number, or the number that is none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value

@@ -23,6 +23,22 @@ def pending_steps(plan: Plan, scan: Scan) -> list[str]:
     return [step for step in plan.steps if step in pending]
 
 
+def unfinished_steps(plan: Plan, scan: Scan) -> list[str]:
+    """Pending steps that nothing stands against, parents first.
+
+    Not those that failed, nor what starts from them: a study with nothing else to do is finished
+    for now, and lacks them.
+    """
+    lost: set[str] = set()
+    out = []
+    for step in pending_steps(plan, scan):
+        if step in scan.failures or plan.steps[step].parent in lost:
+            lost.add(step)
+        else:
+            out.append(step)
+    return out
+
+
 def must_run(
     step: str,
     plan: Plan,

@@ -94,9 +94,12 @@ class Cost:
     work_seconds: float
     """Training or scoring."""
     save_seconds: float
-    num_devices: int
+    num_devices: float
+    """Less than one of a device that was shared."""
     device: str
     """`cpu` or the GPU's name."""
+    kwh: float | None = None
+    """Energy of its devices; None where nothing counts it, or where steps share a device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,9 @@ class Provenance:
     """Attempt whose weights it started from; empty for pretrained ones, and in older records."""
     replaces: str = ""
     """Attempt whose record gave way, its weights being gone; empty for a first record."""
+    curve: str = ""
+    """SHA-256 of the training's curve (store/curves.py); empty for scorings, and in older
+    records."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +232,7 @@ def _check(record: StepRecord) -> None:
             raise ValueError(f"{what} is {value}, guessing {chance}; both lie between 0 and 1")
     if any(row.n < 1 for row in record.rows):
         raise ValueError("a score of no examples")
-    cost = [value for value in asdict(record.cost).values() if not isinstance(value, str)]
+    cost = [value for value in asdict(record.cost).values() if isinstance(value, int | float)]
     if not all(math.isfinite(value) and value >= 0 for value in cost):
         raise ValueError("a cost that is no number of seconds or devices")
 

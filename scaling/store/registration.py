@@ -57,8 +57,14 @@ def what_is_asked(study: Study) -> dict[str, Any]:
         "targets": sorted(study.targets),
         "languages": None if study.languages is None else sorted(study.languages),
         "ceilings": {name: study.ceiling(name) for name in sorted(study.targets)},
-        "most_seeds": len(study.seeds),
+        "most_seeds": _most_seeds(study),
     }
+
+
+def _most_seeds(study: Study) -> int | dict[str, int]:
+    """How many seeds each size has at most: one number where all have as many."""
+    counts = {name: len(study.seeds_of(name)) for name in study.models}
+    return counts if len({*counts.values()}) > 1 else len(study.all_seeds)
 
 
 def register(study: Study, store: Store, num_records: int) -> None:
@@ -113,7 +119,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         if key == "question" and isinstance(old, Mapping):
             # An entry from before a field was there asked what the field says by default.
             old = {**Question().model_dump(mode="json"), **old}
-        if key == "most_seeds" and old is not None and new is not None and new <= old:
+        if key == "most_seeds" and old is not None and new is not None:
+            out += _more_seeds(before, after)
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             out += [
@@ -124,6 +131,22 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         elif old != new:
             out.append(f"{key} from {old!r} to {new!r}")
     return out
+
+
+def _more_seeds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Where there are more seeds than before."""
+    old, new = before["most_seeds"], after["most_seeds"]
+    if isinstance(old, int) and isinstance(new, int):
+        return [f"most_seeds from {old} to {new}"] if new > old else []
+    counts = [
+        found if isinstance(found, Mapping) else dict.fromkeys(asked["models"], found)
+        for found, asked in ((old, before), (new, after))
+    ]
+    return [
+        f"most_seeds of {name} from {counts[0][name]} to {counts[1][name]}"
+        for name in sorted(counts[0].keys() & counts[1].keys())
+        if counts[1][name] > counts[0][name]
+    ]
 
 
 def look(store: Store, rows: bytes) -> int:

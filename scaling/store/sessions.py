@@ -34,12 +34,20 @@ class SessionCost:
     workers: int
     steps: tuple[str, ...]
     """What it was asked to do."""
+    sharing: int = 1
+    """Sessions to a device."""
     device_seconds: float | None = None
     """From start to end, all workers together; None while it works, and if its driver died."""
 
 
 def note_start(
-    store: Store, session: str, *, asked_at: float, workers: int, steps: Sequence[str]
+    store: Store,
+    session: str,
+    *,
+    asked_at: float,
+    workers: int,
+    steps: Sequence[str],
+    sharing: int = 1,
 ) -> None:
     """Note that a session's workers can work now.
 
@@ -49,12 +57,14 @@ def note_start(
         asked_at: When its worker group was asked for; seconds since 1970.
         workers: Processes of the group, a device each.
         steps: What the session was asked to do.
+        sharing: Sessions to a device.
     """
     cost = SessionCost(
         asked_at=asked_at,
         start_seconds=time.time() - asked_at,
         workers=workers,
         steps=tuple(steps),
+        sharing=sharing,
     )
     _write(store, session, cost)
 
@@ -64,7 +74,7 @@ def note_end(store: Store, session: str, workers: int) -> float:
     if not store.exists(session_name(session)):
         return 0.0
     started = _read(store, session)
-    device_seconds = max(0.0, time.time() - started.asked_at) * workers
+    device_seconds = max(0.0, time.time() - started.asked_at) * workers / started.sharing
     _write(store, session, SessionCost(**{**vars(started), "device_seconds": device_seconds}))
     return device_seconds
 
@@ -101,7 +111,7 @@ def spent_device_seconds(
             total += session.device_seconds
             counted.update(session.steps)
         else:
-            total += session.start_seconds * session.workers
+            total += session.start_seconds * session.workers / session.sharing
     for step, record in records.items():
         if step not in counted:
             total += record.cost.wall_seconds * record.cost.num_devices
@@ -136,7 +146,7 @@ def _read(store: Store, session: str) -> SessionCost:
     except ValidationError as error:
         raise store.broken(name, first_fault(error)) from error
     numbers = (cost.asked_at, cost.start_seconds, cost.workers, cost.device_seconds or 0.0)
-    if not all(math.isfinite(number) for number in numbers) or cost.workers < 1:
+    if not all(math.isfinite(number) for number in numbers) or cost.workers < 1 or cost.sharing < 1:
         raise store.broken(name, "a number that no session writes")
     return cost
 

@@ -39,9 +39,15 @@ class StopRequest:
     A store that is away for a moment asks nothing, and neither does a file that is no request.
     """
 
-    def __init__(self, store: Store, old: str | None = None) -> None:
-        """`old`: the request that a driver found when it began; looked for if it is None."""
-        self._store = store
+    def __init__(self, store: Store, old: str | None = None, *, until: float | None = None) -> None:
+        """A driver's look at the requests of a store.
+
+        Args:
+            store: The study's store.
+            old: The request that the driver found when it began; looked for if it is None.
+            until: From this time on (seconds of `time.time()`) nothing more is to be started.
+        """
+        self._store, self.until = store, until
         self.old = self._read()[0] if old is None else old
         self._looked_at = -math.inf
         self._how: Stop = ""
@@ -62,4 +68,6 @@ class StopRequest:
             identity, how = self._read()
             if identity and identity != self.old:
                 self._how = how
+        if not self._how and self.until is not None and time.time() >= self.until:
+            return "finish"
         return self._how

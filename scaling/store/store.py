@@ -52,7 +52,10 @@ _MENDS = {
 
 
 _DIGEST = "digest"
-_SIZES = TypeAdapter(dict[str, dict[str, tuple[NonNegativeInt, NonNegativeInt]]])
+_Counts = (
+    tuple[NonNegativeInt, NonNegativeInt] | tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+)
+_SIZES: TypeAdapter[dict[str, dict[str, _Counts]]] = TypeAdapter(dict[str, dict[str, _Counts]])
 LAYOUT = 1
 """Of what lies where; study.json names it where it is a later one."""
 LOCK = "lock.json"
@@ -412,16 +415,26 @@ class Store:
             LOCK, {"models": lock.models, "data": lock.data, "revisions": lock.revisions}
         )
 
-    def read_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Task → `SPLIT.LANGUAGE` → (sequences, tokens), by staging; empty before it."""
+    def read_sizes(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Task → `SPLIT.LANGUAGE` → (sequences, tokens, different ones), by staging.
+
+        Empty before it. The last is 0 in stores of versions that did not count it.
+        """
         try:
             raw = json.dumps(self.read_json("sizes.json"))
         except FileNotFoundError:
             return {}
         try:
-            return _SIZES.validate_json(raw, strict=True)
+            counted = _SIZES.validate_json(raw, strict=True)
         except ValidationError as error:
             raise self.broken("sizes.json", first_fault(error)) from error
+        return {
+            task: {
+                key: (sequences, tokens, *(different or (0,)))
+                for key, (sequences, tokens, *different) in keys.items()
+            }
+            for task, keys in counted.items()
+        }
 
     # steps
 

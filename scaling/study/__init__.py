@@ -11,6 +11,7 @@
     terms.py     licence, source and citation of data and models
     steps.py     steps, cells, plan: the types
     plan.py      study and lock to plan
+    part.py      a part of a plan, by model, arm, target and seed
     flops.py     model FLOPs of a step
 
 May import `spec` and `catalogue`. Pure: nothing here reads or writes a store.

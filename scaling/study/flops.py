@@ -9,8 +9,11 @@ from scaling.catalogue.task import DEV, Key, Split, TaskSpec
 from scaling.study.mixture import Member, member_updates
 from scaling.study.steps import Plan, Step
 
-# `SPLIT.LANGUAGE` → (sequences, real tokens), by task; written by staging.
-Sizes = Mapping[str, Mapping[str, tuple[int, int]]]
+# `SPLIT.LANGUAGE` → (sequences, real tokens, different tokens), by task; written by staging. The
+# last is by the tokenizer that makes most of them, over all scripts that the study reads the split
+# in; 0 where nobody counted.
+Sizes = Mapping[str, Mapping[str, tuple[int, int, int]]]
+NOTHING_STAGED: Sizes = {}
 
 
 # Mean tokens of a sequence where nothing was staged yet; guesses from public samples, good to a
@@ -43,7 +46,7 @@ def split_size(
     """
     staged = sizes.get(task.name, {}).get(str(key))
     if staged is not None:
-        return staged
+        return staged[:2]
     examples = task.sizes.get(str(key), task.sizes.get(key.split, 1_000))
     examples = min(examples, limits.get(key.split, examples))
     sequences = examples * (ASSUMED_CHOICES if task.kind == "multiple_choice" else 1)

@@ -71,14 +71,17 @@ class Lock:
     def model_identity(self, model: ModelSpec, arm: Arm) -> dict[str, Any]:
         """What the weights are; before staging where they will come from, which is provisional."""
         locked = self.models.get(staged_name(model.name, arm))
+        version = {"architecture_version": model.entry.version} if model.entry.version > 1 else {}
         if locked is not None:
             return {
                 "architecture": model.architecture,
+                **version,
                 "weights": locked["weights"],
                 "tokenizer": locked["tokenizer"],
             }
         return {
             "architecture": model.architecture,
+            **version,
             "provisional": [model.source, model.revision, model.keep_layers, model.trim_vocabulary]
             + (
                 [arm.new_pieces, [text.model_dump() for text in arm.adapt]]
@@ -101,6 +104,7 @@ def token_cache_name(
     data_hash: str,
     tokenizer: str,
     table: Mapping[str, str] | None = None,
+    reading: Mapping[str, object] | None = None,
 ) -> str:
     """Where the store keeps the token features of one `SPLIT.LANGUAGE`.
 
@@ -110,6 +114,7 @@ def token_cache_name(
         data_hash: SHA-256 of the rows.
         tokenizer: SHA-256 of its file.
         table: transliteration of the text.
+        reading: Of the architecture: what the tokenizer does not say of the form of texts.
     """
     identity = {
         "data": data_hash,
@@ -119,6 +124,7 @@ def token_cache_name(
         "length": recipe.max_length,
         "prefix": recipe.prefix,
         **({"transliterated": dict(table)} if table else {}),
+        **({"reading": dict(reading)} if reading else {}),
     }
     return f"tokens/{fingerprint(identity)}.features"
 

@@ -181,13 +181,14 @@ class _Builder:
             if phase == "iii" or like
             else self.study.arm_recipe(arm, first)
         )
+        adapters = self.study.adapters
         identity = {
             "action": "train",
             "order": ORDER_VERSION,
             "parent": self._parent_identity(model, arm, seed, parent),
             **self._mixture_identity(mixture, arm, recipe),
             **({"updates_like": [self.steps[step].fingerprint for step in like]} if like else {}),
-            **({"lora": self.study.lora.model_dump()} if self.study.method == "lora" else {}),
+            **({"lora": adapters.model_dump()} if adapters is not None else {}),
             "seed": [seed, rerun] if rerun else seed,
         }
         task = "+".join(member.task for member in mixture.members)
@@ -310,8 +311,10 @@ class _Builder:
 
 def cells_of(study: Study) -> Iterator[tuple[str, Arm, str, int]]:
     """(model, arm, target, seed) of every cell: small models first, whole arms together."""
-    for seed in study.seeds:
+    for seed in study.all_seeds:
         for model in study.models:
+            if seed not in study.seeds_of(model):
+                continue
             for arm in study.arms:
                 for target in study.targets:
                     yield model, arm, target, seed
@@ -348,7 +351,7 @@ def _rate_plan(study: Study, lock: Lock, collapsed: frozenset[str]) -> Plan:
     none = next(arm for arm in study.arms if arm.name == "none")
     for rate in study.learning_rates:
         builder.study = study.at_rate(rate)
-        for seed in study.seeds:
+        for seed in study.all_seeds:
             for model in study.models:
                 for task in study.trained_tasks:
                     alone = Mixture(members=(Member(task=task),))

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from scaling.catalogue.architecture_entries import XLM_ROBERTA
+from scaling.catalogue.architectures import Architecture
 from scaling.catalogue.task import TaskSpec
 from scaling.spec import Spec, UserError
 
@@ -40,9 +42,9 @@ class Recipe(Spec):
     """bf16 computes in bf16 with fp32 master weights. Equal at all sizes of a study, or it would be
     the effect.
     """
-    pooling: Literal["first", "mean"] = "first"
-    """Classification: what stands for the text. `first` is XLM-R's own <s>; `mean` suits encoders
-    tuned that way.
+    pooling: Literal["first", "mean", "last"] = "first"
+    """Classification and choices: what stands for the text. `first` is XLM-R's own <s>; `mean` is
+    for encoders without one or tuned that way; `last` for those that see to the left only.
     """
     pool_depth: float = Field(default=0.6, gt=0, le=1)
     """Retrieval: mean-pool the hidden states at this fraction of the layers. An index would not
@@ -193,7 +195,11 @@ _PHANG: dict[str, _Entry] = {
 
 
 def _entries(
-    task: TaskSpec, defaults: dict[str, Any], overrides: dict[str, Any], protocol: Protocol
+    task: TaskSpec,
+    defaults: dict[str, Any],
+    overrides: dict[str, Any],
+    protocol: Protocol,
+    architecture: Architecture,
 ) -> list[_Entry]:
     # A dual encoder trains all of its layers, so its vectors are the last one's.
     trained = {"pool_depth": 1.0} if task.kind == "retrieval" and task.trains_on else {}
@@ -211,9 +217,20 @@ def _entries(
         (trained, "what is trained is the last layer"),
         _BY_TASK.get(task.name, ({}, "")),
         *by_protocol,
+        _pooling(architecture),
         (defaults, "the study file, default"),
         (overrides, "the study file"),
     ]
+
+
+def _pooling(architecture: Architecture) -> _Entry:
+    """What stands for a text, where that is not the first token, as in all published recipes."""
+    if architecture.pooling == "first":
+        return {}, ""
+    return (
+        {"pooling": architecture.pooling},
+        f"this project's choice for {architecture.name}, whose first token stands for no text",
+    )
 
 
 def recipe_for(
@@ -221,6 +238,7 @@ def recipe_for(
     defaults: dict[str, Any],
     overrides: dict[str, Any],
     protocol: Protocol = "ours",
+    architecture: Architecture = XLM_ROBERTA,
 ) -> Recipe:
     """The recipe of a task: what `_entries` lists, where the later wins.
 
@@ -229,9 +247,10 @@ def recipe_for(
         defaults: the study's fields for all tasks.
         overrides: the study's fields for this task.
         protocol: whose published numbers come first.
+        architecture: whose pooling it is.
     """
     fields: dict[str, Any] = {}
-    for entry, _ in _entries(task, defaults, overrides, protocol):
+    for entry, _ in _entries(task, defaults, overrides, protocol, architecture):
         fields |= entry
     return Recipe(**fields)
 
@@ -241,6 +260,7 @@ def recipe_sources(
     defaults: dict[str, Any],
     overrides: dict[str, Any],
     protocol: Protocol = "ours",
+    architecture: Architecture = XLM_ROBERTA,
 ) -> dict[str, str]:
     """Field → where its number comes from, for every field of `recipe_for`'s recipe.
 
@@ -249,8 +269,9 @@ def recipe_sources(
         defaults: the study's fields for all tasks.
         overrides: the study's fields for this task.
         protocol: whose published numbers come first.
+        architecture: whose pooling it is.
     """
     sources = dict.fromkeys(Recipe.model_fields, _DEFAULTS)
-    for entry, source in _entries(task, defaults, overrides, protocol):
+    for entry, source in _entries(task, defaults, overrides, protocol, architecture):
         sources |= dict.fromkeys(entry, source)
     return sources

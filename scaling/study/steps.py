@@ -108,6 +108,12 @@ class Plan:
         return self._children[step]
 
     @property
+    def models(self) -> list[str]:
+        """The study's models that have a step here: all, unless it is a part of a plan."""
+        there = {step.model for step in self.steps.values()}
+        return [name for name in self.study.models if name in there]
+
+    @property
     def provisional(self) -> bool:
         """Whether some hash is still unknown, because the study was not staged."""
         return any("provisional" in str(step.identity) for step in self.steps.values())

@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    Discriminator,
     Field,
     ModelWrapValidatorHandler,
+    Tag,
     ValidationError,
     model_validator,
 )
 
 from scaling.catalogue import TASKS
+from scaling.catalogue.architectures import Architecture
 from scaling.catalogue.definition import check_training
 from scaling.catalogue.hardware import GPUS, Placement, get_gpu
 from scaling.catalogue.languages import LANGUAGES, Language, defined, is_language
@@ -24,15 +27,21 @@ from scaling.catalogue.task import DEV, Key, Split, TaskSpec, check_pairs, refs_
 from scaling.spec import BadFile, FieldError, Name, Spec, UserError, known, load
 from scaling.study.arms import Arm, check_arm
 from scaling.study.lora import Lora, Method, check_targets
-from scaling.study.mixture import train_languages
+from scaling.study.mixture import mixtures, train_languages
 from scaling.study.question import Question
 from scaling.study.recipes import Protocol, Recipe, recipe_for, recipe_sources
 from scaling.typos import did_you_mean, faults_of
 
 # Re-runs add a million to a seed each (steps.RERUN_SEEDS): no seed of a study counts so far.
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 MOST_DEVICES = 100_000
 STUDIES = Path(__file__).parents[1] / "catalogue" / "studies"
+
+
+def _way(value: Any) -> str:
+    """How seeds are written down."""
+    return "[by size]" if isinstance(value, dict) else "[list]"
 
 
 def _arm(value: Any) -> Any:
@@ -105,7 +114,12 @@ class Study(Spec):
     targets: tuple[str, ...] = Field(min_length=1, examples=[["xnli", "panx"]])
     languages: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Only these of the targets' languages; all of them if absent."""
-    seeds: tuple[Seed, ...] = Field(min_length=1, examples=[[0, 1, 2]])
+    seeds: Annotated[
+        Annotated[Seeds, Tag("[list]")] | Annotated[dict[str, Seeds], Tag("[by size]")],
+        Discriminator(_way),
+    ] = Field(examples=[[0, 1, 2]])
+    """One list for all sizes, or lists by model; `default` is for the others. Each is a replica of
+    the whole pipeline."""
     intermediate_seed: Literal["per_seed"] | Seed = "per_seed"
     """`per_seed` runs phase ii once per seed. A number shares that one run: results are then
     conditional on it.
@@ -164,8 +178,13 @@ class Study(Spec):
 
     @property
     def adapters(self) -> Lora | None:
-        """Of a study with LoRA."""
-        return self.lora if self.method == "lora" else None
+        """Of a study with LoRA, its targets said."""
+        return self.lora.of(self.architecture) if self.method == "lora" else None
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the first model is. Where a family has several, they read text and adapt alike."""
+        return self.model(self.models[0]).entry
 
     @property
     def method_label(self) -> str:
@@ -248,6 +267,7 @@ class Study(Spec):
             self.recipes.get("default", {}),
             self.recipes.get(task, {}),
             self.protocol,
+            self.architecture,
         )
 
     def recipe_sources(self, task: str) -> dict[str, str]:
@@ -257,6 +277,7 @@ class Study(Spec):
             self.recipes.get("default", {}),
             self.recipes.get(task, {}),
             self.protocol,
+            self.architecture,
         )
 
     def at_rate(self, rate: float) -> Study:
@@ -266,6 +287,18 @@ class Study(Spec):
             for name in self.trained_tasks
         }
         return self.model_copy(update={"recipes": {**self.recipes, **recipes}})
+
+    def seeds_of(self, model: str) -> tuple[int, ...]:
+        """The seeds of a model of the study."""
+        if isinstance(self.seeds, tuple):
+            return self.seeds
+        return self.seeds[model if model in self.seeds else "default"]
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of any model, each once: those of the first model first."""
+        every = (seed for model in self.models for seed in self.seeds_of(model))
+        return tuple(dict.fromkeys(every))
 
     def keeps_weights(self, phase: str) -> bool:
         """Whether trained weights of a phase stay when nothing starts from them any more."""
@@ -353,6 +386,8 @@ def _names_are_known(study: Study) -> None:
         known("task", name, [*tasks, "default"], "tasks", ("recipes", name))
     for name in study.placement:
         known("model", name, [*study.models, "default"], path=("placement", name))
+    for name in study.seeds if isinstance(study.seeds, dict) else ():
+        known("model", name, [*study.models, "default"], path=("seeds", name))
     if study.gpu is not None:
         known("GPU", study.gpu, GPUS, "gpus", ("gpu",))
     for at, own in enumerate(study.define.tasks):
@@ -361,7 +396,6 @@ def _names_are_known(study: Study) -> None:
             if name not in tasks:
                 place = ("define", "tasks", at, "train_on", number)
                 known("training task", name, fits, "tasks", place)
-    check_targets(study.lora)
 
 
 def _languages_are_known(study: Study) -> None:
@@ -377,6 +411,8 @@ def _languages_are_known(study: Study) -> None:
 
 
 def _lora_fits_the_method(study: Study) -> None:
+    for name in study.models:
+        check_targets(study.lora, study.model(name).entry)
     if study.method == "full" and study.lora != Lora():
         raise FieldError(("lora",), "belongs to method: lora")
 
@@ -413,6 +449,21 @@ def _arm_fits_the_study(study: Study, arm: Arm) -> None:
 def _there_is_a_baseline(study: Study) -> None:
     if "none" not in [arm.name for arm in study.arms]:
         raise FieldError(("arms",), "arms need 'none': a gain is a difference to it")
+
+
+def _seeds_are_for_all(study: Study) -> None:
+    if isinstance(study.seeds, tuple):
+        return
+    lacking = [name for name in study.models if name not in study.seeds]
+    if lacking and "default" not in study.seeds:
+        raise FieldError(
+            ("seeds",),
+            f"has no list for {', '.join(lacking)}; `default: [0, 1, 2]` is for the others",
+        )
+    if study.learning_rates and len({study.seeds_of(name) for name in study.models}) > 1:
+        raise FieldError(
+            ("seeds",), "learning rates are compared with equal seeds at all sizes; give one list"
+        )
 
 
 def _recipes_are_right(study: Study) -> None:
@@ -464,9 +515,9 @@ def _what_is_read_has_files(study: Study) -> None:
 
 def _texts_fit_the_positions(study: Study) -> None:
     for at, name in enumerate(study.models):
-        # XLM-R's positions start behind the padding's id.
-        most = study.model(name).positions - 2
-        for task in study.used_tasks:
+        model = study.model(name)
+        most = model.entry.most_tokens(model.positions)
+        for task in study.used_tasks if most is not None else ():
             if study.recipe(task).max_length > most:
                 raise FieldError(
                     ("models", at),
@@ -482,6 +533,64 @@ def _models_are_one_family(study: Study) -> None:
             ("models",),
             f"one curve holds one family of models, these are {len(families)}: {sorted(families)}",
         )
+
+
+def _models_read_text_alike(study: Study) -> None:
+    for at, name in enumerate(study.models):
+        entry, first = study.model(name).entry, study.architecture
+        if (entry.reading, entry.pooling) != (first.reading, first.pooling):
+            raise FieldError(
+                ("models", at),
+                f"{name} is a {entry.name} and {study.models[0]} a {first.name}, which read text in"
+                " other forms: no curve holds both",
+            )
+
+
+def _text_is_pooled_where_something_stands_for_it(study: Study) -> None:
+    entry = study.architecture
+    said = {"default": study.recipes.get("default", {}), **study.recipes}
+    for name, fields in said.items():
+        if fields.get("pooling") == "first" and entry.pooling != "first":
+            raise FieldError(
+                ("recipes", name, "pooling"),
+                f"the first token of {entry.name} stands for no text: use {entry.pooling} or mean",
+            )
+
+
+def _language_models_have_a_head(study: Study) -> None:
+    entry = study.architecture
+    if entry.language_model == "masked":
+        return
+    for at, arm in enumerate(study.arms):
+        for mixture in mixtures(arm, study.all_tasks):
+            for member in mixture.members:
+                if study.task(member.task).kind == "masked_lm":
+                    raise FieldError(
+                        ("arms", at),
+                        f"arm {arm.name!r} trains a masked language model ({member.task}), and no"
+                        f" {entry.name} was pretrained as one: its head would be another task under"
+                        " an old name",
+                    )
+    for at, target in enumerate(study.targets):
+        names = (target, *study.task(target).trains_on)
+        if any(study.task(name).kind == "masked_lm" for name in names):
+            raise FieldError(
+                ("targets", at),
+                f"{target} is masked language modelling, which no {entry.name} was pretrained for",
+            )
+
+
+def _packing_keeps_the_numbers(study: Study) -> None:
+    for name in study.models:
+        placement = study.placement_of(name)
+        if placement is None or not placement.packed:
+            continue
+        for task in study.used_tasks:
+            why = study.model(name).entry.why_not_packed(study.recipe(task).max_length)
+            if why:
+                raise FieldError(
+                    (*_place(study, name), "packed"), f"{name} cannot pack {task}: {why}"
+                )
 
 
 def _a_budget_has_a_price(study: Study) -> None:
@@ -531,6 +640,7 @@ def _place(study: Study, model: str) -> tuple[str, ...]:
 _RULES: tuple[Callable[[Study], None], ...] = (
     _names_are_known,
     _languages_are_known,
+    _seeds_are_for_all,
     _recipes_are_right,
     _arms_make_sense,
     _lora_fits_the_method,
@@ -541,6 +651,10 @@ _RULES: tuple[Callable[[Study], None], ...] = (
     _what_is_read_has_files,
     _texts_fit_the_positions,
     _models_are_one_family,
+    _models_read_text_alike,
+    _text_is_pooled_where_something_stands_for_it,
+    _language_models_have_a_head,
+    _packing_keeps_the_numbers,
     _a_budget_has_a_price,
     _placements_fit_the_recipes,
 )

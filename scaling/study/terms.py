@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaling.catalogue.references import cited, references
 from scaling.study.identity import Lock
 from scaling.study.study import Study
+
+_FREE = re.compile(
+    r"MIT|Apache-2\.0|BSD-[23]-Clause|L?GPL-[\d.]+|CC0.*|CC-BY(-SA)? [\d.]+( [A-Z]{2})?"
+    r"|free for any use.*"
+)
+"""Licences under which what is made from a work may be given away, on conditions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,28 @@ def terms_of(study: Study, lock: Lock) -> list[Terms]:
             )
         )
     return found
+
+
+def sharing_doubts(terms: Iterable[Terms]) -> list[str]:
+    """Why weights made from these may not, or not freely, be given away; one line a licence.
+
+    Read from the licence's name alone: what these weights are under the law is for you to judge.
+    """
+    found: dict[str, list[str]] = {}
+    for one in terms:
+        if not _FREE.fullmatch(one.licence.partition(" (")[0]):
+            found.setdefault(one.licence, []).append(one.name)
+    return [
+        f"{', '.join(names)} ({licence}): {_doubt(licence)}" for licence, names in found.items()
+    ]
+
+
+def _doubt(licence: str) -> str:
+    if re.search(r"\bND\b|licence only", licence):
+        return "forbids to give on what is made from it"
+    if re.search(r"\bNC\b|non-?commercial", licence, re.I):
+        return "forbids commercial use, also of what is made from it"
+    return "does not say that what is made from it may be given away"
 
 
 def bibtex(terms: Iterable[Terms]) -> dict[str, str]:

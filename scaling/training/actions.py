@@ -30,7 +30,9 @@ from scaling.encoders.encoder import Weights, row_lookup
 from scaling.encoders.engine import Engine, start_scoring, start_training, versions
 from scaling.encoders.weights import KEPT_ROWS, check_staged, model_files
 from scaling.kinds import KINDS
+from scaling.planning.memory import touches_few
 from scaling.store.cache import fetch, keep
+from scaling.store.curves import write_curve
 from scaling.store.leases import Lease
 from scaling.store.paths import StepFolder
 from scaling.store.records import WEIGHTS, Cost, EvalRow, Provenance, StepRecord, Training
@@ -38,6 +40,8 @@ from scaling.study.collapse import has_collapsed
 from scaling.study.mixture import schedule
 from scaling.study.recipes import Recipe
 from scaling.study.steps import Plan, Step
+from scaling.training.curve import curve_of
+from scaling.training.energy import JOULES_PER_KWH, device_joules
 from scaling.training.evaluation import predict, score_languages
 from scaling.training.inputs import (
     Context,
@@ -47,7 +51,6 @@ from scaling.training.inputs import (
     materials_of,
     streams_of,
     tables_of,
-    touches_few,
     updates_of,
 )
 from scaling.training.loop import TrainingRun, run_updates
@@ -61,12 +64,18 @@ class _Clock:
 
     started: float = field(default_factory=time.monotonic)
     parts: dict[str, float] = field(default_factory=dict)
+    joules: float | None = None
+    """Of this rank's device when the step began."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         start = time.monotonic()
         yield
         self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
+
+
+def _clock(context: Context) -> _Clock:
+    return _Clock(joules=device_joules(context.world.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +124,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
     ranks.
     """
-    world, recipe, clock = context.world, step.recipe, _Clock()
+    world, recipe, clock = context.world, step.recipe, _clock(context)
     seed = step.training_seed
     with clock.part("load"):
         start = start_of(step, context)
@@ -125,7 +134,8 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
         materials = materials_of(step, context, lookup)
         updates = updates_of(step, context, lookup, materials)
         needed = None
-        if touches_few(step, context):
+        whole = context.placement.whole_vocabulary
+        if not whole and touches_few(context.plan.study, step):
             needed, materials = in_use(materials, lookup)
             lookup = needed.lookup
         streams, drawn = streams_of(step, materials, updates)
@@ -181,6 +191,10 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             engine.export(folder / "weights", beside)
     with clock.part("save"):
         files = _publish(step, context, folder)
+        digest = ""
+        if world.rank == 0:
+            curve = curve_of(losses, recipe)
+            digest = write_curve(context.store, step.id, context.owner, curve)
     main = scored[0]
     training = Training(
         updates=losses.updates,
@@ -207,7 +221,9 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
             if row is not None and len(materials) > 1
         },
     )
-    return _record(step, context, clock, start, training=training, rows=[], files=files)
+    return _record(
+        step, context, clock, start, training=training, rows=[], files=files, curve=digest
+    )
 
 
 def _look(
@@ -272,7 +288,7 @@ def score(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     All ranks call it and all get the record. `lease`: rank 0's hold of the step; None on other
     ranks.
     """
-    world, recipe, clock = context.world, step.recipe, _Clock()
+    world, recipe, clock = context.world, step.recipe, _clock(context)
     task = _as_trained(step, context.plan)
     kind = KINDS[task.kind]
     with clock.part("load"):
@@ -378,8 +394,21 @@ def _record(
     rows: list[EvalRow],
     files: dict[str, str],
     counts: dict[str, dict[str, int]] | None = None,
+    curve: str = "",
 ) -> StepRecord:
-    """The record of a finished step. `rows`: its scores; `files`: SHA-256 by name."""
+    """The record of a finished step.
+
+    Args:
+        step: What was done.
+        context: Where.
+        clock: What it took.
+        start: The weights that it started from.
+        training: What a training did.
+        rows: The scores of a scoring.
+        files: SHA-256 by name.
+        counts: In words, what was cut or could not be predicted, by split and language.
+        curve: SHA-256 of a training's curve, on the first rank.
+    """
     world, placement = context.world, context.placement
     device = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
     return StepRecord(
@@ -395,8 +424,9 @@ def _record(
             load_seconds=clock.parts.get("load", 0.0),
             work_seconds=clock.parts.get("work", 0.0),
             save_seconds=clock.parts.get("save", 0.0),
-            num_devices=world.size,
+            num_devices=world.size if placement.sharing == 1 else placement.devices,
             device=device,
+            kwh=_kwh(clock, context),
         ),
         provenance=Provenance(
             attempt=context.owner,
@@ -410,8 +440,19 @@ def _record(
                 "packed": placement.packed,
             },
             parent=start.attempt,
+            curve=curve,
         ),
     )
+
+
+def _kwh(clock: _Clock, context: Context) -> float | None:
+    """Energy of all ranks' devices since the step began; every rank calls it."""
+    ended = device_joules(context.world.device)
+    own = None if clock.joules is None or ended is None else ended - clock.joules
+    used = context.world.gather(own)
+    if context.placement.packed or None in used:
+        return None
+    return float(sum(used)) / JOULES_PER_KWH
 
 
 def now() -> str:

@@ -17,6 +17,7 @@ from scaling.data.tokens import features
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.kinds.kind import Kind
+from scaling.planning.memory import SPECIAL_ROWS
 from scaling.spec import UserError
 from scaling.store.cache import Cache, fetch
 from scaling.store.store import Store
@@ -28,8 +29,6 @@ from scaling.study.steps import Plan, Step
 # Any numbers would do; they are part of every training's bits.
 SALT_SHUFFLED_LABELS = 2_108_11696
 MEMBER_STEP = 7_919
-# <s>, <pad>, </s>, <unk>.
-SPECIAL_ROWS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +90,7 @@ def tables_of(
             recipe,
             tokenizer,
             tables.get(key.language),
+            study.model(step.model).entry,
         )
         for key in keys
     }
@@ -148,18 +148,6 @@ def materials_of(step: Step, context: Context, lookup: np.ndarray | None) -> lis
             Material(task=task, kind=KINDS[task.kind], recipe=recipe, parts=parts, dev=dev)
         )
     return found
-
-
-def touches_few(step: Step, context: Context) -> bool:
-    """Whether a training can touch only the word embeddings of its own texts.
-
-    Masked language models decode with all of them. Beside adapters none is trained.
-    """
-    study = context.plan.study
-    kinds = {study.task(member.task).kind for member in step.mixture.members}
-    return not (
-        context.placement.whole_vocabulary or "masked_lm" in kinds or study.adapters is not None
-    )
 
 
 def in_use(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,19 @@ class Preempted(RuntimeError):
     """A machine of this process group goes away soon. Not a failure: the step goes on elsewhere."""
 
 
+@dataclass(kw_only=True)
+class Trace:
+    """Of each update that is done, in their order."""
+
+    norms: list[float] = field(default_factory=list)
+    """Of the gradient, before clipping; empty without ZeRO."""
+    tokens: list[int] = field(default_factory=list)
+    """Real tokens, over all ranks."""
+    seconds: list[float] = field(default_factory=list)
+    """This rank's, an equal share of those between two times that the device was waited for. Looks
+    at dev data and saving are not in it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Losses:
     """What a training leaves behind beside the weights."""
@@ -44,6 +58,8 @@ class Losses:
     """Real tokens, over all ranks."""
     per_update: tuple[float, ...]
     """Mean loss of each update's batch."""
+    trace: Trace
+    """What else is known of each update."""
     selected: int = 0
     """Updates that the weights have behind them, where the best by English dev data were kept."""
 
@@ -94,8 +110,10 @@ class TrainingRun:
         return own
 
 
-def _prepare(run: TrainingRun, own_updates: np.ndarray, update: int) -> tuple[float, list[Batch]]:
-    """(terms of the loss in the whole update, this rank's passes).
+def _prepare(
+    run: TrainingRun, own_updates: np.ndarray, update: int
+) -> tuple[float, int, list[Batch]]:
+    """(terms of the loss in the whole update, its real tokens, this rank's passes).
 
     `own_updates`: of the run, shape (updates,).
     """
@@ -119,8 +137,10 @@ def _prepare(run: TrainingRun, own_updates: np.ndarray, update: int) -> tuple[fl
         collate(stream.features, stream.kind, chosen, draw=run.seed * SEED_STEP + draw).pinned()
         for chosen in passes
     ]
-    targets = [stream.features.targets[index] for index in sequences_of(units, stream.features)]
-    return stream.kind.loss_weight(targets), batches
+    sequences = sequences_of(units, stream.features)
+    targets = [stream.features.targets[index] for index in sequences]
+    tokens = sum(len(stream.features.input_ids[index]) for index in sequences)
+    return stream.kind.loss_weight(targets), tokens, batches
 
 
 def run_updates(
@@ -147,7 +167,7 @@ def run_updates(
     engine, recipe, placement, world = run.engine, run.recipe, run.placement, run.engine.world
     prepare, updates = partial(_prepare, run, run.own_updates()), len(run.turns)
     losses: list[float] = []
-    tokens = 0
+    tokens, trace = 0, Trace()
     looks = recipe.select_every if dev_score is not None else 0
     # (updates, score) of the best look so far, whose weights the engine keeps.
     best = (0, -math.inf)
@@ -156,11 +176,12 @@ def run_updates(
         # Below ZeRO-3 every rank loads the same state. Its token count is the sum over the ranks:
         # only rank 0 takes it.
         losses, tokens = list(state["losses"]), int(state["tokens"]) if world.rank == 0 else 0
-        best = tuple(state["best"])
+        best, trace = tuple(state["best"]), Trace(**state["trace"])
     pending: list[torch.Tensor] = []
     norms: list[torch.Tensor] = []
     begun, saved_at, every = len(losses), resume.clock(), interval(resume.save_seconds())
-    for update, (weight, batches) in enumerate(ahead(prepare, updates, begun), begun):
+    looked_at, drawn = time.monotonic(), list[int]()
+    for update, (weight, num_tokens, batches) in enumerate(ahead(prepare, updates, begun), begun):
         # The seed of dropout depends on the update and not on where the process began, so that a
         # resumed training draws the same masks.
         torch.manual_seed((run.seed * SEED_STEP + update) * UPDATE_STEP + world.rank)
@@ -185,6 +206,7 @@ def run_updates(
             total += summed.detach() / weight
             tokens += batch.tokens
         pending.append(total)
+        drawn.append(num_tokens)
         if (norm := engine.gradient_norm) is not None:
             norms.append(torch.as_tensor(norm, dtype=torch.float32, device=world.device))
         last = update + 1 == updates
@@ -192,7 +214,11 @@ def run_updates(
             latest, sizes = _read(pending, norms, world)
             _check_finite(latest, sizes, len(losses), updates)
             losses += latest
-            pending, norms = [], []
+            share = (time.monotonic() - looked_at) / len(latest)
+            trace.norms += sizes
+            trace.tokens += drawn
+            trace.seconds += [share] * len(latest)
+            pending, norms, drawn = [], [], []
             progress(update + 1, updates)
         if looks and dev_score is not None and (last or (update + 1) % looks == 0):
             found = dev_score()
@@ -204,7 +230,8 @@ def run_updates(
             due = bool(world.from_first(resume.clock() - saved_at >= every))
         if due:
             resume.save(
-                partial(engine.save_resume, state=_state(losses, tokens, best, world)), update + 1
+                partial(engine.save_resume, state=_state(losses, tokens, best, trace, world)),
+                update + 1,
             )
             saved_at, every = resume.clock(), interval(resume.save_seconds())
         if not pending and not last and (left := notice()) is not None:
@@ -212,7 +239,7 @@ def run_updates(
             fits = needed < left - NOTICE_MARGIN_SECONDS
             if fits and not due:
                 resume.save(
-                    partial(engine.save_resume, state=_state(losses, tokens, best, world)),
+                    partial(engine.save_resume, state=_state(losses, tokens, best, trace, world)),
                     update + 1,
                 )
             raise Preempted(
@@ -220,6 +247,8 @@ def run_updates(
                 f" {updates}, "
                 + ("saved" if fits or due else f"not saved: that takes {needed:.0f} s")
             )
+        if not pending:
+            looked_at = time.monotonic()
     if looks:
         engine.restore_weights()
     return Losses(
@@ -228,14 +257,24 @@ def run_updates(
         examples=updates * recipe.batch,
         tokens=sum(world.gather(tokens)),
         per_update=tuple(losses),
+        trace=trace,
     )
 
 
 def _state(
-    losses: list[float], tokens: int, best: tuple[int, float], world: World
+    losses: list[float], tokens: int, best: tuple[int, float], trace: Trace, world: World
 ) -> dict[str, Any]:
-    """What a resume point holds besides the engine's state, the same on every rank."""
-    return {"losses": losses, "tokens": sum(world.gather(tokens)), "best": best}
+    """What a resume point holds besides the engine's state.
+
+    Args:
+        losses: Mean loss of each update.
+        tokens: Of this rank; the sum over the ranks is held.
+        best: Updates and score of the best look.
+        trace: Of each update.
+        world: The ranks, all of which call this.
+    """
+    whole = sum(world.gather(tokens))
+    return {"losses": losses, "tokens": whole, "best": best, "trace": asdict(trace)}
 
 
 def _due(update: int, placement: Placement) -> bool:

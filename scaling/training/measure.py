@@ -72,6 +72,7 @@ def calibrate(
     recipe, kind = plan.study.recipe(task), plan.study.task(task).kind
     for name in plan.study.models:
         try:
+            # What is measured trains the whole vocabulary, so it is placed for that.
             chosen = model_placements(plan, name, gpu)
         except UserError as error:
             yield name, str(error)
@@ -169,7 +170,7 @@ def _longest_task(plan: Plan, store: Store) -> str:
     """The task whose training has the most tokens: the one that a study mostly pays for."""
     sizes = store.read_sizes()
     trained = {step.task for step in plan.steps.values() if step.action == "train"}
-    return max(sorted(trained), key=lambda task: sizes.get(task, {}).get(str(_KEY), (0, 0))[1])
+    return max(sorted(trained), key=lambda task: sizes.get(task, {}).get(str(_KEY), (0, 0, 0))[1])
 
 
 def _training(plan: Plan, name: str, task: str) -> str:
@@ -188,7 +189,15 @@ def _request(
     folder = fetch(store, f"models/{name}", model_files(store, name), cache)
     recipe = study.recipe(task)
     data_hash = plan.lock.data[task][str(_KEY)]
-    _, table = features(store, study.task(task), _KEY, data_hash, recipe, folder / "tokenizer.json")
+    _, table = features(
+        store,
+        study.task(task),
+        _KEY,
+        data_hash,
+        recipe,
+        folder / "tokenizer.json",
+        architecture=study.model(name).entry,
+    )
     return Request(
         weights=str(folder.absolute()),
         architecture=study.model(name).architecture,

@@ -26,8 +26,9 @@ from scaling.store.cache import Cache, fetch
 from scaling.store.paths import StepFolder
 from scaling.store.store import Store, StoreError
 
-# Plain files since 2; those before are pickles, which are not read.
-FORMAT = 2
+# Plain files since 2; those before are pickles, which are not read. Since 3 with what is known of
+# each update.
+FORMAT = 3
 # What each rank sends to learn how fast sending is, and from how long a save on that is worth it.
 PROBE_BYTES, WORTH_SECONDS = 64_000_000, 30.0
 

@@ -29,8 +29,10 @@ from scaling.study.arms import Arm
 from scaling.study.identity import Lock, canonical_json, staged_name
 from scaling.study.study import Study
 
-# Task → `SPLIT.LANGUAGE` → (sequences, tokens).
-Sizes = dict[str, dict[str, tuple[int, int]]]
+# Task → `SPLIT.LANGUAGE` → (sequences, tokens, different ones).
+Sizes = dict[str, dict[str, tuple[int, int, int]]]
+# (task, `SPLIT.LANGUAGE`) → different tokens of one tokenizer, in all scripts that are read.
+Different = dict[tuple[str, str], int]
 # Task → `SPLIT.LANGUAGE` → what its texts lose as tokens.
 Lost = dict[str, dict[str, dict[str, int]]]
 
@@ -104,6 +106,7 @@ def _stage(
         )
     models: dict[str, dict[str, str]] = {}
     sizes: Sizes = {}
+    most: Different = {}
     lost: Lost = {}
     with own_folder() as temporary:
         vocabularies: dict[tuple[Path, str], _Vocabulary] = {}
@@ -112,7 +115,7 @@ def _stage(
             revision = model_revision(
                 spec, folder, before.models.get(model, {}).get("revision", "")
             )
-            tokenizer = tokenizer_file(spec, folder, revision)
+            tokenizer = tokenizer_file(spec, folder, revision, temporary)
             for arm in (None, *(arm for arm in study.arms if arm.new_pieces)):
                 key = (tokenizer, arm.name if arm else "")
                 if key not in vocabularies:
@@ -120,6 +123,8 @@ def _stage(
                     vocabularies[key] = _vocabulary(study, store, data, tokenizer, arm, temporary)
                 found = vocabularies[key]
                 sizes, lost = found.sizes or sizes, found.lost or lost
+                for split, count in found.different.items():
+                    most[split] = max(most.get(split, 0), count)
                 name = staged_name(model, arm) if arm else model
                 progress(f"weights of {name}")
                 models[name] = stage_model(
@@ -134,7 +139,11 @@ def _stage(
                     locked=before.models.get(name, {}),
                     check=partial(_check_model, store, name, before.models.get(name, {})),
                 )
-    store.write_json("sizes.json", sizes)
+    counted: Sizes = {
+        task: {key: (*counts[:2], most[task, key]) for key, counts in keys.items()}
+        for task, keys in sizes.items()
+    }
+    store.write_json("sizes.json", counted)
     for name, by_key in lost.items():
         add_counts(store, name, by_key)
     return Lock(models=models, data=data, revisions=revisions)
@@ -188,7 +197,8 @@ class _Vocabulary:
     used: np.ndarray
     """Ids that occur in the study's text."""
     sizes: Sizes
-    """Sequences and tokens of every split; empty of a tokenizer that an arm made."""
+    """What every split has; empty of a tokenizer that an arm made."""
+    different: Different
     lost: Lost
     """What the texts of every split lose; empty of a tokenizer that an arm made."""
 
@@ -205,12 +215,25 @@ def _vocabulary(
     if arm is None:
         arms = [other for other in study.arms if not other.new_pieces]
         used, sizes, lost = _token_ids(study, store, data, tokenizer, arms)
-        return _Vocabulary(tokenizer=tokenizer, new={}, used=used, sizes=sizes, lost=lost)
+        return _Vocabulary(
+            tokenizer=tokenizer,
+            new={},
+            used=used,
+            sizes=sizes,
+            different=_different(sizes),
+            lost=lost,
+        )
     grown = temporary / f"{len(list(temporary.iterdir()))}-{arm.name}.json"
     text = _adaptation_text(study, store, data, arm)
     new = add_pieces(tokenizer, text, arm.new_pieces, grown)
-    used, _, _ = _token_ids(study, store, data, grown, [arm])
-    return _Vocabulary(tokenizer=grown, new=new, used=used, sizes={}, lost={})
+    used, sizes, _ = _token_ids(study, store, data, grown, [arm])
+    return _Vocabulary(
+        tokenizer=grown, new=new, used=used, sizes={}, different=_different(sizes), lost={}
+    )
+
+
+def _different(sizes: Sizes) -> Different:
+    return {(task, key): counts[2] for task, keys in sizes.items() for key, counts in keys.items()}
 
 
 def _adaptation_text(
@@ -245,13 +268,21 @@ def _token_ids(
         for text, data_hash in splits.items():
             key = Key.read(text)
             tables = {arm.transliterate.get(key.language, ""): None for arm in arms}
+            own = np.zeros(0, dtype=np.int64)
             for table_name in tables:
                 table = study.table(table_name) if table_name else None
-                rows, made = features(store, task, key, data_hash, recipe, tokenizer, table)
+                rows, made = features(
+                    store, task, key, data_hash, recipe, tokenizer, table, study.architecture
+                )
                 cut = dict(KINDS[task.kind].counts(rows, made))
                 check_usable(task, key, rows, made, cut)
                 lost.setdefault(name, {})[text] = cut
                 ids = made["input_ids"].combine_chunks().values.to_numpy()
-                sizes.setdefault(name, {}).setdefault(text, (made.num_rows, len(ids)))
-                found.append(np.unique(ids).astype(np.int64))
+                own = np.union1d(own, ids)
+                # Of several scripts the first one's length counts.
+                rows_of, tokens_of, _ = sizes.setdefault(name, {}).get(
+                    text, (made.num_rows, len(ids), 0)
+                )
+                sizes[name][text] = (rows_of, tokens_of, len(own))
+            found.append(own)
     return np.unique(np.concatenate(found)), sizes, lost

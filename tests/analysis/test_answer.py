@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
+import pytest
 
 from analysis.answer import answers
 from scaling.study.question import Question
@@ -18,6 +21,30 @@ def test_words_follow_the_sign_of_the_interval_at_each_end() -> None:
     nothing = answers(study(gain=lambda u, *_: 0.05), QUESTION)[0]
     assert "made no measurable difference to 7" in nothing.sentence
     assert "helped" not in nothing.sentence
+
+
+@pytest.mark.parametrize(
+    ("gain", "form", "says"),
+    [
+        (lambda u: 4 - 2 * u, "DIMINISHES", "The gain shrinks with scale"),
+        (lambda u: 4 - 6 * u, "TURNS INTO HARM", "turns into harm"),
+        (lambda u: -2 - 3 * u, "HARM GROWS", "the harm grows with scale"),
+        (lambda u: -6 + 3 * u, "HARM SHRINKS", "the harm shrinks with scale"),
+        (lambda u: -2 + 4 * u, "GROWS", "from a loss"),
+        (lambda u: 1 + 3 * u, "GROWS", "The gain grows with scale for low-resource languages, in"),
+    ],
+)
+def test_harm_is_called_harm(gain: Callable[[float], float], form: str, says: str) -> None:
+    found = answers(study(gain=lambda u, *_: gain(u), baseline=lambda *_: 50.0), QUESTION)[0]
+    assert found.form == form
+    assert says in found.headline
+
+
+def test_a_study_that_still_runs_has_no_verdict() -> None:
+    found = answers(study(), QUESTION, unfinished=3)[0]
+    assert found.form == "no verdict yet"
+    assert "3 steps" in found.headline
+    assert not found.sentence
 
 
 def test_an_untested_study_says_no_sign_and_no_interval() -> None:

@@ -362,3 +362,20 @@ def test_a_collapsed_extra_baseline_does_not_count() -> None:
     )
     gains = pair_gains(check_tidy(few))
     assert gains["against"].to_list() == gains["baseline"].to_list()
+
+
+def test_a_size_with_more_seeds_keeps_all_of_them() -> None:
+    """`seeds: {default: [0, 1, 2], xlm-r-base: [0, 1, 2, 3, 4]}`: paired within each size."""
+    quiet = {"run_sd": 0.3, "checkpoint_sd": 0.1, "language_sd": 0.1}
+    whole = check_tidy(study(gain=lambda u, *_: 4 - 2 * u, seeds=5, **quiet))  # type: ignore[arg-type]
+    unequal = whole.filter((pl.col("model") == "xlm-r-base") | (pl.col("seed") < 3))
+    expected = unequal.select("model", "arm", "target", "seed", "language").unique()
+    found = analyse(unequal, Question(), expected=expected)
+    assert found.primary.seeds == "5 3 3 3"
+    assert found.coverage["missing"].sum() == found.coverage["unpaired"].sum() == 0
+    assert found.coverage.filter(pl.col("model") == "xlm-r-base")["seeds"].unique().to_list() == [5]
+    assert found.primary.low < -2 < found.primary.high
+    equal = analyse(whole.filter(pl.col("seed") < 3), Question())
+    # What is known of the other sizes is as before.
+    assert found.largest.estimate == pytest.approx(equal.largest.estimate)
+    assert found.smallest.estimate != pytest.approx(equal.smallest.estimate)

@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import polars as pl
 import pytest
 from matplotlib.figure import Figure
@@ -123,25 +125,55 @@ def test_the_page_can_be_read_aloud(report: Path) -> None:
         assert "scope=" in head
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    for target in re.findall(r'href="#([^"]+)"', page):
+    for target in re.findall(r'href="#([^"?]+)', page):
         assert target in ids
 
 
 def test_every_gain_leads_to_its_records(report: Path) -> None:
     records = pl.read_csv(report / "tables" / "records.csv")
     assert records["step"].null_count() == records["step_none"].null_count() == 0
-    page = (report / "index.html").read_text()
-    data = json.loads(
-        re.search(r'id="data">(.*?)</script>', page, re.S).group(1).replace("<\\/", "</")
-    )  # type: ignore[union-attr]
-    assert set(data["steps"]) == set(records["step"]) | set(records["step_none"])
+    head, chunks = page_data(report / "index.html")
+    steps = {step for chunk in chunks.values() for step in chunk["steps"]}
+    assert steps == set(records["step"]) | set(records["step_none"])
     row = records.filter(pl.col("language") == "sw").row(0, named=True)
-    size = ["xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl"].index(row["model"])
-    seed = data["seeds"].index(row["seed"])
-    before, after = data["series"][f"{row['arm']}|{row['target']}|sw"][size][seed]
+    chunk = chunks[head["targets"][row["target"]]["chunk"]]
+    size, seed = head["models"].index(row["model"]), head["seeds"].index(row["seed"])
+    before, after = chunk["series"][f"{row['arm']}|sw"][size][seed]
     assert after - before == pytest.approx(row["points"], abs=0.02)
-    run = data["runs"][f"{row['arm']}|{row['target']}"][size][seed]
-    assert data["steps"][run[0]] == row["step"]
+    run = chunk["runs"][row["arm"]][size][seed]
+    assert chunk["steps"][run[0]] == row["step"]
+
+
+def test_the_verdict_can_be_made_again_from_its_records(report: Path) -> None:
+    """Languages inside a target, then targets equally; the least-squares slope of size means."""
+    records = pl.read_csv(report / "tables" / "records.csv").filter("pooled")
+    size = dict(study().select("model", pl.col("total_params").log10()).unique().iter_rows())
+    means = (
+        records.group_by("model", "target", "arm", "language")
+        .agg(pl.col("points").mean())
+        .group_by("model", "target")
+        .agg(pl.col("points").mean())
+        .group_by("model")
+        .agg(pl.col("points").mean())
+    )
+    x = np.array([size[name] for name in means["model"]])
+    slope = np.polyfit(x, means["points"].to_numpy(), 1)[0]
+    said = json.loads((report / "verdict.json").read_text())["slope_points"]["estimate"]
+    assert slope == pytest.approx(said, abs=0.05)
+    left = pl.read_csv(report / "tables" / "records.csv").filter(~pl.col("pooled"))
+    assert left["left_out"].null_count() == 0
+    assert {"English", "not low-resource"} <= set(left["left_out"])
+
+
+def page_data(page: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The head of a page's data, and the chunks that are inside it."""
+    found = re.findall(
+        r'<script type="application/json" id="(data|chunk-\w+)">(.*?)</script>',
+        page.read_text(),
+        re.S,
+    )
+    data = {name: json.loads(text) for name, text in found}
+    return data.pop("data"), {name.removeprefix("chunk-"): chunk for name, chunk in data.items()}
 
 
 def test_figures_are_wellformed_and_undated(report: Path) -> None:
@@ -170,7 +202,7 @@ def test_tables_compile(report: Path, tmp_path: Path) -> None:
         pytest.skip("no pdflatex or tectonic on this machine")
     body = "\n\\clearpage\n".join(texts)
     (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\\usepackage[margin=1cm]{geometry}"
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\usepackage[margin=1cm]{geometry}"
         + "\\begin{document}\n"
         + body
         + "\n\\end{document}\n"
@@ -270,6 +302,63 @@ def test_languages_of_unknown_text_are_reported_on_no_side(tmp_path: Path) -> No
     assert "Kharia" in page.read_text() and "unknown (tier)" in page.read_text()
     with pytest.raises(BadInput, match="Unknown language 'khr'"):
         write_report(frame, question=Question(resamples=50), title="Odd", out=tmp_path)
+
+
+def test_only_files_of_an_earlier_report_are_replaced(tmp_path: Path) -> None:
+    early = study(models=("xlm-r-base",), targets={"panx": ("sw", "de")})
+    options = {"question": Question(), "title": "Early", "out": tmp_path}
+    write_report(early, **options)  # type: ignore[arg-type]
+    first = set(digest(tmp_path))
+    (tmp_path / "index.html").write_text("by an end in between")
+    later = study(models=("xlm-r-base",), targets={"panx": ("sw",), "xnli": ("sw",)})
+    write_report(later, **options)  # type: ignore[arg-type]
+    assert set(digest(tmp_path)) == first
+    assert "xnli" in (tmp_path / "index.html").read_text()
+    lock = json.loads((tmp_path / "analysis.lock").read_text())
+    assert {name: digest(tmp_path)[name] for name in lock["files"]} == lock["files"]
+    mine = tmp_path / "tables" / "mine.csv"
+    mine.write_text("x")
+    before = digest(tmp_path)
+    with pytest.raises(BadInput, match=r"tables/mine\.csv is not of a report"):
+        write_report(early, **options)  # type: ignore[arg-type]
+    assert digest(tmp_path) == before
+    mine.unlink()
+    # An older report's lock lists nothing: nothing of it is touched.
+    (tmp_path / "analysis.lock").write_text("{}")
+    with pytest.raises(BadInput, match="does not list the files"):
+        write_report(early, **options)  # type: ignore[arg-type]
+
+
+def test_a_folder_of_something_else_is_refused_and_left(tmp_path: Path) -> None:
+    frame = study(models=("xlm-r-base",), targets={"panx": ("sw", "de")})
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(BadInput, match=r"thesis\.tex is not of a report"):
+        write_report(frame, question=Question(), title="x", out=tmp_path)
+    with pytest.raises(BadInput, match="no report can be written into"):
+        write_report(frame, question=Question(), title="x", out=tmp_path / "thesis.tex")
+    assert set(digest(tmp_path)) == {"thesis.tex"}
+
+
+def test_a_study_that_still_runs_shows_scores_and_tests_nothing(
+    tmp_path: Path, falling: pl.DataFrame
+) -> None:
+    page = write_report(
+        falling, question=Question(), title="Early", out=tmp_path, unfinished=12
+    ).read_text()
+    assert "12 steps of the study are still to be done" in page
+    table = re.search(r"Scores so far.*?</table>", page, re.S)
+    assert table is not None and table.group().count("<tr>") > 4 * 2 * 3
+    words = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S).lower()
+    for word in ("interval", " p = ", "p &lt;", "robust", "diminishes", "detectable"):
+        assert word not in words, word
+    found = json.loads((tmp_path / "verdict.json").read_text())
+    assert found["verdict"] is None and "slope_points" not in found
+    scores = pl.read_csv(tmp_path / "tables" / "t14_scores.csv")
+    row = scores.filter((pl.col("arm") == "mnli") & (pl.col("target") == "panx")).row(0, named=True)
+    none = scores.filter((pl.col("arm") == "none") & (pl.col("target") == "panx")).row(
+        0, named=True
+    )
+    assert row["gain"] == pytest.approx(row["zero_shot"] - none["zero_shot"], abs=1e-5)
 
 
 def test_bad_claims_stop_before_anything_is_written(tmp_path: Path, falling: pl.DataFrame) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from analysis.analyse import analyse
-from analysis.explorer import explorer_data
+from analysis.explorer import as_json, details_of
 from analysis.load import check_tidy
 from analysis.results import Results
 from analysis.tables import Table, latex, write_csv, write_tables
@@ -65,7 +65,7 @@ def test_numbers_and_ordinary_text_stay(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_page_ends_its_data(results: Results) -> None:
-    text = explorer_data(results)
+    text = as_json(details_of(results).head)
     assert "<" not in text
     assert EVIL in json.loads(text)["labels"]
 
@@ -77,3 +77,37 @@ def test_latex_is_text() -> None:
     assert r"\input" not in shown
     assert "^^" not in shown
     assert not re.search(r"(?<!\\)[%#$_]", shown.split(r"\caption{")[1].split(r"\label")[0])
+
+
+def test_a_table_that_no_spreadsheet_opens_is_parquet(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.tables.CSV_BYTES", 5000)
+    names = write_tables(results, tmp_path)
+    assert "records.parquet" in names and not (tmp_path / "records.csv").exists()
+    assert len(pl.read_parquet(tmp_path / "records.parquet")) == len(results.gains)
+    assert all(path.stat().st_size <= 5000 for path in tmp_path.glob("*.csv"))
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+def test_a_paper_gets_a_page_of_a_long_table_and_is_told() -> None:
+    frame = pl.DataFrame(
+        [
+            {"arm": f"a{i}", "target": f"t{j}", "model": model, "estimate": i + j / 10}
+            for i in range(12)
+            for j in range(4)
+            for model in ("small", "slope")
+        ]
+    )
+    shown = latex(Table(name="t1", caption="Gains.", frame=frame))
+    body = shown.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert body.count(r"\\") == 12
+    assert "t0 & t1 & t2 & t3" in shown.replace("arm & ", "")
+    assert "All 96 rows are in t1" in shown
+    languages = frame.select(
+        pl.concat_str("arm", "target").alias("language_name"),
+        pl.concat_str("arm", "target", "model").alias("language"),
+        pl.col("estimate").alias("slope"),
+    )
+    shown = latex(Table(name="t2", caption="Slopes.", frame=languages))
+    assert "a0t0" in shown and "a11t3" in shown and "a5t2" not in shown

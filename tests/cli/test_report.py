@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from scaling.catalogue.example import ROWS, STUDY
 from scaling.cli.app import console
 from scaling.cli.report import report
-from tests.helpers.command import scaling
+from scaling.study.plan import make_plan
+from scaling.study.study import load_study
+from tests.helpers.command import ROOT, scaling
 from tests.helpers.finished_study import finished
 
 
@@ -42,3 +49,54 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     assert refused.stderr.strip().splitlines() == [
         f"error no report can be written into {out}: Not a directory"
     ]
+
+
+WITHOUT_TORCH = """
+import sys
+from importlib.machinery import ModuleSpec
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        held = name in ("torch", "ray", "transformers", "deepspeed")
+        return ModuleSpec(name, self) if held else None
+    def create_module(self, spec):
+        raise ImportError(f"{spec.name} is not there")
+sys.meta_path.insert(0, Refusing())
+import analysis.report
+analysis.report.DRAWINGS = ()  # Most of the time; tested elsewhere.
+from scaling.cli import main
+sys.argv = ["scaling", "report", "--example", "--out", sys.argv[1]]
+main()
+"""
+
+
+def test_the_example_needs_no_study_no_store_and_no_torch(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "out")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads((tmp_path / "out" / "verdict.json").read_text())["answer"]
+    lines = done.stdout.splitlines()
+    assert answer["sentence"] in lines
+    assert lines[-1] == f"report: {(tmp_path / 'out' / 'index.html').as_uri()}"
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "nothing was trained here" in page
+    assert "torch" not in done.stderr
+    # What is on the page is the demo as it is planned, whole.
+    found = pl.read_parquet(ROWS)
+    plan = make_plan(load_study(STUDY))
+    cells = {(cell.model, cell.arm, cell.target, cell.seed) for cell in plan.cells}
+    assert set(found.select("model", "arm", "target", "seed").unique().iter_rows()) == cells
+    assert ROWS.stat().st_size < 30_000
+
+
+def test_the_example_has_rows_of_its_own(tmp_path: Path) -> None:
+    for words in (["--example", "demo"], ["--example", "--store", str(tmp_path)], []):
+        refused = scaling("report", *words, cwd=tmp_path)
+        assert refused.returncode == 2 and "--example" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ import torch
 from scaling.encoders import packing
 from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
 from scaling.encoders.loading import load_tensors
-from scaling.kinds.kind import PAD
+from scaling.kinds.text import PAD
 from tests.helpers.tiny import make_model
 
 LENGTHS = (5, 9, 9, 1, 12, 3, 3)

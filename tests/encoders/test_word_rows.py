@@ -11,10 +11,11 @@ pytest.importorskip("deepspeed")
 
 import torch
 
+from scaling.catalogue.architecture_entries import XLM_ROBERTA
 from scaling.catalogue.hardware import Placement
 from scaling.encoders.checkpoint import read_index
 from scaling.encoders.engine import join_world
-from scaling.encoders.word_rows import WORD_EMBEDDINGS, StoredRows, other_rows
+from scaling.encoders.word_rows import StoredRows, other_rows
 from scaling.encoders.world import World
 from scaling.training.resume import ResumePoint
 from tests.helpers.few_rows import exported, weights_of
@@ -50,9 +51,9 @@ def test_exports_are_equal_with_dropout_clipping_and_decay(
     ]
     check_equal(both[1], both[0])
     # The test would hold for a training without decay otherwise.
-    before = read_index(folder)[WORD_EMBEDDINGS].read()
-    moved = (both[0][WORD_EMBEDDINGS] - before)[-1].abs().max()
-    assert moved > 1e-4 and not both[0][WORD_EMBEDDINGS][-1].equal(before[-1])
+    before = read_index(folder)[XLM_ROBERTA.words].read()
+    moved = (both[0][XLM_ROBERTA.words] - before)[-1].abs().max()
+    assert moved > 1e-4 and not both[0][XLM_ROBERTA.words][-1].equal(before[-1])
 
 
 def test_selected_and_random_weights_are_equal_too(
@@ -109,7 +110,7 @@ def test_a_resume_point_has_what_decay_has_made(folder: Path, world: World, tmp_
 
 
 def test_rows_are_read_in_any_slices(folder: Path) -> None:
-    matrix = read_index(folder)[WORD_EMBEDDINGS]
+    matrix = read_index(folder)[XLM_ROBERTA.words]
     rows = np.array([0, 1, 2, 3, 17, 18, 40, matrix.shape[0] - 1])
     some, whole = StoredRows(matrix=matrix, rows=rows), matrix.read()
     assert torch.equal(some.read(), whole[torch.from_numpy(rows)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 
 from scaling.cli import app
+from scaling.cli.app import console
+from scaling.cluster import here
 from scaling.cluster.here import run_here
 from scaling.planning.progress import current_plan
 from scaling.store import stop
@@ -50,6 +54,21 @@ def small_study(tiny_study: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Gets what commands in this process print."""
+    printed = io.StringIO()
+    monkeypatch.setattr(console, "file", printed)
+    return printed
+
+
+def said(shown: io.StringIO) -> str:
+    """What was printed since the last look, on one line."""
+    text = shown.getvalue()
+    shown.truncate(shown.seek(0))
+    return " ".join(text.split())
+
+
 def scaling_run(study: Path, store: Path, *options: str) -> str:
     """What `scaling run` printed; the names of modules that it loaded come last."""
     script = (
@@ -78,7 +97,7 @@ def timeless(record: StepRecord) -> dict[str, Any]:
     whole = asdict(record)
     for part, names in (
         ("cost", ("wall_seconds", "load_seconds", "work_seconds", "save_seconds")),
-        ("provenance", ("attempt", "parent", "finished_at", "execution")),
+        ("provenance", ("attempt", "parent", "finished_at", "execution", "curve")),
     ):
         for name in names:
             del whole[part][name]
@@ -174,6 +193,61 @@ def test_a_request_to_stop_is_obeyed(
     assert ended.stopped
     assert 1 <= ended.done < len(plan.steps)
     assert not store.scan().leases
+
+
+def test_a_part_is_done_alone_and_the_rest_later(
+    small_study: dict[str, Any], tmp_path: Path, shown: io.StringIO
+) -> None:
+    study = write_study(tmp_path, {**small_study, "reruns": 0})
+    store = Store.open(tmp_path / "store")
+    runner = CliRunner()
+    given = ["run", str(study), "--store", store.uri, "--here"]
+    wrong = runner.invoke(app, [*given, "--only", "arm=nnoe"])
+    assert "Valid: none, word_order" in str(wrong.exception)
+    assert not (tmp_path / "store").exists()
+    over = runner.invoke(app, [*given, "--for", "soon"])
+    assert "--for soon: no time" in str(over.exception)
+    part = runner.invoke(app, [*given, "--only", "arm=none"])
+    assert part.exit_code == 0, part.output
+    plan = current_plan(Study(**{**small_study, "reruns": 0}), store)
+    cells = {cell.arm: cell for cell in plan.cells}
+    assert store.scan().done == {*cells["none"].trained, cells["none"].scored}
+    left = len(plan.steps) - len(store.scan().done)
+    assert f"{left} steps of the study are left. Run without --only" in said(shown)
+    assert runner.invoke(app, [*given, "--only", "arm=none"]).exit_code == 0
+    assert "nothing to run: all 2 steps of this part are done" in said(shown)
+    runner.invoke(app, ["status", str(study), "--store", store.uri, "--only", "arm=none"])
+    assert "2 of 2 steps done" in said(shown)
+    rest = runner.invoke(app, given)
+    assert rest.exit_code == 0, rest.output
+    assert store.scan().done == plan.steps.keys()
+    assert "No verdict yet" in said(shown)
+
+
+def test_a_run_with_a_time_limit_stops_at_the_end_of_a_step(
+    small_study: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: io.StringIO,
+) -> None:
+    study = write_study(tmp_path, {**small_study, "reruns": 0})
+    store = Store.open(tmp_path / "store")
+    begun: list[str] = []
+    run_steps = here.run_steps
+
+    def takes_an_hour(plan: Any, store: Any, steps: list[str], *rest: Any, **more: Any) -> Any:
+        begun.extend(steps)
+        found = run_steps(plan, store, steps, *rest, **more)
+        now = time.time()
+        monkeypatch.setattr(stop.time, "time", lambda: now + 3600)
+        return found
+
+    monkeypatch.setattr(here, "run_steps", takes_an_hour)
+    given = ["run", str(study), "--store", store.uri, "--here", "--for", "1h"]
+    ended = CliRunner().invoke(app, given)
+    assert ended.exit_code == 3, ended.output
+    assert len(begun) == 1 and store.scan().done == set(begun)
+    assert "steps are left. Run again to go on." in said(shown)
 
 
 def test_an_address_and_a_budget_are_refused(small_study: dict[str, Any], tmp_path: Path) -> None:

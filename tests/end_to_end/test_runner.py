@@ -28,6 +28,7 @@ from scaling.planning.forecast import forecast
 from scaling.planning.placement import placements
 from scaling.planning.progress import study_status
 from scaling.planning.rates import choose, rate_scores
+from scaling.store.curves import read_curve
 from scaling.store.failures import failures_of
 from scaling.store.history import earlier_records, remade_notes
 from scaling.store.leases import claim, new_owner
@@ -318,6 +319,17 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     assert resumed[0] == 1
     assert sum(resumed) == 1
     assert science(plan, store) == science(*undisturbed)
+    # Nor is a point of the curve missing or there twice.
+    curves = [
+        read_curve(one, one.record(interrupted)).drop_columns("tokens_per_second")
+        for one in (store, undisturbed[1])
+    ]
+    assert curves[0] == curves[1]
+    updates = store.record(interrupted).training.updates  # type: ignore[union-attr]
+    assert curves[0]["update"].to_pylist() == list(range(1, updates + 1))
+    assert curves[0]["gradient_norm"].null_count == (updates if stage == 0 else 0)
+    seconds = read_curve(store, store.record(interrupted))["tokens_per_second"].to_pylist()
+    assert min(seconds) > 0
 
 
 @pytest.mark.parametrize("harm", ["truncated", "manifest", "pickles"])

@@ -13,6 +13,7 @@ import polars as pl
 from scaling.store.paths import StepFolder
 from scaling.store.records import EvalRow
 from scaling.store.store import Store
+from scaling.study.identity import Lock
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 from tests.helpers.step_records import record_of
@@ -27,15 +28,17 @@ STUDY: dict[str, object] = {
 }
 
 
-def finished(folder: Path, num_seeds: int = 3) -> tuple[Path, Store]:
+def finished(folder: Path, num_seeds: int = 3, lock: Lock | None = None) -> tuple[Path, Store]:
     """A study file, and a store in which all of it was done: 50 examples a language.
 
-    Phase ii adds 20 points to what is right.
+    Phase ii adds 20 points to what is right. `lock`: of what was staged; None for nothing.
     """
     asked = STUDY | {"seeds": list(range(num_seeds))}
     study = Study(**asked)  # type: ignore[arg-type]
-    plan, store = make_plan(study), Store.open(folder / "store")
+    plan, store = make_plan(study, lock or Lock()), Store.open(folder / "store")
     store.check_study("small")
+    if lock is not None:
+        store.write_lock(lock)
     rng = np.random.default_rng(0)
     for name, step in plan.steps.items():
         record = record_of(plan, name)

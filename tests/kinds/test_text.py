@@ -17,8 +17,7 @@ from scaling.data.features import as_features
 from scaling.encoders.encoder import Encoder, make_config, random_encoder
 from scaling.encoders.packing import PACKED
 from scaling.kinds import KINDS
-from scaling.kinds.kind import BOS, EOS, PAD, UNK
-from scaling.kinds.text import literal, special_id
+from scaling.kinds.text import BOS, EOS, PAD, UNK, literal, special_id
 from tests.helpers.making import SENTENCES, recipe, round_trip, table, task
 
 NAMES = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from scaling.catalogue.hardware import GEMM_SHARE, GPUS, Placement
 from scaling.catalogue.models import MODELS
+from scaling.planning.fitting import misfit
 from scaling.planning.forecast import Prices, forecast
 from scaling.planning.memory import demand_of
-from scaling.planning.placement import misfit
 from scaling.study.plan import make_plan
 from scaling.study.recipes import Recipe
 from scaling.study.study import Study

@@ -35,12 +35,13 @@ LAYOUTS = [(1, 1), (2, 1), (4, 1), (2, 2), (8, 2), (4, 3), (8, 3)]
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    ("size", "workers", "stage", "rank"),
+    ("size", "workers", "stage", "rank", "few_rows"),
     [
-        ("xlm-r-xl", 1, 1, 0),
-        ("xlm-r-xl", 2, 1, 1),
+        ("xlm-r-xl", 1, 1, 0, False),
+        ("xlm-r-xl", 2, 1, 1, True),
         *(
-            pytest.param(size, workers, stage, rank, marks=pytest.mark.slow)
+            pytest.param(size, workers, stage, rank, few_rows, marks=pytest.mark.slow)
+            for few_rows in (False, True)
             for size in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")
             for workers, stage in LAYOUTS
             for rank in sorted({0, workers - 1})
@@ -48,13 +49,15 @@ LAYOUTS = [(1, 1), (2, 1), (4, 1), (2, 2), (8, 2), (4, 3), (8, 3)]
     ],
 )
 def test_the_real_engine_never_holds_more_than_is_predicted(
-    size: str, workers: int, stage: int, rank: int
+    size: str, workers: int, stage: int, rank: int, few_rows: bool
 ) -> None:
     pytest.importorskip("deepspeed")
     from tests.helpers.fake_world import Asked, as_rank
 
     placement = Placement(workers=workers, zero_stage=stage, micro_batch=1)
-    found = as_rank(Asked(size=size, placement=placement.model_dump(), rank=rank))
+    found = as_rank(
+        Asked(size=size, placement=placement.model_dump(), rank=rank, few_rows=few_rows)
+    )
     assert found.peak <= found.predicted <= (1.25 if stage == 3 else 1.15) * found.peak
 
 

@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.catalogue.hardware import GIB, GPUS, Placement
+from scaling.catalogue.hardware import GIB, GPUS, GpuSpec, Placement
 from scaling.catalogue.models import MODELS
+from scaling.planning.fitting import candidates, cost, fitting, misfit
 from scaling.planning.forecast import forecast
 from scaling.planning.memory import USABLE, demand_of, memory
 from scaling.planning.placement import (
     check_fit,
     demands,
-    fitting,
     layouts,
-    misfit,
     model_placements,
     placements,
 )
@@ -151,3 +150,137 @@ def test_a_size_that_does_not_fit_says_what_would_help() -> None:
         fitting(
             MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy.model_copy(update={"host_gib": 100})
         )
+
+
+def test_offloading_costs_what_it_moves() -> None:
+    xxl, demand = MODELS["xlm-r-xxl"], demand_of(Recipe())
+    two = Placement(workers=2, zero_stage=2, micro_batch=8)
+    far = two.model_copy(update={"offload_optimizer": True})
+
+    def dearer(gpu_name: str, **changed: float) -> float:
+        gpu = GPUS[gpu_name].model_copy(update=changed)
+        return cost(xxl, demand, far, gpu) / cost(xxl, demand, two, gpu)
+
+    # By hand, 5.35e9 parameters a worker on an H100: 46 bytes each at 0.8 x 77 GB/s of the host's
+    # memory and 4 at 0.8 x 63 of the link, 4.4 s, where an update on the devices takes half a
+    # second.
+    assert 7 < dearer("h100-80") < 12
+    # Links and memories twice as fast halve what is added; an eternally fast host adds nothing.
+    added = dearer("h100-80") - 1
+    twice = dearer("h100-80", host_link_gbs=126, host_memory_gbs=154) - 1
+    assert added / 2.3 < twice < added / 1.8
+    assert dearer("h100-80", host_link_gbs=1e9, host_memory_gbs=1e9) < 1
+    # A slower device hides more of it.
+    assert dearer("a100-80", host_link_gbs=63, host_memory_gbs=77) < dearer("h100-80")
+    # Recomputation, another third of the work, is always tried first there.
+    gpu = GPUS["h100-80"]
+    order = [one for one in candidates(xxl, demand, gpu, 2) if one.workers == 2]
+    at = order.index(far)
+    assert all(
+        order.index(one) < at for one in order if not one.offload_optimizer and one.micro_batch >= 8
+    )
+
+
+STAGED = {
+    "mnli": {"train.en": (392_702, 15_000_000, 41_000), "dev.en": (9_815, 380_000, 19_000)},
+    "xnli": {"test.en": (5_010, 190_000, 17_000)},
+}
+
+
+def test_rows_that_no_text_of_a_training_has_are_not_planned() -> None:
+    plan, gpu = make_plan(BASE_AND_XXL), GPUS["h100-80"]
+    training = next(step for step in plan.steps.values() if step.action == "train")
+    asked = demands(plan, plan.steps.values(), STAGED)
+    assert asked[training.id].word_rows == 4 + 41_000 + 19_000
+    # A masked language model decodes with every row; beside adapters the embedding stays whole; one
+    # split that nobody counted leaves it unknown; before staging nothing is known.
+    masked = make_plan(load_study("arms"))
+    lm = {
+        step.id
+        for step in masked.steps.values()
+        if step.action == "train" and "news" in {one.task for one in step.mixture.members}
+    }
+    everywhere = {
+        name: {str(key): (9, 99, 9) for key in masked.study.splits_of(masked.study.task(name))}
+        for name in masked.study.used_tasks
+    }
+    by_step = demands(masked, masked.steps.values(), everywhere)
+    assert lm and {by_step[name].word_rows for name in lm} == {0}
+    adapted = make_plan(BASE_AND_XXL.model_copy(update={"method": "lora"}))
+    half = {"mnli": {**STAGED["mnli"], "dev.en": (9_815, 380_000, 0)}}
+    for own, sizes in ((adapted, STAGED), (plan, half), (plan, {})):
+        assert {one.word_rows for one in demands(own, own.steps.values(), sizes).values()} == {0}
+    # What is planned is less, and so is the time of its updates.
+    name = training.model
+    few, whole = (
+        forecast(plan, sizes, gpu, {}).sizes[plan.study.models.index(name)]
+        for sizes in (STAGED, {"mnli": {key: (*n[:2], 0) for key, n in STAGED["mnli"].items()}})
+    )
+    assert few.peak is not None and whole.peak is not None
+    left_out = (MODELS[name].vocab_rows - 60_004) * MODELS[name].hidden
+    workers = placements(plan, gpu, STAGED)[training.id].workers
+    assert whole.peak.total - few.peak.total >= 6 * left_out / workers
+    assert few.device_hours < whole.device_hours
+
+
+def test_a_placement_with_the_whole_vocabulary_is_planned_with_it() -> None:
+    base = MODELS["xlm-r-base"]
+    few = demand_of(Recipe(), word_rows=50_000)
+    whole = Placement(whole_vocabulary=True)
+    assert memory(base, few, whole) == memory(base, demand_of(Recipe()), Placement())
+    need = memory(base, few, Placement())
+    # The others wait in host memory, in the precision of the computation.
+    assert need.host == 2 * 200_002 * base.hidden
+    assert memory(base, demand_of(Recipe(), word_rows=10**9), whole).host == 0
+
+
+def test_trainings_that_launches_bound_share_a_device_where_all_fit() -> None:
+    plan = make_plan(load_study("xtreme_r"))
+
+    def sharing(gpu: GpuSpec) -> dict[str, set[int]]:
+        chosen = placements(plan, gpu)
+        return {
+            name: {chosen[step].sharing for step in plan.steps if plan.steps[step].model == name}
+            for name in plan.study.models
+        }
+
+    h100 = GPUS["h100-80"]
+    # All steps of a size alike, scorings too, so that they share sessions.
+    assert sharing(h100) == {
+        "xlm-r-base": {2},
+        "xlm-r-large": {1},
+        "xlm-r-xl": {1},
+        "xlm-r-xxl": {1},
+    }
+    # A device that computes more slowly has no time for others; a small one no room.
+    assert sharing(GPUS["a100-80"])["xlm-r-base"] == {1}
+    need = memory(MODELS["xlm-r-base"], demand_of(Recipe(max_length=384)), Placement())
+    small = h100.model_copy(update={"memory_gib": 1.5 * need.total / GIB})
+    assert sharing(small)["xlm-r-base"] == {1}
+    assert {
+        "2 to a device" in one for one in layouts(plan, "xlm-r-base", placements(plan, h100))
+    } == {True}
+    # Half the devices hardly longer: device hours fall, and the study's makespan with them.
+    shared = forecast(plan, {}, h100, {}, devices=8)
+    apart = forecast(
+        make_plan(
+            plan.study.model_copy(update={"placement": {"xlm-r-base": Placement(micro_batch=16)}})
+        ),
+        {},
+        h100,
+        {},
+        devices=8,
+    )
+    assert shared.sizes[0].device_hours < 0.65 * apart.sizes[0].device_hours
+    assert shared.makespan_seconds < apart.makespan_seconds
+
+
+def test_a_shared_device_must_hold_all_and_says_for_how_many() -> None:
+    large, demand = MODELS["xlm-r-large"], demand_of(Recipe())
+    two = Placement(sharing=2, micro_batch=16)
+    assert misfit(large, demand, two.model_copy(update={"sharing": 1}), GPUS["a10g-24"]) is None
+    assert (misfit(large, demand, two, GPUS["a10g-24"]) or "").endswith(
+        "10.3 of a10g-24 are usable, for each of 2 to a device"
+    )
+    with pytest.raises(ValueError, match=r"sharing 2 needs 1 worker; this has 2"):
+        Placement(sharing=2, workers=2)

@@ -44,12 +44,17 @@ def queue_of(
     gangs: dict[str, int] | None = None,
     seconds: float = 60.0,
     by_task: Mapping[str, int] | None = None,
+    sharing: Mapping[str, int] | None = None,
     **fields: Any,
 ) -> ReadyQueue:
-    """Gangs by model; some tasks' steps have another one."""
+    """Gangs by model; some tasks' steps have another one. `sharing` by model, of gangs of one."""
     gangs, by_task = gangs or dict.fromkeys(plan.study.models, 1), by_task or {}
+    workers = {step.id: by_task.get(step.task, gangs[step.model]) for step in plan.steps.values()}
     placements = {
-        step.id: Placement(workers=by_task.get(step.task, gangs[step.model]))
+        step.id: Placement(
+            workers=workers[step.id],
+            sharing=(sharing or {}).get(step.model, 1) if workers[step.id] == 1 else 1,
+        )
         for step in plan.steps.values()
     }
     pending = pending_steps(plan, NOTHING)
@@ -77,12 +82,21 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
             assert not set(steps) & {step for _, busy in clocks.values() for step in busy}
             assert not set(steps) & set(ended)
             clocks[name] = now + queue.start_seconds + actual[steps[0]], list(steps)
-            assert {queue.placements[step].workers for step in steps} == {queue.running[name].gang}
-            used = [0] * len(queue.nodes)
+            assert {queue.placements[step].devices for step in steps} == {queue.running[name].gang}
+            used = [0.0] * len(queue.nodes)
+            cells: dict[tuple[int, int], float] = {}
             for session in queue.running.values():
                 assert sum(session.held.values()) == session.gang
                 for node, count in session.held.items():
-                    used[node] += count
+                    if session.cell is None:
+                        used[node] += count
+                    else:
+                        at = node, session.cell
+                        cells[at] = cells.get(at, 0.0) + count
+            assert all(share <= 1 for share in cells.values())
+            # A device that is shared at all is nobody else's.
+            for node, _ in cells:
+                used[node] += 1
             assert all(count <= size for count, size in zip(used, queue.nodes, strict=True))
             assert sum(used) <= queue.slots
             assert queue.budget is None or queue.spent + queue.reserved <= queue.budget * 1.0001
@@ -118,6 +132,7 @@ def everything_of(queue: ReadyQueue, actual: Mapping[str, float], rng: random.Ra
     most=st.sampled_from([0, 8]),
     panx=st.integers(1, 4),
     mnli=st.integers(1, 4),
+    shared=st.sampled_from([1, 2, 4]),
 )
 def test_everything_runs_once_parents_first_on_devices_that_exist(
     sizes: list[int],
@@ -128,12 +143,21 @@ def test_everything_runs_once_parents_first_on_devices_that_exist(
     most: int,
     panx: int,
     mnli: int,
+    shared: int,
 ) -> None:
     gangs, by_task = {"xlm-r-base": base, "xlm-r-large": large}, {"panx": panx, "mnli": mnli}
     if max(*gangs.values(), panx, mnli) > min(sum(sizes), most or 99):
         return
     rng = random.Random(seed)
-    queue = queue_of(SMALL, sizes, gangs, by_task=by_task, start_seconds=start, most=most)
+    queue = queue_of(
+        SMALL,
+        sizes,
+        gangs,
+        by_task=by_task,
+        sharing={"xlm-r-base": shared, "xlm-r-large": 2},
+        start_seconds=start,
+        most=most,
+    )
     actual = {step: seconds * rng.lognormvariate(0, 1) for step, seconds in queue.seconds.items()}
     ended = everything_of(queue, actual, rng)
     assert sorted(ended) == sorted(queue.pending)
@@ -499,3 +523,25 @@ def test_weights_that_are_lost_bring_their_training_back() -> None:
     queue.commit(training)
     assert training in pending_steps(plan, done)
     assert queue.lost(pending_steps(plan, done)) == []
+
+
+def test_trainings_that_share_a_device_fill_it_and_leave_the_others_whole() -> None:
+    gangs = {"xlm-r-base": 1, "xlm-r-large": 2}
+    queue = queue_of(
+        SMALL, [3], gangs, seconds=600.0, sharing={"xlm-r-base": 2}, price=1.0, budget=1e6
+    )
+    held = [queue.running[queue.take(0.0)[0]] for _ in range(3)]
+    halves = [one for one in held if one.gang == 0.5]
+    # A gang of two and two halves of the third device; then nothing is left.
+    assert sorted(one.gang for one in held) == [0.5, 0.5, 2] and queue.take(0.0) is None
+    assert halves[0].cell == halves[1].cell and queue.free_slots == 0
+    # Half a device costs half.
+    assert halves[0].dollars == pytest.approx(
+        (queue.start_seconds + sum(queue.seconds[step] for step in halves[0].steps)) / 2
+    )
+    # One half ends: the other half still has the device, so that another half joins it.
+    name = next(key for key, session in queue.running.items() if session is halves[0])
+    queue.close(name, lambda step: True, 100.0, None)
+    assert queue.free_slots == 0
+    taken = queue.take(100.0)
+    assert taken is None or queue.running[taken[0]].cell == halves[1].cell

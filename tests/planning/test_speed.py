@@ -98,3 +98,17 @@ def test_what_was_measured_of_a_short_update_is_its_own_price_with_one_pass() ->
     assert price.pass_ / price.update == pytest.approx(plain.pass_ / plain.update)
     four = price.seconds(updates=1, passes=4, flops=0.0)
     assert four - 0.03 == pytest.approx(3 * price.pass_)
+
+
+def test_whoever_shares_a_device_waits_only_while_others_compute() -> None:
+    model, gpu = MODELS["xlm-r-base"], GPUS["h100-80"]
+
+    def seconds(sharing: int, tokens: int) -> float:
+        price = price_on(model, Placement(sharing=sharing), gpu, training=True, fresh=True)
+        flops = tokens * model.train_flops_per_token(42)
+        return price.seconds(updates=1, passes=1, flops=flops)
+
+    # Short batches leave the device idle for almost half of the time; long ones fill it.
+    assert seconds(1, 1_350) <= seconds(2, 1_350) < 1.15 * seconds(1, 1_350)
+    assert seconds(4, 1_350) > 2 * seconds(1, 1_350)
+    assert seconds(2, 10**6) == pytest.approx(2 * seconds(1, 10**6), rel=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from scaling.store.pending import must_run, pending_steps, weights_needed
+from scaling.store.pending import must_run, pending_steps, unfinished_steps, weights_needed
 from scaling.store.store import Scan
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
@@ -36,6 +36,20 @@ def test_asking_about_one_step_agrees_with_the_listing() -> None:
                 assert asked == (step in pending)
                 answers.add((plan.steps[step].action, asked))
     assert answers == {("train", True), ("train", False), ("eval", True), ("eval", False)}
+
+
+def test_a_failed_step_and_what_starts_from_it_keep_no_study_unfinished() -> None:
+    plan = plan_of()
+    nothing_done = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
+    assert unfinished_steps(plan, nothing_done) == pending_steps(plan, nothing_done)
+    failed = next(step for step in plan.steps if plan.steps[step].phase == "ii")
+    lost, more = {failed}, {failed}
+    while more:
+        more = {child for step in more for child in plan.children_of(step)}
+        lost |= more
+    assert len(lost) > 2
+    scan = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={failed: 1}, num_bytes=0)
+    assert set(unfinished_steps(plan, scan)) == set(plan.steps) - lost
 
 
 def test_weights_stay_for_a_pending_step_and_as_the_study_says() -> None:

@@ -49,6 +49,23 @@ def test_growing_up_to_the_registered_seeds_is_no_change(place: Store) -> None:
     )
 
 
+def test_more_seeds_at_one_size_are_said_of_that_size(place: Store) -> None:
+    both = {**BASE, "models": ["xlm-r-base", "xlm-r-large"]}
+    register(Study(**both), place, 0)
+    assert registrations(place)[0].asked["most_seeds"] == 2
+    register(Study(**{**both, "seeds": {"default": [0, 1], "xlm-r-large": [0]}}), place, 3)
+    assert len(registrations(place)) == 1
+    more = Study(**{**both, "seeds": {"default": [0, 1], "xlm-r-base": [0, 1, 2]}})
+    register(more, place, 9)
+    register(more, place, 11)
+    said = sentences(more, registrations(place), 2)
+    assert said[1].endswith("after 9 records: most_seeds of xlm-r-base from 2 to 3.")
+    assert len(said) == 2
+    register(Study(**{**both, "seeds": [0, 1, 2]}), place, 12)
+    said = sentences(more, registrations(place), 2)
+    assert said[2].endswith("after 12 records: most_seeds of xlm-r-large from 2 to 3.")
+
+
 def test_a_change_after_the_data_is_said_with_what_it_changes(place: Store) -> None:
     register(Study(**BASE), place, 0)
     other = Study(**{**BASE, "question": {"margin": 2.0}})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scaling.store.sessions import note_end, note_start, read_sessions
+from scaling.store.sessions import note_end, note_start, read_sessions, spent_device_seconds
 from scaling.store.store import Store, StoreError
 
 GOOD = {"asked_at": 1.0, "start_seconds": 2, "workers": 1, "steps": ["a"], "device_seconds": 3.0}
@@ -52,3 +53,11 @@ def test_what_is_no_session_at_all(tmp_path: Path, text: str) -> None:
     store.write("sessions/one.json", text)
     with pytest.raises(StoreError, match=r"sessions/one\.json is broken"):
         read_sessions(store)
+
+
+def test_a_session_that_shares_its_device_costs_its_part(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    note_start(store, "one", asked_at=time.time() - 100, workers=1, steps=["a"], sharing=4)
+    (started,) = read_sessions(store).values()
+    assert spent_device_seconds([started], {}) == pytest.approx(25, abs=1)
+    assert note_end(store, "one", 1) == pytest.approx(25, abs=1)

@@ -45,3 +45,18 @@ def test_what_is_no_request_asks_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     # A worker of that driver, which begins later, sees it too; one of a later driver does not.
     assert StopRequest(store, asked.old).how == "finish"
     assert StopRequest(store).how == ""
+
+
+def test_after_its_time_a_run_starts_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path)
+    asked = StopRequest(store, until=1000.0)
+    monkeypatch.setattr("scaling.store.stop.time.time", lambda: 999.0)
+    assert asked.how == ""
+    monkeypatch.setattr("scaling.store.stop.time.time", lambda: 1000.0)
+    assert asked.how == "finish"
+    monkeypatch.setattr("scaling.store.stop.REQUEST_SECONDS", 0.0)
+    # What is asked of it goes further.
+    ask_to_stop(store, now=True)
+    assert asked.how == "now"

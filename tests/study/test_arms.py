@@ -77,6 +77,7 @@ def test_lora_targets_that_match_nothing_are_refused(
         tmp_path, {**content, "method": "lora", "lora": {"targets": ["query", "q_proj"]}}
     )
     with pytest.raises(
-        BadFile, match=r"lora.targets.1: 'q_proj' matches no module. .*attention.self.query"
+        BadFile,
+        match=r"lora.targets.1: 'q_proj' matches no module of xlm-roberta.*attention.self.query",
     ):
         load_study(path)

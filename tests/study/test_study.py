@@ -42,6 +42,25 @@ def test_good_study_loads(tmp_path: Path) -> None:
         ("[none, mnli]", "[mnli]", "arms need 'none'"),
         ("[0, 1]", "[]", "mine.yaml:5: seeds:"),
         ("[0, 1]", "[1, 1]", "seeds: 1 is there twice"),
+        ("[0, 1]", "{default: [1, 1]}", "seeds.default: 1 is there twice"),
+        ("[0, 1]", "{default: []}", "mine.yaml:5: seeds.default: Tuple should have at least 1"),
+        ("[0, 1]", "{xlm-r-base: [0]}", "mine.yaml:5: seeds: has no list for xlm-r-large;"),
+        (
+            "[0, 1]",
+            "{default: [0], xlm-r-bsae: [0, 1]}",
+            "seeds.xlm-r-bsae: Unknown model 'xlm-r-bsae'. Did you mean 'xlm-r-base'",
+        ),
+        (
+            "[0, 1]",
+            "{default: [0], xlm-r-xl: [0, 1]}",
+            "seeds.xlm-r-xl: Unknown model 'xlm-r-xl'. Did you mean 'xlm-r-large' or 'xlm-r-base'?"
+            " Valid: xlm-r-large, xlm-r-base, default.",
+        ),
+        (
+            "[0, 1]",
+            "{default: [0], xlm-r-base: [0, 1]}\nlearning_rates: [1.0e-5]",
+            "learning rates are compared with equal seeds",
+        ),
         ("seeds:", "sedes:", "mine.yaml:5: sedes: unknown key 'sedes'. Did you mean 'seeds'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, xx]", "Unknown language 'xx'"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nlanguages: [sw, wo]", "no target has the language 'wo'"),
@@ -163,3 +182,20 @@ def test_a_ceiling_is_that_of_the_whole_test_set() -> None:
     assert Study(**asked).ceiling("xnli") == 0.928
     assert Study(**asked, limits={"train": 100}).ceiling("xnli") == 0.928
     assert Study(**asked, limits={"test": 40}).ceiling("xnli") is None
+
+
+def test_seeds_by_size_are_what_each_size_runs() -> None:
+    content = {"name": "s", "arms": ["none", "mnli"], "targets": ["xnli"]}
+    content["models"] = ["xlm-r-base", "xlm-r-large"]
+    by_size = Study(**content, seeds={"default": [0, 1], "xlm-r-base": [0, 1, 2, 5]})  # type: ignore[arg-type]
+    assert by_size.all_seeds == (0, 1, 2, 5)
+    ran = {(cell.model, cell.seed) for cell in make_plan(by_size).cells}
+    assert ran == {("xlm-r-base", seed) for seed in (0, 1, 2, 5)} | {
+        ("xlm-r-large", seed) for seed in (0, 1)
+    }
+    # Seeds that a size shares with others have the same steps as in a study of equal seeds.
+    equal = make_plan(Study(**content, seeds=[0, 1]))  # type: ignore[arg-type]
+    assert equal.steps.items() <= make_plan(by_size).steps.items()
+    assert list(equal.steps) == [step for step in make_plan(by_size).steps if step in equal.steps]
+    for study in (by_size, equal.study):
+        assert Study.model_validate_json(study.model_dump_json(exclude_unset=True)) == study

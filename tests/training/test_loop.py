@@ -244,3 +244,6 @@ def test_a_long_training_saves_itself_by_the_clock(
         )
     # The clock says ten minutes more at every look, after 10, 20 and 30 updates, and when it saved.
     assert found.updates == 40 and saved == [20]
+    trace = found.trace
+    assert len(trace.tokens) == len(trace.seconds) == len(found.per_update) == 40
+    assert sum(trace.tokens) == found.tokens

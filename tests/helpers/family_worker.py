@@ -1,0 +1,158 @@
+"""One process of a world: train tiny models of any architecture on every layout; write the losses.
+
+Also the types of numbers that buffers have, in training and in scoring. Run by test_families and by
+`make bench-families`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from scaling.catalogue.architecture_entries import ARCHITECTURES
+from scaling.catalogue.hardware import Placement
+from scaling.catalogue.models import ModelSpec
+from scaling.catalogue.task import TaskSpec
+from scaling.data.features import Features
+from scaling.encoders.encoder import Weights
+from scaling.encoders.engine import join_world, start_scoring, start_training
+from scaling.encoders.weights import stage_model, tokenizer_file
+from scaling.kinds import KINDS
+from scaling.store.store import Store
+from scaling.study.lora import Lora
+from scaling.study.recipes import Recipe
+from scaling.training.loop import run_updates
+from tests.helpers.one_run import one_run
+from tests.helpers.tiny_families import make_family
+
+TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
+LAYERS = 3
+
+
+def recipe_of(architecture: str, **fields: Any) -> Recipe:
+    """Twenty updates, pooled as the architecture pools."""
+    return Recipe(
+        batch=8,
+        epochs=4,
+        learning_rate=5e-3,
+        weight_decay=0.01,
+        # Within the tiny models' windows, so that packing is compared too.
+        max_length=9,
+        pooling=ARCHITECTURES[architecture].pooling,
+        **{"dropout": 0.0, "precision": "fp32", **fields},
+    )
+
+
+def features(longest: int = 9) -> Features:
+    """Forty texts of two tokens at least, with something to learn in the first."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 40)
+    ids = [
+        np.array([10 + target, *rng.integers(4, 300, rng.integers(1, longest))])
+        for target in targets
+    ]
+    return Features(input_ids=ids, targets=targets.tolist(), units=np.arange(40), cut=0)
+
+
+def staged_family(folder: Path, architecture: str) -> ModelSpec:
+    """A tiny model, made and staged below a folder; `weights_of` finds it."""
+    spec = ModelSpec(name=architecture, **make_family(folder / architecture, architecture, LAYERS))
+    tokenizer = tokenizer_file(spec, None)
+    stage_model(
+        spec, Store.open(folder / "store"), None, None, name=architecture, tokenizer=tokenizer
+    )
+    return spec
+
+
+def weights_of(folder: Path, architecture: str) -> Weights:
+    """What `staged_family` staged."""
+    place = folder / "store" / "models" / architecture
+    return Weights(folder=place, architecture=architecture, kept_rows=None)
+
+
+def run_families(folder: Path, size: int, runs: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """So many processes of one thread; what each run came to, by its words.
+
+    A run: architecture, ZeRO stage, micro-batch, and a list of `lora`, `bf16`, `dropout` and fields
+    of a placement.
+    """
+    given = (str(folder), json.dumps(runs), str(folder / f"rendezvous-{size}-{len(runs)}"))
+    outputs = [folder / f"output-{size}-{rank}" for rank in range(size)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.helpers.family_worker", *given, str(rank), str(size)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[2],
+            stdout=output.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        for rank, output in enumerate(outputs)
+    ]
+    try:
+        for process, output in zip(processes, outputs, strict=True):
+            if process.wait(timeout=580):
+                raise RuntimeError(output.read_text()[-4000:])
+    finally:
+        for process in processes:
+            process.kill()
+    found: dict[str, Any] = json.loads((folder / f"found-{size}.json").read_text())
+    return found
+
+
+def buffer_types(model: Any) -> dict[str, str]:
+    """Name → type of every buffer of floating-point numbers."""
+    return {name: str(one.dtype) for name, one in model.named_buffers() if one.is_floating_point()}
+
+
+def main() -> None:
+    folder, runs, rendezvous, rank, size = sys.argv[1:]
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(size)
+    )
+    world, kind, found = join_world(), KINDS["classification"], {}
+    for architecture, stage, micro, extra in json.loads(runs):
+        weights = weights_of(Path(folder), architecture)
+        own = recipe_of(
+            architecture,
+            precision="bf16" if "bf16" in extra else "fp32",
+            dropout=0.1 if "dropout" in extra else 0.0,
+        )
+        more = {name: True for name in extra if name not in ("lora", "bf16", "dropout")}
+        placement = Placement(workers=world.size, zero_stage=stage, micro_batch=micro, **more)
+
+        def head(hidden: int, own: Recipe = own) -> Any:
+            return kind.head(hidden, TASK, own)
+
+        lora = Lora(rank=4) if "lora" in extra else None
+        engine = start_training(weights, head, own, placement, world, seed=0, lora=lora)
+        losses = run_updates(one_run(engine, placement, features(), kind, own))
+        name = "/".join([architecture, size, str(stage), str(micro), *extra])
+        found[name] = {"losses": list(losses.per_update), "buffers": buffer_types(engine.model)}
+        out = Path(folder) / "out" / name.replace("/", "-")
+        world.barrier()
+        engine.export(out, weights.beside())
+        engine.close()
+        # What one stage wrote is read by another, and start_scoring checks that it holds it.
+        exported = Weights(folder=out, architecture=architecture, kept_rows=None)
+        scored = Placement(workers=world.size, zero_stage=3 if stage == 0 else 0, micro_batch=micro)
+        if own.precision == "bf16":
+            scored = placement
+        engine = start_scoring(exported, head, own, scored, world)
+        found[name]["scoring_buffers"] = buffer_types(engine.model)
+        engine.close()
+    if world.rank == 0:
+        (Path(folder) / f"found-{size}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
