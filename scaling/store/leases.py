@@ -248,8 +248,9 @@ def _progress_in(raw: Any) -> dict[str, float]:
 
 def _number(value: Any) -> float:
     """A number, or the number that is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return math.nan
 
 
 def working(store: Store, leases: Mapping[str, tuple[str, ...]]) -> list[Working]:
