@@ -1,7 +1,7 @@
 """The architectures: one entry each, which `docs/models.md` explains field by field.
 
 Names, shapes and formulas are those of transformers 5.23, and every size of the catalogue is held
-against its class on the meta device (tests/encoders/test_architectures.py).
+against its class on the meta device (tests/end_to_end/test_architectures.py).
 """
 
 from __future__ import annotations
