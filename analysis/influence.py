@@ -120,7 +120,9 @@ def _by_sd(panel: Panel) -> Array:
     for target in np.unique(targets):
         at = targets == target
         r = replicas(panel.y, np.where(at, weights / weights[at].sum(), 0.0))
-        variance = np.nanmean(np.nanvar(r, axis=1, ddof=1)) if r.shape[1] > 1 else np.nan
+        # A size with one replica says nothing of their spread.
+        several = r[np.isfinite(r).sum(axis=1) > 1]
+        variance = np.nanmean(np.nanvar(several, axis=1, ddof=1)) if len(several) else np.nan
         factor[at] = 1 / np.sqrt(variance) if variance > 0 else np.nan
     if not np.isfinite(factor).all():
         return weights

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 
 from benchmarks.results_table import write_results
+from benchmarks.users_contact import PARTS as CONTACT
 from benchmarks.users_page import PARTS as PAGE
 
-PARTS = {**PAGE}
+PARTS = {**PAGE, **CONTACT}
 
 
 def main() -> int:

@@ -111,7 +111,7 @@ def _browser(folder: Path) -> list[str]:
 
 def _look(browser: list[str], page: Path, what: str) -> Any:
     ran = subprocess.run(
-        [*browser, page.as_uri(), what], capture_output=True, text=True, timeout=300, check=True
+        [*browser, page.as_uri(), what], capture_output=True, text=True, timeout=900, check=True
     )
     return json.loads(ran.stdout.splitlines()[-1])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +301,9 @@ def test_the_studies_are_right_as_they_are(tmp_path: Path) -> None:
         assert told(tmp_path, written(study)) == []
 
 
-def test_every_misspelt_key_is_told_at_its_line_with_the_right_one(tmp_path: Path) -> None:
+def test_every_misspelt_key_is_told_at_its_line_with_the_right_one(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     wrong, count = [], 0
     for study, place, key, value in every_key():
         text = changed(study, (*place, key), misspelt(key), value)
@@ -312,11 +314,14 @@ def test_every_misspelt_key_is_told_at_its_line_with_the_right_one(tmp_path: Pat
             f"Did you mean {key!r}" not in found[0][1]
         ):
             wrong.append((place, key, found))
+    record_property("typos", f"{count - len(wrong)} of {count}")
     assert wrong == []
     assert count > 120
 
 
-def test_every_misspelt_name_is_told_at_its_line_with_the_right_one(tmp_path: Path) -> None:
+def test_every_misspelt_name_is_told_at_its_line_with_the_right_one(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     wrong, count = [], 0
     names = [*every_name(STUDY, STUDY), *every_name(LORA, LORA["lora"], ("lora",))]
     for study, place, name, is_key in names:
@@ -330,6 +335,7 @@ def test_every_misspelt_name_is_told_at_its_line_with_the_right_one(tmp_path: Pa
         here = (*place[:-1], typo) if is_key else place
         if [line for line, _ in found] != [lines[here]] or repr(name) not in found[0][1]:
             wrong.append((place, typo, found))
+    record_property("typos", f"{count - len(wrong)} of {count}")
     assert wrong == []
     assert count > 80
 

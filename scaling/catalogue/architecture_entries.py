@@ -1,14 +1,14 @@
 """The architectures: one entry each, which `docs/models.md` explains field by field.
 
 Names, shapes and formulas are those of transformers 5.23, and every size of the catalogue is held
-against its class on the meta device (tests/encoders/test_architectures.py).
+against its class on the meta device (tests/end_to_end/test_architectures.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from scaling.catalogue.architectures import Architecture, Kept, Shape
+from scaling.catalogue.architectures import Architecture, Kept, Precision, Shape
 
 
 def _bert_layer(shape: Shape) -> int:
@@ -27,7 +27,7 @@ def _gated(shape: Shape) -> int:
 
 
 # Korthikanti et al. 2022, eq. 2, with attention never materialised: 32h in bf16 where ffn is 4h.
-_BERT_KEPT = {"bf16": Kept(hidden=16, ffn=4), "fp32": Kept(hidden=32, ffn=8)}
+_BERT_KEPT: dict[Precision, Kept] = {"bf16": Kept(hidden=16, ffn=4), "fp32": Kept(hidden=32, ffn=8)}
 
 XLM_ROBERTA = Architecture(
     name="xlm-roberta",
@@ -134,9 +134,10 @@ MT5 = Architecture(
     # The last norm, and the bias of 32 distances for every head, which the first layer holds.
     beside=lambda shape: shape.hidden + 32 * shape.num_heads,
     kept={
-        "bf16": Kept(hidden=20, ffn=14, query=14, scores=4),
-        "fp32": Kept(hidden=24, ffn=28, query=16, scores=4),
+        "bf16": Kept(hidden=20, ffn=8, query=14, scores=4),
+        "fp32": Kept(hidden=24, ffn=16, query=16, scores=4),
     },
+    masks=Kept(hidden=2, ffn=1),
 )
 
 UMT5 = replace(
@@ -200,9 +201,10 @@ EUROBERT = Architecture(
     layer=lambda shape: _gated(shape) + 2 * shape.hidden,
     beside=lambda shape: shape.hidden,
     kept={
-        "bf16": Kept(hidden=10, ffn=8, query=10, key=3),
-        "fp32": Kept(hidden=17, ffn=16, query=17, key=6),
+        "bf16": Kept(hidden=13, ffn=8, query=10, key=3),
+        "fp32": Kept(hidden=20, ffn=16, query=17, key=6),
     },
+    masks=Kept(hidden=0, ffn=0),
 )
 
 MODERNBERT = Architecture(
@@ -248,6 +250,7 @@ MODERNBERT = Architecture(
     # The norms of the embeddings and of the end, less that of attention in the first layer.
     beside=lambda shape: shape.hidden,
     kept={"bf16": Kept(hidden=20, ffn=8), "fp32": Kept(hidden=40, ffn=16)},
+    masks=Kept(hidden=1, ffn=1),
 )
 
 QWEN3 = replace(
@@ -266,8 +269,8 @@ QWEN3 = replace(
     language_model="none",
     layer=lambda shape: _gated(shape) + 2 * shape.hidden + 2 * shape.width_of_head,
     kept={
-        "bf16": Kept(hidden=15, ffn=8, query=12, key=10),
-        "fp32": Kept(hidden=23, ffn=15, query=19, key=17),
+        "bf16": Kept(hidden=17, ffn=8, query=12, key=10),
+        "fp32": Kept(hidden=26, ffn=15, query=19, key=17),
     },
 )
 
@@ -295,8 +298,8 @@ GEMMA3 = replace(
     ends_on=(6, 0),
     layer=lambda shape: _gated(shape) + 4 * shape.hidden + 2 * shape.width_of_head,
     kept={
-        "bf16": Kept(hidden=36, ffn=8, query=14, key=12),
-        "fp32": Kept(hidden=39, ffn=15, query=19, key=17),
+        "bf16": Kept(hidden=38, ffn=8, query=14, key=12),
+        "fp32": Kept(hidden=42, ffn=15, query=19, key=17),
     },
 )
 

@@ -204,6 +204,8 @@ class Architecture:
     around: Callable[[Shape], int] = lambda shape: 0
     """Parameters of the embeddings beside those of words: positions, types, their norm."""
     kept: Mapping[Precision, Kept]
+    masks: Kept = Kept(hidden=2, ffn=0)
+    """Bytes of dropout's masks, one an element, outside attention."""
 
     @property
     def target_ends(self) -> frozenset[str]:

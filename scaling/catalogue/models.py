@@ -77,7 +77,8 @@ class ModelSpec(Spec):
     @classmethod
     def _without_positions(cls, data: Any) -> Any:
         """Computed positions have no rows, and nobody has to say so."""
-        entry = ARCHITECTURES.get(data.get("architecture")) if isinstance(data, dict) else None
+        named = str(data.get("architecture")) if isinstance(data, dict) else ""
+        entry = ARCHITECTURES.get(named)
         if entry is not None and entry.positions == "computed":
             return {"positions": None, **data}
         return data

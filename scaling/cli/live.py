@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -59,7 +60,11 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         """The thread: looks and shows until it is stopped."""
         if self.console.is_terminal:
-            with Live(console=self.console, refresh_per_second=4, transient=True) as live:
+            # The driver keeps Ray's words from standard output while it runs; a display that takes
+            # standard output for itself would let them through.
+            with Live(
+                console=self.console, refresh_per_second=4, transient=True, redirect_stdout=False
+            ) as live:
                 self._repeat(BARS_SECONDS, lambda status: live.update(self._bars(status)))
         else:
             self._repeat(LINE_SECONDS, self._line)
@@ -74,16 +79,8 @@ class Watcher(threading.Thread):
             pause = pause_after(time.monotonic() - before, every)
 
     def _line(self, status: Status) -> None:
-        eta = (
-            f", about {duration(status.eta_seconds)} to go"
-            if status.eta_seconds is not None
-            else ""
-        )
-        now = ", ".join(item.step for item in status.working) or "starting worker groups"
         self.console.print(
-            f"{time.strftime('%H:%M:%S')}  {sum(status.done.values())}/{len(self.plan.steps)}{eta} "
-            f" [{now}]",
-            soft_wrap=True,
+            f"{time.strftime('%H:%M:%S')}  {progress_line(self.plan, status)}", soft_wrap=True
         )
 
     def _bars(self, status: Status) -> Group:
@@ -100,6 +97,33 @@ class Watcher(threading.Thread):
                 model, total=sum(status.total.get((model, p), 0) for p in PHASES), completed=done
             )
         return Group(progress, *status_lines(replace(status, num_bytes=None)))
+
+
+PHASE_NAMES = {"ii": "phase ii", "iii": "phase iii", "eval": "scoring"}
+
+
+def progress_line(plan: Plan, status: Status) -> str:
+    """How far a run is in one line: steps, re-runs, time left; by size and phase what is at work.
+
+    `26/155 (3 for re-runs), about 12 min 04 s to go  [e5-depth-12 scoring 14/38]`
+    """
+    again = sum(step.rerun > 0 for step in plan.steps.values())
+    line = f"{sum(status.done.values()):,}/{len(plan.steps):,}"
+    line += f" ({again:,} for re-runs)" if again else ""
+    if status.eta_seconds is not None:
+        line += f", about {duration(status.eta_seconds)} to go"
+    busy = Counter(
+        (plan.steps[item.step].model, plan.steps[item.step].phase)
+        for item in status.working
+        if item.step in plan.steps
+    )
+    now = []
+    for (model, phase), count in busy.items():
+        done, total = status.done.get((model, phase), 0), status.total[model, phase]
+        several = f", {count} at work" if count > 1 else ""
+        now.append(f"{model} {PHASE_NAMES[phase]} {done}/{total}{several}")
+    waiting = "starting worker groups" if not status.done else "between worker groups"
+    return f"{line}  [{'; '.join(now) or waiting}]"
 
 
 def status_table(plan: Plan, status: Status) -> FoldedTable:

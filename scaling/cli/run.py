@@ -72,7 +72,8 @@ def run(
                 _run(plan, store, records, order, open_cluster=open_cluster)
     except Interrupted as interrupted:
         left = len(pending_steps(part.of(current_plan(study, store)), store.scan()))
-        console.print(f"interrupted; {left:,} steps are left. Run again to go on")
+        go_on = ". Run again to go on" if left else ""
+        console.print(f"interrupted; {left:,} steps are left{go_on}")
         raise typer.Exit(128 + interrupted.signal) from interrupted
 
 

@@ -152,7 +152,7 @@ def flash(
     *,
     dropout_p: float,
     scale: float | None,
-    is_causal: bool,
+    is_causal: bool = False,
 ) -> Tensor:
     """1 x heads x T x D → the same: one kernel for all sequences, on a GPU in half precision.
 

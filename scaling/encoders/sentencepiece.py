@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -39,7 +40,9 @@ def written_tokenizer(spiece: Path, folder: Path) -> Path:
 
     With T5's form: `</s>` behind every text. BadData where the file is no such model.
     """
-    model = sentencepiece_model_pb2_new.ModelProto()
+    # Its classes are made when it is imported, which no type checker sees.
+    protocol: Any = sentencepiece_model_pb2_new
+    model = protocol.ModelProto()
     try:
         model.ParseFromString(spiece.read_bytes())
     except DecodeError as error:

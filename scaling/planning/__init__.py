@@ -10,6 +10,7 @@
     queue.py        which step runs next
     backfill.py     gangs on nodes, with a reservation
     simulate.py     the queue on a simulated clock
+    eta.py          the time that a run has left
     forecast.py     hours, dollars, makespan of a study
     progress.py     how far a study is, and why a step is pending
     rates.py        learning rates compared on English dev data

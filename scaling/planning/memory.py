@@ -192,6 +192,7 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     # A CPU has no fused attention with dropout: the probabilities of every head are kept.
     attention = 0.0 if gpu else size * model.num_heads * demand.max_length
     kept = model.entry.kept["bf16" if size == 2 else "fp32"].bytes(model, demand.max_length)
+    kept += model.entry.masks.bytes(model, demand.max_length)
     return Memory(
         weights=weights,
         gradients=gradients,
@@ -211,8 +212,7 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
 def _activations(
     model: ModelSpec, tokens: int, size: float, kept: float, *, recompute: bool
 ) -> float:
-    # Masks of dropout take a byte an element, whatever the precision.
-    layer = (2.0 * model.hidden + kept) * tokens
+    layer = kept * tokens
     if recompute:
         return size * model.hidden * model.depth * tokens + layer
     return layer * model.depth

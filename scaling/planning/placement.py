@@ -60,8 +60,12 @@ def model_placements(
     if gpu is None:
         # One worker needs stage 0, no sharding. bf16 needs stage 1: only there does DeepSpeed keep
         # fp32 master weights.
+        entry = plan.study.model(name).entry
         return {
-            step.id: Placement(zero_stage=0 if step.recipe.precision == "fp32" else 1, packed=True)
+            step.id: Placement(
+                zero_stage=0 if step.recipe.precision == "fp32" else 1,
+                packed=not entry.why_not_packed(_longest(plan, step)),
+            )
             for step in steps
         }
     wanted = demands(plan, steps, sizes)
@@ -137,6 +141,14 @@ def _shared(
     return dict(chosen)
 
 
+def _longest(plan: Plan, step: Step) -> int:
+    """Tokens of the longest text of a step: of several tasks each keeps how long its own may be."""
+    members = step.mixture.members
+    if len(members) == 1:
+        return step.recipe.max_length
+    return max(plan.study.recipe(member.task).max_length for member in members)
+
+
 def usual_gang(
     tasks: Mapping[Demand, int],
     options: Mapping[Demand, Mapping[int, Placement]],
@@ -181,9 +193,7 @@ def demands(plan: Plan, steps: Iterable[Step], sizes: Sizes = NOTHING_STAGED) ->
         )
         demand = demand_of(step.recipe, kinds, rows_in_use(study, step, sizes))
         if len(members) > 1:
-            # Of several tasks each keeps how long its own text may be.
-            longest = max(study.recipe(member.task).max_length for member in members)
-            demand = Demand(**{**vars(demand), "max_length": longest})
+            demand = Demand(**{**vars(demand), "max_length": _longest(plan, step)})
         by_step[step.id] = demand
     return by_step
 

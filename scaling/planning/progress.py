@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from scaling.catalogue.hardware import GPUS, GpuSpec
 from scaling.planning.calibration import Calibration, measured_on, read_calibrations
+from scaling.planning.eta import eta_seconds
 from scaling.planning.placement import placements
-from scaling.planning.speed import pace, step_seconds
+from scaling.planning.speed import step_seconds
 from scaling.store.layout_one import OldFolder
 from scaling.store.leases import Working, working
 from scaling.store.paths import StepFolder
@@ -170,7 +171,7 @@ def _status(
         working=busy,
         failures={step: count for step, count in scan.failures.items() if step in pending},
         seconds=_seconds(sessions.values(), records),
-        eta_seconds=_eta(plan, speeds, records, pending, busy),
+        eta_seconds=_eta(plan, speeds, records, pending, busy, sessions.values()),
         dollars=None if price is None else price * spent,
         num_bytes=num_bytes,
     )
@@ -199,8 +200,18 @@ def _eta(
     records: Mapping[str, StepRecord],
     pending: tuple[str, ...],
     busy: tuple[Working, ...],
+    sessions: Iterable[SessionCost],
 ) -> float | None:
-    """Estimated seconds of what is left, at the pace so far, over the groups at work."""
+    """Estimated seconds of what is left (scaling/planning/eta.py).
+
+    Args:
+        plan: All steps.
+        speeds: What estimates are made from.
+        records: Of the plan's steps that are done.
+        pending: Steps that must run.
+        busy: Who works.
+        sessions: Every session so far.
+    """
     if not records or not busy:
         return None
     gpu = _device(plan, records)
@@ -209,13 +220,15 @@ def _eta(
     def estimated(step: str) -> float:
         return step_seconds(plan, plan.steps[step], speeds.sizes, chosen[step], gpu, measured)
 
-    left = sum(estimated(step) for step in pending)
-    for item in busy:
-        if item.step in pending:
-            share = item.progress.get("done", 0) / max(1, item.progress.get("total", 1))
-            left -= share * estimated(item.step)
-    took = sum(record.cost.wall_seconds for record in records.values())
-    return pace(took, sum(map(estimated, records))) * max(0.0, left) / len(busy)
+    return eta_seconds(
+        plan,
+        records,
+        pending,
+        busy,
+        sessions,
+        estimated,
+        lambda step: chosen[step].workers,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

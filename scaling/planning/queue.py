@@ -1,5 +1,8 @@
 """Which steps run next: everything ready, longest remaining path first, in sessions.
 
+Where the order costs nothing, what a first look at the results needs comes before that: scores of
+weights that nobody trained, then the first seed of every size.
+
 Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation
 (`planning.simulate`). A session is what one worker group does: steps of one gang size, one after
 another.
@@ -40,8 +43,14 @@ MAX_TRIES = 3
 SYSTEMATIC = 4
 # Seconds until a step that another driver works on is looked at again.
 RETRY_SECONDS = 10.0
+# Work for each device, against the longest path: from here on the order of paths decides nothing.
+WIDE = 4.0
 # Ready steps that are looked at for one that fits into a gap.
 GAP_LOOKS = 32
+
+
+# (rank, longest path below, negative), place in the plan, step: the smallest comes first.
+_Key = tuple[tuple[int, float], int, str]
 
 
 @dataclass(kw_only=True)
@@ -84,9 +93,11 @@ class ReadyQueue:
         self._home: dict[str, int] = {}
         self._busy: set[str] = set()
         self._sessions = 0
-        self._ready: dict[float, list[tuple[float, int, str]]] = {}
+        self._ready: dict[float, list[_Key]] = {}
         self._later: list[tuple[float, str]] = []
         self._left: dict[float, float] = {}
+        # Device seconds of what waits and comes before the rest.
+        self._early = 0.0
         self._open: set[str] = set()
         # Settled device seconds by gang: what sessions took, and what they were estimated to take.
         self._took: dict[float, tuple[float, float]] = {}
@@ -108,13 +119,35 @@ class ReadyQueue:
                 (self._shortest[child] + self._start_of(child, step) for child in below),
                 default=0.0,
             )
+        self._rank = self._ranks()
+        self._two_parts = 2 in self._rank.values()
         waiting = {step for _, step in self._later}
-        self._ready, self._left = {}, {}
+        self._ready, self._left, self._early = {}, {}, 0.0
         for step in self._open - self._busy:
             gang = self._gang(step)
-            self._left[gang] = self._left.get(gang, 0.0) + self.seconds[step]
+            self._left.setdefault(gang, 0.0)
+            self._count(step, 1)
             if step not in waiting:
                 self._offer(step)
+
+    def _ranks(self) -> dict[str, int]:
+        """Open step → 0, 1 or 2, the first looks at results before the rest; all alike where only
+        the longest paths first keep the devices busy to the end.
+        """
+        work = sum(self.seconds[step] * self._gang(step) for step in self._open)
+        gang = max(map(self._gang, self._open), default=1)
+        path = max(self._path.values(), default=0.0)
+        if self.slots >= 2 * gang and work < WIDE * path * self.slots:
+            return dict.fromkeys(self._open, 0)
+        study, ranks = self.plan.study, dict[str, int]()
+        for step in sorted(self._open, key=self._order.__getitem__, reverse=True):
+            own = self.plan.steps[step]
+            first = own.seed in (None, study.seeds_of(own.model)[0], study.intermediate_seed)
+            rank = 2 if not first else 1 if own.parent or own.action == "train" else 0
+            # What they start from comes with them.
+            below = [ranks[child] for child in self.plan.children_of(step) if child in ranks]
+            ranks[step] = max(1, min([rank, *below])) if own.action == "train" else rank
+        return ranks
 
     def resize(self, nodes: Sequence[int]) -> None:
         """The devices of each node changed: one was lost, or came. What runs is not touched."""
@@ -195,8 +228,19 @@ class ReadyQueue:
         gang = self._gang(child)
         return 0.0 if gang == self._gang(parent) else self.start_seconds * gang
 
-    def _key(self, step: str) -> tuple[float, int, str]:
-        return -self._path[step], self._order[step], step
+    def _is_early(self, step: str) -> bool:
+        """Whether a step comes before others for a first look at the results."""
+        return self._rank[step] < 2 and self._two_parts
+
+    def _count(self, step: str, sign: int) -> None:
+        """Note that a step waits now (1), or does not any more (-1)."""
+        gang, seconds = self._gang(step), sign * self.seconds[step]
+        self._left[gang] += seconds
+        if self._is_early(step):
+            self._early += seconds * gang
+
+    def _key(self, step: str) -> _Key:
+        return (self._rank[step], -self._path[step]), self._order[step], step
 
     def _offer(self, step: str) -> None:
         """Put a step in line if nothing keeps it."""
@@ -289,9 +333,7 @@ class ReadyQueue:
         home = self._home.get(self.plan.steps[step].parent or "", homes[0])
         return home if home in homes else homes[0]
 
-    def _fill(
-        self, gang: float, line: Sequence[tuple[float, int, str]], window: float
-    ) -> tuple[str, ...]:
+    def _fill(self, gang: float, line: Sequence[_Key], window: float) -> tuple[str, ...]:
         """Steps for one session of at most `window` seconds; () if none is so short or affordable.
 
         Guided self-scheduling (Polychronopoulos & Kuck 1987): a session gets an even share of half
@@ -305,6 +347,9 @@ class ReadyQueue:
         if self.slots < 2 * gang:
             # One at a time: a second session would share nothing, and start once more.
             even = LONGEST_SECONDS
+        elif self._is_early(line[0][2]):
+            # First looks are shared out evenly too: one session would do them one after another.
+            even = min(even, self._early / self.slots)
         share = min(window, max(SESSION_SECONDS, min(even, LONGEST_SECONDS)))
         if self.budget is not None and gang not in self._took:
             # Nothing of this size has ended yet: an estimate may be off by factors, so little money
@@ -393,8 +438,8 @@ class ReadyQueue:
         total = sum(self.seconds[step] for step in steps)
         for step in steps:
             self._withdraw(step)
+            self._count(step, -1)
         self._busy.update(steps)
-        self._left[gang] -= total
         self.running[name] = RunningSession(
             steps=steps,
             gang=gang,
@@ -444,7 +489,7 @@ class ReadyQueue:
         self._alike = ("", set())
         if step not in self._busy:
             self._withdraw(step)
-            self._left[self._gang(step)] -= self.seconds[step]
+            self._count(step, -1)
         self._open.discard(step)
         for child in self.plan.children_of(step):
             self._offer(child)
@@ -480,7 +525,7 @@ class ReadyQueue:
             self._home[step] = next(iter(ended.held))
         self._settle(ended, left, now, device_seconds)
         for step in left:
-            self._left[ended.gang] += self.seconds[step]
+            self._count(step, 1)
         if error is not None and left:
             self._notice(left[0], error)
             self._tries[left[0]] = self._tries.get(left[0], 0) + 1
@@ -523,7 +568,7 @@ class ReadyQueue:
         self.failed[step] = reason
         if step not in self._busy:
             self._withdraw(step)
-            self._left[self._gang(step)] -= self.seconds[step]
+            self._count(step, -1)
         self._open.discard(step)
         for child in self.plan.children_of(step):
             if child in self._open:

@@ -70,6 +70,7 @@ class _World:
     queue: ReadyQueue
     actual: Mapping[str, float]
     losses: SpotLosses | None
+    ends: dict[str, float]
     now: float = 0.0
     events: list[tuple[float, int, str, object]] = field(default_factory=list)
     sessions: dict[str, _SimulatedSession] = field(default_factory=dict)
@@ -110,6 +111,7 @@ class _World:
         session = self.sessions[name]
         step = session.steps.pop(0)
         self.done.add(step)
+        self.ends[step] = self.now
         self.queue.commit(step)
         if session.steps:
             session.working_since = self.now
@@ -150,13 +152,20 @@ def simulate(
     *,
     actual: Mapping[str, float] | None = None,
     losses: SpotLosses | None = None,
+    told: dict[str, float] | None = None,
 ) -> Simulated:
     """Run a fresh queue to its end.
 
-    `actual` are the true seconds by step, where the estimates are wrong. RuntimeError if the queue
-    waits although nothing runs: some gang fits nowhere.
+    RuntimeError if the queue waits although nothing runs: some gang fits nowhere.
+
+    Args:
+        queue: That has handed out nothing.
+        actual: True seconds by step, where the estimates are wrong.
+        losses: Nodes that are lost.
+        told: Gets when each step ended.
     """
-    world = _World(queue, queue.seconds if actual is None else actual, losses)
+    ends = {} if told is None else told
+    world = _World(queue, queue.seconds if actual is None else actual, losses, ends)
     rng = random.Random(losses.seed if losses else 0)
     sizes = list(queue.nodes)
 

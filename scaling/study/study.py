@@ -517,7 +517,9 @@ def _texts_fit_the_positions(study: Study) -> None:
     for at, name in enumerate(study.models):
         model = study.model(name)
         most = model.entry.most_tokens(model.positions)
-        for task in study.used_tasks if most is not None else ():
+        if most is None:
+            continue
+        for task in study.used_tasks:
             if study.recipe(task).max_length > most:
                 raise FieldError(
                     ("models", at),

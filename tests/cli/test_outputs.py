@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,27 @@ def test_a_spoilt_output_is_found(
     assert faults("recipes", printed) == []
     spoil(printed)
     assert len(faults("recipes", printed)) == 1
+
+
+def objects(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, schema) of every object with keys of its own."""
+    if isinstance(schema, dict):
+        if "properties" in schema:
+            yield place, schema
+        for key, item in schema.items():
+            yield from objects(item, f"{place}/{key}")
+    elif isinstance(schema, list):
+        for at, item in enumerate(schema):
+            yield from objects(item, f"{place}/{at}")
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_every_kept_schema_refuses_a_missing_and_an_unknown_key_everywhere(name: str) -> None:
+    found = list(objects(KEPT[name]))
+    assert found and KEPT[name]["properties"]["schema"]["const"] == 1
+    for place, one in found:
+        assert one.get("additionalProperties") is False, place
+        assert set(one["required"]) == set(one["properties"]), place
 
 
 def test_nothing_else_is_on_standard_output_and_errors_stay_lines(tmp_path: Path) -> None:

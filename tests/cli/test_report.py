@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 
 from scaling.catalogue.example import ROWS, STUDY
-from scaling.cli.app import console
+from scaling.cli.app import app, console
 from scaling.cli.report import report
+from scaling.spec import UserError
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
 from tests.helpers.command import ROOT, scaling
@@ -86,6 +87,11 @@ def test_the_example_needs_no_study_no_store_and_no_torch(tmp_path: Path) -> Non
     page = (tmp_path / "out" / "index.html").read_text()
     assert "nothing was trained here" in page
     assert "torch" not in done.stderr
+    # README shows this, with lines broken to its width.
+    shown = (ROOT / "README.md").read_text().partition("$ scaling report --example")[2]
+    terminal = [line.strip() for line in shown.partition("\n\n")[0].splitlines()[1:]]
+    assert terminal[-1].startswith("report: file://")
+    assert " ".join(terminal[:-1]) in " ".join(lines)
     # What is on the page is the demo as it is planned, whole.
     found = pl.read_parquet(ROWS)
     plan = make_plan(load_study(STUDY))
@@ -94,9 +100,9 @@ def test_the_example_needs_no_study_no_store_and_no_torch(tmp_path: Path) -> Non
     assert ROWS.stat().st_size < 30_000
 
 
-def test_the_example_has_rows_of_its_own(tmp_path: Path) -> None:
+def test_the_example_has_rows_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for words in (["--example", "demo"], ["--example", "--store", str(tmp_path)], []):
-        refused = scaling("report", *words, cwd=tmp_path)
-        assert refused.returncode == 2 and "--example" in refused.stderr
-        assert len(refused.stderr.strip().splitlines()) == 1
+        with pytest.raises(UserError, match="--example"):
+            app(["report", *words], standalone_mode=False)
     assert not list(tmp_path.iterdir())

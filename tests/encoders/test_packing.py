@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from scaling.catalogue.architecture_entries import XLM_ROBERTA
 from scaling.encoders import packing
 from scaling.encoders.encoder import Encoder, Weights, config_of, empty_encoder
 from scaling.encoders.loading import load_tensors
@@ -85,7 +86,7 @@ def test_both_ways_of_attending_stay_inside_a_sequence(attend) -> None:
 def test_positions_start_after_the_padding_id_in_every_sequence() -> None:
     pack = packing.packing_of(tuple(batch()[1].shape), LENGTHS, OFFSETS)
     expected = [position for length in LENGTHS for position in range(PAD + 1, PAD + 1 + length)]
-    assert pack.arguments["position_ids"].tolist() == [expected]
+    assert pack.arguments(XLM_ROBERTA)["position_ids"].tolist() == [expected]
 
 
 def test_flash_attention_is_called_as_torch_declares_it() -> None:

@@ -27,7 +27,9 @@ from scaling.encoders.encoder import Weights
 from scaling.encoders.engine import join_world, start_training
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
+from scaling.planning.memory import rows_in_use, touches_few
 from scaling.planning.placement import placements
+from scaling.store.cache import open_cache
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.store.tidy import tidy_rows
@@ -36,7 +38,7 @@ from scaling.study.mixture import schedule
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
-from scaling.training.inputs import Stream
+from scaling.training.inputs import Context, Stream, in_use, materials_of
 from scaling.training.loop import Losses, TrainingRun, run_updates
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
@@ -206,6 +208,33 @@ def test_a_mixture_is_drawn_exactly(study: tuple[Plan, Store]) -> None:
     assert mix.drawn["text.en"] + mix.drawn["text.sw"] == 40
     units = [store.read_sizes()["text"][f"train.{code}"][0] ** 0.3 for code in ("en", "sw")]
     assert abs(mix.drawn["text.sw"] - 40 * units[1] / sum(units)) < 1
+
+
+def test_no_training_touches_more_rows_than_are_planned(
+    content: dict[str, Any], raw: Path, world: World, tmp_path: Path
+) -> None:
+    """Several tasks and languages, another script, pieces of its own: staged, and nothing run."""
+    plan, store = staged(content, tmp_path / "store", raw)
+    sizes, few = store.read_sizes(), 0
+    with open_cache() as cache:
+        for step in plan.steps.values():
+            planned = rows_in_use(plan.study, step, sizes)
+            if step.action == "eval" or not touches_few(plan.study, step):
+                assert planned == 0
+                continue
+            context = Context(
+                plan=plan,
+                store=store,
+                world=world,
+                placement=Placement(zero_stage=0),
+                cache=cache,
+                owner="nobody",
+            )
+            needed, _ = in_use(materials_of(step, context, None), None)
+            # Splits share most pieces, which count once for each: six splits here at most.
+            assert len(needed.rows) <= planned <= 4 * len(needed.rows)
+            few += 1
+    assert few > 5
 
 
 def test_languages_are_sampled_by_exponent(study: tuple[Plan, Store]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,18 @@ METRICS = {
     "span_qa": "squad1",
     "masked_lm": "tag_f1",
 }
-TEXTS = [TEXT[:40], TEXT[50:75], "neno la siri", "das Passwort wurde geändert"]
+# Eight scripts; a tiny tokenizer has pieces of one alone, but cuts and numbers them all.
+TEXTS = [
+    *(TEXT[at : at + 30] for at in range(0, 120, 30)),
+    *("neno la siri", "das Passwort", "wurde geändert", "ingiza la zamani"),
+    *("пароль этого пользователя", "введите старый", "був змінений", "нова парола"),
+    *("تم تغيير كلمة المرور", "أدخل القديمة", "نئی زبان", "گذرواژه تازه"),
+    *("इस उपयोगकर्ता का पासवर्ड", "पुराना और नया", "नवीन शब्द", "भाषा"),
+    *("この利用者の暗証番号", "古い番号", "新しい番号を", "言語"),
+    *("이 사용자의 비밀번호", "이전 비밀번호", "새 비밀번호를", "언어"),
+    *("ο κωδικός του χρήστη", "εισάγετε τον παλιό", "νέος κωδικός", "γλώσσα"),
+    *("ამ მომხმარებლის პაროლი", "ძველი და ახალი", "შეიყვანეთ", "ენა"),
+]
 
 
 def task_of(kind: str) -> TaskSpec:
@@ -44,8 +57,16 @@ def task_of(kind: str) -> TaskSpec:
 
 @pytest.mark.parametrize("architecture", ["xlm-roberta", "xlm-roberta-xl"])
 @pytest.mark.parametrize("kind", sorted(METRICS))
-def test_outputs_are_the_same(tmp_path: Path, architecture: str, kind: str) -> None:
+def test_outputs_are_the_same(
+    tmp_path: Path,
+    architecture: str,
+    kind: str,
+    record_property: Callable[[str, object], None],
+) -> None:
     make_model(tmp_path / "m", architecture, 2)
+    # A new head's norm has XLM-R's epsilon: the model has it too, as XLM-R has.
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 1e-5}))
     task, recipe = task_of(kind), Recipe(batch=2, precision="fp32", learning_rate=1e-3)
     placement = Placement(workers=1, zero_stage=0, micro_batch=2)
     pretrained = Weights(folder=tmp_path / "m", architecture=architecture, kept_rows=None)
@@ -97,17 +118,17 @@ def test_outputs_are_the_same(tmp_path: Path, architecture: str, kind: str) -> N
         assert theirs.config.id2label == {0: "a", 1: "b", 2: "c"}
     with torch.no_grad():
         if kind == "multiple_choice":
-            found = theirs(input_ids=ids[None], attention_mask=mask[None])
-            torch.testing.assert_close(found.logits[0], ours[:, 0], atol=1e-5, rtol=0)
+            found = theirs(input_ids=ids[None], attention_mask=mask[None]).logits[0]
+            ours = ours[:, 0]
         elif kind == "span_qa":
-            found = theirs(input_ids=ids, attention_mask=mask)
-            both = torch.stack([found.start_logits, found.end_logits], -1)
-            torch.testing.assert_close(both, ours, atol=1e-5, rtol=0)
+            both = theirs(input_ids=ids, attention_mask=mask)
+            found = torch.stack([both.start_logits, both.end_logits], -1)
         else:
-            found = theirs(input_ids=ids, attention_mask=mask)
-            # A new head's norm has XLM-R's epsilon, which this tiny model's config.json has not.
-            close = 2e-5 if kind == "masked_lm" else 1e-5
-            torch.testing.assert_close(found.logits, ours, atol=close, rtol=0)
+            found = theirs(input_ids=ids, attention_mask=mask).logits
+    assert found.shape == ours.shape and len(TEXTS) >= 32
+    furthest = float((found - ours).abs().max())
+    record_property("furthest", furthest)
+    assert furthest <= 1e-5
 
 
 def test_what_transformers_has_no_class_for_says_why() -> None:

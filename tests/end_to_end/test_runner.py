@@ -281,7 +281,7 @@ def dies_at_30(context: Any, lease: Any) -> Any:
     return note
 
 
-@pytest.mark.parametrize("stage", [0, 2, 3])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_step_resumes_in_the_middle_with_the_same_numbers(
     tiny_study: dict[str, Any],
     tmp_path: Path,

@@ -16,6 +16,7 @@ from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.schema import SCHEMAS
 from scaling.kinds import KINDS
 from scaling.kinds.kind import IGNORED, Part
+from scaling.kinds.text import XLMR_FORM, Form
 from scaling.study.recipes import Recipe, recipe_for
 
 SENTENCES = {
@@ -82,10 +83,15 @@ def perfect(features: pa.Table, kind: str) -> list[np.ndarray]:
 
 
 def round_trip(
-    spec: TaskSpec, rows: pa.Table, language: str, tok: Tokenizer, **fields: Any
+    spec: TaskSpec,
+    rows: pa.Table,
+    language: str,
+    tok: Tokenizer,
+    form: Form = XLMR_FORM,
+    **fields: Any,
 ) -> pa.Table:
     """Gold → features → decoded → outcomes."""
-    features = KINDS[spec.kind].encode(rows, spec, tok, recipe(spec, **fields))
+    features = KINDS[spec.kind].encode(rows, spec, tok, recipe(spec, **fields), form)
     part = Part(
         key=Key("test", language),
         rows=rows,

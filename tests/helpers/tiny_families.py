@@ -225,8 +225,8 @@ def _bytes(texts: list[str], pieces: int, architecture: str) -> Tokenizer:
 
 def _fallback(texts: list[str], pieces: int, architecture: str) -> Tokenizer:
     made = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    made.normalizer = normalizers.Replace(" ", "▁")
-    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    # No piece of Gemma's crosses a word; it splits nowhere once it is trained.
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     names = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     values = [f"<0x{value:02X}>" for value in range(256)]
     made.train_from_iterator(
@@ -235,6 +235,8 @@ def _fallback(texts: list[str], pieces: int, architecture: str) -> Tokenizer:
             vocab_size=pieces, special_tokens=[*names, *values], show_progress=False
         ),
     )
+    made.normalizer = normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     begin, end = ("<bos>", 2), ("<eos>", 1)
     if architecture == "modernbert":
         _around(made, "<bos> $A <eos>", "<bos> $A <eos> $B <eos>", [begin, end])

@@ -511,6 +511,51 @@ def test_weights_that_are_lost_bring_their_training_back() -> None:
     assert queue.lost(pending_steps(plan, done)) == []
 
 
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_where_the_order_costs_nothing_every_size_has_a_gain_early(
+    devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores of untrained weights first, then the first seed of every size; no later end."""
+    plan = make_plan(Study(**{**STUDY, "seeds": [3, 0, 1, 2]}))
+    queue = queue_of(plan, [devices], start_seconds=0.0)
+    found = simulate(queue, told=(ended := dict[str, float]()))
+    assert ended.keys() == plan.steps.keys()
+    with monkeypatch.context() as patched:
+        patched.setattr(ReadyQueue, "_ranks", lambda self: dict.fromkeys(self._open, 0))
+        plain = simulate(queue_of(plan, [devices], start_seconds=0.0))
+    assert found.makespan <= 1.03 * plain.makespan
+    two = {name: gains_at(plan, ended, name) for name in plan.study.models}
+    assert max(two.values()) <= found.makespan * (0.25 if devices < 8 else 0.4)
+    untrained = [ended[name] for name, step in plan.steps.items() if step.seed is None]
+    assert max(untrained) <= 0.1 * found.makespan
+
+
+def gains_at(plan: Plan, ended: Mapping[str, float], model: str) -> float:
+    """When the first gain of a size is known."""
+    scored = {
+        (cell.arm, cell.target, cell.seed): ended[cell.scored]
+        for cell in plan.cells
+        if cell.model == model
+    }
+    return min(
+        max(end, scored["none", target, seed])
+        for (arm, target, seed), end in scored.items()
+        if arm != "none"
+    )
+
+
+def test_where_paths_decide_the_longest_comes_first() -> None:
+    plan = make_plan(Study(**{**STUDY, "seeds": [3, 0]}))
+    narrow = queue_of(plan, [200])
+    assert set(narrow._rank.values()) == {0}
+    wide = queue_of(plan, [2])
+    assert set(wide._rank.values()) == {0, 1, 2}
+    # What a first seed starts from is as early as the seed, also where all seeds share it.
+    shared = make_plan(Study(**{**STUDY, "seeds": [3, 0], "intermediate_seed": 9}))
+    ranks = queue_of(shared, [2])._rank
+    assert {ranks[name] for name, step in shared.steps.items() if step.seed == 9} == {1}
+
+
 def test_trainings_that_share_a_device_fill_it_and_leave_the_others_whole() -> None:
     gangs = {"xlm-r-base": 1, "xlm-r-large": 2}
     queue = queue_of(

@@ -314,6 +314,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         '{"t": {"test.de": [1, 2.5]}}',
         '{"t": {"test.de": [1, NaN]}}',
         '{"t": {"test.de": [1, true]}}',
+        '{"t": {"test.de": [1, 2, -3]}}',
         '{"t": {"test.de": [1, 2, 3, 4]}}',
         '{"t": {"test.de": {}}}',
         '{"t": []}',
@@ -373,15 +374,15 @@ def test_what_is_no_lock_is_named(tmp_path: Path, text: str) -> None:
 
 def test_what_is_altered_in_a_json_file_is_seen(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    sizes = {"t": {"test.de": [12, 345]}}
+    sizes = {"t": {"test.de": [12, 345, 67]}}
     store.write_json("sizes.json", sizes)
     assert store.read_json("sizes.json") == sizes
-    assert store.read_sizes() == {"t": {"test.de": (12, 345, 0)}}
+    assert store.read_sizes() == {"t": {"test.de": (12, 345, 67)}}
     path = tmp_path / "sizes.json"
     path.write_text(path.read_text().replace("345", "346"))
     with pytest.raises(StoreError, match=r"sizes.json is broken \(its digest is another\): delete"):
         store.read_sizes()
-    # Those of older versions have none.
+    # Those of older versions have none, and count no different tokens.
     path.write_text('{"t": {"test.de": [12, 346]}}')
     assert store.read_sizes() == {"t": {"test.de": (12, 346, 0)}}
 

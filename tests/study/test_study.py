@@ -184,6 +184,117 @@ def test_a_ceiling_is_that_of_the_whole_test_set() -> None:
     assert Study(**asked, limits={"test": 40}).ceiling("xnli") is None
 
 
+OTHERS = """\
+name: mine
+models: [{models}]
+arms: [none, mnli]
+targets: [xnli, panx]
+seeds: [0]
+"""
+
+
+NEWS = """\
+define:
+  tasks:
+    - name: news
+      kind: masked_lm
+      metric: tag_f1
+      train_languages: [en]
+      data:
+        - source: dir:news
+          reader: plain_text
+          files: {train: ["news.txt"], dev: ["dev.txt"]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("models", "more", "message"),
+    [
+        ("mt5-small, mt5-base", "", ""),
+        (
+            "mmbert-base",
+            "placement: {default: {packed: true}}\nrecipes: {default: {max_length: 64}}",
+            "",
+        ),
+        (
+            "mt5-small",
+            "placement: {default: {packed: true}}",
+            "mt5-small cannot pack .*: mt5 adds a bias of positions to its attention",
+        ),
+        (
+            "mmbert-base",
+            "placement: {mmbert-base: {packed: true}}",
+            "cannot pack .*: layers of modernbert attend within a window.* 65 tokens .* is 128",
+        ),
+        ("mt5-small, umt5-base", "", r"one family of models, these are 2: \['mt5', 'umt5'\]"),
+        (
+            "qwen3-0_6b",
+            "method: lora\nlora: {targets: [query]}",
+            "'query' matches no module of qwen3. Valid: .*q_proj",
+        ),
+        (
+            "mt5-small",
+            "recipes: {default: {pooling: first}}",
+            "first token of mt5 stands for no text: use mean",
+        ),
+        (
+            "mmbert-base",
+            "define: {models: [{name: own, family: mmbert, architecture: modernbrt,"
+            " source: 'dir:x', num_layers: 2, hidden: 8, ffn: 8, num_heads: 2, vocab_rows: 9}]}",
+            "Unknown architecture 'modernbrt'. Did you mean 'modernbert'",
+        ),
+        (
+            "mmbert-base",
+            "define: {models: [{name: own, family: mmbert, architecture: modernbert, positions: 99,"
+            " source: 'dir:x', num_layers: 2, hidden: 8, ffn: 8, num_heads: 2, vocab_rows: 9}]}",
+            "modernbert has computed positions: 99",
+        ),
+        (
+            "e5-small",
+            "recipes: {default: {max_length: 514}}",
+            "e5-small has 512 positions, and the recipe of .* a max_length of 514",
+        ),
+    ],
+)
+def test_what_a_family_cannot_do_is_said_at_once(
+    models: str, more: str, message: str, tmp_path: Path
+) -> None:
+    text = OTHERS.format(models=models) + more
+    if not message:
+        load(tmp_path, text)
+        return
+    with pytest.raises(BadFile, match=message):
+        load(tmp_path, text)
+
+
+def test_a_family_that_was_no_masked_language_model_has_no_such_arm(tmp_path: Path) -> None:
+    arm = "{name: both, train_on: [mnli], mlm: {task: news}}"
+    text = OTHERS.format(models="mt5-small").replace("[none, mnli]", f"[none, {arm}]") + NEWS
+    with pytest.raises(BadFile, match=r"arm 'both' trains a masked language model .* no mt5 was"):
+        load(tmp_path, text)
+    load(tmp_path, text.replace("mt5-small", "xlm-r-base"))
+
+
+def test_the_architecture_says_what_stands_for_a_text_and_where_adapters_go(
+    tmp_path: Path,
+) -> None:
+    for models, pooling, targets in (
+        ("xlm-r-base, xlm-r-xl", "first", ("query", "value")),
+        ("mt5-small", "mean", ("SelfAttention.q", "SelfAttention.v")),
+        ("qwen3-0_6b", "last", ("q_proj", "v_proj")),
+        ("mmbert-base", "first", ("Wqkv",)),
+    ):
+        path = tmp_path / "mine.yaml"
+        path.write_text(OTHERS.format(models=models) + "method: lora\n")
+        study = load_study(path)
+        assert study.recipe("xnli").pooling == pooling
+        assert study.adapters is not None and study.adapters.targets == targets
+        step = next(one for one in make_plan(study).steps.values() if one.action == "train")
+        assert step.identity["lora"] == study.adapters.model_dump()
+        source = study.recipe_sources("xnli")["pooling"]
+        assert ("this project's choice" in source) == (pooling != "first")
+
+
 def test_seeds_by_size_are_what_each_size_runs() -> None:
     content = {"name": "s", "arms": ["none", "mnli"], "targets": ["xnli"]}
     content["models"] = ["xlm-r-base", "xlm-r-large"]
