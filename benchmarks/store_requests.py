@@ -105,17 +105,16 @@ def status(where: Path, parent: str) -> list[Row]:
             None,
         ),
         _row(
-            f"seconds of that `status`, the whole command ({seconds:.1f}; the parent commit"
-            f" {parent} {old_seconds:.1f} with {len(old_requests):,} requests; the very first"
-            f" {first_seconds:.1f})",
+            f"seconds of that `status`, the whole command, against the parent commit {parent}",
             "≤ 1/8",
-            f"1/{ratio:.1f}",
+            f"1/{ratio:.1f}: {seconds:.1f} of {old_seconds:.1f}, which has {len(old_requests):,}"
+            f" requests; the very first, {first_seconds:.1f}",
             ratio >= 8,
         ),
         _row(
-            f"requests of a live look, mean of {looks} in {LOOKS_SECONDS:.0f} s",
+            "requests of a live look, mean",
             "≤ 3",
-            round(live_requests / max(1, looks), 2),
+            f"{live_requests / max(1, looks):.2f} ({looks} looks in {LOOKS_SECONDS:.0f} s)",
             looks > 1 and live_requests <= 3 * looks,
         ),
     ]
@@ -210,7 +209,7 @@ def continued(where: Path, old_store: Path | None, more: int = 3) -> list[Row]:
     """A demo store that the parent commit began: go on for some steps, and run none again."""
     figure = "a demo store of layout 1, begun by the parent commit, continued: steps run again"
     if old_store is None or not old_store.is_dir():
-        return [_row(f"{figure} (no --old-store given)", "0", "not run", False)]
+        return [_row(figure, "0", "not run: no --old-store given", False)]
     path = where / "demo"
     shutil.copytree(old_store, path)
     before = _old_files(path)
@@ -240,9 +239,9 @@ def continued(where: Path, old_store: Path | None, more: int = 3) -> list[Row]:
     records_moved = [name for name in changed if name.endswith("/record.json")]
     return [
         _row(
-            f"{figure} ({len(done)} done before, {len(new)} more by now)",
+            figure,
             "0",
-            len(again),
+            f"{len(again)} ({len(done)} done before, {len(new)} more by now)",
             not again and len(new) >= more,
         ),
         _row(
