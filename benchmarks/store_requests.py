@@ -80,18 +80,19 @@ def status(where: Path, parent: str) -> list[Row]:
     _lay(seed / old, {f"steps/{step}/record.json": text for step, text in texts.items()})
     _lay(seed / new, shared)
     _lay(seed / new, {f"records/{step}.json": texts[step] for step in done[:-NEWER]})
-    with object_store(seed) as objects, _worktree(where / "parent", parent) as old_code:
+    with object_store(seed) as objects:
         first_seconds, first = _status(file, objects, new, ROOT)
         _fill(objects, new, {f"records/{step}.json": texts[step] for step in done[-NEWER:]})
         seconds, requests = _status(file, objects, new, ROOT)
         print(f"  {seconds:.1f} s, {len(requests)} requests", flush=True)
         looks, live_requests = _live(plan, objects, new)
         print(f"  {looks} live looks, {live_requests} requests", flush=True)
-        old_seconds, old_requests = _status(file, objects, old, old_code)
-        print(f"  {old_seconds:.1f} s, {len(old_requests)} requests", flush=True)
+        old_seconds, old_requests = 0.0, list[str]()
+        if parent:
+            with _worktree(where / "parent", parent) as old_code:
+                old_seconds, old_requests = _status(file, objects, old, old_code)
     steps = f"{len(done):,} of {len(plan.steps):,} steps"
-    ratio = old_seconds / seconds
-    return [
+    rows = [
         _row(
             f"requests of `status`, {steps} done, {NEWER} since the index",
             "≤ 25",
@@ -105,19 +106,21 @@ def status(where: Path, parent: str) -> list[Row]:
             None,
         ),
         _row(
-            f"seconds of that `status`, the whole command, against the parent commit {parent}",
-            "≤ 1/8",
-            f"1/{ratio:.1f}: {seconds:.1f} of {old_seconds:.1f}, which has {len(old_requests):,}"
-            f" requests; the very first, {first_seconds:.1f}",
-            ratio >= 8,
-        ),
-        _row(
             "requests of a live look, mean",
             "≤ 3",
             f"{live_requests / max(1, looks):.2f} ({looks} looks in {LOOKS_SECONDS:.0f} s)",
             looks > 1 and live_requests <= 3 * looks,
         ),
     ]
+    if not parent:
+        return rows
+    ratio = old_seconds / seconds
+    value = (
+        f"1/{ratio:.1f}: {seconds:.1f} of {old_seconds:.1f}, which has {len(old_requests):,}"
+        f" requests; the very first, {first_seconds:.1f}"
+    )
+    figure = f"seconds of that `status`, the whole command, against the parent commit {parent}"
+    return [*rows, _row(figure, "≤ 1/8", value, ratio >= 8)]
 
 
 def _session(steps: list[str]) -> str:
