@@ -314,7 +314,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         '{"t": {"test.de": [1, 2.5]}}',
         '{"t": {"test.de": [1, NaN]}}',
         '{"t": {"test.de": [1, true]}}',
-        '{"t": {"test.de": [1, 2, 3]}}',
+        '{"t": {"test.de": [1, 2, 3, 4]}}',
         '{"t": {"test.de": {}}}',
         '{"t": []}',
         "[]",
@@ -376,14 +376,14 @@ def test_what_is_altered_in_a_json_file_is_seen(tmp_path: Path) -> None:
     sizes = {"t": {"test.de": [12, 345]}}
     store.write_json("sizes.json", sizes)
     assert store.read_json("sizes.json") == sizes
-    assert store.read_sizes() == {"t": {"test.de": (12, 345)}}
+    assert store.read_sizes() == {"t": {"test.de": (12, 345, 0)}}
     path = tmp_path / "sizes.json"
     path.write_text(path.read_text().replace("345", "346"))
     with pytest.raises(StoreError, match=r"sizes.json is broken \(its digest is another\): delete"):
         store.read_sizes()
     # Those of older versions have none.
     path.write_text('{"t": {"test.de": [12, 346]}}')
-    assert store.read_sizes() == {"t": {"test.de": (12, 346)}}
+    assert store.read_sizes() == {"t": {"test.de": (12, 346, 0)}}
 
 
 @pytest.mark.parametrize(
