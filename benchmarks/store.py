@@ -38,7 +38,9 @@ def kills(where: Path, studies: int) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Exactness and requests of the store.")
     parser.add_argument("--part", default="", help="Names of parts, with commas.")
-    parser.add_argument("--parent", default="7c9002b", help="The commit before, for `status`.")
+    parser.add_argument(
+        "--parent", default="7c9002b", help="The commit before, for `status`; empty: none."
+    )
     parser.add_argument(
         "--old-store", type=Path, help="A demo store that the parent commit began, for `layout`."
     )

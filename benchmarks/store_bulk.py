@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,7 +141,6 @@ def bulk(where: Path, gigabytes: int) -> list[dict[str, Any]]:
                     digest.update(part)
                     stream.write(part)
             for act, path in (("upload", source), ("download", target)):
-                began = time.monotonic()
                 done = subprocess.run(
                     [sys.executable, "-c", MOVER, uri, act, str(path), "file"],
                     cwd=ROOT,
@@ -155,25 +153,25 @@ def bulk(where: Path, gigabytes: int) -> list[dict[str, Any]]:
                 peak = max(peak, found["megabytes"])
                 seconds[act] += found["seconds"]
                 wrong += found["digest"] != digest.hexdigest()
-                print(f"  {act} {size >> 20} MiB: {time.monotonic() - began:.0f} s {found}")
+                print(f"  {act} {size >> 20} MiB: {found}", flush=True)
                 if act == "upload":
                     source.unlink()
             target.unlink()
             (where / "bucket+x+file").unlink()
             moved += size
     rates = ", ".join(f"{act} {moved / 2**20 / seconds[act]:.0f} MiB/s" for act in seconds)
-    title = f"{moved >> 30} GiB in files of 4 GiB up and down ({rates}, both ends on this machine)"
+    ran = f"{moved >> 30} GiB; {rates}, both ends on this machine"
     return [
         {
-            "figure": f"{title}: memory of one process at most, MiB",
+            "figure": "30 GB in files of 4 GB up and down: memory of one process at most, MiB",
             "target": f"≤ {MOST_MEGABYTES}",
-            "value": round(peak),
+            "value": f"{peak:.0f} ({ran})",
             "met": peak <= MOST_MEGABYTES and gigabytes >= 30,
         },
         {
-            "figure": f"{title}: SHA-256 by the way, wrong",
+            "figure": "30 GB in files of 4 GB up and down: SHA-256 taken on the way, wrong",
             "target": "0",
-            "value": wrong,
-            "met": wrong == 0,
+            "value": f"{wrong} ({moved >> 30} GiB)",
+            "met": wrong == 0 and gigabytes >= 30,
         },
     ]

@@ -43,24 +43,25 @@ def killed(where: Path, studies: int) -> list[dict[str, Any]]:
     equal = sum(run["equal"] for run in whole)
     twice = sum(len(run["twice"]) + len(run["lost"]) for run in whole)
     left = sum(len(run["left"]) for run in whole)
-    title = f"{len(KILLS) * len(runs)} kills of drivers over {len(runs)} studies on the S3 server"
+    title = "drivers killed on the S3 server, three times a study"
+    ran = f"{len(KILLS) * len(runs)} kills, {len(runs)} studies"
     return [
         {
             "figure": f"{title}: records equal to the calm run's",
             "target": "all",
-            "value": f"{equal} of {steps}",
+            "value": f"{equal} of {steps} ({ran})",
             "met": bool(steps) and equal == steps and len(whole) == len(runs),
         },
         {
             "figure": f"{title}: steps committed twice or lost",
             "target": "0",
-            "value": twice,
+            "value": f"{twice} ({ran})",
             "met": bool(whole) and twice == 0,
         },
         {
             "figure": f"{title}: orphans (processes, leases, parts, folders)",
             "target": "0",
-            "value": left,
+            "value": f"{left} ({ran})",
             "met": bool(whole) and left == 0,
         },
     ]

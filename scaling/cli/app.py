@@ -138,7 +138,7 @@ StudyArgument = Annotated[
 
 
 StoreOption = Annotated[
-    str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+    str, typer.Option("--store", help="Folder, or s3://, gs://, az:// URI. Default: runs/STUDY.")
 ]
 
 
