@@ -303,9 +303,18 @@ def trainers(line: Line, seed: int) -> float:
 
 
 def compare(
-    seeds: int, world: World, tell: Callable[[str], None] = print
+    seeds: int, world: World, tell: Callable[[str], None] = print, kept: Path | None = None
 ) -> dict[str, dict[str, list[float]]]:
-    """Line → side → score of every seed."""
+    """Line → side → score of every seed.
+
+    Args:
+        seeds: How many.
+        world: Of one rank.
+        tell: Told the scores of a line and seed as JSON.
+        kept: What an earlier run told, a JSON object a line: its trainings are not run again.
+    """
+    told = kept.read_text(encoding="utf-8").splitlines() if kept else []
+    known = iter([json.loads(line) for line in told])
     found: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         every = lines(Path(folder))
@@ -313,6 +322,10 @@ def compare(
             for line in every:
                 label = f"{line.task.name}, {len(line.train):,}"
                 scores = found.setdefault(label, {"ours": [], "Trainer": [], "by length": []})
+                if (earlier := next(known, None)) is not None:
+                    for side, score in earlier[label].items():
+                        scores[side].append(score)
+                    continue
                 scores["ours"].append(ours(line, seed, world))
                 scores["Trainer"].append(trainers(line, 1000 + seed))
                 if line.task.name == CONTROLLED:

@@ -143,13 +143,20 @@ def answer_decoder() -> Iterator[dict[str, Any]]:
 
 
 def scores_against_trainer() -> Iterator[dict[str, Any]]:
-    """Many minutes: `SCALING_RIGHT_SEEDS` says how many seeds."""
+    """Many minutes: `SCALING_RIGHT_SEEDS` says how many seeds.
+
+    A run that was cut off goes on with `SCALING_RIGHT_KEPT`: a file of the lines that it printed.
+    """
     from benchmarks.against_trainer import compare as train_both
     from scaling.cluster.session import quiet
     from scaling.encoders.engine import join_world
 
     quiet()
-    yield from score_rows(train_both(int(os.environ.get("SCALING_RIGHT_SEEDS", "4")), join_world()))
+    seeds, kept = (
+        int(os.environ.get("SCALING_RIGHT_SEEDS", "4")),
+        os.environ.get("SCALING_RIGHT_KEPT"),
+    )
+    yield from score_rows(train_both(seeds, join_world(), kept=Path(kept) if kept else None))
 
 
 def score_rows(found: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[dict[str, Any]]:

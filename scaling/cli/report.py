@@ -15,7 +15,7 @@ from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
 from scaling.cli.origin import origin_of
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.spec import UserError
-from scaling.store.store import StoreError
+from scaling.store.files import StoreError
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 

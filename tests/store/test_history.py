@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scaling.store.history import made_note, version_notes, versions_here
+from scaling.store.history import VERSIONED, made_note, version_notes, versions_here
 from scaling.store.records import StepRecord
 from tests.helpers.step_records import record
 
@@ -39,4 +39,4 @@ def test_a_report_says_with_what_its_steps_were_made() -> None:
 
 
 def test_versions_of_what_is_installed() -> None:
-    assert set(versions_here()) <= {"torch", "deepspeed", "transformers"}
+    assert set(versions_here()) <= set(VERSIONED)
