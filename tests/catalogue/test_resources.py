@@ -102,3 +102,25 @@ def test_a_question_may_name_the_family_whose_text_counts() -> None:
     assert Question(text_of="xlm-r").text_of == "xlm-r"
     with pytest.raises((ValueError, BadFile), match=r"Unknown family 'xlmr'.*xlm-r"):
         Question(text_of="xlmr")
+
+
+def test_no_number_of_an_xlm_r_study_moves() -> None:
+    """Tables of other families change neither what XLM-R read nor what a study registers."""
+    for family in ("xlm-r", "e5-small", "xlm-r-xl-ladder"):
+        for one in LANGUAGES.values():
+            gib = one.cc100_gib
+            assert text_amount(family, one) == gib
+            assert is_low(family, one, "cc100") == (gib is not None and gib < 5)
+            assert seen(family, one) == (gib is not None and gib > 0)
+    assert Question().model_dump(mode="json") == {
+        "x_axis": "total_params",
+        "low_resource": "cc100",
+        "text_of": None,
+        "low_resource_languages": None,
+        "margin": 0.8,
+        "margin_at_largest": 0.5,
+        "point_worth": None,
+        "examples": "these",
+        "resamples": 10_000,
+        "seed": 0,
+    }
