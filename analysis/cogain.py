@@ -71,10 +71,10 @@ def co_gains(panel: Panel) -> CoGains | None:
     mean over the cells of the seed and target; the correlation is c(l, m)/√(c(l, l)·c(m, m)), cut
     at ±1. None where no two languages have one.
     """
-    names = panel.series.select("language", "language_name", "cc100_gib").unique()
+    names = panel.series.select("language", "language_name", "pretraining_text").unique()
     facts = names.with_columns(
         pl.Series("family", [get_language(code).family for code in names["language"]])
-    ).sort("family", "cc100_gib", "language")
+    ).sort("family", "pretraining_text", "language")
     index = {code: i for i, code in enumerate(facts["language"])}
     products: list[Array] = []
     counts: list[Array] = []

@@ -120,9 +120,10 @@ def by_family(
     for family, method in groups:
         part = frame.filter((pl.col("family") == family) & (pl.col("method") == method))
         of_part = pl.col("model").is_in(part["model"].unique().to_list())
-        out.append(
-            (f"{family}-{method}", part, None if expected is None else expected.filter(of_part))
-        )
+        grid = None if expected is None else expected.filter(of_part)
+        # The grid is of one study, and says nothing of a family that came from another store.
+        known = grid is not None and len(grid) > 0
+        out.append((f"{family}-{method}", part, grid if known else None))
     return out
 
 

@@ -196,7 +196,7 @@ def pooled_table(panel: Panel, scale: str) -> list[Estimate]:
 
 
 def interaction(panel: Panel, scale: str) -> Estimate | None:
-    """γ: how the slope changes per standard deviation of log10 CC-100 GiB.
+    """γ: how the slope changes per standard deviation of log10 pretraining text.
 
     Over languages that the model has seen.
 
@@ -205,7 +205,7 @@ def interaction(panel: Panel, scale: str) -> Estimate | None:
     languages.
     """
     try:
-        chosen = balanced(panel, pl.col("cc100_gib") > 0)
+        chosen = balanced(panel, pl.col("pretraining_text") > 0)
     except TooFewScales:
         return None
     weights = covariate_weights(chosen.series, standardised_resources(chosen.series))
@@ -234,7 +234,7 @@ def interaction_of_a_sample(panel: Panel, scale: str) -> Estimate | None:
     conditional = interaction(panel, scale)
     if conditional is None:
         return None
-    chosen = balanced(panel, pl.col("cc100_gib") > 0)
+    chosen = balanced(panel, pl.col("pretraining_text") > 0)
     z = standardised_resources(chosen.series)
     codes = chosen.series["language"].to_numpy()
     names = np.unique(codes[np.isfinite(z)])
@@ -275,11 +275,11 @@ def interaction_sign(gammas: Mapping[str, Estimate]) -> int:
 
 
 def standardised_resources(series: pl.DataFrame) -> Array:
-    """z [series]: log10 CC-100 GiB, centred and scaled over the languages that were seen.
+    """z [series]: log10 pretraining text, centred and scaled over the languages that were seen.
 
     NaN for the others.
     """
-    size = series["cc100_gib"].to_numpy().astype(float)
+    size = series["pretraining_text"].to_numpy().astype(float)
     seen = size > 0
     log = np.where(seen, np.log10(np.where(seen, size, 1.0)), np.nan)
     each = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from scaling.catalogue.languages import get_language
-from scaling.catalogue.resources import is_low, text_gib, tier
+from scaling.catalogue.resources import is_low, text_amount, text_unit, tier
 from scaling.study.question import Question
 
 NONE = "none"
@@ -201,27 +201,29 @@ def family_of(frame: pl.DataFrame, question: Question) -> str:
 def with_languages(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     """`frame`, of one family, with facts about its languages.
 
-    Columns language_name, cc100_gib (the family's pretraining text; null where it is not known),
+    Columns language_name, pretraining_text (the family's; null where it is not known), text_unit,
     joshi, tier, and `low` by the question's definition.
     """
     family = family_of(frame, question)
     codes = frame["language"].unique().sort().to_list()
     facts = [get_language(code) for code in codes]
-    text = [text_gib(family, fact) for fact in facts]
+    text = [text_amount(family, fact) for fact in facts]
     low = low_languages(codes, question, family)
     table = pl.DataFrame(
         {
             "language": codes,
             "language_name": [fact.name for fact in facts],
-            "cc100_gib": text,
+            "pretraining_text": text,
+            "text_unit": [text_unit(family)] * len(codes),
             "joshi": [fact.joshi for fact in facts],
-            "tier": [tier(gib) for gib in text],
+            "tier": [tier(family, fact) for fact in facts],
             "low": [code in low for code in codes],
         },
         schema={
             "language": pl.String,
             "language_name": pl.String,
-            "cc100_gib": pl.Float64,
+            "pretraining_text": pl.Float64,
+            "text_unit": pl.String,
             "joshi": pl.Int64,
             "tier": pl.String,
             "low": pl.Boolean,

@@ -1,4 +1,4 @@
-"""Several studies together: the mean slope of families, methods or laboratories, and how it varies.
+"""Several studies of one family together: the mean slope over laboratories or designs.
 
 A random-effects meta-analysis. Studies differ in more than noise, so the slope of one is a draw
 from those of its kind: τ² by Paule & Mandel (1982), the interval by Hartung & Knapp (2001) with
@@ -22,7 +22,8 @@ from analysis.load import BadInput
 from analysis.panel import Array
 from analysis.slope import t_quantile
 
-_SAME = ("population", "x_axis")
+_SAME = ("family", "method", "population", "x_axis")
+"""Two families or methods are never pooled (analysis/families.py shows them side by side)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,8 @@ def _between(b: Array, v: Array) -> float:
 def combined_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> list[Combined]:
     """The mean slope on every scale over the contents of several verdict.json.
 
-    [] where fewer than two are tested, or where they are about different populations or axes.
+    [] where fewer than two are tested, or where they are about different families, methods,
+    populations or axes.
     """
     tested = [one for one in verdicts if one.get("verdict") is not None]
     if len(tested) < 2 or any(len({one[name] for one in tested}) > 1 for name in _SAME):
@@ -113,6 +115,8 @@ def combined_reports(folders: Sequence[Path]) -> list[Combined]:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BadInput(f"{path} is no verdict of a report: {error}") from error
+        if "family" not in found and found.get("verdict") is not None:
+            raise BadInput(f"{path} does not say its family: write it again with `scaling report`.")
         if found.get("verdict") is None:
             raise BadInput(f"{path} tests nothing, so that it has no error to be weighed by.")
         verdicts.append(found)

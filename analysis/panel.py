@@ -165,7 +165,7 @@ def make_panel(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str) -> Panel:
     """The panel of all series in `gains` on one of the gain scales (a column of `gains`)."""
     facts = [
         name
-        for name in ("language_name", "cc100_gib", "joshi", "tier", "low")
+        for name in ("language_name", "pretraining_text", "text_unit", "joshi", "tier", "low")
         if name in gains.columns
     ]
     series = gains.select([*SERIES, *facts]).unique(subset=SERIES).sort(SERIES).with_row_index("k")

@@ -16,14 +16,16 @@ from analysis.slope import moments, t_quantile
 def language_replicas(panel: Panel) -> tuple[pl.DataFrame, Array]:
     """Languages, one row each, and their replica values r[language, size, seed].
 
-    The rows hold facts, by CC-100 size.
+    The rows hold facts, by pretraining text.
 
     A language's value is the mean over its arms inside a target, then over its targets, on the
     series that exist at all of the sizes it has. A language that lacks a size keeps the others.
     """
     facts = [name for name in panel.series.columns if name not in ("arm", "target")]
     table = (
-        panel.series.select(facts).unique("language").sort("cc100_gib", "language", nulls_last=True)
+        panel.series.select(facts)
+        .unique("language")
+        .sort("pretraining_text", "language", nulls_last=True)
     )
     r = np.full((len(table), panel.num_sizes, len(panel.seeds)), np.nan)
     for row, code in enumerate(table["language"]):

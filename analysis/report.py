@@ -27,13 +27,14 @@ from analysis.coverage import by_family, check_expected, coverage_table, missing
 from analysis.depths import depth_table
 from analysis.examples import Outcomes
 from analysis.explorer import ONE_FILE, as_json, details_of, write_details
+from analysis.families import TOGETHER, agreement, family_notes, slope_signs
 from analysis.figures import DRAWINGS
 from analysis.figures.captions import caption
+from analysis.figures.families import family_curves
 from analysis.figures.style import look, save
 from analysis.folder import LOCK, replaced
 from analysis.gains import NOT_POOLED, pair_gains
 from analysis.load import check_tidy
-from analysis.meta import combined_verdicts
 from analysis.origin import Origin
 from analysis.panel import TooFewScales
 from analysis.published import overlay
@@ -136,31 +137,50 @@ def write_report(
 def _several(
     asked: _Asked, groups: Sequence[tuple[str, pl.DataFrame, pl.DataFrame | None]]
 ) -> None:
-    """A report of each family and method, and a page that lists them."""
-    parts = []
+    """A report of each family and method, and a page with their curves and signs side by side."""
+    parts, curves = [], []
     for name, part, grid in groups:
         asked.say(f"report of {name}")
         title = f"{asked.title}: {part['family'][0]}, {part['method'][0]}"
         folder = asked.out / name
-        _one(replace(asked, frame=part, expected=grid, title=title, out=folder))
+        found = _one(replace(asked, frame=part, expected=grid, title=title, out=folder))
+        if found is not None:
+            backbones = part.select("model", pl.col("backbone_params").cast(pl.Float64)).unique()
+            curves.append((name, found, dict(backbones.iter_rows())))
         parts.append(
             {"name": name, **json.loads((folder / "verdict.json").read_text(encoding="utf-8"))}
         )
-    together = combined_verdicts(parts)
-    found = {"reports": parts, "together": [asdict(item) for item in together]}
-    write_json(asked.out / "verdict.json", found)
+    signs = slope_signs(parts)
+    write_json(asked.out / "verdict.json", {"reports": parts, "signs": signs})
     write_json(asked.out / LOCK, {"reports": [part["name"] for part in parts]})
-    _render(asked, "contents.html", parts=parts, together=together)
+    drawing = None
+    if curves:
+        asked.say("drawing figures")
+        (asked.out / "figures").mkdir(exist_ok=True)
+        with look():
+            drawing = Markup(save(family_curves(curves), asked.out / "figures", "families"))
+    _render(
+        asked,
+        "contents.html",
+        parts=parts,
+        signs=signs,
+        together=TOGETHER,
+        agreement=agreement(signs),
+        drawing=drawing,
+        own_notes={name: family_notes(part) for name, part, _ in groups},
+    )
 
 
-def _one(asked: _Asked) -> None:
+def _one(asked: _Asked) -> Results | None:
+    """The report of one family and method; None where there is no slope yet."""
+    asked = replace(asked, notes=[*asked.notes, *family_notes(asked.frame)])
     frame, out = asked.frame, asked.out
     out.mkdir(parents=True, exist_ok=True)
     lock = _lock(frame, asked.question, asked.claims)
     write_json(out / LOCK, lock)
     if asked.unfinished:
         _partial(asked, unfinished_sentence(asked.unfinished), lock)
-        return
+        return None
     shown = None if asked.outcomes is None else ShownExamples(asked.outcomes)
     try:
         results = analyse(
@@ -173,7 +193,7 @@ def _one(asked: _Asked) -> None:
         )
     except TooFewScales as error:
         _partial(asked, str(error), lock)
-        return
+        return None
     asked.say("writing tables")
     tables = write_tables(results, out / "tables")
     write_json(out / "verdict.json", verdict_json(results))
@@ -206,6 +226,7 @@ def _one(asked: _Asked) -> None:
         totals=_totals(results.coverage),
         scripts=[_read(name) for name in ("tables.js", "details.js", "explorer.js", "records.js")],
     )
+    return results
 
 
 def _partial(asked: _Asked, why: str, lock: dict[str, Any]) -> None:
@@ -225,6 +246,8 @@ def _partial(asked: _Asked, why: str, lock: dict[str, Any]) -> None:
             "schema": 2,
             "verdict": None,
             "form": "no verdict yet",
+            "family": frame["family"][0],
+            "method": frame["method"][0],
             "reasons": [why],
             "answer": asdict(no_answer(why)),
         },

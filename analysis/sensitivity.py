@@ -21,6 +21,7 @@ from analysis.panel import (
     size_table,
 )
 from analysis.slope import Contrast, contrast, p_value, slope_weights, t_quantile
+from scaling.catalogue.resources import TABLES
 from scaling.study.question import Question
 
 SHORT = 1.5
@@ -53,10 +54,15 @@ def specifications(
     """
     codes = gains["language"].unique().sort().to_list()
     family = family_of(gains, question)
-    definitions = {name: low_by(codes, name, family) for name in ("cc100", "joshi")}
+    definitions = {"joshi": low_by(codes, "joshi", family)}
+    by_text = TABLES[family].key if family in TABLES else "joshi"
+    if family in TABLES:
+        definitions = {by_text: low_by(codes, "cc100", family), **definitions}
     if question.low_resource_languages is not None:
         definitions = {"listed": low_languages(codes, question, family), **definitions}
-    first: str = "listed" if question.low_resource_languages is not None else question.low_resource
+    first = by_text if question.low_resource == "cc100" else "joshi"
+    if question.low_resource_languages is not None:
+        first = "listed"
     if population != "low-resource":
         definitions, first = {"everyone": frozenset(codes)}, "everyone"
     rows: list[dict[str, object]] = []

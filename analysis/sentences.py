@@ -11,8 +11,7 @@ from analysis.items import on_such_examples
 from analysis.results import Results
 from analysis.sensitivity import CHECKPOINTS, INTENDED
 from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
-from scaling.catalogue.languages import LOW_CC100_GIB
-from scaling.catalogue.resources import TABLES
+from scaling.catalogue.resources import TABLES, Text
 
 AXIS_NAMES = {
     "total_params": "parameters",
@@ -63,12 +62,17 @@ def with_interval(e: Estimate, unit: str = "", digits: int = 2) -> str:
     )
 
 
+def text_of(results: Results) -> Text | None:
+    """The pretraining text that counts; None where nobody published it."""
+    return TABLES.get(family_of(results.gains, results.question))
+
+
 def definition(results: Results) -> str:
     """Which languages count as low-resource, in words."""
-    table = TABLES.get(family_of(results.gains, results.question))
+    table = text_of(results)
     if results.question.low_resource == "joshi" or table is None:
         return "Joshi class 0 to 2"
-    return f"under {LOW_CC100_GIB:g} GiB of {table.name} text, or none ({table.source})"
+    return f"{table.low} ({table.source})"
 
 
 def headline(results: Results) -> str:
@@ -168,11 +172,15 @@ def summary(results: Results) -> list[str]:
             f" {e.seeds.replace(' ', ', ')}."
         ),
     ]
-    if family_of(results.gains, results.question) not in TABLES:
+    table = text_of(results)
+    if table is None:
         out.append(
             "What these models read of each language in pretraining is not known, so that languages"
-            " are low-resource by Joshi's classes 0 to 2 and there is no resource interaction."
+            " are low-resource by Joshi's classes 0 to 2, there is no resource interaction, and"
+            " nothing is said of seen and unseen languages."
         )
+    elif table.note:
+        out.append(table.note)
     left_out = [label for label in results.sizes["label"] if label not in e.sizes.split(", ")]
     if left_out:
         out.append(f"It covers {e.sizes} only: {', '.join(left_out)} has too few series so far.")

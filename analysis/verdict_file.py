@@ -30,6 +30,8 @@ def verdict_json(results: Results) -> dict[str, Any]:
         "qualifiers": list(v.qualifiers),
         "reasons": list(v.reasons),
         "answer": asdict(answer(results)),
+        "family": results.gains["family"][0],
+        "method": results.gains["method"][0],
         "population": results.population,
         "x_axis": results.question.x_axis,
         "margin": results.question.margin,

@@ -23,6 +23,7 @@ from analysis.slope import slope_weights
 from analysis.tables import write_tables
 from benchmarks.results_table import write_results
 from scaling.catalogue.languages import LANGUAGES
+from scaling.catalogue.resources import seen
 from scaling.study.question import Question
 from tests.helpers.synthetic import study
 
@@ -58,7 +59,11 @@ def full_study(path: Path) -> None:
     codes = [
         "en",
         "sw",
-        *sorted(code for code, fact in LANGUAGES.items() if fact.seen and code not in ("en", "sw")),
+        *sorted(
+            code
+            for code, fact in LANGUAGES.items()
+            if seen("xlm-r", fact) and code not in ("en", "sw")
+        ),
     ]
     targets = {name: codes[:num] for name, num in SIZES_OF_TARGETS.items()}
     frame = study(

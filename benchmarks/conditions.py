@@ -131,7 +131,7 @@ def gamma() -> list[Row]:
             "arm": "a",
             "target": "t",
             "language": list(GIB),
-            "cc100_gib": list(GIB.values()),
+            "pretraining_text": list(GIB.values()),
         }
     )
 

@@ -179,7 +179,7 @@ def _noise(seed: int) -> Panel:
         seeds=(0, 1, 2, 3),
         series=pl.DataFrame(
             series, schema=["arm", "target", "language"], orient="row"
-        ).with_columns(language_name=pl.col("language"), cc100_gib=pl.lit(1.0)),
+        ).with_columns(language_name=pl.col("language"), pretraining_text=pl.lit(1.0)),
         y=np.repeat(rng.standard_normal((4, 4, 10)), 4, axis=2),
     )
 

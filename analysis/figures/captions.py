@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.cogain import MAX_ERROR, MIN_CELLS
 from analysis.results import Results
-from analysis.sentences import number, p_text, with_interval
+from analysis.sentences import number, p_text, text_of, with_interval
 
 
 def caption(name: str, results: Results) -> str:
@@ -31,9 +31,11 @@ def caption(name: str, results: Results) -> str:
             " Thin lines are 95 %, thick lines 90 % intervals over replicas; the grey band is the"
             f" margin of ±{number(q.margin)} points from end to end. {runs}"
         )
+    text = text_of(results)
+    read = "pretraining text" if text is None else text.name
     if name == "f2_languages":
         return (
-            "Each panel is a language, ordered by its CC-100 text; dots are replicas (means over"
+            f"Each panel is a language, ordered by its {read}; dots are replicas (means over"
             " arms and targets), lines the"
             f" {'shrunk' if len(results.languages) >= 5 else 'least-squares'} slope with its 95 %"
             f" band around the mean; all panels share the y axis (points). {runs}"
@@ -53,16 +55,16 @@ def caption(name: str, results: Results) -> str:
         )
     if name == "f5_resources":
         gamma = results.gamma
-        text = (
-            "Slopes against the text each language had in CC-100; unseen languages at the left"
+        said = (
+            f"Slopes against the text each language had in {read}; unseen languages at the left"
             " edge."
         )
         if gamma is not None:
-            text += (
+            said += (
                 f" Line and band: {with_interval(gamma, 'points')} per standard deviation, between"
                 " languages of a run."
             )
-        return text
+        return said
     if name == "f6_collapse":
         trend = "; ".join(f"{key}: {p_text(p)}" for key, p in results.collapse_trend.items())
         return (

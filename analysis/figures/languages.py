@@ -10,15 +10,18 @@ from matplotlib.figure import Figure
 from analysis.figures.style import BAND, GREY, GRID, INK, TIER_COLOURS, TIER_MARKERS, bare, figure
 from analysis.per_language import language_replicas
 from analysis.results import Results
+from analysis.sentences import text_of
 from analysis.slope import moments, t_quantile
 
 _GAP = 0.18
 _LETTERS = 15
 """That a panel is wide, at the size of names."""
+_SHORT = {"billion tokens": "B"}
+"""Units as a panel has room for."""
 
 
 def multiples(results: Results) -> Figure:
-    """F2: one panel per language by CC-100 size, with a shared y axis.
+    """F2: one panel per language by pretraining text, with a shared y axis.
 
     Replicas are dots; the shrunk line has its band.
 
@@ -66,7 +69,9 @@ def multiples(results: Results) -> Figure:
         at, seeds = np.nonzero(np.isfinite(r[i]))
         dots.append(place(i, u[at], r[i][at, seeds]))
         left, top = (i % across) * (1 + _GAP), -(i // across) * (1 + 2.2 * _GAP)
-        note = row["tier"] if not row["cc100_gib"] else f"{row['cc100_gib']:g} GiB"
+        note = row["tier"]
+        if row["pretraining_text"]:
+            note = f"{row['pretraining_text']:.4g} {_SHORT.get(row['text_unit'], row['text_unit'])}"
         name = row["language_name"]
         # A long name would run into the next panel's.
         fitting = 7.5 * min(1.0, _LETTERS / len(name))
@@ -172,12 +177,12 @@ def resources(results: Results) -> Figure | None:
 
     The run-level trend is a band. None below two languages.
     """
-    table = results.languages.filter(pl.col("cc100_gib").is_not_null())
+    table = results.languages.filter(pl.col("pretraining_text").is_not_null())
     if len(table) < 2:
         return None
     drawn = figure(7.2, 3.6)
     axes = drawn.subplots()
-    size = table["cc100_gib"].to_numpy()
+    size = table["pretraining_text"].to_numpy()
     seen = size > 0
     log = np.where(seen, np.log10(np.where(seen, size, 1.0)), np.nan)
     left = (np.nanmin(log) if seen.any() else 0.0) - 0.6
@@ -223,7 +228,8 @@ def resources(results: Results) -> Figure | None:
     axes.set_xticks(
         [*unseen, *ticks], [*(["unseen"] if unseen else []), *(f"{10.0**v:g}" for v in ticks)]
     )
-    axes.set_xlabel("CC-100 text in pretraining, GiB (log scale)")
+    text = text_of(results)
+    axes.set_xlabel("" if text is None else f"{text.name} in pretraining, {text.unit} (log scale)")
     axes.set_ylabel("slope, points per tenfold scale")
     bare(axes, "y")
     return drawn

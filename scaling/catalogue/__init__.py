@@ -2,7 +2,7 @@
 
     languages.py     one row a language: script, family, text in CC-100, Joshi's class
     language_sources.py  makes and checks those rows, from packages
-    resources.py     what each family read of a language: low-resource for whom
+    resources.py     what each family read of a language (mc4.tsv, mmbert.tsv): who finds it low
     architectures.py what a class of networks is: names, formulas, habits
     architecture_entries.py  one entry a class
     models.py        one ModelSpec a size

@@ -193,7 +193,8 @@ EUROBERT = Architecture(
         "clf_pooling",
         "hidden_dropout",
     ),
-    dropout=("attention_dropout",),
+    # It was trained without dropout: a recipe's is the head's alone.
+    dropout=(),
     special_ids=("bos_token_id", "pad_token_id", "eos_token_id", "mask_token_id"),
     word_mark=" ",
     lora=("q_proj", "v_proj"),
@@ -230,7 +231,7 @@ MODERNBERT = Architecture(
         "tokenizer_class",
     ),
     agreeing={"layer_norm_eps": "norm_eps"},
-    dropout=("attention_dropout", "mlp_dropout", "embedding_dropout"),
+    dropout=(),
     special_ids=(
         "bos_token_id",
         "pad_token_id",
@@ -250,7 +251,7 @@ MODERNBERT = Architecture(
     # The norms of the embeddings and of the end, less that of attention in the first layer.
     beside=lambda shape: shape.hidden,
     kept={"bf16": Kept(hidden=20, ffn=8), "fp32": Kept(hidden=40, ffn=16)},
-    masks=Kept(hidden=1, ffn=1),
+    masks=Kept(hidden=0, ffn=0),
 )
 
 QWEN3 = replace(
@@ -260,6 +261,7 @@ QWEN3 = replace(
     model_class="Qwen3Model",
     model_types=("qwen3",),
     older_keys=_ROPE_KEYS,
+    dropout=("attention_dropout",),
     special_ids=("bos_token_id", "pad_token_id", "eos_token_id"),
     sees="left",
     form=((), ("\n",), ("<|endoftext|>",)),

@@ -55,22 +55,6 @@ class Language(Spec):
     is not known."""
     name: str = Field(min_length=1)
 
-    @property
-    def seen(self) -> bool:
-        """Whether the language is known to be one of XLM-R's 100 pretraining languages."""
-        return self.cc100_gib is not None and self.cc100_gib > 0
-
-    @property
-    def tier(self) -> str:
-        """`unseen`, `low`, `mid` or `high` by CC-100 size alone; `unknown` where that is."""
-        if self.cc100_gib is None:
-            return "unknown"
-        if not self.seen:
-            return "unseen"
-        if self.cc100_gib < LOW_CC100_GIB:
-            return "low"
-        return "mid" if self.cc100_gib < HIGH_CC100_GIB else "high"
-
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:
     """The rows of a TSV file by their first column; UserError for one that is there twice."""
@@ -145,18 +129,3 @@ def is_language(code: str) -> bool:
     """Whether there is a language with this code."""
     own = _DEFINED.get() or {}
     return code in LANGUAGES or code in _BY_ISO or code in own
-
-
-def unknown_notes(codes: Iterable[str]) -> list[str]:
-    """What an analysis cannot say of languages whose pretraining text is not known; [] if none."""
-    unknown = sorted(code for code in codes if get_language(code).cc100_gib is None)
-    if not unknown:
-        return []
-    named = ", ".join(f"{get_language(code).name} ({code})" for code in unknown[:12])
-    more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
-    return [
-        f"Nobody knows how much text of {named}{more} the encoder was pretrained on: by"
-        " `low_resource: cc100` they count neither as low-resource nor among the other languages,"
-        " and the slope over pretraining text leaves them out. They are in the means over all"
-        " languages; name them in `low_resource_languages` if they belong to the question."
-    ]

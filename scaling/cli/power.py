@@ -75,7 +75,7 @@ def power(
     # A target without low-resource languages adds nothing to their pooled slope.
     with study.known_languages():
         counts = [
-            len(low_languages(list(study.test_languages(t)), study.question, family_of(study)))
+            len(low_languages(list(study.test_languages(t)), study.question, study.text_family))
             for t in study.targets
         ]
     arms, targets = max(1, len(study.arms) - 1), max(1, sum(count > 0 for count in counts))
@@ -150,11 +150,6 @@ def _with_more(study: Study, advices: Sequence[Advice]) -> str:
     return f"seeds: {json.dumps(written)}".replace('"', "")
 
 
-def family_of(study: Study) -> str:
-    """The family whose pretraining text counts for the study's question."""
-    return study.question.text_of or study.model(study.models[0]).family
-
-
 def _rehearse(
     study: Study, params: Mapping[str, float], ledger: Ledger, change: float, studies: int
 ) -> tuple[list[RehearsedLine], dict[str, Smallest]]:
@@ -188,7 +183,7 @@ def _rehearse(
         seeds=[len(study.seeds_of(name)) for name in ordered],
         arms=max(1, len(study.arms) - 1),
         targets=tuple(target for target in targets if target.languages),
-        family=family_of(study),
+        family=study.text_family,
     )
     lines, falls = [], {}
     for path in PATHS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scaling.catalogue.languages import unknown_notes
+from scaling.catalogue.resources import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
 from scaling.cli.origin import origin_of
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
@@ -139,7 +139,11 @@ def _write(
             title=study.title or study.name,
             out=folder,
             expected=grid,
-            notes=[*study.notes, *unknown_notes(set(grid["language"].unique().sort())), *notes],
+            notes=[
+                *study.notes,
+                *unknown_notes(study.text_family, grid["language"].unique()),
+                *notes,
+            ],
             claims=claims or PHANG2020,
             outcomes=outcomes,
             unfinished=unfinished,

@@ -4,6 +4,7 @@
     arms.py      what happens in phase ii
     mixture.py   trainings of several tasks, and how their updates are drawn
     recipes.py   the numbers of a training, with their sources
+    family_recipes.py  starting numbers of families other than XLM-R, and how well they are known
     lora.py      what an adapter is asked to be
     collapse.py  when a training has collapsed, by its own record alone
     question.py  choices of the analysis, fixed before the data

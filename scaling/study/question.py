@@ -16,8 +16,9 @@ class Question(Spec):
     x_axis: Literal["total_params", "backbone_params", "train_flops"] = "total_params"
     """The scale of the curve, in log10. The other two are always shown as sensitivities."""
     low_resource: Literal["cc100", "joshi"] = "cc100"
-    """`cc100`: less than 5 GiB of the family's pretraining text, or none (`joshi` where no table of
-    the family is known: scaling/catalogue/resources.py); `joshi`: classes 0 to 2.
+    """`cc100`: little or none of the family's own pretraining text, which for XLM-R is CC-100 and
+    5 GiB (others: scaling/catalogue/resources.py; `joshi` where a family has no table); `joshi`:
+    classes 0 to 2.
     """
     text_of: str | None = None
     """The family whose pretraining text counts, for models that start from another's weights; None:

@@ -1,9 +1,9 @@
 """Recipes: the numbers of a training, each with its source. Hardware never changes one.
 
-`recipe_for` is the whole rule: the kind's entry, then the task's, then the protocol's, then what
-the study file says. A recipe has no size in it. XTREME's scripts give XLM-R Large another learning
-rate than Base in two tasks, and for XL and XXL nothing is published: a rate that differs by size,
-or is tuned at some sizes only, would be in the curve. The rule is one rate for all;
+`recipe_for` is the whole rule: the kind's entry, then the task's, the family's, the protocol's,
+then what the study file says. A recipe has no size in it. XTREME's scripts give XLM-R Large another
+learning rate than Base in two tasks, and for XL and XXL nothing is published: a rate that differs
+by size, or is tuned at some sizes only, would be in the curve. The rule is one rate for all;
 `learning_rates` in a study file checks it with equal budgets (scaling/planning/rates.py).
 """
 
@@ -17,6 +17,8 @@ from scaling.catalogue.architecture_entries import XLM_ROBERTA
 from scaling.catalogue.architectures import Architecture
 from scaling.catalogue.task import TaskSpec
 from scaling.spec import Spec, UserError
+from scaling.study.family_recipes import family_entry
+from scaling.study.lora import Method
 
 
 class Recipe(Spec):
@@ -200,6 +202,8 @@ def _entries(
     overrides: dict[str, Any],
     protocol: Protocol,
     architecture: Architecture,
+    family: str,
+    method: Method,
 ) -> list[_Entry]:
     # A dual encoder trains all of its layers, so its vectors are the last one's.
     trained = {"pool_depth": 1.0} if task.kind == "retrieval" and task.trains_on else {}
@@ -216,8 +220,9 @@ def _entries(
         _BY_KIND[task.kind],
         (trained, "what is trained is the last layer"),
         _BY_TASK.get(task.name, ({}, "")),
-        *by_protocol,
         _pooling(architecture),
+        family_entry(family, method, task.kind, task.name),
+        *by_protocol,
         (defaults, "the study file, default"),
         (overrides, "the study file"),
     ]
@@ -239,6 +244,8 @@ def recipe_for(
     overrides: dict[str, Any],
     protocol: Protocol = "ours",
     architecture: Architecture = XLM_ROBERTA,
+    family: str = "xlm-r",
+    method: Method = "full",
 ) -> Recipe:
     """The recipe of a task: what `_entries` lists, where the later wins.
 
@@ -248,9 +255,11 @@ def recipe_for(
         overrides: the study's fields for this task.
         protocol: whose published numbers come first.
         architecture: whose pooling it is.
+        family: whose starting numbers they are.
+        method: full training or LoRA, which have rates of their own.
     """
     fields: dict[str, Any] = {}
-    for entry, _ in _entries(task, defaults, overrides, protocol, architecture):
+    for entry, _ in _entries(task, defaults, overrides, protocol, architecture, family, method):
         fields |= entry
     return Recipe(**fields)
 
@@ -261,6 +270,8 @@ def recipe_sources(
     overrides: dict[str, Any],
     protocol: Protocol = "ours",
     architecture: Architecture = XLM_ROBERTA,
+    family: str = "xlm-r",
+    method: Method = "full",
 ) -> dict[str, str]:
     """Field → where its number comes from, for every field of `recipe_for`'s recipe.
 
@@ -270,8 +281,12 @@ def recipe_sources(
         overrides: the study's fields for this task.
         protocol: whose published numbers come first.
         architecture: whose pooling it is.
+        family: whose starting numbers they are.
+        method: full training or LoRA, which have rates of their own.
     """
     sources = dict.fromkeys(Recipe.model_fields, _DEFAULTS)
-    for entry, source in _entries(task, defaults, overrides, protocol, architecture):
+    for entry, source in _entries(
+        task, defaults, overrides, protocol, architecture, family, method
+    ):
         sources |= dict.fromkeys(entry, source)
     return sources

@@ -187,6 +187,11 @@ class Study(Spec):
         return self.model(self.models[0]).entry
 
     @property
+    def text_family(self) -> str:
+        """The family whose pretraining text counts for the study's question."""
+        return self.question.text_of or self.model(self.models[0]).family
+
+    @property
     def method_label(self) -> str:
         """What rows call the method: two of them never share a curve."""
         return self.lora.label if self.method == "lora" else self.method
@@ -268,6 +273,8 @@ class Study(Spec):
             self.recipes.get(task, {}),
             self.protocol,
             self.architecture,
+            self.model(self.models[0]).family,
+            self.method,
         )
 
     def recipe_sources(self, task: str) -> dict[str, str]:
@@ -278,6 +285,8 @@ class Study(Spec):
             self.recipes.get(task, {}),
             self.protocol,
             self.architecture,
+            self.model(self.models[0]).family,
+            self.method,
         )
 
     def at_rate(self, rate: float) -> Study:

@@ -301,7 +301,7 @@ def test_a_family_without_a_table_has_unknown_facts() -> None:
     other = frame.with_columns(pl.lit("bloom").alias("family"))
     gains = with_languages(pair_gains(other), Question())
     assert gains["tier"].unique().to_list() == ["unknown"]
-    assert gains["cc100_gib"].is_null().all()
+    assert gains["pretraining_text"].is_null().all()
     low = gains.filter("low")["language"].unique().sort().to_list()
     assert low == ["jv", "mr", "qu", "sw", "te", "yo"]
     found = analyse(check_tidy(other), Question(resamples=0))

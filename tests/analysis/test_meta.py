@@ -19,6 +19,8 @@ def verdict(slope: float, se: float, **other: object) -> dict[str, object]:
     slopes = {f"slope_{scale}": e for scale in ("points", "logit", "room")}
     return {
         "verdict": "INCONCLUSIVE",
+        "family": "xlm-r",
+        "method": "full",
         "population": "low-resource",
         "x_axis": "total_params",
         **slopes,
@@ -54,6 +56,8 @@ def test_only_tested_studies_of_one_population_are_put_together() -> None:
     assert [one.studies for one in combined_verdicts(both)] == [2, 2, 2]
     assert combined_verdicts([*both[:1], verdict(-2.0, 0.2, verdict=None)]) == []
     assert combined_verdicts([*both[:1], verdict(-2.0, 0.2, x_axis="train_flops")]) == []
+    assert combined_verdicts([*both[:1], verdict(-2.0, 0.2, family="mt5")]) == []
+    assert combined_verdicts([*both[:1], verdict(-2.0, 0.2, method="lora-r8")]) == []
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,8 @@ def test_only_tested_studies_of_one_population_are_put_together() -> None:
         ("{", "is no verdict of a report"),
         (json.dumps(verdict(1.0, 1.0, verdict=None)), "tests nothing"),
         (json.dumps(verdict(1.0, 1.0, population="all zero-shot")), "differ in their population"),
+        (json.dumps(verdict(1.0, 1.0, family="mt5")), "differ in their family: mt5, xlm-r"),
+        (json.dumps({"verdict": "GROWS"}), "does not say its family"),
     ],
 )
 def test_reports_that_do_not_fit_are_named(tmp_path: Path, content: str | None, says: str) -> None:

@@ -19,6 +19,8 @@ def panel_of(y: np.ndarray, series: list[tuple[str, str, str]]) -> Panel:
         seeds=tuple(range(y.shape[1])),
         series=pl.DataFrame(
             series, schema=["arm", "target", "language"], orient="row"
-        ).with_columns(language_name=pl.col("language"), cc100_gib=pl.lit(1.0), low=pl.lit(True)),
+        ).with_columns(
+            language_name=pl.col("language"), pretraining_text=pl.lit(1.0), low=pl.lit(True)
+        ),
         y=y,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scaling.spec import BadFile
+from scaling.study.family_recipes import family_entry
 from scaling.study.flops import step_flops
 from scaling.study.plan import make_plan
 from scaling.study.recipes import Recipe
@@ -85,3 +86,37 @@ def test_looks_at_dev_data_are_planned_for() -> None:
         flops.append(step_flops(plan, step, {}))
     # 613 looks at 2,490 pairs, a third of an example's work each, beside 5 x 392,702.
     assert flops[1] / flops[0] == pytest.approx(1 + 614 * 2490 / 3 / (5 * 392_702), rel=0.02)
+
+
+def test_a_family_starts_from_numbers_that_say_how_well_they_are_known() -> None:
+    """The family's rate wins over the kind's and the task's, the study's over the family's."""
+    assert family_entry("xlm-r", "full", "tagging", "udpos") == ({}, "")
+    ours = load_study("xtreme_r")
+    rates = {}
+    for models, method in (
+        (("mt5-small", "mt5-xxl"), "full"),
+        (("qwen3-0_6b", "qwen3-8b"), "lora"),
+        (("qwen3-0_6b", "qwen3-8b"), "full"),
+        (("mmbert-small", "mmbert-base"), "full"),
+        (("eurobert-210m", "eurobert-610m"), "full"),
+    ):
+        study = ours.model_copy(update={"models": models, "method": method})
+        sources = study.recipe_sources("squad1")["learning_rate"]
+        assert sources.startswith(("published: ", "public code: ", "assumed: "))
+        found = study.recipe("squad1")
+        rates[study.model(models[0]).family, method] = (found.learning_rate, found.dropout)
+    assert rates == {
+        ("mt5", "full"): (1e-4, 0.1),
+        ("qwen3", "lora"): (1e-4, 0.0),
+        ("qwen3", "full"): (1e-5, 0.0),
+        ("mmbert", "full"): (3e-5, 0.1),
+        ("eurobert", "full"): (3e-5, 0.1),
+    }
+    mt5 = ours.model_copy(update={"models": ("mt5-small",)})
+    assert mt5.recipe("mewslix").learning_rate == 1e-4 and mt5.recipe("squad1").pooling == "mean"
+    own = mt5.model_copy(update={"recipes": {"default": {"learning_rate": 3e-4}}})
+    assert own.recipe("squad1").learning_rate == 3e-4
+    phang = mt5.model_copy(update={"protocol": "phang2020"})
+    assert phang.recipe("squad1").learning_rate == 1e-5
+    mmbert = ours.model_copy(update={"models": ("mmbert-base",)})
+    assert (mmbert.recipe("pawsx").epochs, mmbert.recipe("mewslix").batch) == (2, 64)
