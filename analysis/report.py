@@ -23,6 +23,7 @@ from analysis.analyse import analyse
 from analysis.answer import answer, no_answer, unfinished_sentence
 from analysis.claims import load_claims
 from analysis.collapse import label_runs
+from analysis.collapsed import CollapsedTrainings, drawn_curves
 from analysis.coverage import by_family, check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
 from analysis.examples import Outcomes
@@ -65,6 +66,7 @@ class _Asked:
     outcomes: Outcomes | None
     unfinished: int
     origin: Origin | None
+    collapsed: CollapsedTrainings
     say: Callable[[str], None]
 
 
@@ -80,6 +82,7 @@ def write_report(
     outcomes: Outcomes | None = None,
     unfinished: int = 0,
     origin: Origin | None = None,
+    collapsed: CollapsedTrainings | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Writes the report into `out` and returns its index.html.
@@ -102,6 +105,7 @@ def write_report(
         outcomes: Outcomes of single examples by scoring step (analysis.examples); None: not known.
         unfinished: Steps that a run of the study would still do; a verdict waits for them.
         origin: Where data, models and numbers come from and what they cost; None: not known.
+        collapsed: Trainings that collapsed, with their curves; None: not known.
         progress: Called with what is done next.
     """
     say = progress or (lambda text: None)
@@ -122,6 +126,7 @@ def write_report(
             outcomes=outcomes,
             unfinished=unfinished,
             origin=origin,
+            collapsed=collapsed or CollapsedTrainings(),
             say=say,
         )
         frame.write_parquet(folder / ROWS)
@@ -142,7 +147,8 @@ def _several(
         asked.say(f"report of {name}")
         title = f"{asked.title}: {part['family'][0]}, {part['method'][0]}"
         folder = asked.out / name
-        _one(replace(asked, frame=part, expected=grid, title=title, out=folder))
+        lost = asked.collapsed.of(part["family"][0], part["method"][0])
+        _one(replace(asked, frame=part, expected=grid, title=title, out=folder, collapsed=lost))
         parts.append(
             {"name": name, **json.loads((folder / "verdict.json").read_text(encoding="utf-8"))}
         )
@@ -204,6 +210,8 @@ def _one(asked: _Asked) -> None:
         answer=answer(results),
         depths=depth_table(frame),
         totals=_totals(results.coverage),
+        lost=drawn_curves(asked.collapsed),
+        num_lost=len(asked.collapsed.trainings),
         scripts=[_read(name) for name in ("tables.js", "details.js", "explorer.js", "records.js")],
     )
 
@@ -236,6 +244,8 @@ def _partial(asked: _Asked, why: str, lock: dict[str, Any]) -> None:
         scores=scores,
         coverage=coverage,
         totals=_totals(coverage),
+        lost=drawn_curves(asked.collapsed),
+        num_lost=len(asked.collapsed.trainings),
         studies=_studies(frame),
         lock=lock,
         scripts=[_read("tables.js")],
