@@ -30,6 +30,7 @@ import yaml
 
 from benchmarks.nodes import ROOT, Commits, Driver, Injector, Nodes, signed
 from benchmarks.results_table import commit, write_results
+from scaling.store.leases import working
 from scaling.store.sessions import read_sessions
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
@@ -100,12 +101,7 @@ def per_cell_seconds(plan: Plan, store: Store) -> list[float]:
 
 def preemptions(store: Store) -> list[str]:
     """What trainings said that left a drained node."""
-    names = [
-        store.name_of(info)
-        for info in store.listing("steps", recursive=True)
-        if "/failures/" in info.path
-    ]
-    notes = [json.loads(store.read(name)) for name in names]
+    notes = [json.loads(store.read(entry.name)) for entry in store.entries("failures")]
     return [note["error"] for note in notes if note.get("kind") == "preempted"]
 
 
@@ -226,7 +222,8 @@ def attempt(kept: Kept, path: Path, name: str, *, seed: int, kills: int) -> dict
             time.sleep(60)
             left = nodes.orphans(0.0)
     left += nodes.outlived()
-    left += [f"lease on {step}" for step in Store.open(path).scan().leases]
+    held = working(Store.open(path), Store.open(path).leases().values())
+    left += [f"lease on {item.step}" for item in held]
     print(
         f"{name}: {seconds:.0f} s, {driver.starts} starts, {len(injector.done)} kills, left {left}",
         flush=True,

@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.nodes import Commits
 from scaling.planning.progress import current_plan
+from scaling.store.paths import STAGING, StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.steps import Plan
@@ -32,6 +33,7 @@ from tests.helpers.tiny import make_model, tiny_content, write_study
 
 # No run of these takes longer on a machine that is not busy with something else.
 HANG_SECONDS = 400.0
+STAGING_LEASE = StepFolder(STAGING).lease
 # Starts of `scaling run` that a study may need after a fault, the healing of damage included.
 MOST_STARTS = 6
 _SERVER = multiprocessing.get_context("forkserver")
@@ -165,7 +167,8 @@ class Case:
 
     def is_busy(self) -> bool:
         """Whether somebody holds a step."""
-        return any((self.store_path / "steps").glob("*/leases/*"))
+        found = (self.store_path / "leases").glob("*.json")
+        return any(path.stem != STAGING for path in found)
 
     def moment(self) -> int:
         """Records after which a fault strikes: in any of the first steps, trainings among them."""
@@ -229,13 +232,8 @@ class Case:
         left += [str(path.name) for path in self.temporary.iterdir()]
         for name in self.names():
             inside = name.split("/")
-            if inside[0] not in ("steps", "staging", "clock", "probe"):
-                continue
-            is_done = len(inside) > 3 and inside[2] in ("attempts", "failures", "history")
-            if inside[0] != "steps" or not (
-                is_done or inside[-1] in ("record.json", "collapsed.json")
-            ):
-                left.append("/".join(inside))
+            if inside[0] in ("steps", "leases", "resume", "probe") and name != STAGING_LEASE:
+                left.append(name)
         return left
 
     def names(self) -> list[str]:
@@ -243,7 +241,7 @@ class Case:
         return [
             path.relative_to(self.store_path).as_posix()
             for path in self.store_path.rglob("*")
-            if path.is_file()
+            if path.is_file() and path.name != ".replacing"
         ]
 
     def judge(self) -> dict[str, Any]:

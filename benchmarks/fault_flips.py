@@ -137,13 +137,15 @@ def targets(calm: Calm, store: Store, trained: str) -> list[Target]:
         Target(name="staged models", files=below(f"models/{model}/*"), read=read_staged),
         Target(
             name="trained weights",
-            files=below(f"steps/{trained}/attempts/*/weights/*"),
+            files=below(f"attempts/{trained}/*/weights/*"),
             read=read_trained,
         ),
-        Target(name="records", files=below("steps/*/record.json"), read=read_record),
+        Target(name="records", files=below("records/*.json"), read=read_record),
         Target(
             name="outcomes",
-            files=[name for step in scored for name in below(f"steps/{step}/**/outcomes.parquet")],
+            files=[
+                name for step in scored for name in below(f"attempts/{step}/*/outcomes.parquet")
+            ],
             read=read_outcomes,
         ),
         Target(name="lock", files=["lock.json"], read=lambda name: store.read_lock()),

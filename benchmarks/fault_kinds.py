@@ -216,7 +216,7 @@ def _gone_file(path: Path, case: Case) -> None:
 
 def _of_another(path: Path, case: Case) -> None:
     """The record of another step."""
-    others = [found for found in case.store_path.glob("steps/*/record.json") if found != path]
+    others = [found for found in case.store_path.glob("records/*.json") if found != path]
     if not others:
         raise Missed("one record only")
     path.write_bytes(case.random.choice(sorted(others)).read_bytes())
@@ -230,19 +230,19 @@ def _resume_of_another(case: Case, damage: Callable[[Path, Case], None]) -> None
     """A killed training's resume point is not what it was, or not of this code."""
     process = case.begin().start()
     deadline = time.monotonic() + 100
-    while not list(case.store_path.glob("steps/*/resume/manifest.json")):
+    while not list(case.store_path.glob("resume/*/manifest.json")):
         if process.exitcode is not None or time.monotonic() > deadline:
             raise Missed("no resume point")
         time.sleep(0.005)
     case.end(process, signal.SIGKILL)
     case.join(process)
-    damage(some(case, "steps/*/resume/**/*"), case)
+    damage(some(case, "resume/*/**/*"), case)
     case.finish()
 
 
 def _foreign(path: Path, case: Case) -> None:
     """Of another layout, or made up to lead elsewhere."""
-    manifest = some(case, "steps/*/resume/manifest.json")
+    manifest = some(case, "resume/*/manifest.json")
     raw = json.loads(manifest.read_text())
     forged = (
         {**raw, "workers": 4},
@@ -357,11 +357,11 @@ KINDS: dict[str, Kind] = {
     "bit flipped in tokens": partial(_damaged, pattern="tokens/*", damage=flip, heal=""),
     "bit flipped in a staged model": partial(_damaged, pattern="models/*/*", damage=flip, heal=""),
     "bit flipped in trained weights": partial(
-        _damaged, pattern="steps/*/attempts/*/weights/*", damage=flip, heal="retrain"
+        _damaged, pattern="attempts/*/*/weights/*", damage=flip, heal="retrain"
     ),
-    "record cut": partial(_damaged, pattern="steps/*/record.json", damage=_cut, heal="delete"),
+    "record cut": partial(_damaged, pattern="records/*.json", damage=_cut, heal="delete"),
     "record of another step": partial(
-        _damaged, pattern="steps/*/record.json", damage=_of_another, heal="delete"
+        _damaged, pattern="records/*.json", damage=_of_another, heal="delete"
     ),
     "lock file damaged": partial(_damaged, pattern="lock.json", damage=_cut, heal="restore"),
     "study.json damaged": partial(_damaged, pattern="study.json", damage=_emptied, heal="restore"),

@@ -7,8 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from pyarrow import fs
-
 from benchmarks.fault_case import HANG_SECONDS, Case, Kind
 from tests.helpers.s3_server import SLOW_DOWN, Objects, answer
 
@@ -24,10 +22,9 @@ class Puts:
         """Step → how often its record was written."""
         found: Counter[str] = Counter()
         for line in list(self.objects.requests):
-            if line.startswith("PUT") and f"/{self.prefix}/steps/" in line:
+            if line.startswith("PUT") and f"/{self.prefix}/records/" in line:
                 path = line.split()[1].partition("?")[0]
-                if path.endswith("/record.json"):
-                    found[path.split("/")[-2]] += 1
+                found[path.split("/")[-1].removesuffix(".json")] += 1
         return found
 
 
@@ -64,12 +61,7 @@ class RemoteCase(Case):
         )
 
     def names(self) -> list[str]:
-        store = self.store
-        return [
-            store.name_of(info)
-            for info in store.listing("steps", recursive=True)
-            if info.type == fs.FileType.File
-        ]
+        return [entry.name for entry in self.store.entries("")]
 
 
 def _broken(case: Case, what: bytes, most: int) -> None:

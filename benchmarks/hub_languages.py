@@ -158,7 +158,7 @@ def killed_scoring() -> dict[str, Any]:
             ).returncode
             == die_by_signal
         )
-        left = sum(info.path.endswith(".json") for info in cut.listing(f"steps/{step}/resume"))
+        left = sum(name.endswith(".json") for name in cut.names(f"resume/{step}"))
         run_all(plan, cut, world)
         equal = science(plan, cut) == science(plan, store)
     return {

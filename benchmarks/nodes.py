@@ -266,17 +266,13 @@ class Commits:
     def __init__(self, store: Path, steps: Collection[str]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._queue = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._step: dict[int, str] = {}
         self.count: Counter[str] = Counter()
         self.total = len(steps)
-        for step in steps:
-            folder = store / "steps" / step
-            folder.mkdir(parents=True, exist_ok=True)
-            created_or_moved_to = 0x100 | 0x80
-            watch = libc.inotify_add_watch(self._queue, os.fsencode(folder), created_or_moved_to)
-            if watch < 0:
-                raise OSError(ctypes.get_errno(), f"inotify: {folder}")
-            self._step[watch] = step
+        folder = store / "records"
+        folder.mkdir(parents=True, exist_ok=True)
+        created_or_moved_to = 0x100 | 0x80
+        if libc.inotify_add_watch(self._queue, os.fsencode(folder), created_or_moved_to) < 0:
+            raise OSError(ctypes.get_errno(), f"inotify: {folder}")
 
     def read(self) -> Counter[str]:
         """Step → how often its record was written so far."""
@@ -284,13 +280,13 @@ class Commits:
             while raw := os.read(self._queue, 1 << 16):
                 at = 0
                 while at < len(raw):
-                    watch, mask, _, length = struct.unpack_from("iIII", raw, at)
+                    _, mask, _, length = struct.unpack_from("iIII", raw, at)
                     name = raw[at + 16 : at + 16 + length].rstrip(b"\0")
                     at += 16 + length
                     if mask & 0x4000:
                         raise OverflowError("inotify lost events; the count cannot be trusted")
-                    if name == b"record.json":
-                        self.count[self._step[watch]] += 1
+                    if name.endswith(b".json"):
+                        self.count[name.removesuffix(b".json").decode()] += 1
         except BlockingIOError:
             pass
         return self.count

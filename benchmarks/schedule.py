@@ -36,7 +36,7 @@ from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
-NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
+NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={})
 START_SECONDS = 60.0
 SIGMA = 0.2
 LOSSES = SpotLosses(hours_between=12.0, seconds_away=300.0, resume_seconds=600.0)

@@ -38,7 +38,8 @@ def look(store: str, mark: str, node: str) -> dict[str, Any]:
 
 def _try_store(uri: str, mark: str, node: str) -> str:
     try:
-        from scaling.store.store import Store, StoreError
+        from scaling.store.files import StoreError
+        from scaling.store.store import Store
     except ImportError as error:
         return f"the package cannot be imported there: {error}"
     try:

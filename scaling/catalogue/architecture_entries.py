@@ -1,7 +1,7 @@
 """The architectures: one entry each, which `docs/models.md` explains field by field.
 
 Names, shapes and formulas are those of transformers 5.23, and every size of the catalogue is held
-against its class on the meta device (tests/encoders/test_architectures.py).
+against its class on the meta device (tests/end_to_end/test_architectures.py).
 """
 
 from __future__ import annotations
@@ -201,8 +201,8 @@ EUROBERT = Architecture(
     layer=lambda shape: _gated(shape) + 2 * shape.hidden,
     beside=lambda shape: shape.hidden,
     kept={
-        "bf16": Kept(hidden=13, ffn=8, query=10, key=3),
-        "fp32": Kept(hidden=20, ffn=16, query=17, key=6),
+        "bf16": Kept(hidden=14, ffn=8, query=10, key=3),
+        "fp32": Kept(hidden=22, ffn=16, query=17, key=6),
     },
     masks=Kept(hidden=0, ffn=0),
 )
@@ -270,7 +270,7 @@ QWEN3 = replace(
     layer=lambda shape: _gated(shape) + 2 * shape.hidden + 2 * shape.width_of_head,
     kept={
         "bf16": Kept(hidden=17, ffn=8, query=12, key=10),
-        "fp32": Kept(hidden=26, ffn=15, query=19, key=17),
+        "fp32": Kept(hidden=30, ffn=15, query=19, key=17),
     },
 )
 
@@ -299,7 +299,7 @@ GEMMA3 = replace(
     layer=lambda shape: _gated(shape) + 4 * shape.hidden + 2 * shape.width_of_head,
     kept={
         "bf16": Kept(hidden=38, ffn=8, query=14, key=12),
-        "fp32": Kept(hidden=42, ffn=15, query=19, key=17),
+        "fp32": Kept(hidden=46, ffn=15, query=19, key=17),
     },
 )
 

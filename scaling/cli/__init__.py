@@ -46,7 +46,7 @@ from scaling.cli import (
 )
 from scaling.cli.app import SPELLED, PlainConsole, app
 from scaling.spec import UserError
-from scaling.store.store import StoreAway
+from scaling.store.files import StoreAway
 
 __all__ = [
     "app",

@@ -138,7 +138,7 @@ StudyArgument = Annotated[
 
 
 StoreOption = Annotated[
-    str, typer.Option("--store", help="Folder, s3:// or gs:// prefix. Default: runs/STUDY.")
+    str, typer.Option("--store", help="Folder, or s3://, gs://, az:// URI. Default: runs/STUDY.")
 ]
 
 
@@ -199,8 +199,7 @@ def open_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
     """
     study = load_study(name)
     store = open_store(study, uri)
-    if store.exists("study.json"):
-        store.check_study(study.name)
+    store.is_of(study.name)
     return study, store, current_plan(study, store)
 
 
@@ -214,11 +213,10 @@ def begun_study(name: str, uri: str) -> tuple[Study, Store, Plan]:
 def begun_store(study: Study, uri: str) -> Store:
     """A study's store as it is; UserError where there is none, and for another study's."""
     store = open_store(study, uri)
-    if not store.exists("study.json"):
+    if not store.is_of(study.name):
         raise UserError(
             f"{store.uri} is no store of the study {study.name!r}; `scaling run` makes one"
         )
-    store.check_study(study.name)
     return store
 
 

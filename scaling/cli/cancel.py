@@ -39,7 +39,7 @@ def cancel(
 
     store = begun_store(study, uri)
     ask_to_stop(store, now=now)
-    if working(store, store.scan().leases):
+    if working(store, store.leases().values()):
         console.print(f"asked in {store.uri}; a driver looks every few seconds", soft_wrap=True)
         return
     # A driver that has just begun holds no lease yet.

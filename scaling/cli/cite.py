@@ -24,8 +24,7 @@ def cite(
     """Say what a study's data and models are: source, commit, licence, and BibTeX to cite them."""
     study = load_study(name)
     opened = open_store(study, store)
-    if opened.exists("study.json"):
-        opened.check_study(study.name)
+    opened.is_of(study.name)
     terms = terms_of(study, opened.read_lock())
     entries = bibtex(terms)
     unseen = unchecked(terms)

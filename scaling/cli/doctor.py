@@ -129,8 +129,7 @@ def look_at_store(study: Study, uri: str) -> Finding:
             return Finding(what="store", said=f"{where}{room}", fails=True)
         if there != store.local:
             return Finding(what="store", said=f"{where} would be made{room}")
-    if store.exists("study.json"):
-        store.check_study(study.name)
+    store.is_of(study.name)
     before = time.monotonic()
     store.check_writable()
     took = 1000 * (time.monotonic() - before)

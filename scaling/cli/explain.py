@@ -31,7 +31,6 @@ def explain(
     from scaling.planning.progress import attempts_of, why_pending
     from scaling.store.failures import failures_of
     from scaling.store.logs import log_lines
-    from scaling.store.paths import StepFolder
 
     study, store, plan = open_study(name, uri)
     step = step_called(plan, part)
@@ -39,7 +38,7 @@ def explain(
     state = why_pending(plan, step, store.scan())
     attempts, failures = attempts_of(store, step), failures_of(store, step)
     log = log_lines(store, step)[-20:] if failures else []
-    record = store.read(StepFolder(step).record).decode() if store.is_done(step) else None
+    record = store.record_text(step) if store.is_done(step) else None
     if as_json:
         from scaling.cli.outputs import ExplainOutput, print_json
 

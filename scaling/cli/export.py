@@ -29,7 +29,6 @@ def export(
     from scaling.encoders.model_card import card_of
     from scaling.encoders.weights import KEPT_ROWS, model_files, pretrained_words
     from scaling.store.cache import fetch, open_cache
-    from scaling.store.paths import StepFolder
 
     study, store, plan = begun_study(name, uri)
     chosen = plan.steps[step_called(plan, step)]
@@ -50,7 +49,7 @@ def export(
     form = head_form(task, chosen.recipe)
     tokenizer = {"tokenizer.json": model_files(store, chosen.staged)["tokenizer.json"]}
     with open_cache() as cache:
-        trained = StepFolder(chosen.id).weights(record.provenance.attempt)
+        trained = store.folder_of(record).weights(record.provenance.attempt)
         at = fetch(store, trained, record.weight_files, cache)
         beside = fetch(store, f"models/{chosen.staged}", tokenizer, cache)
         kept = at / KEPT_ROWS

@@ -28,6 +28,12 @@ def gc(
     if as_json:
         _print_json(study.name, store.uri, garbage, free(garbage, plan, store) if yes else [])
         return
+    if store.unfinished() is None:
+        console.print(
+            "uploads that were never ended cannot be listed here: have the bucket end them itself"
+            " (on S3 the rule AbortIncompleteMultipartUpload, after 2 days)",
+            soft_wrap=True,
+        )
     if not garbage:
         console.print(f"nothing to free in {store.uri}", soft_wrap=True)
         return

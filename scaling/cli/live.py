@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -96,7 +96,7 @@ class Watcher(threading.Thread):
             progress.add_task(
                 model, total=sum(status.total.get((model, p), 0) for p in PHASES), completed=done
             )
-        return Group(progress, *status_lines(status)[:-1])
+        return Group(progress, *status_lines(replace(status, num_bytes=None)))
 
 
 PHASE_NAMES = {"ii": "phase ii", "iii": "phase iii", "eval": "scoring"}
@@ -233,5 +233,6 @@ def status_lines(status: Status, budget: float | None = None) -> list[str]:
     if status.dollars is not None or budget is not None:
         limit = "" if budget is None else f" of ${budget:,.2f}"
         lines.append(f"spent ${status.dollars or 0.0:,.2f}{limit}")
-    lines.append(f"store {status.num_bytes / 1e6:,.0f} MB")
+    if status.num_bytes is not None:
+        lines.append(f"store {status.num_bytes / 1e6:,.0f} MB")
     return lines

@@ -117,7 +117,8 @@ class StatusOutput(Output):
     seconds: Seconds
     dollars: float | None
     budget_dollars: float | None
-    store_bytes: int
+    store_bytes: int | None
+    """None on an object store, where a request shows a thousand files alone."""
 
 
 class Prediction(_Part):

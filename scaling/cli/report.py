@@ -16,7 +16,7 @@ from scaling.cli.curves import collapsed_trainings
 from scaling.cli.origin import origin_of
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.spec import UserError
-from scaling.store.store import StoreError
+from scaling.store.files import StoreError
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 

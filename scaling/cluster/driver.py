@@ -29,6 +29,7 @@ from scaling.planning.speed import paces, step_seconds
 from scaling.spec import UserError
 from scaling.store.cache import own_folder
 from scaling.store.failures import note_failure
+from scaling.store.leases import silent_leases
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.sessions import read_sessions, spent_device_seconds
@@ -274,6 +275,7 @@ def _run_joined(
             resources=worker_resources(bundle, sharing),
             one_node=use_gpu and gang <= max(queue.nodes),
             collapsed=queue.plan.collapsed,
+            silent=silent_leases(store, steps),
             stop=asked.old,
             until=until,
             limits={

@@ -19,6 +19,7 @@ from scaling.encoders.engine import join_world
 from scaling.planning.placement import check_fit, placements
 from scaling.spec import UserError
 from scaling.store.garbage import drop_replaced
+from scaling.store.leases import outlasted
 from scaling.store.logs import kept_log
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, note_start
@@ -42,7 +43,8 @@ def run_here(
 
     Of a step that is placed on several workers one worker does the whole batch, in more passes:
     the same examples in the same updates. Steps that another run works on, and what starts from
-    them, are left. An exception of a step is noted in the store and raised.
+    them, are left; in the end it watches whether the holders of those are alive. An exception of a
+    step is noted in the store and raised.
 
     UserError if a step does not fit on the study's GPU, or if the study has a budget.
 
@@ -67,7 +69,7 @@ def run_here(
     sizes = store.read_sizes()
     check_fit(plan, _on_one_worker(placements(plan, gpu, sizes)), gpu, sizes)
     asked = StopRequest(store, until=until)
-    done, number, left = 0, 0, set[str]()
+    done, number, left, taken = 0, 0, set[str](), set[str]()
     name = f"here-{os.getpid()}-{int(time.time())}"
     with kept_log(store, name, world.rank):
         while not asked.how:
@@ -78,6 +80,10 @@ def run_here(
                 )
             drop_replaced(plan, store, scan)
             pending = [step for step in pending_steps(part.of(plan), scan) if step not in left]
+            if not pending and outlasted(store, taken):
+                # Whoever held these is dead.
+                left, taken = set(), set()
+                continue
             if not pending:
                 break
             step = pending[0]
@@ -97,6 +103,8 @@ def run_here(
             number += 1
             if outcome in ("taken", "blocked"):
                 left.add(step)
+            if outcome == "taken":
+                taken.add(step)
     return RunResult(plan=plan, done=done, failed={}, stopped=bool(asked.how))
 
 

@@ -25,7 +25,7 @@ from scaling.store.leases import EXPIRY_SECONDS
 from scaling.store.pending import pending_steps
 from scaling.store.sessions import note_end, session_name
 from scaling.store.stop import StopRequest
-from scaling.store.store import Scan, Store, pause_after
+from scaling.store.store import LOOK_SECONDS, Scan, Store, pause_after
 from scaling.study.part import WHOLE, Part
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
@@ -157,7 +157,7 @@ class QueueSearch(Searcher):
             # A store that is away for a moment is looked at later, and what is damaged there is
             # told by the step that reads it.
             with suppress(OSError, UserError):
-                self._queue.look(self._look())
+                self._queue.look(self._look(max_age=LOOK_SECONDS))
             after = time.monotonic()
             self._look_at = after + pause_after(after - now, STORE_SECONDS)
         if now >= self._resize_at:
@@ -165,9 +165,9 @@ class QueueSearch(Searcher):
             self._queue.resize(self._capacity.nodes())
             self._resize_at = now + NODES_SECONDS
 
-    def _look(self) -> Callable[[str], bool]:
-        """Follow what one listing of the store shows; says of a step whether it is done."""
-        scan = self._store.scan()
+    def _look(self, max_age: float = 0.0) -> Callable[[str], bool]:
+        """Follow what a look at the store shows; says of a step whether it is done."""
+        scan = self._store.scan(max_age=max_age)
         grow(self._queue, scan, self._expected, self._part)
         drop_replaced(self._queue.plan, self._store, scan)
         return self._queue.done_in(scan)

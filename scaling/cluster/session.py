@@ -58,6 +58,8 @@ class SessionOrder:
     """Trainings that re-runs of the plan are for."""
     limits: Mapping[str, Limit]
     """What each step may take."""
+    silent: Mapping[str, str]
+    """Step → tag of leases that the driver saw unchanged until they may be taken over."""
     stop: str
     """The request to stop that was there when the driver began: a newer one counts."""
     until: float | None = None
@@ -79,6 +81,7 @@ class SessionOrder:
             "resources": dict(self.resources),
             "one_node": self.one_node,
             "collapsed": sorted(self.collapsed),
+            "silent": dict(self.silent),
             "stop": self.stop,
             "until": self.until,
             "limits": {step: asdict(limit) for step, limit in self.limits.items()},
@@ -115,6 +118,7 @@ def worker(config: dict[str, Any]) -> None:
 
     from scaling.encoders.engine import join_world
     from scaling.store.failures import note_failure
+    from scaling.store.leases import pass_on_silence
     from scaling.store.logs import kept_log
     from scaling.store.sessions import note_start
     from scaling.store.stop import StopRequest
@@ -156,6 +160,7 @@ def worker(config: dict[str, Any]) -> None:
             allocator_share(session.sharing, total_gib), world.device
         )
     asked = StopRequest(store, session.stop, until=session.until)
+    pass_on_silence(store, session.silent)
     with kept_log(store, session.id, world.rank):
         run_steps(
             plan,

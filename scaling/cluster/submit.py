@@ -157,7 +157,7 @@ def probe(client: Any, job: str, store: Store, runtime_env: dict[str, Any]) -> F
             time.sleep(0.5)
         log = client.get_job_logs(name)
     finally:
-        store.delete(mark)
+        store.delete_folder(mark)
     for line in log.splitlines():
         if line.startswith(PROBE_LINE):
             return Findings.from_json(json.loads(line.removeprefix(PROBE_LINE)))

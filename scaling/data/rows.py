@@ -30,7 +30,8 @@ from scaling.data.hub import commit_of, files_of, local_copy, sha256_of
 from scaling.data.readers import READERS, find_files
 from scaling.data.schema import SCHEMAS, BadData, ReadRequest, Row, fault_of
 from scaling.spec import UserError, known
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 from scaling.study.identity import fingerprint
 from scaling.study.study import Study
 

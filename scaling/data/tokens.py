@@ -21,7 +21,8 @@ from scaling.data.schema import BadData
 from scaling.data.transliterate import transliterated
 from scaling.kinds import KINDS
 from scaling.kinds.text import UNK, XLMR_FORM, Form, literal, special_id
-from scaling.store.store import Store, sha256
+from scaling.store.place import sha256
+from scaling.store.store import Store
 from scaling.study.identity import token_cache_name
 from scaling.study.recipes import Recipe
 

@@ -18,7 +18,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers.utils import sentencepiece_model_pb2_new
 
 from scaling.data.schema import BadData
-from scaling.store.store import sha256
+from scaling.store.place import sha256
 
 
 def _long_pairs() -> list[tuple[str, str]]:

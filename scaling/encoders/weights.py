@@ -42,7 +42,9 @@ from scaling.encoders.sentencepiece import written_tokenizer
 from scaling.encoders.upstream import check_tokenizer, copied_config, layer_norm_eps
 from scaling.encoders.vocabulary import with_rows
 from scaling.store.cache import own_folder
-from scaling.store.store import Store, StoreError, sha256
+from scaling.store.files import StoreError
+from scaling.store.place import sha256
+from scaling.store.store import Store
 from scaling.study.identity import canonical_json, fingerprint
 
 # <s>, <pad>, </s>, <unk> of XLM-R, kept whatever the text, so that their ids survive trimming.

@@ -1,5 +1,6 @@
-"""Extractive question answering: a start and an end for each window; one token
-stands for no answer, XLM-R's <s>.
+"""Extractive question answering: a start and an end for each window.
+
+One token stands for no answer: XLM-R's <s>, or the form's anchor.
 
 As run_squad (Devlin et al. 2019) and XTREME's scripts: questions of at most 64 tokens, windows 128
 tokens apart. The document is never cut, and the best span of all windows is the answer. Offsets

@@ -37,9 +37,10 @@ class Calibration(Spec):
 
 def read_calibrations(store: Store) -> list[Calibration]:
     """Newest last; [] if nothing was measured. StoreError for a file of something else."""
-    if not store.exists(_FILE):
+    try:
+        raw = store.read_json(_FILE)
+    except FileNotFoundError:
         return []
-    raw = store.read_json(_FILE)
     try:
         # Before there was a digest the list stood alone.
         entries = raw if isinstance(raw, list) else raw[_MEASURED]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pyarrow import fs
-
 from scaling.catalogue.hardware import GPUS, GpuSpec
-from scaling.planning.calibration import measured_on, read_calibrations
+from scaling.planning.calibration import Calibration, measured_on, read_calibrations
 from scaling.planning.eta import eta_seconds
 from scaling.planning.placement import placements
 from scaling.planning.speed import step_seconds
-from scaling.store.leases import Working, last_beats, working
+from scaling.store.layout_one import OldFolder
+from scaling.store.leases import Working, working
 from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.records import StepRecord
 from scaling.store.sessions import SessionCost, price_paid, read_sessions, spent_device_seconds
-from scaling.store.store import Scan, Store
+from scaling.store.store import LOOK_SECONDS, Scan, Store
+from scaling.study.flops import Sizes
 from scaling.study.identity import Lock
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
@@ -76,37 +78,49 @@ class Status:
     eta_seconds: float | None
     """None before anything ran, or if nobody works."""
     dollars: float | None
-    num_bytes: int
-    """Of the whole store."""
+    num_bytes: int | None
+    """Of the whole store; None on an object store, where a request shows a thousand files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Speeds:
+    """What estimates are made from."""
+
+    sizes: Sizes
+    measured: list[Calibration]
 
 
 class StatusReader:
     """Looks at a store again and again; reads once what does not change.
 
-    One look is one listing of the steps, one of the sessions, and a read for every record, lease
-    and session that is new or still changes.
+    Where a look takes requests, most looks are one at the leases alone (`LOOK_SECONDS`).
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._records: dict[str, StepRecord] = {}
+        self._done: frozenset[str] = frozenset()
         self._sessions: dict[str, SessionCost] = {}
-        # What staging wrote hardly changes while a study runs, and has many files.
-        self._beside_steps: int | None = None
+        self._looked_at = -math.inf
+        # What staging wrote and what was measured hardly change while a study runs.
+        self._speeds: _Speeds | None = None
+        self._num_bytes: int | None = None
 
     def status(self, plan: Plan) -> Status:
         """The state of every step now. CorruptRecord names a record that cannot be trusted."""
         store = self._store
-        scan = store.scan()
-        # A record never changes, but for the attempt that made its weights again.
-        fresh = [step for step in plan.steps if step in scan.done and step not in self._records]
-        self._records.update(store.records(fresh))
-        self._sessions = read_sessions(store, self._sessions)
-        records = {step: self._records[step] for step in plan.steps if step in scan.done}
-        if self._beside_steps is None:
-            self._beside_steps = store.bytes_beside_steps()
-        whole = scan.num_bytes + self._beside_steps
-        return _status(plan, store, scan, records, self._sessions, whole)
+        scan = store.scan(max_age=LOOK_SECONDS)
+        records = store.records(step for step in plan.steps if step in scan.done)
+        is_due = time.monotonic() - self._looked_at > LOOK_SECONDS
+        if store.local is not None or is_due or scan.done != self._done:
+            self._sessions = read_sessions(store)
+        if store.local is not None and is_due:
+            self._num_bytes = sum(entry.size for entry in store.entries(""))
+        if is_due:
+            self._looked_at = time.monotonic()
+        self._done = scan.done
+        if self._speeds is None:
+            self._speeds = _Speeds(sizes=store.read_sizes(), measured=read_calibrations(store))
+        return _status(plan, store, scan, records, self._sessions, self._speeds, self._num_bytes)
 
 
 def study_status(plan: Plan, store: Store) -> Status:
@@ -120,17 +134,19 @@ def _status(
     scan: Scan,
     records: Mapping[str, StepRecord],
     sessions: Mapping[str, SessionCost],
-    num_bytes: int,
+    speeds: _Speeds,
+    num_bytes: int | None,
 ) -> Status:
     """The state of every step.
 
     Args:
         plan: All steps.
-        store: Whose leases and sizes are read.
+        store: Whose leases are read.
         scan: A listing of it.
         records: Of the plan's steps that are done.
         sessions: Every session so far.
-        num_bytes: Of the whole store.
+        speeds: What estimates are made from.
+        num_bytes: Of the whole store, if it is known.
     """
     total: Counter[tuple[str, str]] = Counter()
     done: Counter[tuple[str, str]] = Counter()
@@ -142,7 +158,7 @@ def _status(
         if record is not None:
             done[key] += 1
             collapsed[key] += bool(record.training and record.training.collapsed)
-    leases = {step: owners for step, owners in scan.leases.items() if step in plan.steps}
+    leases = [entry for step, entry in scan.leases.items() if step in plan.steps]
     busy = tuple(working(store, leases))
     pending = tuple(pending_steps(plan, scan))
     price = price_paid(plan.study, records.values())
@@ -155,7 +171,7 @@ def _status(
         working=busy,
         failures={step: count for step, count in scan.failures.items() if step in pending},
         seconds=_seconds(sessions.values(), records),
-        eta_seconds=_eta(plan, store, records, pending, busy, sessions.values()),
+        eta_seconds=_eta(plan, speeds, records, pending, busy, sessions.values()),
         dollars=None if price is None else price * spent,
         num_bytes=num_bytes,
     )
@@ -180,7 +196,7 @@ def _device(plan: Plan, records: Mapping[str, StepRecord]) -> GpuSpec | None:
 
 def _eta(
     plan: Plan,
-    store: Store,
+    speeds: _Speeds,
     records: Mapping[str, StepRecord],
     pending: tuple[str, ...],
     busy: tuple[Working, ...],
@@ -190,7 +206,7 @@ def _eta(
 
     Args:
         plan: All steps.
-        store: Whose sizes are read.
+        speeds: What estimates are made from.
         records: Of the plan's steps that are done.
         pending: Steps that must run.
         busy: Who works.
@@ -198,12 +214,11 @@ def _eta(
     """
     if not records or not busy:
         return None
-    sizes, gpu = store.read_sizes(), _device(plan, records)
-    chosen = placements(plan, gpu, sizes)
-    measured = measured_on(read_calibrations(store), gpu)
+    gpu = _device(plan, records)
+    chosen, measured = placements(plan, gpu, speeds.sizes), measured_on(speeds.measured, gpu)
 
     def estimated(step: str) -> float:
-        return step_seconds(plan, plan.steps[step], sizes, chosen[step], gpu, measured)
+        return step_seconds(plan, plan.steps[step], speeds.sizes, chosen[step], gpu, measured)
 
     return eta_seconds(
         plan,
@@ -228,13 +243,12 @@ class Attempt:
 def attempts_of(store: Store, step: str) -> list[Attempt]:
     """Everybody who left files of a step, or works on it now."""
     sizes: Counter[str] = Counter()
-    folder = StepFolder(step).attempts
-    for info in store.listing(folder, recursive=True):
-        if info.type == fs.FileType.File:
-            below = store.name_of(info).removeprefix(f"{folder}/")
-            sizes[below.partition("/")[0]] += info.size or 0
-    owners = tuple(last_beats(store, step))
-    busy = {item.owner: item.progress for item in working(store, {step: owners})}
+    folders = [StepFolder(step).attempts, *([OldFolder(step).attempts] if store.has_old else [])]
+    for folder in folders:
+        for entry in store.entries(folder):
+            sizes[entry.name.removeprefix(f"{folder}/").partition("/")[0]] += entry.size
+    lease = store.look(StepFolder(step).lease)
+    busy = {item.owner: item.progress for item in working(store, [lease] if lease else [])}
     counts = store.counting_attempt(step)
     attempts = []
     for owner in dict.fromkeys([*sizes, *busy, *([counts] if counts else [])]):

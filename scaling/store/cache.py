@@ -16,7 +16,6 @@ share of the disk (`_make_room`).
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -28,8 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling.store.paths import is_sha256, split_step
-from scaling.store.store import Store, StoreError, safe_name, sha256
+from scaling.store.files import StoreError, checked
+from scaling.store.layout_one import STEPS
+from scaling.store.paths import ATTEMPTS, RESUME, is_sha256, step_in
+from scaling.store.place import sha256
+from scaling.store.store import Store
 
 INDEX = "model.safetensors.index.json"
 
@@ -39,7 +41,7 @@ LOG = logging.getLogger(__name__)
 # rest is for the weights and resume points that a step makes before it uploads them.
 IDLE_SHARE = 1 / 3
 
-_CHUNK_BYTES = 1 << 24
+_OF_STEPS = tuple(f"{folder}/" for folder in (ATTEMPTS, RESUME, STEPS))
 # In a temporary folder: locked as long as its process lives.
 _ALIVE = ".alive"
 
@@ -137,7 +139,7 @@ def fetch(store: Store, name: str, files: Mapping[str, str], cache: Cache) -> Pa
         cache: Where downloads go. The files stay there until `forget_steps` or the cache's end.
     """
     for file, digest in files.items():
-        safe_name(f"{name}/{file}")
+        checked(f"{name}/{file}")
         if not is_sha256(digest):
             raise StoreError(f"{store.uri}/{name}/{file}: {digest!r} is no SHA-256")
     local = store.local_path(name)
@@ -180,16 +182,11 @@ def damaged_files(store: Store, name: str, files: Mapping[str, str]) -> list[str
     """
     damaged = []
     for file, digest in files.items():
-        found = hashlib.sha256()
         try:
-            with store.filesystem.open_input_file(store.path(f"{name}/{file}")) as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    found.update(chunk)
+            found = store.digest(f"{name}/{file}")
         except FileNotFoundError:
-            if not store.exists(f"{name}/{file}"):
-                damaged.append(file)
-            continue
-        if found.hexdigest() != digest:
+            found = "missing"
+        if found != digest:
             damaged.append(file)
     return damaged
 
@@ -198,11 +195,7 @@ def forget_steps(cache: Cache, needed: Collection[str | None]) -> None:
     """Let go of fetched files of steps that are not needed; other processes may still use them."""
     _let_go(
         cache,
-        [
-            name
-            for name in cache.held
-            if (inside := split_step(name)) is not None and inside[0] not in needed
-        ],
+        [name for name in cache.held if name.startswith(_OF_STEPS) and step_in(name) not in needed],
     )
 
 
@@ -264,20 +257,14 @@ def _download(store: Store, name: str, file: str, digest: str, target: Path) -> 
 
     A process that uses a damaged older one keeps that until it closes it.
     """
-    part, hashing = target.with_suffix(".part"), hashlib.sha256()
+    part = target.with_suffix(".part")
     try:
-        with (
-            store.filesystem.open_input_file(store.path(f"{name}/{file}")) as source,
-            part.open("wb") as stream,
-        ):
-            _make_room(target.parent, source.size())
-            while chunk := source.read(_CHUNK_BYTES):
-                hashing.update(chunk)
-                stream.write(chunk)
-        if hashing.hexdigest() != digest:
+        there = store.look(f"{name}/{file}")
+        _make_room(target.parent, 0 if there is None else there.size)
+        found = store.download(f"{name}/{file}", part)
+        if found != digest:
             raise StoreError(
-                f"{store.uri}/{name}/{file}: SHA-256 is {hashing.hexdigest()},"
-                f" recorded was {digest}"
+                f"{store.uri}/{name}/{file}: SHA-256 is {found}, recorded was {digest}"
             )
         os.replace(part, target)
     except FileNotFoundError as error:

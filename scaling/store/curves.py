@@ -11,9 +11,10 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
 from scaling.store.records import StepRecord
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 
 FILE = "curve.parquet"
 SCHEMA = pa.schema(
@@ -55,7 +56,7 @@ def read_curve(store: Store, record: StepRecord) -> pa.Table | None:
     """
     if not record.provenance.curve:
         return None
-    name = f"{StepFolder(record.step).attempt(record.provenance.attempt)}/{FILE}"
+    name = f"{store.folder_of(record).attempt(record.provenance.attempt)}/{FILE}"
     try:
         content = store.read(name)
     except FileNotFoundError:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from scaling.store.files import StoreError
+from scaling.store.layout_one import OldFolder
 from scaling.store.paths import StepFolder
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +45,12 @@ def note_failure(store: Store, step: str, owner: str, reason: Mapping[str, Any])
 def failures_of(store: Store, step: str) -> list[Failure]:
     """Every try of a step that ended, oldest first. A note that cannot be read says so."""
     found = []
-    for info in sorted(store.listing(StepFolder(step).failures), key=lambda info: info.mtime):
+    notes = store.entries(StepFolder(step).failures)
+    if store.has_old:
+        notes += store.entries(OldFolder(step).failures)
+    for entry in sorted(notes, key=lambda entry: entry.at):
         try:
-            raw = store.read_json(store.name_of(info))
+            raw = store.read_json(entry.name)
             note = dict(raw)
         except (OSError, StoreError, TypeError, ValueError) as error:
             note = {"error": f"a note that cannot be read: {error}"}
@@ -54,7 +59,7 @@ def failures_of(store: Store, step: str) -> list[Failure]:
                 at=str(note.get("at", "?")),
                 error=str(note.get("error", "?")),
                 is_final=note.get("final") is True,
-                noted_at=info.mtime,
+                noted_at=entry.at,
             )
         )
     return found

@@ -5,26 +5,27 @@ Nothing here touches a step that somebody works on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-from pyarrow import fs
+from datetime import datetime
 
 from scaling.catalogue.task import Key
-from scaling.store.leases import CLOCK, EXPIRY_SECONDS, dead_here, store_time
-from scaling.store.paths import STEPS, StepFolder, lease_owner, split_step
+from scaling.store.files import Entry, StoreError
+from scaling.store.layout_one import CLOCK, STEPS, OldFolder, live_old_steps
+from scaling.store.leases import EXPIRY_SECONDS, store_time, working
+from scaling.store.paths import ATTEMPTS, PROBE, RESUME, WEIGHTS, StepFolder, step_in
 from scaling.store.pending import pending_steps, weights_needed
-from scaling.store.store import PART, PROBE, Scan, Store, StoreError
+from scaling.store.store import Scan, Store
 from scaling.study.identity import token_cache_name
 from scaling.study.steps import Plan
 
+# From when on nobody can still be writing what is unfinished.
+TORN_SECONDS = 12 * 3600.0
 GROUPS = {
     "weights": "trained weights that no pending step needs",
     "resume": "resume points of steps that are done or gone",
     "attempts": "abandoned attempts",
-    "leases": "expired leases",
+    "leases": "leases of steps that are done or gone",
     "tokens": "token features of data that the lock no longer names",
     "parts": "torn writes, and questions that nobody waits for",
 }
@@ -39,23 +40,8 @@ class Garbage:
     step: str
     """'' for what belongs to no step."""
     num_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """A file of a step, as a listing shows it."""
-
-    name: str
-    """In the store."""
-    owner: str | None
-    """Whose lease it is; None for every other file."""
-    num_bytes: int
-    changed_at: datetime
-    """By the store's clock."""
-
-    def is_below(self, folder: str) -> bool:
-        """Whether the file is this one, or lies in this folder."""
-        return self.name == folder or self.name.startswith(f"{folder}/")
+    whole: str = ""
+    """A file that says that this is whole, and goes first."""
 
 
 def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
@@ -68,9 +54,10 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
             f"{store.uri} is not staged, so that nobody can say which of its files are needed"
         )
     now = store_time(store)
-    steps = _files_by_step(store, store.listing(STEPS, recursive=True))
-    for step, files in steps.items():
-        if step not in plan.steps and _is_live(files, now):
+    leases, old_leases = store.leases(), store.old_steps().leases
+    live = _live(store, leases, old_leases, now)
+    for step in sorted(live):
+        if step not in plan.steps:
             raise StoreError(
                 f"{step} is being worked on and is not in this study file: another version of the"
                 f" study runs on {store.uri}, and may need what this one does not. Wait for it, or"
@@ -79,10 +66,16 @@ def find_garbage(plan: Plan, store: Store) -> list[Garbage]:
     pending = frozenset(pending_steps(plan, store.scan()))
     garbage = [
         item
-        for step, files in steps.items()
-        for item in _step_garbage(step, files, plan, store, pending, now)
+        for step, files in _files_by_step(store).items()
+        if step not in live
+        for item in _step_garbage(step, files, plan, store, pending)
     ]
-    return [*garbage, *_stale_tokens(plan, store, now), *_torn_elsewhere(store, now)]
+    return [
+        *garbage,
+        *_stale_leases([*leases.values(), *old_leases], live | pending, now),
+        *_torn(store, now),
+        *_stale_tokens(plan, store, now),
+    ]
 
 
 def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
@@ -98,9 +91,23 @@ def free(garbage: Iterable[Garbage], plan: Plan, store: Store) -> list[Garbage]:
         )
         for item in items:
             if item.name in still:
-                store.delete(item.name)
+                _delete(store, item)
                 freed.append(item)
     return freed
+
+
+def _delete(store: Store, item: Garbage) -> None:
+    if item.group == "parts":
+        for entry in store.unfinished() or []:
+            if entry.name == item.name:
+                store.discard(entry)
+    if item.group in ("parts", "leases", "tokens"):
+        store.delete(item.name)
+        return
+    if item.whole:
+        # First what says that weights are whole: a deletion cut short leaves no half of them.
+        store.delete(item.whole)
+    store.delete_folder(item.name)
 
 
 def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
@@ -118,31 +125,36 @@ def drop_replaced(plan: Plan, store: Store, scan: Scan) -> None:
 
 def _names_now(step: str, plan: Plan, store: Store, pending: frozenset[str]) -> set[str]:
     """Names of what can go of one step, by a fresh look."""
-    folder = StepFolder(step)
-    # Leases first: whoever let go before this look had written its record, and the second listing
-    # shows it.
-    infos = [*store.listing(folder.leases), *store.listing(folder.name, recursive=True)]
-    files = _files_by_step(store, infos).get(step, [])
-    return {
-        item.name for item in _step_garbage(step, files, plan, store, pending, store_time(store))
-    }
+    # Leases first: whoever let go before this look had written its record, and what is read after
+    # them shows it.
+    leases, now = store.leases(), store_time(store)
+    old_leases = store.old_steps().leases
+    live = _live(store, leases, old_leases, now)
+    if step in live:
+        return set()
+    found = [
+        *_step_garbage(step, _files_of(store, step), plan, store, pending),
+        *_stale_leases([*leases.values(), *old_leases], live | pending, now),
+    ]
+    return {item.name for item in found}
 
 
-def _files_by_step(store: Store, infos: Iterable[fs.FileInfo]) -> dict[str, list[_File]]:
-    steps: dict[str, list[_File]] = {}
-    for info in infos:
-        name = store.name_of(info)
-        inside = split_step(name)
-        if info.type == fs.FileType.File and inside is not None:
-            step, below = inside
-            file = _File(
-                name=name,
-                owner=lease_owner(below),
-                num_bytes=info.size or 0,
-                changed_at=info.mtime,
-            )
-            steps.setdefault(step, []).append(file)
+def _files_by_step(store: Store) -> dict[str, list[Entry]]:
+    """What every step has beside its record."""
+    folders = [ATTEMPTS, WEIGHTS, RESUME, *([STEPS] if store.has_old else [])]
+    steps: dict[str, list[Entry]] = {}
+    for folder in folders:
+        for entry in store.entries(folder):
+            steps.setdefault(step_in(entry.name), []).append(entry)
     return steps
+
+
+def _files_of(store: Store, step: str) -> list[Entry]:
+    """What one step has beside its record."""
+    folder = StepFolder(step)
+    folders = [folder.attempts, f"{WEIGHTS}/{step}", folder.resume]
+    folders += [OldFolder(step).name] if store.has_old else []
+    return [entry for name in folders for entry in store.entries(name)]
 
 
 def _is_old(at: datetime, now: datetime) -> bool:
@@ -150,67 +162,71 @@ def _is_old(at: datetime, now: datetime) -> bool:
     return (now - at).total_seconds() > EXPIRY_SECONDS
 
 
-def _is_live(files: Iterable[_File], now: datetime) -> bool:
-    """Whether somebody holds a lease that has not expired."""
-    return any(
-        file.owner is not None and not _is_old(file.changed_at, now) and not dead_here(file.owner)
-        for file in files
-    )
+def _live(
+    store: Store, leases: Mapping[str, Entry], old: Iterable[Entry], now: datetime
+) -> frozenset[str]:
+    """Steps that somebody works on, in whatever layout."""
+    at_work = {item.step for item in working(store, leases.values(), now)}
+    return frozenset(at_work | set(live_old_steps(old, now)))
+
+
+def _stale_leases(
+    leases: Iterable[Entry], used: frozenset[str], now: datetime
+) -> Iterator[Garbage]:
+    """Those of steps that are done or gone; the others' count how often they changed hands."""
+    for entry in leases:
+        step = step_in(entry.name)
+        if step not in used and _is_old(entry.at, now):
+            yield Garbage(group="leases", name=entry.name, step=step, num_bytes=entry.size)
+
+
+def _torn(store: Store, now: datetime) -> Iterator[Garbage]:
+    """What a process that was killed left: half-written files, and questions to the store."""
+    torn = [
+        entry
+        for entry in store.unfinished() or []
+        if (now - entry.at).total_seconds() > TORN_SECONDS
+    ]
+    asked = [
+        entry
+        for folder in (PROBE, CLOCK)
+        for entry in store.entries(folder)
+        if _is_old(entry.at, now)
+    ]
+    for entry in [*torn, *asked]:
+        yield Garbage(group="parts", name=entry.name, step="", num_bytes=entry.size)
 
 
 def _step_garbage(
-    step: str, files: list[_File], plan: Plan, store: Store, pending: frozenset[str], now: datetime
+    step: str, files: list[Entry], plan: Plan, store: Store, pending: frozenset[str]
 ) -> Iterator[Garbage]:
-    def item(group: str, name: str) -> Garbage:
-        size = sum(file.num_bytes for file in files if file.is_below(name))
-        return Garbage(group=group, name=name, step=step, num_bytes=size)
+    def item(group: str, name: str, whole: str = "") -> Garbage:
+        size = sum(file.size for file in files if _is_below(file, name) or file.name == whole)
+        return Garbage(group=group, name=name, step=step, num_bytes=size, whole=whole)
 
     def holds(name: str) -> bool:
-        return any(file.is_below(name) for file in files)
+        return any(_is_below(file, name) for file in files)
 
-    if _is_live(files, now):
-        return
-    folder = StepFolder(step)
-    for file in files:
-        if file.owner is not None:
-            yield item("leases", file.name)
-        elif file.name.rpartition("/")[2].startswith(PART) and _is_old(file.changed_at, now):
-            yield item("parts", file.name)
     counting = store.counting_attempt(step)
-    prefix = f"{folder.attempts}/"
-    attempts = {
-        file.name.removeprefix(prefix).partition("/")[0]
-        for file in files
-        if file.name.startswith(prefix)
-    }
-    for attempt in sorted(attempts):
-        weights = folder.weights(attempt)
-        if attempt != counting:
-            yield item("attempts", folder.attempt(attempt))
-        elif holds(weights) and not weights_needed(plan, step, pending.__contains__):
-            yield item("weights", weights)
-    if step not in pending and holds(folder.resume):
-        yield item("resume", folder.resume)
+    for folder in (StepFolder(step), OldFolder(step)):
+        prefix = f"{folder.attempts}/"
+        attempts = {
+            file.name.removeprefix(prefix).partition("/")[0]
+            for file in files
+            if file.name.startswith(prefix)
+        }
+        for attempt in sorted(attempts):
+            weights, whole = folder.weights(attempt), folder.weights_manifest(attempt)
+            if attempt != counting:
+                yield item("attempts", folder.attempt(attempt), whole)
+            elif holds(weights) and not weights_needed(plan, step, pending.__contains__):
+                yield item("weights", weights, whole)
+        if step not in pending and holds(folder.resume):
+            yield item("resume", folder.resume)
 
 
-def _torn_elsewhere(store: Store, now: datetime) -> Iterator[Garbage]:
-    """What a process that was killed left outside of steps: half-written files, and questions."""
-    found = [
-        (store.name_of(info), info.size or 0, info.mtime)
-        for folder in (CLOCK, PROBE)
-        for info in store.listing(folder)
-        if info.is_file
-    ]
-    root = store.local
-    for path in root.rglob(f"{PART}*") if root is not None else ():
-        # Whoever wrote it may have ended since.
-        with suppress(FileNotFoundError):
-            state = path.lstat()
-            at = datetime.fromtimestamp(state.st_mtime, UTC)
-            found.append((path.relative_to(root or path).as_posix(), state.st_size, at))
-    for name, num_bytes, at in sorted(set(found)):
-        if split_step(name) is None and _is_old(at, now):
-            yield Garbage(group="parts", name=name, step="", num_bytes=num_bytes)
+def _is_below(file: Entry, folder: str) -> bool:
+    return file.name.startswith(f"{folder}/")
 
 
 def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
@@ -232,8 +248,7 @@ def _stale_tokens(plan: Plan, store: Store, now: datetime) -> Iterator[Garbage]:
         for table in (None, *study.tables_of(Key.read(key).language))
         for tokenizer in tokenizers
     }
-    for info in store.listing("tokens"):
-        name = store.name_of(info)
+    for entry in store.entries("tokens"):
         # A young one may belong to a staging that has not written its lock yet.
-        if name not in used and _is_old(info.mtime, now):
-            yield Garbage(group="tokens", name=name, step="", num_bytes=info.size or 0)
+        if entry.name not in used and _is_old(entry.at, now):
+            yield Garbage(group="tokens", name=entry.name, step="", num_bytes=entry.size)

@@ -2,7 +2,7 @@
 
 A training is done again, on purpose, if its weights are gone and something starts from them.
 
-steps/ID/history/ATTEMPT.json    the record that counted before
+history/STEP/ATTEMPT.json        the record that counted before
 
 On one device the numbers are the same; on others the bits may differ. So both records stay, and the
 report says which scorings were made from which.
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from scaling.store.layout_one import OldFolder
 from scaling.store.paths import StepFolder
 from scaling.store.records import CorruptRecord, StepRecord
 from scaling.store.store import Store
@@ -33,6 +34,8 @@ def earlier_records(store: Store, record: StepRecord) -> list[StepRecord]:
     while (attempt := record.provenance.replaces) and attempt not in seen:
         seen.add(attempt)
         name = StepFolder(record.step).history(attempt)
+        if store.has_old and not store.exists(name):
+            name = OldFolder(record.step).history(attempt)
         try:
             text = store.read(name).decode(errors="replace")
             record = StepRecord.from_json(text, name)

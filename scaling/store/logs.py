@@ -68,11 +68,7 @@ def kept_log(store: Store, session: str, rank: int) -> Iterator[None]:
 
 def log_lines(store: Store, step: str | None = None) -> list[str]:
     """All lines that the store has, oldest first; of one step if it is given."""
-    names = [
-        store.name_of(info)
-        for info in store.listing("logs", recursive=True)
-        if info.base_name.endswith(".log")
-    ]
+    names = [entry.name for entry in store.entries("logs") if entry.name.endswith(".log")]
     with ThreadPoolExecutor(16) as pool:
         texts = list(pool.map(lambda name: store.read(name).decode(errors="replace"), names))
     lines = [line for text in texts for line in text.splitlines()]

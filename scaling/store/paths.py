@@ -1,4 +1,4 @@
-"""What files of a store may be called, and where those of a step lie.
+"""What files of a store may be called, and where those of a step lie: layout 2.
 
 Only names: nothing here reads or writes.
 """
@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-STEPS = "steps"
-# Holds leases as a step does, and is none: who stages into the store.
+RECORDS, HISTORY, COLLAPSED = "records", "history", "collapsed"
+LEASES, FAILURES, RESUME = "leases", "failures", "resume"
+ATTEMPTS, WEIGHTS = "attempts", "weights"
+PROBE = "probe"
+"""Folder of files that ask whether the store can be written to, and for its time."""
+# Has a lease as a step does, and is none: who stages into the store.
 STAGING = "staging"
 
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
@@ -44,42 +48,36 @@ def is_sha256(text: object) -> bool:
 
 @dataclass(frozen=True)
 class StepFolder:
-    """Store names of everything that belongs to one step."""
+    """Store names of everything that belongs to one step.
+
+    What many steps have one of lies in one folder, so that one short listing shows it for all.
+    """
 
     step: str
 
     @property
-    def name(self) -> str:
-        """The folder itself."""
-        return self.step if self.step == STAGING else f"{STEPS}/{self.step}"
-
-    @property
     def record(self) -> str:
         """Written last: the step is done if and only if this file exists."""
-        return f"{self.name}/record.json"
+        return f"{RECORDS}/{self.step}.json"
 
     def history(self, owner: str) -> str:
         """A record that gave way to another one."""
-        return f"{self.name}/history/{owner}.json"
+        return f"{HISTORY}/{self.step}/{owner}.json"
 
     @property
     def collapsed(self) -> str:
         """Tells a listing that the training collapsed, so that a plan need not read its record."""
-        return f"{self.name}/collapsed.json"
+        return f"{COLLAPSED}/{self.step}.json"
 
     @property
-    def leases(self) -> str:
-        """Folder of the leases."""
-        return f"{self.name}/leases"
-
-    def lease(self, owner: str) -> str:
-        """The claim of one owner."""
-        return f"{self.leases}/{owner}.json"
+    def lease(self) -> str:
+        """Who works on it."""
+        return f"{LEASES}/{self.step}.json"
 
     @property
     def attempts(self) -> str:
         """Folder of the attempts."""
-        return f"{self.name}/attempts"
+        return f"{ATTEMPTS}/{self.step}"
 
     def attempt(self, owner: str) -> str:
         """Folder of what one try makes."""
@@ -91,38 +89,23 @@ class StepFolder:
 
     def weights_manifest(self, owner: str) -> str:
         """Written last of the weights: they are complete if and only if this file exists."""
-        return f"{self.weights(owner)}/manifest.json"
+        return f"{WEIGHTS}/{self.step}/{owner}.json"
 
     @property
     def resume(self) -> str:
         """Folder of the resume points."""
-        return f"{self.name}/resume"
+        return f"{RESUME}/{self.step}"
 
     @property
     def failures(self) -> str:
         """Folder of the notes on tries that failed."""
-        return f"{self.name}/failures"
+        return f"{FAILURES}/{self.step}"
 
     def failure(self, owner: str) -> str:
         """Why one try ended."""
         return f"{self.failures}/{owner}.json"
 
 
-def split_step(name: str) -> tuple[str, str] | None:
-    """(step, name below its folder) of a file of a step or of staging; None for other files."""
-    top, _, rest = name.partition("/")
-    if top == STAGING:
-        return STAGING, rest
-    if top != STEPS:
-        return None
-    step, _, below = rest.partition("/")
-    return step, below
-
-
-def lease_owner(below: str) -> str | None:
-    """Whose lease a file is, by its name below the step's folder; None if it is no lease."""
-    folder, _, name = below.partition("/")
-    # A hidden file is a lease that is being written.
-    if folder != "leases" or not name.endswith(".json") or name.startswith("."):
-        return None
-    return name.removesuffix(".json")
+def step_in(name: str) -> str:
+    """Whose file this is, of those of `StepFolder`."""
+    return name.split("/")[1].removesuffix(".json")

@@ -21,7 +21,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from scaling.spec import first_fault
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 from scaling.study.collapse import JUDGED_EXAMPLES, NEAR_GUESSING
 from scaling.study.question import Question
 from scaling.study.study import Study
@@ -156,12 +157,8 @@ def look(store: Store, rows: bytes) -> int:
 
 
 def _written(store: Store, folder: str) -> list[str]:
-    """Names of the files of a folder, without those that somebody had only begun to write."""
-    return [
-        info.base_name
-        for info in store.listing(folder)
-        if info.is_file and not info.base_name.startswith(".")
-    ]
+    """Names of the files of a folder."""
+    return [name for name in store.names(folder) if not name.endswith("/")]
 
 
 def sentences(study: Study, found: list[Registration], looks: int) -> list[str]:

@@ -12,7 +12,6 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +20,8 @@ from scaling.spec import first_fault
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
 from scaling.study.study import Study, price_of
+
+FOLDER = "sessions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,22 +80,14 @@ def note_end(store: Store, session: str, workers: int) -> float:
     return device_seconds
 
 
-def read_sessions(
-    store: Store, known: Mapping[str, SessionCost] | None = None
-) -> dict[str, SessionCost]:
-    """Id → every session that ever started. What is `known` and has ended is not read again."""
-    ids = sorted(
-        info.base_name.removesuffix(".json")
-        for info in store.listing("sessions")
-        if info.base_name.endswith(".json")
-    )
-    ended = {
-        session: cost for session, cost in (known or {}).items() if cost.device_seconds is not None
+def read_sessions(store: Store) -> dict[str, SessionCost]:
+    """Id → every session that ever started. What did not change is not read again."""
+    entries = [entry for entry in store.entries(FOLDER) if entry.name.endswith(".json")]
+    texts = store.index.texts(entries)
+    return {
+        name.removeprefix(f"{FOLDER}/").removesuffix(".json"): _parse(store, name, text)
+        for name, text in texts.items()
     }
-    fresh = [session for session in ids if session not in ended]
-    with ThreadPoolExecutor(16) as pool:
-        read = dict(zip(fresh, pool.map(lambda session: _read(store, session), fresh), strict=True))
-    return {session: read[session] if session in read else ended[session] for session in ids}
 
 
 def spent_device_seconds(
@@ -131,7 +124,7 @@ def price_paid(study: Study, records: Iterable[StepRecord]) -> float | None:
 
 def session_name(session: str) -> str:
     """Store name of what a session cost."""
-    return f"sessions/{session}.json"
+    return f"{FOLDER}/{session}.json"
 
 
 _COST = TypeAdapter(SessionCost)
@@ -140,7 +133,11 @@ _COST = TypeAdapter(SessionCost)
 def _read(store: Store, session: str) -> SessionCost:
     """StoreError with its name for a file that no session wrote: budgets are counted by them."""
     name = session_name(session)
-    raw = json.dumps(store.read_json(name))
+    return _parse(store, name, store.read(name))
+
+
+def _parse(store: Store, name: str, text: bytes | str) -> SessionCost:
+    raw = json.dumps(store.parse_json(name, text))
     try:
         cost = _COST.validate_json(raw, strict=True)
     except ValidationError as error:

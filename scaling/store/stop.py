@@ -12,7 +12,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Literal
 
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 
 NAME = "stop.json"
 REQUEST_SECONDS = 2.0

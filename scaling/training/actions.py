@@ -85,6 +85,8 @@ class Start:
     folder: str
     files: dict[str, str]
     """File → SHA-256."""
+    manifest: str
+    """Store name of what says that they are whole."""
     attempt: str
     """Of the parent; empty for a pretrained model."""
 
@@ -93,13 +95,15 @@ def start_of(step: Step, context: Context) -> Start:
     """Where a step starts. StoreError if the pretrained model is not there."""
     store = context.store
     if step.parent is None:
-        files = model_files(store, step.staged)
-        return Start(folder=f"models/{step.staged}", files=files, attempt="")
+        files, folder = model_files(store, step.staged), f"models/{step.staged}"
+        return Start(folder=folder, files=files, manifest=f"{folder}/manifest.json", attempt="")
     record = store.record(step.parent)
+    attempt = record.provenance.attempt
     return Start(
-        folder=StepFolder(step.parent).weights(record.provenance.attempt),
+        folder=store.folder_of(record).weights(attempt),
         files=record.weight_files,
-        attempt=record.provenance.attempt,
+        manifest=store.folder_of(record).weights_manifest(attempt),
+        attempt=attempt,
     )
 
 
@@ -162,6 +166,7 @@ def train(step: Step, context: Context, lease: Lease | None) -> StepRecord:
                 context.cache,
                 params,
                 0 if needed is None else len(needed.rows),
+                world.from_first(0 if lease is None else lease.token),
             )
         with clock.part("work"):
             run = TrainingRun(
@@ -380,7 +385,8 @@ def _publish(step: Step, context: Context, folder: Path) -> dict[str, str]:
         for file, digest in files.items():
             manifest[file] = {"sha256": digest, "bytes": sizes[file], "rank": rank}
     if context.world.rank == 0 and step.action == "train":
-        context.store.write(f"{name}/weights/manifest.json", json.dumps(manifest, indent=1))
+        whole = StepFolder(step.id).weights_manifest(context.owner)
+        context.store.write(whole, json.dumps(manifest, indent=1))
     return {file: str(entry["sha256"]) for file, entry in manifest.items()}
 
 

@@ -24,9 +24,10 @@ from scaling.catalogue.task import Key, TaskSpec
 from scaling.data.features import Features, joined_for_scoring
 from scaling.encoders.world import World
 from scaling.kinds.kind import Kind
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
 from scaling.store.records import EvalRow, digest_of
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.identity import canonical_json
 from scaling.study.recipes import Recipe
 from scaling.training.evaluation import TOKENS_PER_BATCH, predict, score_languages

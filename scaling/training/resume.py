@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,8 +24,9 @@ from scaling.catalogue.hardware import Placement
 from scaling.encoders.world import World
 from scaling.planning.saving import planned_save_seconds
 from scaling.store.cache import Cache, fetch
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 
 # Plain files since 2; those before are pickles, which are not read. Since 3 with what is known of
 # each update.
@@ -59,6 +61,7 @@ def resume_point(
     cache: Cache,
     total_params: int,
     rows: int,
+    token: int,
 ) -> ResumePoint:
     """The resume point of a step on this process group.
 
@@ -70,6 +73,8 @@ def resume_point(
         cache: Where a resume point is fetched to, and filled before its upload to a remote store.
         total_params: Parameters of the model, for the size of what is saved.
         rows: Of the word embedding that are trained; 0 for all.
+        token: Of the lease: a holder that slept while another one took over writes over nothing of
+            that one's.
     """
     name = StepFolder(step).resume
     layout = {
@@ -82,7 +87,7 @@ def resume_point(
 
     def save(fill: Callable[[Path], None], update: int) -> None:
         started = time.monotonic()
-        target = f"{name}/{update}"
+        target = f"{name}/{update}.{token}"
         # Every rank fills a folder of its own and uploads that, on whatever machine it is. Nobody
         # else's: a rank of a try that was given up may live for some seconds more.
         folder = (
@@ -97,12 +102,16 @@ def resume_point(
             shutil.rmtree(folder, ignore_errors=True)
         by_rank = world.gather(files)
         if world.rank == 0:
-            keep = ("manifest.json", str(update))
-            old = [info.base_name for info in store.listing(name) if info.base_name not in keep]
-            manifest = {"at": update, "by_rank": by_rank, **layout}
-            store.write(f"{name}/manifest.json", json.dumps(manifest))
-            for stale in old:
-                store.delete(f"{name}/{stale}")
+            own = f"{update}.{token}"
+            there = [part.rstrip("/") for part in store.names(name)]
+            manifest = {"at": update, "token": token, "by_rank": by_rank, **layout}
+            if _write_manifest(name, store, manifest):
+                stale = [part for part in there if part not in ("manifest.json", own)]
+            else:
+                stale = [own]
+            for part in stale:
+                if _token_of(part) <= token:
+                    store.delete_folder(f"{name}/{part}")
         world.barrier()
         took.append(time.monotonic() - started)
 
@@ -141,7 +150,7 @@ def measured_rate(store: Store, name: str, world: World, cache: Cache) -> float:
         seconds = time.monotonic() - started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        store.delete(f"{name}/{own}")
+        store.delete_folder(f"{name}/{own}")
     return min(world.gather(PROBE_BYTES / max(seconds, 1e-3)))
 
 
@@ -151,6 +160,7 @@ class _Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     at: int
+    token: int
     by_rank: list[dict[str, str]]
     workers: int
     zero_stage: int
@@ -161,10 +171,37 @@ class _Manifest(BaseModel):
 def _read_manifest(name: str, store: Store) -> _Manifest | None:
     """None where there is none, or another thing: a resume point that cannot be read is none."""
     try:
-        found = _Manifest.model_validate_json(store.read(f"{name}/manifest.json"))
-    except (FileNotFoundError, ValidationError):
+        return _parse_manifest(store.read(f"{name}/manifest.json"))
+    except FileNotFoundError:
+        return None
+
+
+def _parse_manifest(text: bytes) -> _Manifest | None:
+    try:
+        found = _Manifest.model_validate_json(text)
+    except ValidationError:
         return None
     return found if len(found.by_rank) == found.workers else None
+
+
+def _write_manifest(name: str, store: Store, manifest: Mapping[str, Any]) -> bool:
+    """Have this resume point be the one that counts, unless whoever took over wrote one."""
+    file = f"{name}/manifest.json"
+    body = json.dumps({**manifest})
+    try:
+        content = store.read_tagged(file)
+    except FileNotFoundError:
+        return store.create(file, body) is not None
+    found = _parse_manifest(content.body)
+    if found is not None and found.token > manifest["token"]:
+        return False
+    return store.replace(file, body, content.tag) is not None
+
+
+def _token_of(part: str) -> int:
+    """Whose resume point a folder is; 0 for what a try left half."""
+    update, _, token = part.partition(".")
+    return int(token) if update.isdigit() and token.isdigit() else 0
 
 
 def _find(
@@ -177,7 +214,7 @@ def _find(
     try:
         # DeepSpeed reads what this rank wrote and what rank 0 wrote for all.
         files = {**manifest.by_rank[0], **manifest.by_rank[world.rank]}
-        folder = fetch(store, f"{name}/{manifest.at}", files, cache)
+        folder = fetch(store, f"{name}/{manifest.at}.{manifest.token}", files, cache)
     except (StoreError, OSError):
         folder = None
     # All or none: half a process group cannot resume.

@@ -18,7 +18,7 @@ from scaling.encoders.world import World
 from scaling.spec import UserError
 from scaling.store.cache import damaged_files, forget_steps, open_cache
 from scaling.store.failures import note_failure
-from scaling.store.leases import Lease, LeaseLost, claim, new_owner
+from scaling.store.leases import Lease, LeaseLost, claim, let_go, new_owner
 from scaling.store.paths import StepFolder
 from scaling.store.pending import must_run, weights_needed
 from scaling.store.records import StepRecord
@@ -118,17 +118,16 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
     lease: Lease | None = None
     decision: StepOutcome | None = None
     if world.rank == 0:
-        decision = _already(step, context)
-        if decision is None:
-            lease = claim(store, step.id, context.owner)
-            # Somebody may have finished between the first look and the claim.
-            decision = "taken" if lease is None else _already(step, context)
+        # First the claim: what is done before it is seen after it.
+        lease = claim(store, step.id, context.owner)
+        decision = _already(step, context) or ("taken" if lease is None else None)
     decision = world.from_first(decision)
     if decision is not None:
         if lease is not None:
-            lease.release()
+            lease.release(done=decision == "skipped")
         return decision
     LOG.info("starts on %s workers, attempt %s", world.size, context.owner, extra={"step": step.id})
+    done = False
     try:
         # A training that is done and not skipped: its weights are gone and needed again.
         replacing = (
@@ -139,14 +138,15 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
         record = _work(step, context, lease)
         ours = True
         if lease is not None:
-            lease.still_ours()
+            lease.check()
             store.mark_collapse(record)
             ours = store.commit(record, replacing)
+            done = True
             if ours:
                 _clean_up(step, context)
             else:
                 store.mark_collapse(store.record(step.id))
-                store.delete(StepFolder(step.id).attempt(context.owner))
+                store.delete_attempt(step.id, context.owner)
         return "done" if world.from_first(ours) else "skipped"
     except LeaseLost:
         raise
@@ -167,7 +167,7 @@ def _run_step(step: Step, context: Context) -> StepOutcome:
         raise
     finally:
         if lease is not None:
-            lease.release()
+            lease.release(done=done)
 
 
 def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
@@ -183,7 +183,7 @@ def _work(step: Step, context: Context, lease: Lease | None) -> StepRecord:
     except BaseException:
         if lease is not None:
             with suppress(OSError):
-                context.store.delete(StepFolder(step.id).attempt(context.owner))
+                context.store.delete_attempt(step.id, context.owner)
         raise
 
 
@@ -195,7 +195,7 @@ def _forget_damage(step: Step, context: Context) -> str:
     store, resume = context.store, StepFolder(step.id).resume
     healing = ""
     if store.exists(f"{resume}/manifest.json"):
-        store.delete(resume)
+        store.delete_folder(resume)
         healing = f" ({store.uri}/{resume} is deleted: the step begins anew)"
     try:
         start = start_of(step, context)
@@ -205,7 +205,7 @@ def _forget_damage(step: Step, context: Context) -> str:
     if not damaged:
         return healing
     # Written last of the weights: without it they are none.
-    store.delete(f"{start.folder}/manifest.json")
+    store.delete(start.manifest)
     if step.parent is None:
         return ""
     return (
@@ -225,7 +225,7 @@ def _give_up(step: Step, context: Context, reason: Mapping[str, Any]) -> None:
     """Before this process ends itself: say why, and leave the step to the next try."""
     _note(step, context, reason)
     if context.world.rank == 0:
-        context.store.delete(StepFolder(step.id).lease(context.owner))
+        let_go(context.store, step.id, context.owner)
 
 
 def _already(step: Step, context: Context) -> StepOutcome | None:
@@ -256,7 +256,7 @@ def _clean_up(step: Step, context: Context) -> None:
     What is below a training may have been done before: where it was made again.
     """
     plan, store = context.plan, context.store
-    store.delete(StepFolder(step.id).resume)
+    store.delete_folder(StepFolder(step.id).resume)
     if step.action == "train" and not plan.children_of(step.id):
         return
     pending = _pending(context)

@@ -22,9 +22,10 @@ from scaling.encoders.weights import model_revision, stage_model, tokenizer_file
 from scaling.kinds import KINDS
 from scaling.spec import known
 from scaling.store.cache import own_folder
+from scaling.store.files import StoreError
 from scaling.store.leases import Lease, claim, new_owner
 from scaling.store.paths import STAGING
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.arms import Arm
 from scaling.study.identity import Lock, canonical_json, staged_name
 from scaling.study.study import Study
@@ -60,9 +61,11 @@ def stage(
         known("defect", name, DEFECTS)
     store.check_study(study.name)
     with _alone(store, progress) as lease:
-        lock = _stage(study, store, folder, progress, accept)
-        lease.still_ours()
-        if lock != store.read_lock():
+        before = store.read_lock()
+        lock = _stage(study, store, folder, progress, accept, before)
+        # Now, before what cannot be taken back.
+        lease.beat()
+        if lock != before:
             store.write_lock(lock)
     return lock
 
@@ -85,9 +88,18 @@ def _stage(
     folder: Path | None,
     progress: Callable[[str], None],
     accept: Collection[str],
+    before: Lock,
 ) -> Lock:
-    """The lock; everything that it names is in the store then."""
-    before = store.read_lock()
+    """The lock; everything that it names is in the store then.
+
+    Args:
+        study: The study.
+        store: Where everything goes.
+        folder: Where local sources lie; None without one.
+        progress: Called with a line of text before each part.
+        accept: Names of defects of the data to count instead of refusing.
+        before: The lock so far.
+    """
     data: dict[str, dict[str, str]] = {}
     revisions = dict(before.revisions)
     for name in study.used_tasks:

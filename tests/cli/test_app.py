@@ -20,7 +20,8 @@ from rich.text import Text
 from scaling.cli import main
 from scaling.cli.app import PlainConsole, working
 from scaling.spec import UserError
-from scaling.store.store import Store, StoreAway
+from scaling.store.files import StoreAway
+from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
 from tests.helpers.command import ROOT, scaling
@@ -163,11 +164,11 @@ def test_a_corrupt_record_is_exit_code_2_and_names_its_file(tmp_path: Path) -> N
     path, store = write_study(tmp_path, SMALL), Store.open(tmp_path / "store")
     store.check_study("small")
     step = next(iter(make_plan(Study(**SMALL)).steps))
-    store.write(f"steps/{step}/record.json", "{")
+    store.write(f"records/{step}.json", "{")
     for command in ("status", "run", "report"):
         done = scaling(command, str(path), "--store", store.uri)
         assert done.returncode == 2, done.stderr
-        assert f"{step}/record.json is not a record" in " ".join(done.stderr.split())
+        assert f"{step}.json is not a record" in " ".join(done.stderr.split())
 
 
 def test_another_studys_store_is_exit_code_2(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ from scaling.cli import app, main
 from scaling.spec import UserError
 from scaling.cli import main
 from scaling.spec import UserError
-from scaling.store.store import StoreError
+from scaling.store.files import StoreError
 
 @app.command()
 def planted() -> None:

@@ -18,9 +18,10 @@ from scaling.cli.app import app, console
 from scaling.cli.outputs import OUTPUTS
 from scaling.spec import UserError
 from scaling.store.curves import SCHEMA, read_curve, write_curve
+from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
 from scaling.store.records import Training
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.steps import Plan
 from tests.helpers.step_records import record_of
 

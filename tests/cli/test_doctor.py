@@ -18,7 +18,8 @@ from scaling.cli.doctor import (
     look_at_token,
     look_at_versions,
 )
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 from scaling.study.study import load_study
 
 DEMO = load_study("demo")

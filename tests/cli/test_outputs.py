@@ -72,11 +72,11 @@ def test_every_output_is_valid(
     explained = said(capsys, "explain", path, training, *at)
     assert faults("explain", explained) == [] and explained["record"] is None
 
-    store.write(f"steps/{training}/record.json", record_of(plan, training).to_json())
+    store.write(f"records/{training}.json", record_of(plan, training).to_json())
     lease = claim(store, scoring, new_owner())
     assert lease is not None
     lease.progress = {"done": 3, "total": 9}
-    lease._write()
+    lease.beat()
     status = said(capsys, "status", path, *at)
     assert faults("status", status) == []
     assert [(one["step"], one["done"]) for one in status["working"]] == [(scoring, 3)]
@@ -93,7 +93,7 @@ def test_every_output_is_valid(
     assert [step["done"] for step in planned["steps"]] == [True, False]
     assert planned["makespan_seconds"] >= planned["bound_seconds"] > 0
 
-    name = f"steps/{training}/attempts/host.9.bb/weights/part"
+    name = f"attempts/{training}/host.9.bb/weights/part"
     store.write(name, "x" * 1000)
     could = said(capsys, "gc", path, *at)
     assert faults("gc", could) == []

@@ -42,7 +42,7 @@ def test_it_says_who_is_helped_by_how_much_at_both_ends(
     verdict(str(study), str(store.uri), as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["answers"][0]["sentence"] in text
-    assert len(list(store.listing(LOOKS))) == 1
+    assert len(list(store.names(LOOKS))) == 1
 
 
 def test_one_seed_gets_neither_interval_nor_verdict(tmp_path: Path, screen: io.StringIO) -> None:

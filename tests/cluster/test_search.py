@@ -60,6 +60,7 @@ def searching(plan: Plan, store: Store) -> QueueSearch:
             one_node=False,
             collapsed=frozenset(),
             limits={},
+            silent={},
             stop="",
         )
 
@@ -110,9 +111,9 @@ def test_an_error_of_the_store_is_one_try_of_one_step(
         (session,) = (tmp_path / "store" / "sessions").iterdir()
         session.write_text("{")
     else:
-        # Which one listing shows, and a look at its record refuses.
+        # Which a listing shows, and a look at its record refuses.
         monkeypatch.setattr(search, "drop_replaced", lambda *given: store.record(step))
-        store.write(f"steps/{step}/record.json", "{")
+        store.write(f"records/{step}.json", "{")
     for tries in (1, 2, 3):
         ended.on_trial_complete("t", error=True)
         assert not ended._queue.running

@@ -185,7 +185,7 @@ def test_a_killed_arm_resumes_with_the_same_record(
     for step in dict.fromkeys((*one.intermediate, *one.trained)[0] for one in found):
         with pytest.raises(Killed):
             run_steps(plan, store, [step], world, placements(plan, None))
-        assert store.exists(f"steps/{step}/resume/manifest.json")
+        assert store.exists(f"resume/{step}/manifest.json")
         assert run_steps(plan, store, [step], world, placements(plan, None)) == {step: "done"}
         assert store.record(step).science() == study[1].record(step).science(), step
 

@@ -25,7 +25,7 @@ from scaling.planning.placement import placements
 from scaling.planning.queue import ReadyQueue
 from scaling.store.failures import failures_of
 from scaling.store.garbage import find_garbage
-from scaling.store.leases import claim, new_owner
+from scaling.store.leases import claim, new_owner, working
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.steps import Plan
@@ -92,11 +92,11 @@ def test_a_notice_ends_a_training_between_updates(
 
     assert run(plan, store, world, notice) == ["preempted", "preempted"]
     step = pending_steps(plan, store.scan())[0]
-    assert store.exists(f"steps/{step}/resume/manifest.json") is saved
-    note = json.loads(store.read(store.name_of(store.listing(f"steps/{step}/failures")[0])))
+    assert store.exists(f"resume/{step}/manifest.json") is saved
+    note = json.loads(store.read(store.entries(f"failures/{step}")[0].name))
     assert note["kind"] == "preempted"
     assert ("saved" in note["error"]) and ("not saved" in note["error"]) is not saved
-    assert not store.scan().leases
+    assert not working(store, store.leases().values())
     assert run(plan, store, world) == ["done", "done"]
     assert science(plan, store) == science(*calm)
 
@@ -143,14 +143,9 @@ def test_a_full_disk_fails_the_step_by_name_and_leaves_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "File too large" in str(failures_of(store, training)[-1])
-    left = {
-        info.path.split(f"{training}/")[1].split("/")[0]
-        for info in store.listing(f"steps/{training}")
-    }
-    assert left <= {"failures", "attempts", "leases"}
-    assert [
-        info for info in store.listing(f"steps/{training}/attempts", recursive=True) if info.is_file
-    ] == []
+    left = {entry.name.split("/")[0] for entry in store.entries("") if training in entry.name}
+    assert left == {"failures", "leases"}
+    assert not working(store, store.leases().values())
     assert run(plan, store, world) == ["done", "done"]
 
 
@@ -164,13 +159,13 @@ def test_an_upload_without_a_record_does_not_count_and_is_collected(
     [lost] = gang(small(tiny_study), store.uri, [step], tmp_path, 1, "die-before-commit")
     lost.communicate(timeout=120)
     assert lost.returncode == 9
-    [attempt] = [info.base_name for info in store.listing(f"steps/{step}/attempts")]
-    assert store.exists(f"steps/{step}/attempts/{attempt}/weights/manifest.json")
+    [attempt] = [name.rstrip("/") for name in store.names(f"attempts/{step}")]
+    assert store.exists(f"weights/{step}/{attempt}.json")
     assert store.scan().done == set()
     assert run(plan, store, world) == ["done", "done"]
     assert store.record(step).provenance.attempt != attempt
     assert science(plan, store) == science(*calm)
-    assert f"steps/{step}/attempts/{attempt}" in {found.name for found in find_garbage(plan, store)}
+    assert f"attempts/{step}/{attempt}" in {found.name for found in find_garbage(plan, store)}
 
 
 def gang(
@@ -219,13 +214,13 @@ def test_a_gang_that_dies_resumes_from_shards_on_s3(
     assert all('"done"' in output for output in outputs), outputs
     first = gang(content, store.uri, steps, tmp_path, 2)
     deadline = time.monotonic() + 200
-    while not store.exists(f"steps/{steps[0]}/resume/manifest.json"):
+    while not store.exists(f"resume/{steps[0]}/manifest.json"):
         assert time.monotonic() < deadline and first[0].poll() is None, first[0].communicate()[0]
         time.sleep(0.02)
     for worker in first:
         worker.kill()
         worker.communicate()
-    manifest = json.loads(store.read(f"steps/{steps[0]}/resume/manifest.json"))
+    manifest = json.loads(store.read(f"resume/{steps[0]}/manifest.json"))
     assert len(manifest["by_rank"]) == 2
     assert not set(manifest["by_rank"][0]) & set(manifest["by_rank"][1])
     with objects.counted() as requests:
@@ -234,7 +229,10 @@ def test_a_gang_that_dies_resumes_from_shards_on_s3(
             for worker in gang(content, store.uri, steps, tmp_path, 2)
         ]
     assert all('"done"' in output for output in outputs), outputs
-    assert any(f"/resume/{manifest['at']}/" in line and line.startswith("GET") for line in requests)
+    assert any(
+        f"/{manifest['at']}.{manifest['token']}/" in line and line.startswith("GET")
+        for line in requests
+    )
     assert science(plan, store) == science(plan, calm)
 
 
@@ -249,8 +247,9 @@ print("holds", flush=True)
 sys.stdin.readline()
 try:
     if sys.argv[3] == "looks":
-        lease.still_ours()
-    print("committed" if store.commit(record(sys.argv[2])) else "too late", flush=True)
+        lease.beat()
+    record = record(sys.argv[2], attempt="late")
+    print("committed" if store.commit(record) else "too late", flush=True)
 except LeaseLost:
     print("lost", flush=True)
 """
@@ -259,7 +258,12 @@ except LeaseLost:
 @pytest.mark.parametrize("place", ["local", "s3"])
 @pytest.mark.parametrize(("how", "said"), [("looks", "lost"), ("rushes", "too late")])
 def test_a_driver_that_slept_through_its_lease_commits_nothing(
-    objects: Objects, tmp_path: Path, place: str, how: str, said: str
+    objects: Objects,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    how: str,
+    said: str,
 ) -> None:
     store = Store.open(tmp_path if place == "local" else objects.uri(tmp_path.name))
     step = STEP
@@ -277,11 +281,11 @@ def test_a_driver_that_slept_through_its_lease_commits_nothing(
         sleeper.send_signal(signal.SIGSTOP)
         deadline = time.monotonic() + 30
         taken = None
-        # Time stamps of an object store are whole seconds.
-        while (taken := claim(store, step, new_owner(), expiry=2.0)) is None:
+        monkeypatch.setattr("scaling.store.leases.EXPIRY_SECONDS", 2.0)
+        while (taken := claim(store, step, new_owner())) is None:
             assert time.monotonic() < deadline
             time.sleep(0.3)
-        taken.still_ours()
+        taken.beat()
         assert store.commit(record(step))
         taken.release()
         sleeper.send_signal(signal.SIGCONT)

@@ -16,10 +16,11 @@ import pytest
 
 pytest.importorskip("moto")
 
+from scaling.store.files import StoreError
 from scaling.store.leases import claim, new_owner, working
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from tests.helpers.s3_server import DENIED, SLOW_DOWN, Objects, answer, object_store
-from tests.helpers.step_records import record
+from tests.helpers.step_records import STEP, record
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,18 +36,47 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path, objects: Objects) -> str
     return str(tmp_path) if request.param == "local" else objects.uri(tmp_path.name)
 
 
-def test_one_listing_tells_everything(objects: Objects) -> None:
+def test_a_few_listings_tell_everything(objects: Objects) -> None:
     store = Store.open(objects.uri("listed"))
+    store.check_study("s")
     for index in range(30):
-        store.write(f"steps/s{index}/record.json", "{}")
-        store.write(f"steps/s{index}/attempts/a/weights/manifest.json", "{}")
+        store.write(f"records/s{index}.json", "{}")
+        store.write(f"weights/s{index}/a.json", "{}")
+        store.write(f"attempts/s{index}/a/weights/model.safetensors", "x")
     with objects.counted() as requests:
         scan = store.scan()
     assert len(scan.done) == len(scan.weights) == 30
-    assert len(requests) == 1, requests
+    # However many files their attempts have.
+    assert len(requests) == 5, requests
     with objects.counted() as requests:
-        store.write("steps/s1/leases/o.json", "{}")
+        store.write("logs/s/0.log", "{}")
     assert len(requests) == 1, "a small file is one request, not a multipart upload"
+
+
+def test_each_act_of_a_step_is_one_request(objects: Objects) -> None:
+    store = Store.open(objects.uri("acts"))
+    store.check_study("s")
+    taken: dict[str, int] = {}
+    lease = None
+
+    def claimed() -> None:
+        nonlocal lease
+        lease = claim(store, STEP, new_owner())
+
+    for name, act in {
+        "claim": claimed,
+        "beat": lambda: lease.beat(),
+        "record": lambda: store.commit(record()),
+        "release": lambda: lease.release(done=True),
+        "all": store.scan,
+        "look": lambda: store.scan(max_age=30.0),
+    }.items():
+        with objects.counted() as requests:
+            act()
+        taken[name] = len(requests)
+    assert taken == {"claim": 1, "beat": 1, "record": 1, "release": 1, "all": 5, "look": 1}
+    assert store.scan().done == {STEP}
+    assert store.leases() == {}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +104,7 @@ def test_what_cannot_work_is_one_clear_error(objects: Objects) -> None:
         Store.open("s3://key:secret@bucket/x")
     objects.always = answer("403 Forbidden", DENIED)
     try:
-        with pytest.raises(StoreError, match="ACCESS_DENIED"):
+        with pytest.raises(StoreError, match="AccessDenied"):
             Store.open(objects.uri("x"))
     finally:
         objects.always = None
@@ -90,7 +120,7 @@ def test_no_name_leads_to_another_prefix_or_bucket(objects: Objects) -> None:
     neighbour.write("file", "keep")
     for name in ("../../neighbour", "../../../other/x", "/neighbour", "models//x", "a\\b"):
         with objects.counted() as requests:
-            for act in (store.delete, store.exists, store.listing):
+            for act in (store.delete, store.exists, store.entries):
                 with pytest.raises(StoreError, match="is no name"):
                     act(name)
             with pytest.raises(StoreError, match="is no name"):
@@ -102,9 +132,12 @@ def test_no_name_leads_to_another_prefix_or_bucket(objects: Objects) -> None:
 def test_the_first_record_stays(uri: str) -> None:
     store = Store.open(uri)
     assert store.commit(record())
-    assert not store.commit(record())
-    assert not store.commit(record(), replacing="another attempt")
-    assert store.commit(record(), replacing="o")
+    assert not store.commit(record(attempt="late"))
+    assert not store.commit(record(attempt="late"), replacing="another attempt")
+    assert store.record(STEP) == record()
+    assert store.commit(record(attempt="again"), replacing="o")
+    assert not store.commit(record(attempt="late"), replacing="o")
+    assert store.record(STEP).provenance.replaces == "o"
 
 
 RACER = """
@@ -118,9 +151,9 @@ print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(turns):
     lease = claim(store, f"s{turn}", new_owner())
-    if lease is not None and not store.exists(f"steps/s{turn}/record.json"):
-        lease.still_ours()
-        print(turn, store.create(f"steps/s{turn}/record.json", lease.owner), flush=True)
+    if lease is not None and not store.exists(f"records/s{turn}.json"):
+        lease.beat()
+        print(turn, bool(store.create(f"records/s{turn}.json", lease.owner)), flush=True)
     if lease is not None:
         lease.release()
 """
@@ -149,7 +182,7 @@ def test_two_drivers_race_and_each_step_is_committed_once(uri: str) -> None:
     assert not any(line.endswith("False") for output in outputs for line in output)
     store = Store.open(uri)
     assert len(store.scan().done) == len(committed) > 0
-    assert not store.scan().leases
+    assert not working(store, store.leases().values())
 
 
 def test_a_clock_that_is_wrong_takes_nothing_over(
@@ -160,9 +193,11 @@ def test_a_clock_that_is_wrong_takes_nothing_over(
     assert held is not None
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 86_400)
-    assert claim(store, "s", "elsewhere.2.bbbb", tries=2) is None
-    assert [found.owner for found in working(store, store.scan().leases)] == ["elsewhere.1.aaaa"]
-    held.still_ours()
+    assert claim(store, "s", "elsewhere.2.bbbb") is None
+    assert [found.owner for found in working(store, store.leases().values())] == [
+        "elsewhere.1.aaaa"
+    ]
+    held.beat()
     held.release()
 
 
@@ -181,7 +216,7 @@ def test_storage_that_is_away_for_a_moment_costs_no_lease(
         objects.always = None
     back = len(objects.requests)
     _until(lambda: len(objects.requests) >= back + 4)
-    lease.still_ours()
+    lease.beat()
     lease.release()
 
 
@@ -210,9 +245,8 @@ def test_a_study_runs_on_s3_as_on_a_disk(
     plan, store = staged(content, objects.uri("study"))  # type: ignore[arg-type]
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert science(plan, store) == science(*disk)
-    left = [info.path for info in store.listing("steps", recursive=True) if "/resume/" in info.path]
-    assert left == []
+    assert store.entries("resume") == []
     assert not store.scan().weights
     with objects.counted() as requests:
         assert run_all(plan, store, world) == {}
-    assert len(requests) == 1, requests
+    assert len(requests) == 5, requests

@@ -91,7 +91,7 @@ def test_controls_are_not_run_again() -> None:
 
 def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
     plan = plan_of(set())
-    nothing = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
+    nothing = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={})
     pending = pending_steps(plan, nothing)
     queue = ReadyQueue(
         plan=plan,
@@ -113,7 +113,6 @@ def test_a_queue_goes_on_with_the_rerun_and_leaves_what_it_replaced() -> None:
                 weights=frozenset(done),
                 leases={},
                 failures={},
-                num_bytes=0,
                 collapsed=frozenset([bad]),
             )
             grown = plan_of({bad})

@@ -30,11 +30,13 @@ from scaling.planning.progress import study_status
 from scaling.planning.rates import choose, rate_scores
 from scaling.store.curves import read_curve
 from scaling.store.failures import failures_of
+from scaling.store.files import StoreError
 from scaling.store.history import earlier_records, remade_notes
-from scaling.store.leases import claim, new_owner
+from scaling.store.leases import claim, new_owner, working
 from scaling.store.pending import pending_steps
+from scaling.store.place import sha256
 from scaling.store.records import CorruptRecord
-from scaling.store.store import Store, StoreError, sha256
+from scaling.store.store import Store
 from scaling.store.tidy import tidy_rows
 from scaling.study.plan import make_plan
 from scaling.study.study import Study
@@ -43,6 +45,7 @@ from scaling.training.measure import calibrate
 from scaling.training.resume import ResumePoint
 from scaling.training.runner import run_steps
 from scaling.training.stage import stage
+from tests.helpers.forgetting import forget
 from tests.helpers.whole_study import run_all, science, staged
 
 pytestmark = pytest.mark.torch
@@ -150,7 +153,7 @@ def test_weights_that_are_made_again_stay_until_all_who_need_them_had_them(
     (below,) = plan.children_of(trained)
     assert not store.scan().weights
     for step in (scoring, below):
-        store.delete(f"steps/{step}")
+        forget(store, step)
     # By its record the training is done when the first scoring ends; it has yet to start from the
     # parent again.
     order = [parent, scoring, trained, below]
@@ -164,11 +167,11 @@ def test_a_finished_training_that_nothing_starts_from_is_not_made_again(
 ) -> None:
     plan, store = staged({**tiny_study, "models": ["tiny-1"]}, tmp_path)
     run_all(plan, store, world)
-    before = {step: store.read(f"steps/{step}/record.json") for step in plan.steps}
+    before = {step: store.read(f"records/{step}.json") for step in plan.steps}
     # The list of a driver that another one was faster than.
     again = run_steps(plan, store, list(plan.steps), world, placements(plan, None))
     assert set(again.values()) == {"skipped"}
-    assert before == {step: store.read(f"steps/{step}/record.json") for step in plan.steps}
+    assert before == {step: store.read(f"records/{step}.json") for step in plan.steps}
     assert not store.scan().weights
 
 
@@ -180,7 +183,7 @@ def test_a_training_that_is_made_again_leaves_both_records(
     training = next(step for step in plan.steps.values() if step.phase == "iii")
     (scoring,) = plan.children_of(training.id)
     first = store.record(training.id)
-    store.delete(f"steps/{scoring}")
+    forget(store, scoring)
     run_all(plan, store, world)
     second = store.record(training.id)
     assert second.provenance.replaces == first.provenance.attempt
@@ -192,7 +195,7 @@ def test_a_training_that_is_made_again_leaves_both_records(
     assert f"{second.provenance.attempt} of" in note and f"{first.provenance.attempt} of" in note
     # What somebody else did below it meanwhile: nothing starts from the weights any more.
     assert not store.scan().weights
-    kept = f"steps/{training.id}/history/{first.provenance.attempt}.json"
+    kept = f"history/{training.id}/{first.provenance.attempt}.json"
     store.write(kept, "{")
     with pytest.raises(StoreError, match=rf"{re.escape(kept)} is broken .* or delete it"):
         remade_notes(plan, store, store.records(plan.steps))
@@ -218,11 +221,11 @@ def test_damaged_weights_are_made_again_and_a_damaged_model_is_staged_again(
         content[-9] ^= 4
         file.write_bytes(bytes(content))
 
-    flip(f"steps/{training}/attempts/{store.record(training).provenance.attempt}/weights")
+    flip(f"attempts/{training}/{store.record(training).provenance.attempt}/weights")
     with pytest.raises(BadWeights, match="SHA-256"):
         run_steps(plan, store, [scoring], world, placements(plan, None))
     (failure,) = failures_of(store, scoring)
-    assert f"model.safetensors in {store.uri}/steps/{training}" in failure.error
+    assert f"model.safetensors in {store.uri}/attempts/{training}" in failure.error
     assert "is trained again" in failure.error and not failure.is_final
     assert pending_steps(plan, store.scan()) == [training, scoring]
     flip("models/tiny-1")
@@ -251,7 +254,7 @@ def test_a_request_to_stop_is_obeyed_after_the_step(
         stopped=lambda: next(asked),
     )
     assert list(outcomes.values()) == ["done", "stopped"]
-    assert len(store.scan().done) == 1 and not store.scan().leases
+    assert len(store.scan().done) == 1 and not working(store, store.leases().values())
 
 
 class Killed(Exception):
@@ -306,7 +309,7 @@ def test_a_step_resumes_in_the_middle_with_the_same_numbers(
         with pytest.raises(Killed):
             run_all(plan, store, world)
     interrupted = pending_steps(plan, store.scan())[0]
-    assert store.exists(f"steps/{interrupted}/resume/manifest.json")
+    assert store.exists(f"resume/{interrupted}/manifest.json")
     resumed: list[int] = []
     original = work.run_updates
 
@@ -356,13 +359,13 @@ def test_a_harmed_resume_point_is_not_used(
         with pytest.raises(Killed):
             run_steps(plan, store, [step], world, placements(plan, None))
     if harm == "manifest":
-        store.write(f"steps/{step}/resume/manifest.json", '{"at": 28, "by_r')
+        store.write(f"resume/{step}/manifest.json", '{"at": 28, "by_r')
     elif harm == "pickles":
         # Forged, with the right hashes, as whoever can write to the store could.
-        name = f"steps/{step}/resume/manifest.json"
+        name = f"resume/{step}/manifest.json"
         manifest = json.loads(store.read(name))
         for file in manifest["by_rank"][0]:
-            path = tmp_path / "harmed" / "steps" / step / "resume" / "28" / file
+            path = tmp_path / "harmed" / "resume" / step / "28.1" / file
             if path.suffix == ".pt":
                 path.write_bytes(pickle.dumps(Runs(tmp_path / "it-ran")))
                 manifest["by_rank"][0][file] = sha256(path)
@@ -372,12 +375,12 @@ def test_a_harmed_resume_point_is_not_used(
         assert not (tmp_path / "it-ran").exists()
         assert "the step begins anew" in str(failures_of(store, step)[-1])
     else:
-        shards = list((tmp_path / "harmed").glob(f"steps/{step}/resume/28/**/*.pt"))
+        shards = list((tmp_path / "harmed").glob(f"resume/{step}/28.*/**/*.pt"))
         assert shards
         os.truncate(shards[0], shards[0].stat().st_size // 2)
     assert run_steps(plan, store, [step], world, placements(plan, None)) == {step: "done"}
     assert store.record(step).science() == calm[1].record(step).science()
-    assert not store.listing(f"steps/{step}/resume")
+    assert not store.names(f"resume/{step}")
 
 
 def test_a_step_with_a_live_lease_is_left_alone(
@@ -442,8 +445,8 @@ def test_changed_data_under_a_store_are_refused(tiny_study: dict[str, Any], tmp_
 def test_a_corrupt_record_names_itself(tiny_study: dict[str, Any], tmp_path: Path) -> None:
     plan, store = staged(tiny_study, tmp_path)
     step = next(iter(plan.steps))
-    store.write(f"steps/{step}/record.json", '{"schema_version": 1, "step": ')
-    with pytest.raises(CorruptRecord, match=rf"{step}/record.json is not a record"):
+    store.write(f"records/{step}.json", '{"schema_version": 1, "step": ')
+    with pytest.raises(CorruptRecord, match=rf"{step}.json is not a record"):
         study_status(plan, store)
 
 

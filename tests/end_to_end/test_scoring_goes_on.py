@@ -25,6 +25,7 @@ from scaling.study.steps import Plan
 from scaling.training.actions import score
 from scaling.training.inputs import Context
 from tests.helpers.dying_score import Alive, Died, die_by_signal
+from tests.helpers.forgetting import forget
 from tests.helpers.tiny import write_study
 from tests.helpers.whole_study import run_all, science, staged
 
@@ -50,7 +51,7 @@ def scorings(plan: Plan) -> list[str]:
 
 def left_of(store: Store, step: str) -> int:
     """Portions that lie there."""
-    return sum(info.path.endswith(".json") for info in store.listing(f"steps/{step}/resume"))
+    return sum(name.endswith(".json") for name in store.names(f"resume/{step}"))
 
 
 def run_until(plan: Plan, store: Store, world: World, step: str, alive: Alive) -> None:
@@ -83,7 +84,7 @@ def begun(content: dict[str, Any], folder: Path, world: World) -> tuple[Plan, St
     cut = Store.open(folder / "cut")
     for step in scorings(plan):
         assert left_of(store, step) == 0
-        cut.delete(f"steps/{step}")
+        forget(cut, step)
     return plan, cut, alone
 
 

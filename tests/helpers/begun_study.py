@@ -48,5 +48,5 @@ def begun(folder: Path) -> tuple[Path, Plan, Store]:
         "host.1.aa-1",
         {"error": "MemoryError: CUDA out of memory", "at": "2026-11-23", "rank": 1},
     )
-    store.write(f"steps/{training.id}/attempts/host.1.aa/weights/part", "x" * 1_000_000)
+    store.write(f"attempts/{training.id}/host.1.aa/weights/part", "x" * 1_000_000)
     return write_study(folder, SMALL), plan, store

@@ -34,8 +34,8 @@ class Alive:
 
     def __call__(self) -> None:
         self.calls += 1
-        there = self.store.listing(f"steps/{self.step}/resume")
-        if sum(info.path.endswith(".json") for info in there) >= self.portions:
+        there = self.store.names(f"resume/{self.step}")
+        if sum(name.endswith(".json") for name in there) >= self.portions:
             if self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Died(self.step)

@@ -1,5 +1,5 @@
-"""An S3-compatible server for tests: moto's, in its own process, behind a proxy that counts and
-breaks requests.
+"""An S3-compatible server for tests: moto's, locked, in its own process, behind a proxy that counts
+and breaks requests.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote
+
+ROOT = Path(__file__).parents[2]
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -22,8 +24,19 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+# What a developer's own shell may say of other credentials.
+OTHERS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
 SLOW_DOWN = (
     b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+CONFLICT = (
+    b"<Error><Code>ConditionalRequestConflict</Code><Message>Writes overlapped.</Message></Error>"
+)
+REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>It did not hold.</Message></Error>"
+SKEWED = (
+    b"<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and"
+    b" the current time is too large.</Message><ServerTime>2026-11-28T09:00:00Z</ServerTime>"
+    b"</Error>"
 )
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
@@ -53,6 +66,12 @@ class Objects:
     """So many of the next answers end in the middle of their body."""
     stalling: float = 0.0
     """Seconds that every request waits for its answer."""
+    losing: int = 0
+    """So many of the next requests are done, and their answers dropped."""
+    hanging: int = 0
+    """So many of the next requests are neither done nor answered."""
+    holding: dict[str, float] = field(default_factory=dict)
+    """Part of a request's line → seconds until the next such request is passed on, once."""
 
     def uri(self, prefix: str, bucket: str = "bucket") -> str:
         endpoint = quote(f"http://127.0.0.1:{self.port}", safe="")
@@ -65,12 +84,21 @@ class Objects:
         yield found
         found += self.requests[before:]
 
+    @contextmanager
+    def beside(self) -> Iterator[Objects]:
+        """Another way to the same server, whose network fails by itself."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            other = Objects(port=listener.getsockname()[1], server=self.server)
+            threading.Thread(target=other._listen, args=(listener,), daemon=True).start()
+            yield other
+
     def _serve(self, client: socket.socket) -> None:
         head = client.recv(65536)
         if not head:
             client.close()
             return
-        self.requests.append(head.split(b" HTTP/", 1)[0].decode(errors="replace"))
+        line = head.split(b" HTTP/", 1)[0].decode(errors="replace")
+        self.requests.append(line)
         broken = (
             self.always
             if self.always is not None
@@ -82,12 +110,25 @@ class Objects:
             client.sendall(broken)
             client.close()
             return
+        if self.hanging:
+            self.hanging -= 1
+            while client.recv(65536):
+                pass
+            client.close()
+            return
         time.sleep(self.stalling)
+        late = next((part for part in self.holding if part in line), None)
+        if late is not None:
+            time.sleep(self.holding.pop(late))
         server = socket.create_connection(("127.0.0.1", self.server))
         server.sendall(head)
         if self.cutting and head.startswith(b"GET"):
             self.cutting -= 1
             _cut(server, client)
+            return
+        if self.losing:
+            self.losing -= 1
+            _lose(server, client, head)
             return
         threading.Thread(target=_pump, args=(client, server), daemon=True).start()
         _pump(server, client)
@@ -112,6 +153,24 @@ def _cut(server: socket.socket, client: socket.socket) -> None:
         end.close()
 
 
+def _lose(server: socket.socket, client: socket.socket, head: bytes) -> None:
+    """Have a request done whose body is short, and close without an answer."""
+    begun, _, body = head.partition(b"\r\n\r\n")
+    lengths = [
+        int(line.split(b":")[1])
+        for line in begun.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    ]
+    missing = sum(lengths) - len(body)
+    while missing > 0 and (chunk := client.recv(65536)):
+        server.sendall(chunk)
+        missing -= len(chunk)
+    while server.recv(65536):
+        pass
+    for end in (client, server):
+        end.close()
+
+
 def _pump(source: socket.socket, target: socket.socket) -> None:
     try:
         while chunk := source.recv(65536):
@@ -126,37 +185,44 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def object_store() -> Iterator[Objects]:
-    """The server with one bucket; the credentials it takes are in the environment as long as it
-    runs.
+def object_store(folder: Path | None = None) -> Iterator[Objects]:
+    """The server with `bucket`, and `ignoring`, where conditions mean nothing; the credentials it
+    takes are in the environment as long as it runs. What lies below `folder` is in `bucket`.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "tests.helpers.locked_s3",
+            str(port),
+            *([str(folder)] if folder else []),
+        ],
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *OTHERS)}
+    for name in OTHERS:
+        os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
     try:
         _until_it_answers(port)
         objects = Objects(port=listener.getsockname()[1], server=port)
         threading.Thread(target=objects._listen, args=(listener,), daemon=True).start()
-        make = urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT")
-        urllib.request.urlopen(make, timeout=30).close()
         yield objects
     finally:
         listener.close()
         process.kill()
         process.wait()
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _until_it_answers(port: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -164,4 +230,4 @@ def _until_it_answers(port: int) -> None:
             time.sleep(0.1)
         else:
             return
-    raise AssertionError("moto's server did not start within 60 seconds")
+    raise AssertionError("moto's server did not start within 180 seconds")

@@ -10,8 +10,8 @@ IDENTITY = {"a": [1, 2.5, "x"]}
 STEP = f"ii.m.t.s0.{fingerprint(IDENTITY)}"
 
 
-def record(step: str = STEP) -> StepRecord:
-    """A record of a step of no plan, by the attempt `o`."""
+def record(step: str = STEP, attempt: str = "o") -> StepRecord:
+    """A record of a step of no plan."""
     return StepRecord(
         step=step,
         fingerprint=fingerprint(IDENTITY),
@@ -27,7 +27,9 @@ def record(step: str = STEP) -> StepRecord:
             num_devices=1,
             device="cpu",
         ),
-        provenance=Provenance(attempt="o", finished_at="now", versions={}, commit="", execution={}),
+        provenance=Provenance(
+            attempt=attempt, finished_at="now", versions={}, commit="", execution={}
+        ),
     )
 
 

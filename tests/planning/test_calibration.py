@@ -9,7 +9,8 @@ import pytest
 
 from scaling.catalogue.hardware import GPUS
 from scaling.planning.calibration import add_calibration, measured_on, read_calibrations
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
 from tests.helpers.measured import calibration
 
 

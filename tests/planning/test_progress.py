@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
 
 from scaling.cli.live import status_lines
 from scaling.planning.progress import StatusReader, study_status
+from scaling.store.files import Content, Entry
+from scaling.store.leases import claim, new_owner
 from scaling.store.paths import StepFolder
 from scaling.store.records import EvalRow
 from scaling.store.sessions import note_end, note_start, spent_device_seconds
@@ -21,6 +22,7 @@ from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
 from tests.helpers.begun_study import SMALL
+from tests.helpers.far_store import far_store
 from tests.helpers.step_records import record_of
 
 ROWS = [EvalRow(language="en", split="test", metric="f1", n=10, value=0.5, chance=0.1)]
@@ -63,20 +65,21 @@ def test_what_the_study_pays_is_the_price_in_every_sum(tmp_path: Path) -> None:
     assert sums == {None: pytest.approx(8 * 1.9), 0.5: pytest.approx(8 * 0.5)}
 
 
-def test_a_second_look_lists_once_and_reads_only_what_is_new(
-    small: tuple[Path, Plan, Store], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_far", [False, True])
+def test_a_second_look_reads_only_what_is_new(
+    small: tuple[Path, Plan, Store], monkeypatch: pytest.MonkeyPatch, is_far: bool
 ) -> None:
     _, plan, store = small
     training, scoring = plan.steps
     listed: list[str] = []
     read: list[str] = []
-    listing, content = Store.listing, Store.read
+    listing, content = Store.entries, Store.read_tagged
 
-    def count_listing(self: Store, name: str, **options: bool) -> list[fs.FileInfo]:
+    def count_listing(self: Store, name: str) -> list[Entry]:
         listed.append(name)
-        return listing(self, name, **options)
+        return listing(self, name)
 
-    def count_read(self: Store, name: str) -> bytes:
+    def count_read(self: Store, name: str) -> Content:
         read.append(name)
         return content(self, name)
 
@@ -85,14 +88,24 @@ def test_a_second_look_lists_once_and_reads_only_what_is_new(
         note_start(store, session, asked_at=time.time(), workers=1, steps=[training])
         if ended:
             note_end(store, session, 1)
-    reader = StatusReader(store)
+    lease = claim(store, scoring, new_owner())
+    assert lease is not None
+    looked = far_store(store.local) if is_far else store
+    reader = StatusReader(looked)
     before = reader.status(plan)
-    monkeypatch.setattr(Store, "listing", count_listing)
-    monkeypatch.setattr(Store, "read", count_read)
-    assert reader.status(plan) == before
-    assert sorted(listed) == ["sessions", "steps"]
-    assert read == ["sessions/at-work.json"]
+    monkeypatch.setattr(Store, "entries", count_listing)
+    monkeypatch.setattr(Store, "read_tagged", count_read)
+    after = reader.status(plan)
+    assert (after.done, after.seconds, after.pending) == (
+        before.done,
+        before.seconds,
+        before.pending,
+    )
+    # Where a look takes requests it is one, until a lease comes or goes.
+    folders = ["collapsed", "failures", "leases", "records", "sessions", "weights"]
+    assert sorted(listed) == (["leases"] if is_far else folders)
+    assert read == []
     store.write(StepFolder(scoring).record, record_of(plan, scoring).to_json())
+    lease.release(done=True)
     assert sum(reader.status(plan).done.values()) == 2
-    assert read.count(StepFolder(scoring).record) == 1
-    assert StepFolder(training).record not in read
+    assert read == [StepFolder(scoring).record]

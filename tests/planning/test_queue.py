@@ -27,7 +27,7 @@ from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study, load_study
 
-NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
+NOTHING = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={})
 STUDY: dict[str, Any] = {
     "name": "q",
     "models": ["xlm-r-base", "xlm-r-large"],
@@ -363,13 +363,7 @@ def test_a_commit_in_the_middle_of_a_session_frees_the_children() -> None:
     assert not any(
         child in session.steps for session in queue.running.values() for child in trainings
     )
-    done = Scan(
-        done=frozenset([steps[0]]),
-        weights=frozenset([steps[0]]),
-        leases={},
-        failures={},
-        num_bytes=0,
-    )
+    done = Scan(done=frozenset([steps[0]]), weights=frozenset([steps[0]]), leases={}, failures={})
     assert queue.look(queue.done_in(done)) == [steps[0]]
     assert name in queue.running
     assert queue.look(queue.done_in(done)) == []
@@ -378,7 +372,7 @@ def test_a_commit_in_the_middle_of_a_session_frees_the_children() -> None:
 def test_a_training_without_its_weights_is_not_done_for_who_needs_them() -> None:
     queue = queue_of(SMALL, [2])
     parent = next(step for step in queue.pending if SMALL.children_of(step))
-    scan = Scan(done=frozenset([parent]), weights=frozenset(), leases={}, failures={}, num_bytes=0)
+    scan = Scan(done=frozenset([parent]), weights=frozenset(), leases={}, failures={})
     assert not queue.done_in(scan)(parent)
 
 
@@ -447,9 +441,7 @@ def test_a_step_that_somebody_else_has_is_looked_at_later() -> None:
 
 
 def test_nothing_pending_when_all_is_done_and_no_weights_are_left() -> None:
-    scan = Scan(
-        done=frozenset(SMALL.steps), weights=frozenset(), leases={}, failures={}, num_bytes=0
-    )
+    scan = Scan(done=frozenset(SMALL.steps), weights=frozenset(), leases={}, failures={})
     assert pending_steps(SMALL, scan) == []
 
 
@@ -458,11 +450,7 @@ def test_a_missing_scoring_brings_its_trainings_back() -> None:
         step for step in SMALL.steps.values() if step.action == "eval" and "mnli-panx" in step.id
     )
     scan = Scan(
-        done=frozenset(SMALL.steps) - {missing.id},
-        weights=frozenset(),
-        leases={},
-        failures={},
-        num_bytes=0,
+        done=frozenset(SMALL.steps) - {missing.id}, weights=frozenset(), leases={}, failures={}
     )
     chain = [missing.id]
     while (parent := SMALL.steps[chain[0]].parent) is not None:
@@ -515,9 +503,7 @@ def test_weights_that_are_lost_bring_their_training_back() -> None:
     queue.extend(plan, [training], queue.seconds, queue.placements)
     assert queue.lost(pending_steps(plan, NOTHING)) == []
     # Of a step that failed nothing is expected any more, so its parent is not needed.
-    done = Scan(
-        done=frozenset({training}), weights=frozenset(), leases={}, failures={}, num_bytes=0
-    )
+    done = Scan(done=frozenset({training}), weights=frozenset(), leases={}, failures={})
     for child in plan.children_of(training):
         queue._fail(child, "an error")
     queue.commit(training)

@@ -19,7 +19,6 @@ pytest.importorskip("torch")
 pytest.importorskip("moto")
 
 import torch
-from pyarrow import fs
 
 from scaling.encoders.checkpoint import BadWeights, TensorSpec, read_index, write_index, write_shard
 from scaling.store import cache as fetching
@@ -33,12 +32,14 @@ from scaling.store.cache import (
     open_cache,
     own_folder,
 )
-from scaling.store.store import Store, StoreError
+from scaling.store.files import StoreError
+from scaling.store.store import Store
+from tests.helpers.far_store import far_store
 from tests.helpers.s3_server import Objects, object_store
 
 pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[2]
-STEP = "steps/iii.x/attempts/o/weights"
+STEP = "attempts/iii.x/o/weights"
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,7 @@ def cache(shared: Path) -> Iterator[Cache]:
 
 def remote(folder: Path) -> Store:
     """A store that is not local, without a server."""
-    folder.mkdir(exist_ok=True)
-    return Store("remote", fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ".")
+    return far_store(folder)
 
 
 def uploaded(
@@ -71,8 +71,6 @@ def uploaded(
     folder.mkdir()
     for file, content in contents.items():
         (folder / file).write_bytes(content)
-    if store.local is None and not store.exists(name):
-        store.filesystem.create_dir(store.path(name))
     return store.upload(folder, name)
 
 
@@ -276,7 +274,7 @@ def test_what_nobody_uses_goes_first_and_only_when_room_is_needed(
     store = remote(tmp_path / "store")
     steps = {}
     for index in range(4):
-        name = f"steps/s{index}/attempts/o/weights"
+        name = f"attempts/s{index}/o/weights"
         contents = {"w.bin": os.urandom(1000)}
         steps[name] = uploaded(store, tmp_path / f"made-{index}", contents, name)
         fetch(store, name, steps[name], cache)
@@ -289,16 +287,16 @@ def test_what_nobody_uses_goes_first_and_only_when_room_is_needed(
 
     forget_steps(cache, {"s0", None})
     assert there() == [True] * 4
-    assert [path.name for path in (cache.own / "store/steps").glob("*/attempts/o/*")] == ["weights"]
+    assert [path.name for path in (cache.own / "store/attempts").glob("*/o/*")] == ["weights"]
     # No byte would be free without the three that nobody uses: they may take a third of themselves.
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     with open_cache() as other:
-        fetch(store, "steps/s3/attempts/o/weights", steps["steps/s3/attempts/o/weights"], other)
+        fetch(store, "attempts/s3/o/weights", steps["attempts/s3/o/weights"], other)
         forget_steps(cache, {"s0"})
         uploaded(store, tmp_path / "more", {"x.bin": b"x"}, "more")
         fetch(store, "more", {"x.bin": fetching.sha256(tmp_path / "more/x.bin")}, cache)
         assert there() == [True, False, False, True]
-    assert (cache.own / "store/steps/s0/attempts/o/weights/w.bin").read_bytes()
+    assert (cache.own / "store/attempts/s0/o/weights/w.bin").read_bytes()
 
 
 def test_a_shared_folder_that_others_can_write_to_is_refused(tmp_path: Path, cache: Cache) -> None:

@@ -16,10 +16,11 @@ pytest.importorskip("torch")
 
 from scaling.encoders.engine import join_world
 from scaling.planning.placement import placements
+from scaling.store.files import StoreError
 from scaling.store.garbage import find_garbage, free
 from scaling.store.leases import claim, new_owner
 from scaling.store.pending import pending_steps
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
@@ -58,6 +59,10 @@ def put(store: Store, name: str, *, old: bool) -> None:
         os.utime(store.local / name, (then, then))
 
 
+def bytes_of(store: Store) -> int:
+    return sum(entry.size for entry in store.entries(""))
+
+
 def names(plan: Plan, store: Store, group: str) -> set[str]:
     return {item.name for item in find_garbage(plan, store) if item.group == group}
 
@@ -66,10 +71,10 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
     plan, store = finished
     trained = [step for step in plan.steps.values() if step.action == "train"]
     step = trained[0].id
-    put(store, f"steps/{step}/attempts/{STRANGER}/weights/model.safetensors", old=False)
-    put(store, f"steps/{step}/leases/{STRANGER}.json", old=True)
-    put(store, f"steps/{step}/resume/7/shard", old=False)
-    put(store, f"steps/{step}/.part-x", old=True)
+    put(store, f"attempts/{step}/{STRANGER}/weights/model.safetensors", old=False)
+    put(store, f"leases/{step}.json", old=True)
+    put(store, f"resume/{step}/7/shard", old=False)
+    put(store, f"attempts/{step}/.part-x", old=True)
     put(store, "tokens/000000000000.features", old=True)
 
     found = find_garbage(plan, store)
@@ -86,10 +91,10 @@ def test_frees_what_nothing_needs_and_says_how_much(finished: tuple[Plan, Store]
         "tokens": 1,
     }
     assert by_group["attempts"][0].num_bytes == by_group["resume"][0].num_bytes == 100
-    before = store.scan()
+    before, size = store.scan(), bytes_of(store)
     free(found, plan, store)
     after = store.scan()
-    assert before.num_bytes - after.num_bytes == sum(item.num_bytes for item in found if item.step)
+    assert size - bytes_of(store) == sum(item.num_bytes for item in found if item.group != "parts")
     assert not store.exists("tokens/000000000000.features")
     assert find_garbage(plan, store) == []
     # Nothing that counts is gone: every record is there, and nothing has to run again.
@@ -115,9 +120,9 @@ def test_keeps_the_weights_that_a_pending_step_starts_from(finished: tuple[Plan,
     scored = next(
         step for step in plan.steps.values() if step.action == "eval" and step.parent is not None
     )
-    store.delete(f"steps/{scored.id}/record.json")
+    store.delete(f"records/{scored.id}.json")
     assert scored.parent is not None
-    kept = f"steps/{scored.parent}/"
+    kept = f"attempts/{scored.parent}/"
     weights = names(plan, store, "weights")
     assert weights
     assert not any(name.startswith(kept) for name in weights)

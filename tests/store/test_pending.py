@@ -29,7 +29,7 @@ def test_asking_about_one_step_agrees_with_the_listing() -> None:
         for _ in range(20):
             done = frozenset(step for step in plan.steps if rng.random() <= share)
             weights = frozenset(step for step in done if rng.random() < 0.5)
-            scan = Scan(done=done, weights=weights, leases={}, failures={}, num_bytes=0)
+            scan = Scan(done=done, weights=weights, leases={}, failures={})
             pending = pending_steps(plan, scan)
             for step in plan.steps:
                 asked = must_run(step, plan, done.__contains__, weights.__contains__)
@@ -40,7 +40,7 @@ def test_asking_about_one_step_agrees_with_the_listing() -> None:
 
 def test_a_failed_step_and_what_starts_from_it_keep_no_study_unfinished() -> None:
     plan = plan_of()
-    nothing_done = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={}, num_bytes=0)
+    nothing_done = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={})
     assert unfinished_steps(plan, nothing_done) == pending_steps(plan, nothing_done)
     failed = next(step for step in plan.steps if plan.steps[step].phase == "ii")
     lost, more = {failed}, {failed}
@@ -48,7 +48,7 @@ def test_a_failed_step_and_what_starts_from_it_keep_no_study_unfinished() -> Non
         more = {child for step in more for child in plan.children_of(step)}
         lost |= more
     assert len(lost) > 2
-    scan = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={failed: 1}, num_bytes=0)
+    scan = Scan(done=frozenset(), weights=frozenset(), leases={}, failures={failed: 1})
     assert set(unfinished_steps(plan, scan)) == set(plan.steps) - lost
 
 
@@ -76,11 +76,7 @@ def test_a_training_whose_record_was_lost_runs_again_for_it() -> None:
     plan = plan_of(arms=["none"], targets=["xnli"])
     [training] = [step for step in plan.steps.values() if step.action == "train"]
     scan = Scan(
-        done=frozenset(plan.steps) - {training.id},
-        weights=frozenset(),
-        leases={},
-        failures={},
-        num_bytes=0,
+        done=frozenset(plan.steps) - {training.id}, weights=frozenset(), leases={}, failures={}
     )
     # Its scorings are done, and without its record nobody knows whether it collapsed.
     assert pending_steps(plan, scan) == [training.id]

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from scaling.store.files import StoreError
 from scaling.store.records import CorruptRecord, EvalRow, StepRecord
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from tests.helpers.step_records import STEP, record
 
 ROW = EvalRow(language="de", split="test", metric="accuracy", n=4, value=0.5, chance=0.25)
@@ -97,9 +98,9 @@ def test_what_is_no_record_at_all(text: str) -> None:
 def test_a_number_that_was_changed_is_seen(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.commit(scored())
-    path = tmp_path / "steps" / STEP / "record.json"
+    path = tmp_path / "records" / f"{STEP}.json"
     path.write_text(path.read_text().replace('"value": 0.5', '"value": 0.75'))
-    with pytest.raises(CorruptRecord, match=r"record.json .*its digest is another"):
+    with pytest.raises(CorruptRecord, match=r"json .*its digest is another"):
         store.record(STEP)
 
 
@@ -107,8 +108,8 @@ def test_the_record_of_another_step_is_seen(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.commit(scored())
     other = "iii.m.t.s0.0123456789ab"
-    store.write(f"steps/{other}/record.json", store.read(f"steps/{STEP}/record.json"))
-    with pytest.raises(CorruptRecord, match=rf"{other}/record.json is the record of {STEP}"):
+    store.write(f"records/{other}.json", store.read(f"records/{STEP}.json"))
+    with pytest.raises(CorruptRecord, match=rf"{other}.json is the record of {STEP}"):
         store.record(other)
 
 
@@ -117,8 +118,8 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
     store.commit(scored())
     with pytest.raises(StoreError, match=r"a/b: SHA-256 is missing"):
         store.read_file(scored(), "a/b")
-    store.write(f"steps/{STEP}/attempts/o/a/b", "other")
-    with pytest.raises(StoreError, match=r"a/b: SHA-256 is .*Delete steps/.*/record.json"):
+    store.write(f"attempts/{STEP}/o/a/b", "other")
+    with pytest.raises(StoreError, match=r"a/b: SHA-256 is .*Delete records/.*.json"):
         store.read_file(scored(), "a/b")
 
 

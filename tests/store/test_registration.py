@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling.store.files import StoreError
 from scaling.store.registration import (
     changes,
     look,
@@ -15,7 +16,7 @@ from scaling.store.registration import (
     sentences,
     what_is_asked,
 )
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 from scaling.study.study import Study
 from tests.helpers.studies import BASE
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from scaling.store.files import StoreError
 from scaling.store.sessions import note_end, note_start, read_sessions, spent_device_seconds
-from scaling.store.store import Store, StoreError
+from scaling.store.store import Store
 
 GOOD = {"asked_at": 1.0, "start_seconds": 2, "workers": 1, "steps": ["a"], "device_seconds": 3.0}
 

@@ -16,7 +16,9 @@ from scaling.catalogue.task import DEV, Key
 from scaling.data.manifest import defect_notes, staged_tasks
 from scaling.data.rows import content_hash, data_name, manifest_name, read_table
 from scaling.data.schema import BadData
-from scaling.store.store import Store, StoreError, sha256
+from scaling.store.files import StoreError
+from scaling.store.place import sha256
+from scaling.store.store import Store
 from scaling.study.identity import fingerprint, token_cache_name
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study

@@ -1,10 +1,15 @@
-"""What one layer of each family keeps and computes, measured at real shapes, for `families`."""
+"""What one layer of each family keeps and computes, measured at real shapes."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.results_table import write_results
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.encoders.encoder import Encoder, empty_encoder, make_config
 
@@ -97,25 +102,33 @@ def flops_of(name: str, length: int) -> tuple[float, float]:
     return counter.get_total_flops() / ids.numel(), model.train_flops_per_token(length) / 3
 
 
-def main() -> None:
-    """Print all of them, for a look by hand."""
-    for name in SHAPES:
-        for precision in ("bf16", "fp32"):
-            for length, dropout in ((64, 0.0), (128, 0.0)):
-                own, said = kept_by_layer(name, precision, length, dropout)
-                print(
-                    {
-                        "model": name,
-                        "precision": precision,
-                        "length": length,
-                        "dropout": dropout,
-                        "h": round(own / MODELS[name].hidden, 2),
-                        "said": round(said / own, 3),
-                    },
-                    flush=True,
-                )
+def figures(names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """One row per family and figure: figure, target, value, met."""
+    for name in names:
+        shares = {
+            f"{precision}, {length} tokens": said / own
+            for precision in ("bf16", "fp32")
+            for length in (64, 128)
+            for own, said in [kept_by_layer(name, precision, length, 0.0)]
+        }
+        yield {
+            "figure": f"activations of a layer against saved tensors, {name}",
+            "target": "0 to +15 %, never below",
+            "value": "; ".join(f"{what}: {share - 1:+.1%}" for what, share in shares.items()),
+            "met": all(1.0 <= share <= 1.15 for share in shares.values()),
+        }
         counted, said = flops_of(name, 64)
-        print({"model": name, "flops": said / counted}, flush=True)
+        yield {
+            "figure": f"FLOPs of a forward pass against torch's counter, {name}",
+            "target": "at most 1 % apart",
+            "value": f"{said / counted - 1:+.2%}",
+            "met": abs(said / counted - 1) <= 0.01,
+        }
+
+
+def main() -> None:
+    """Of the shapes that are named, or of all."""
+    write_results("families", list(figures(sys.argv[1:] or SHAPES)), keep=True)
 
 
 if __name__ == "__main__":
