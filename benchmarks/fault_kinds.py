@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.fault_case import HANG_SECONDS, Case, Kind, Missed, disk, fill, remount, stop_for
+from scaling.store.paths import StepFolder, step_in
 
 # Of a disk on which the study has room.
 DISK_MB = 64
@@ -191,7 +192,8 @@ def _damaged(case: Case, pattern: str, damage: Callable[[Path, Case], None], hea
     inside = path.relative_to(case.store_path).parts
     if heal == "delete":
         # What it started from may have to be made again as well.
-        step = inside[1] if inside[0] == "steps" else None
+        known = inside[0] in ("records", "attempts", "weights", "collapsed")
+        step = step_in("/".join(inside)) if known else None
         while step is not None:
             case.again.add(step)
             step = case.calm.plan.steps[step].parent
@@ -322,11 +324,10 @@ def _left_by_a_dead_machine(case: Case) -> None:
     """A lease of a machine that is no more, and one that nobody can read."""
     case.begin()
     step = case.random.choice(list(case.calm.plan.steps))
-    leases = case.store_path / "steps" / step / "leases"
-    leases.mkdir(parents=True, exist_ok=True)
-    for name in ("elsewhere-1.77.0badcafe.json", "elsewhere-2.78.0badcafe.json"):
-        (leases / name).write_text(case.random.choice(("", "{}", "[", "\x00")))
-        os.utime(leases / name, (time.time() - 300, time.time() - 300))
+    lease = case.store_path / StepFolder(step).lease
+    lease.parent.mkdir(exist_ok=True)
+    lease.write_text(case.random.choice(("", "{}", "[", "\x00")))
+    os.utime(lease, (time.time() - 300, time.time() - 300))
     case.finish()
 
 

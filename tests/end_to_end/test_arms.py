@@ -30,6 +30,7 @@ from scaling.kinds import KINDS
 from scaling.planning.memory import rows_in_use, touches_few
 from scaling.planning.placement import placements
 from scaling.store.cache import open_cache
+from scaling.store.paths import StepFolder
 from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.store.tidy import tidy_rows
@@ -318,14 +319,8 @@ def test_random_weights_are_no_pretrained_ones(study: tuple[Plan, Store]) -> Non
 
 def _weights(store: Store, step: str) -> dict[str, np.ndarray]:
     assert store.local is not None
-    return _tensors(
-        store.local
-        / "steps"
-        / step
-        / "attempts"
-        / store.record(step).provenance.attempt
-        / "weights"
-    )
+    record = store.record(step)
+    return _tensors(store.local / StepFolder(step).weights(record.provenance.attempt))
 
 
 def _tensors(folder: Path) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from scaling.encoders.world import World
 from scaling.planning.placement import placements
 from scaling.store.cache import open_cache
 from scaling.store.leases import new_owner
+from scaling.store.paths import StepFolder
 from scaling.store.store import Store
 from scaling.study.identity import canonical_json
 from scaling.study.plan import make_plan
@@ -115,7 +116,9 @@ def test_a_damaged_portion_is_computed_again(
     (step,) = scorings(plan)
     with pytest.raises(Died):
         run_until(plan, store, world, step, Alive(store=store, step=step, portions=2))
-    for path in (tmp_path / "cut" / "steps" / step / "resume").glob("*.parquet"):
+    kept = list((tmp_path / "cut" / StepFolder(step).resume).rglob("*.parquet"))
+    assert kept
+    for path in kept:
         path.write_bytes(b"PAR1" + bytes(100))
     assert set(run_all(plan, store, world).values()) == {"done"}
     assert canonical_json(science(plan, store)) == canonical_json(alone)
