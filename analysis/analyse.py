@@ -165,7 +165,10 @@ def analyse(
         margin_at_largest=question.margin_at_largest,
         others=others if bounds is None else [*others, bounds],
         reasons=why_descriptive(
-            int(seeds.min()), not in_verdict.is_empty(), _unknown_items(question, items)
+            int(seeds.min()),
+            not in_verdict.is_empty(),
+            _unknown_items(question, items),
+            identical=of["points", "slope"].method == "none",
         ),
     )
     other_checkpoints = {e.name: e for e in treated}.get(CHECKPOINTS)

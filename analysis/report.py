@@ -23,6 +23,7 @@ from analysis.analyse import analyse
 from analysis.answer import answer, no_answer, unfinished_sentence
 from analysis.claims import load_claims
 from analysis.collapse import label_runs
+from analysis.collapsed import CollapsedTrainings, drawn_curves
 from analysis.coverage import by_family, check_expected, coverage_table, missing_cells
 from analysis.depths import depth_table
 from analysis.examples import Outcomes
@@ -66,6 +67,7 @@ class _Asked:
     outcomes: Outcomes | None
     unfinished: int
     origin: Origin | None
+    collapsed: CollapsedTrainings
     say: Callable[[str], None]
 
 
@@ -81,6 +83,7 @@ def write_report(
     outcomes: Outcomes | None = None,
     unfinished: int = 0,
     origin: Origin | None = None,
+    collapsed: CollapsedTrainings | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Writes the report into `out` and returns its index.html.
@@ -103,6 +106,7 @@ def write_report(
         outcomes: Outcomes of single examples by scoring step (analysis.examples); None: not known.
         unfinished: Steps that a run of the study would still do; a verdict waits for them.
         origin: Where data, models and numbers come from and what they cost; None: not known.
+        collapsed: Trainings that collapsed, with their curves; None: not known.
         progress: Called with what is done next.
     """
     say = progress or (lambda text: None)
@@ -123,6 +127,7 @@ def write_report(
             outcomes=outcomes,
             unfinished=unfinished,
             origin=origin,
+            collapsed=collapsed or CollapsedTrainings(),
             say=say,
         )
         frame.write_parquet(folder / ROWS)
@@ -143,7 +148,10 @@ def _several(
         asked.say(f"report of {name}")
         title = f"{asked.title}: {part['family'][0]}, {part['method'][0]}"
         folder = asked.out / name
-        found = _one(replace(asked, frame=part, expected=grid, title=title, out=folder))
+        lost = asked.collapsed.of(part["family"][0], part["method"][0])
+        found = _one(
+            replace(asked, frame=part, expected=grid, title=title, out=folder, collapsed=lost)
+        )
         if found is not None:
             backbones = part.select("model", pl.col("backbone_params").cast(pl.Float64)).unique()
             curves.append((name, found, dict(backbones.iter_rows())))
@@ -224,6 +232,8 @@ def _one(asked: _Asked) -> Results | None:
         answer=answer(results),
         depths=depth_table(frame),
         totals=_totals(results.coverage),
+        lost=drawn_curves(asked.collapsed),
+        num_lost=len(asked.collapsed.trainings),
         scripts=[_read(name) for name in ("tables.js", "details.js", "explorer.js", "records.js")],
     )
     return results
@@ -259,6 +269,8 @@ def _partial(asked: _Asked, why: str, lock: dict[str, Any]) -> None:
         scores=scores,
         coverage=coverage,
         totals=_totals(coverage),
+        lost=drawn_curves(asked.collapsed),
+        num_lost=len(asked.collapsed.trainings),
         studies=_studies(frame),
         lock=lock,
         scripts=[_read("tables.js")],

@@ -10,7 +10,7 @@ from analysis.generalise import ALL, FACTORS
 from analysis.items import on_such_examples
 from analysis.results import Results
 from analysis.sensitivity import CHECKPOINTS, INTENDED
-from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, TREATMENT_BOUND
+from analysis.verdict import DESCRIPTIVE, IDENTICAL, SCALE_BOUND, TREATMENT_BOUND
 from scaling.catalogue.resources import TABLES, Text
 
 AXIS_NAMES = {
@@ -109,6 +109,8 @@ def _untested(results: Results) -> str:
     only_examples = all("such examples" in reason for reason in results.verdict.reasons)
     if results.verdict.reasons and only_examples:
         return "nothing says what other test examples would show"
+    if IDENTICAL in results.verdict.reasons:
+        return IDENTICAL
     return "the runs do not replicate"
 
 

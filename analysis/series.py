@@ -34,7 +34,7 @@ def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
         "over_span": estimate * spans(r, panel.x),
         "slope_low": estimate - half,
         "slope_high": estimate + half,
-        "boot_low": boot_low,
-        "boot_high": boot_high,
+        "boot_low": np.where(np.isfinite(half), boot_low, np.nan),
+        "boot_high": np.where(np.isfinite(half), boot_high, np.nan),
     }
     return panel.series.with_columns(*(pl.Series(name, values) for name, values in columns.items()))

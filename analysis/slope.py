@@ -16,6 +16,10 @@ from scipy.special import stdtr, stdtrit
 from analysis.noise import WELCH_SEEDS, half_width, posterior, tail
 from analysis.panel import Array, Mask
 
+_ROUNDING = 1e-9
+"""An SD between replicas below this, in points or log odds, is rounding: one example of a million
+moves a score by more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
@@ -28,7 +32,8 @@ class Contrast:
     weight: Array
     """[..., shape]: probability of each shape of the variances (analysis/noise.py)."""
     spread: Array
-    """[..., shape]: standard error given the shape. NaN where some size has a single replica."""
+    """[..., shape]: standard error given the shape. NaN where some size has a single replica, and
+    where the replicas of every size are identical."""
     df: Array
     welch: Mask
     """True where Welch's variance is used: five replicas or more at every size."""
@@ -135,7 +140,10 @@ def contrast(r: Array, weights: Array, x: Array, *, welch_seeds: float = WELCH_S
     Five replicas or more at every size: Welch–Satterthwaite, se² = Σ w² s²/S. Fewer: the mixture of
     t distributions of analysis/noise.py, which holds its coverage when large sizes are noisier and
     have fewer seeds. A size with one replica gives no interval: nothing says how far another run
-    of it would land.
+    of it would land. Nor do replicas that are identical at every size: on scores of few examples
+    runs coincide by chance, and an interval without width would test anything. Where only the
+    sizes that count are without spread, Welch's variance gives way to the mixture, which knows
+    the spread at the others.
 
     Args:
         r: Replica values [..., size, seed], NaN for missing.
@@ -149,7 +157,8 @@ def contrast(r: Array, weights: Array, x: Array, *, welch_seeds: float = WELCH_S
     free = np.maximum(count - 1, 0)
     df_pooled = free.sum(axis=-1)
     sum_squares = np.where(count > 1, variance * free, 0.0).sum(axis=-1)
-    replicated = np.asarray(np.where(used, count >= 2, True).all(axis=-1))
+    varied = sum_squares > df_pooled * _ROUNDING**2
+    replicated = np.asarray(np.where(used, count >= 2, True).all(axis=-1)) & varied
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = np.where((df_pooled > 0) & replicated, sum_squares / df_pooled, np.nan)
         share = np.where(used, weights**2 / np.maximum(count, 1), 0.0)
@@ -157,12 +166,11 @@ def contrast(r: Array, weights: Array, x: Array, *, welch_seeds: float = WELCH_S
         parts = np.where(used, share * variance, 0.0)
         total = parts.sum(axis=-1)
         df_welch = total**2 / np.where(used, parts**2 / np.maximum(free, 1), 0.0).sum(axis=-1)
-        # No spread at all at any size: the sum of the degrees of freedom is the limit.
-        df_welch = np.where(total > 0, df_welch, np.where(np.isfinite(total), df_pooled, np.nan))
         weight, level, df, v = posterior(count, variance, np.asarray(x))
         spread = np.sqrt(level * (share @ v.T))
     se_welch = np.sqrt(total)
-    welch = replicated & (np.where(used, count, np.inf).min(axis=-1) >= welch_seeds)
+    spreads = total > share.sum(axis=-1) * _ROUNDING**2
+    welch = replicated & spreads & (np.where(used, count, np.inf).min(axis=-1) >= welch_seeds)
     spread = np.where(welch[..., None], se_welch[..., None], spread)
     return Contrast(
         estimate=estimate,

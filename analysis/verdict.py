@@ -25,6 +25,8 @@ SMALL = "detectable but small"
 DESCRIPTIVE = "descriptive only"
 THESE_CHECKPOINTS = "of these checkpoints; not shown for others"
 """A claim that the scatter of the sizes around the line would undo (analysis/generalise.py)."""
+IDENTICAL = "the replicas of every size are identical: nothing says how far another run would land"
+"""A reason: scores of few examples coincide by chance, which is no sign that runs do not differ."""
 _WORDS = {-1: "falls", 0: "shows no change", 1: "rises"}
 
 
@@ -54,14 +56,23 @@ class Verdict:
 
 
 def why_descriptive(
-    min_seeds: int, shared_checkpoint: bool, unknown_items: str = ""
+    min_seeds: int, shared_checkpoint: bool, unknown_items: str = "", *, identical: bool = False
 ) -> tuple[str, ...]:
-    """Why a study can be described and not tested; () where it can be tested."""
+    """Why a study can be described and not tested; () where it can be tested.
+
+    Args:
+        min_seeds: Replicas of the size that has fewest.
+        shared_checkpoint: Whether seeds share a run of phase ii.
+        unknown_items: Why nothing says what other examples would show; empty where it is known.
+        identical: Whether no size has two replicas that differ.
+    """
     reasons = [unknown_items] if unknown_items else []
     if min_seeds < 2:
         reasons.append(
             "at least one size has a single seed: nothing says how far another run would land"
         )
+    elif identical:
+        reasons.append(IDENTICAL)
     if shared_checkpoint:
         reasons.append(
             "seeds share a run, so they are not replicates: conditional on this checkpoint"

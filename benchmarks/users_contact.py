@@ -1,7 +1,6 @@
 """What users meet first: typos, tables, JSON, exports, shown commands, the wheel, planted failures.
 
-`PARTS` is what benchmarks/users.py adds to its own. `python -m benchmarks.users_contact NAME …`
-runs only the parts of these names.
+`PARTS` and `LONG` are what benchmarks/users.py adds to its own, by name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.results_table import write_results
 from scaling.cli import doctor
 from scaling.cli.doctor import Finding
 from scaling.cli.outputs import OUTPUTS
@@ -263,13 +261,3 @@ PARTS: Mapping[str, Callable[[], list[dict[str, Any]]]] = {
 
 LONG: Mapping[str, Callable[[], list[dict[str, Any]]]] = {"long-studies": long_studies}
 """What takes hours and is run by its name alone."""
-
-
-def main() -> None:
-    """Run the parts that are named, or all but those of hours."""
-    for name in sys.argv[1:] or PARTS:
-        write_results("users", {**PARTS, **LONG}[name](), keep=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,13 @@
 """What a run says of itself: time left against the truth, and when a first result is there.
 
-`python -m benchmarks.users_running STUDY=STORE ...` replays stored runs: what their records and
-sessions say was known at each tenth of the run. The durations of the largest store are then
-replayed through the queue, in its order of today, on two groups and on one.
+`python -m benchmarks.users STUDY=STORE …` replays stored runs: what their records and sessions say
+was known at each tenth of the run. The durations of the largest store are then replayed through the
+queue, in its order of today, on two groups and on one.
 """
 
 from __future__ import annotations
 
 import heapq
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -256,13 +255,3 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def main() -> None:
-    runs = [stored_run(*given.split("=", 1)) for given in sys.argv[1:]]
-    for row in rows_of(runs):
-        print(row)
-
-
-if __name__ == "__main__":
-    main()

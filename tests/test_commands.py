@@ -78,7 +78,7 @@ def test_the_tutorial_from_its_first_to_its_last_line(tmp_path: Path) -> None:
         if words[0] == "init":
             (tmp_path / words[1]).write_text(block(TUTORIAL, "yaml"))
         if words[0] in ("status", "run"):
-            assert "20 of 20 steps done" in done.stdout
+            assert "22 of 22 steps done" in done.stdout
         if words[0] in ("verdict", "report"):
             assert "low-resource" in done.stdout
     assert (tmp_path / "runs/first/report/index.html").is_file()
@@ -91,7 +91,7 @@ def test_the_tutorial_from_its_first_to_its_last_line(tmp_path: Path) -> None:
         timeout=120,
     )
     assert python.returncode == 0, python.stderr
-    assert "24 cells, 20 steps" in python.stdout and "word" not in python.stderr
+    assert "24 cells, 22 steps" in python.stdout and "word" not in python.stderr
 
 
 @pytest.mark.slow

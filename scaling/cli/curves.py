@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,8 +22,14 @@ from scaling.cli.app import (
 )
 from scaling.cli.tables import FoldedTable
 from scaling.spec import UserError
-from scaling.store.store import Store
+from scaling.store.records import StepRecord
+from scaling.store.store import Store, StoreError
 from scaling.study.steps import Plan
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from analysis.collapsed import CollapsedTrainings
 
 # Low to high; the second where a terminal has no such letters.
 BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
@@ -108,6 +114,45 @@ def _read(plan: Plan, store: Store, step: str) -> list[Curve]:
     if step and not found:
         raise UserError(f"{step} was trained before there were curves")
     return found
+
+
+def collapsed_trainings(
+    plan: Plan, store: Store, records: Mapping[str, StepRecord]
+) -> CollapsedTrainings:
+    """What a report shows of trainings that collapsed; their curves are read when they are drawn.
+
+    A curve that is lost stops no report: no score rests on it.
+    """
+    import polars as pl
+
+    from analysis.collapsed import Collapsed, CollapsedTrainings
+    from scaling.store.curves import read_curve
+
+    def curve(step: str) -> pl.DataFrame | str:
+        try:
+            found = read_curve(store, records[step])
+        except StoreError:
+            return "its file is damaged or missing"
+        return "trained before there were curves" if found is None else pl.DataFrame(found)
+
+    lost = []
+    for step, record in records.items():
+        if record.training is None or not record.training.collapsed:
+            continue
+        model, training = plan.study.model(plan.steps[step].model), record.training
+        lost.append(
+            Collapsed(
+                step=step,
+                family=model.family,
+                method=plan.study.method_label,
+                label=model.label or model.name,
+                dev_score=training.dev_score,
+                dev_chance=training.dev_chance,
+                first_loss=training.first_loss,
+                last_loss=training.last_loss,
+            )
+        )
+    return CollapsedTrainings(trainings=lost, curves=curve)
 
 
 def spark(values: Sequence[float], width: int) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from scaling.catalogue.resources import unknown_notes
 from scaling.cli.app import StoreOption, StudyArgument, app, open_study, working
+from scaling.cli.curves import collapsed_trainings
 from scaling.cli.origin import origin_of
 from scaling.cli.verdict import expected_cells, show_answers, show_report, stored_outcomes
 from scaling.spec import UserError
@@ -20,6 +21,7 @@ from scaling.study.steps import Plan
 from scaling.study.study import load_study
 
 if TYPE_CHECKING:
+    from analysis.collapsed import CollapsedTrainings
     from analysis.examples import Outcomes
     from analysis.origin import Origin
 
@@ -86,6 +88,7 @@ def report(
             outcomes=stored_outcomes(store, records) if examples else None,
             unfinished=len(unfinished_steps(plan, scan)),
             origin=origin_of(plan, records),
+            collapsed=collapsed_trainings(plan, store, records),
         )
     _show(study.name, folder)
     show_report(store, index)
@@ -114,6 +117,7 @@ def _write(
     outcomes: Outcomes | None = None,
     unfinished: int = 0,
     origin: Origin | None = None,
+    collapsed: CollapsedTrainings | None = None,
 ) -> Path:
     """Write a report and say where its page is.
 
@@ -126,6 +130,7 @@ def _write(
         outcomes: Of single examples; None: not known.
         unfinished: Steps that a run would still do.
         origin: Of data, models and numbers; None: not known.
+        collapsed: Trainings that collapsed; None: not known.
     """
     from analysis.claims import PHANG2020
     from analysis.load import load_tidy
@@ -148,6 +153,7 @@ def _write(
             outcomes=outcomes,
             unfinished=unfinished,
             origin=origin,
+            collapsed=collapsed,
             progress=lambda what: say(f"report: {what}"),
         )
 

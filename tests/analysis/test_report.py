@@ -17,6 +17,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.claims import PHANG2020
+from analysis.collapsed import Collapsed, CollapsedTrainings
 from analysis.load import BadInput, load_tidy
 from analysis.report import write_report
 from scaling.catalogue.languages import Language, defined
@@ -25,6 +26,28 @@ from scaling.study.question import Question
 from tests.helpers.synthetic import study
 
 NOTE = "A note with <b>markup</b> & an ampersand."
+LOST = CollapsedTrainings(
+    trainings=[
+        Collapsed(
+            step=f"xlm-r-base/mnli/seed{seed}/ii-<{seed}>",
+            family="xlm-r",
+            method="full",
+            label="Base",
+            dev_score=0.331,
+            dev_chance=1 / 3,
+            first_loss=1.25,
+            last_loss=1.0625,
+        )
+        for seed in (0, 1)
+    ],
+    curves=lambda step: (
+        pl.DataFrame(
+            {"update": [10, 20, 30], "loss": [1.2, 9.0, 1.1], "gradient_norm": [2.0, 77.25, 1.0]}
+        )
+        if "seed0" in step
+        else "trained before there were curves"
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +67,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         expected=expected,
         notes=[NOTE],
         claims=PHANG2020,
+        collapsed=LOST,
         progress=said.append,
     )
     assert index == out / "index.html"
@@ -174,6 +198,18 @@ def page_data(page: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     )
     data = {name: json.loads(text) for name, text in found}
     return data.pop("data"), {name.removeprefix("chunk-"): chunk for name, chunk in data.items()}
+
+
+def test_trainings_that_collapsed_are_shown_with_their_curves(report: Path) -> None:
+    page = (report / "index.html").read_text()
+    section = page.partition('<details id="lost">')[2].partition("</details>")[0]
+    assert "How the 2 trainings that collapsed went" in section
+    first, second = section.partition("<tbody>")[2].split("</tr>")[:2]
+    assert "xlm-r-base/mnli/seed0/ii-&lt;0&gt;" in first
+    assert re.findall(r"<td>([^<]*)</td>", first) == ["33.1", "33.3", "1.250", "1.062", "77.25"]
+    assert '<polyline points="0.0,39.5 120.0,0.0 240.0,40.0"/>' in first
+    assert 'aria-label="loss from 1.2 to 1.1, between 1.1 and 9, updates 10 to 30"' in first
+    assert "trained before there were curves" in second and "polyline" not in second
 
 
 def test_figures_are_wellformed_and_undated(report: Path) -> None:
@@ -394,7 +430,10 @@ UNFINISHED = {
         "no slope",
     ),
     "one language": (lambda f: f.filter(pl.col("language") == "sw"), "Swahili"),
-    "constant scores": (lambda f: f.with_columns(pl.lit(0.5).alias("value")), "EQUIVALENT"),
+    "constant scores": (
+        lambda f: f.with_columns(pl.lit(0.5).alias("value")),
+        "described, not tested: the replicas of every size are identical",
+    ),
 }
 
 

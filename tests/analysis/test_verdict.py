@@ -12,11 +12,12 @@ import polars as pl
 import pytest
 
 from analysis.analyse import analyse
+from analysis.answer import answer_sentence
 from analysis.load import SCHEMA, check_tidy
 from analysis.published import overlay, published
 from analysis.results import Results
-from analysis.sentences import summary
-from analysis.verdict import DESCRIPTIVE, SCALE_BOUND, SMALL
+from analysis.sentences import headline, summary
+from analysis.verdict import DESCRIPTIVE, IDENTICAL, SCALE_BOUND, SMALL
 from scaling.catalogue.models import MODELS
 from scaling.study.question import Question
 from tests.helpers.synthetic import XLMR, study
@@ -44,6 +45,20 @@ def test_grows() -> None:
 def test_equivalent() -> None:
     found = verdict_of(gain=lambda u, *_: 2.0, baseline=lambda u, *_: 60.0, seeds=5, **QUIET)
     assert found.verdict.call == "EQUIVALENT"
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("change", [0.0, -1.0])
+def test_identical_replicas_are_no_evidence(seeds: int, change: float) -> None:
+    """Runs coincide on 40 examples of one language; that is no sign of a gain without noise."""
+    noise = dict.fromkeys(("run_sd", "checkpoint_sd", "language_sd"), 0.0)
+    few = {"targets": {"xnli": ("sw",)}, "n": 40, "seeds": seeds}
+    found = verdict_of(gain=lambda u, *_: 2.5 + change * u, **few, **noise)
+    assert (found.verdict.call, found.verdict.form) == (None, DESCRIPTIVE)
+    assert found.verdict.reasons == (IDENTICAL,)
+    assert np.isnan([e.low for e in (found.primary, found.smallest, found.largest)]).all()
+    assert IDENTICAL in headline(found)
+    assert "how sure this is cannot be said" in answer_sentence(found)
 
 
 def test_inconclusive_says_what_it_would_take() -> None:

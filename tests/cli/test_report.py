@@ -7,15 +7,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from scaling.catalogue.example import ROWS, STUDY
 from scaling.cli.app import app, console
 from scaling.cli.report import report
 from scaling.spec import UserError
+from scaling.store.curves import FILE, SCHEMA, write_curve
+from scaling.store.paths import StepFolder
+from scaling.store.records import Training
+from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
 from tests.helpers.command import ROOT, scaling
@@ -39,6 +45,50 @@ def test_outcomes_are_read_beside_the_rows(tmp_path: Path, monkeypatch: pytest.M
     assert answer["headline"] in lines
     assert answer["sentence"] in lines
     assert lines[-1] == f"report: {(tmp_path / 'with' / 'index.html').as_uri()}"
+
+
+def test_trainings_that_collapsed_are_shown_though_a_curve_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.report.DRAWINGS", ())
+    study, store = finished(tmp_path)
+    plan = make_plan(load_study(str(study)))
+    kept, lost, other = [step for step, one in plan.steps.items() if one.action == "train"][:3]
+    for step, attempt in ((kept, "a"), (lost, "b")):
+        _collapse(store, step, attempt)
+    store.delete(f"{StepFolder(lost).attempt('b')}/{FILE}")
+    report(str(study), str(store.uri), tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    lines = page.partition('<details id="lost">')[2].partition("</details>")[0].splitlines()
+    (with_curve,) = (line for line in lines if kept in line)
+    assert "<polyline" in with_curve and "between 0.5 and 2" in with_curve
+    (without,) = (line for line in lines if lost in line)
+    assert "its file is damaged or missing" in without
+    assert not any(other in line for line in lines)
+
+
+def _collapse(store: Store, step: str, attempt: str) -> None:
+    """Let a finished training have collapsed, with a curve of four points."""
+    record = store.record(step)
+    points = {"update": [1, 2, 3, 4], "loss": [2.0, 1.0, 0.75, 0.5]}
+    rest = {name: [1.0] * 4 for name in SCHEMA.names if name not in points}
+    digest = write_curve(store, step, attempt, pa.table(points | rest, schema=SCHEMA))
+    training = Training(
+        updates=4,
+        examples=32,
+        tokens=900,
+        first_loss=2.0,
+        last_loss=0.5,
+        dev_metric="span_f1",
+        dev_score=0.0,
+        dev_n=1000,
+        dev_chance=0.0,
+        collapsed=True,
+    )
+    provenance = replace(record.provenance, attempt=attempt, curve=digest)
+    again = replace(record, training=training, provenance=provenance)
+    assert store.commit(again, replacing=record.provenance.attempt)
+    store.mark_collapse(again)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
