@@ -88,14 +88,14 @@ def test_what_is_locked_is_what_is_pinned_and_all_of_it() -> None:
     assert "torch==" not in (LOCKS / "base.txt").read_text()
 
 
-def tested() -> dict[str, str]:
+def run_with() -> dict[str, str]:
     """Package → version of what the tests run with."""
     lines = (LOCKS / "ci.txt").read_text().split()
     return dict(line.split("==") for line in lines)
 
 
 def test_the_image_has_the_versions_that_the_tests_run_with() -> None:
-    ours = tested()
+    ours = run_with()
     assert {name: ours[name] for name in locked() if name in ours} == {
         name: version for name, version in locked().items() if name in ours
     }
@@ -104,7 +104,7 @@ def test_the_image_has_the_versions_that_the_tests_run_with() -> None:
 
 
 def test_everything_that_the_tests_install_is_locked_and_make_uses_the_lock() -> None:
-    ours = tested()
+    ours = run_with()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [project["optional-dependencies"][extra] for extra in ("run", "demo", "dev")]
     for line in [*project["dependencies"], *(line for extra in extras for line in extra)]:

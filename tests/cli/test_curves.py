@@ -67,6 +67,7 @@ def said(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     """What the command prints."""
     printed = io.StringIO()
     monkeypatch.setattr(console, "file", printed)
+    monkeypatch.setattr(console, "_width", 200)
     app(["curves", *arguments], standalone_mode=False)
     return printed.getvalue()
 

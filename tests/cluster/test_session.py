@@ -27,6 +27,7 @@ def test_an_order_comes_back_from_json_with_what_it_shares() -> None:
         one_node=True,
         collapsed=frozenset(),
         limits={},
+        silent={"b": "tag"},
         stop="",
     )
     back = SessionOrder.from_json(json.loads(json.dumps(order.to_json())))

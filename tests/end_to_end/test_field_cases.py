@@ -430,7 +430,7 @@ def test_lareqa_compares_offsets_with_texts(tmp_path: Path) -> None:
         )
         (query, *_) = rows_of(store, Key("test", "en")).to_pylist()
         assert query["relevant"] == ["en_1_1"]
-        store.delete("data")
+        store.delete_folder("data")
 
 
 SENTENCES = {"de": "Es regnet.", "sw": "Mvua inanyesha.", "th": "ฝนตก"}
@@ -508,7 +508,7 @@ def test_a_choice_that_is_not_there_is_none(tmp_path: Path, empty: Any) -> None:
     spec = TaskSpec(name="mine", kind="multiple_choice", metric="accuracy")
     assert MULTIPLE_CHOICE.chance(part, spec) == pytest.approx(1 / 3)
     assert manifest["splits"]["test.en"]["counts"] == {"choices that are not there": 2}
-    store.delete("data")
+    store.delete_folder("data")
     with pytest.raises(BadData, match=r"test.jsonl:1: one of the choices .* is the right one"):
         exam(tmp_path, a=empty)
     with pytest.raises(BadData, match=r"test.jsonl:1: 'choices' should be text, found 3"):

@@ -291,7 +291,7 @@ def content_of(store: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(store)): path.read_bytes()
         for path in store.rglob("*")
-        if path.is_file() and "staging" not in path.parts
+        if path.is_file() and path.name not in ("staging.json", ".replacing")
     }
 
 
