@@ -24,6 +24,7 @@ from rich.console import Console
 
 from scaling.cli.live import show_live
 from scaling.store.leases import claim, new_owner
+from scaling.store.records import digest_of
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
@@ -61,6 +62,15 @@ def acts(where: Path) -> list[Row]:
     return [_row("requests of claim, beat, record", "1, 1, 1", said, said == "1, 1, 1")]
 
 
+def _old(record: str) -> str:
+    """A record as code of layout 1 wrote it: it refuses fields that it does not know."""
+    raw = json.loads(record)
+    raw["cost"].pop("kwh", None)
+    raw["provenance"].pop("curve", None)
+    raw.pop("digest", None)
+    return json.dumps({**raw, "digest": digest_of(raw)})
+
+
 def status(where: Path, parent: str) -> list[Row]:
     """`scaling status` of 5,000 steps done, by this code and by the parent's, on one server."""
     content = yaml.safe_load((ROOT / "scaling/catalogue/studies/xtreme_r.yaml").read_text())
@@ -77,7 +87,7 @@ def status(where: Path, parent: str) -> list[Row]:
     }
     Store.open(seed / new).check_study("large")
     _lay(seed / old, {"study.json": json.dumps({"name": "large"}), **shared})
-    _lay(seed / old, {f"steps/{step}/record.json": text for step, text in texts.items()})
+    _lay(seed / old, {f"steps/{step}/record.json": _old(text) for step, text in texts.items()})
     _lay(seed / new, shared)
     _lay(seed / new, {f"records/{step}.json": texts[step] for step in done[:-NEWER]})
     with object_store(seed) as objects:

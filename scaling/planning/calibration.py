@@ -29,8 +29,9 @@ class Calibration(Spec):
     """Model FLOPs per second and worker, after recomputation, padding and communication."""
     tokens_per_second: float = Field(ge=0)
     """Real tokens, of all workers."""
-    peak_bytes: int = Field(ge=0)
-    predicted_bytes: int = Field(ge=0)
+    # Memory of a device is beyond the largest number that other fields take.
+    peak_bytes: int = Field(ge=0, le=2**50)
+    predicted_bytes: int = Field(ge=0, le=2**50)
     """What `scaling plan` had said."""
     measured_at: str
 

@@ -26,6 +26,13 @@ def test_a_measurement_counts_for_its_own_device_only(tmp_path: Path) -> None:
     assert measured_on(found, None)["xlm-r-base"].device == "cpu"
 
 
+def test_the_memory_of_the_largest_devices_is_a_number_that_is_kept(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    large = calibration(peak_bytes=180 * 2**30, predicted_bytes=2_506_688_716)
+    add_calibration(store, large)
+    assert read_calibrations(store) == [large]
+
+
 def test_a_list_of_an_older_version_is_read(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.write("calibration.json", json.dumps([calibration().model_dump(mode="json")]))
