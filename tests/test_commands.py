@@ -106,7 +106,12 @@ def test_readmes_commands_of_a_study_run_in_its_order(tmp_path: Path) -> None:
         # A cluster and the example have tests of their own.
         if words[0] in ("submit", "cancel") or "--live" in words or "--example" in words:
             continue
-        words = [{"s3://bucket/prefix": "store", "...": "store"}.get(word, word) for word in words]
+        own = {
+            "s3://bucket/prefix": "store",
+            "...": "store",
+            "model=xlm-r-base": "model=e5-depth-2",
+        }
+        words = [own.get(word, word) for word in words]
         words += ["--store", "store"] if "--here" in words else []
         words += ["--studies", "0"] if words[0] == "power" else []
         done = scaling(*words, cwd=tmp_path, seconds=LONG_SECONDS)

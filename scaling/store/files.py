@@ -161,6 +161,16 @@ class Files(Protocol):
         """Take back one of `unfinished`; nothing happens where it is gone."""
 
 
+PART, LOCK = ".part-", ".replacing"
+"""What a folder has beside its files: the beginnings of temporary names, and a lock for writers."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether this is no file of a store; a bucket has such where a folder was copied into it."""
+    last = name.rpartition("/")[2]
+    return last == LOCK or last.startswith(PART)
+
+
 def checked(name: str) -> str:
     """`name` if it names something below the folder that it is joined to; StoreError otherwise."""
     if not is_inside(name):

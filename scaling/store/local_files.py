@@ -22,11 +22,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling.store.files import Content, Entry, StoreAway, StoreError, checked
+from scaling.store.files import (
+    LOCK,
+    PART,
+    Content,
+    Entry,
+    StoreAway,
+    StoreError,
+    checked,
+    is_hidden,
+)
 
 # Seconds between tries to read one file: a mount may be away for a moment.
 _READ_PAUSES = (0.1, 0.5, 2.0)
-_PART, _LOCK = ".part-", ".replacing"
 _CHUNK_BYTES = 1 << 24
 
 
@@ -82,7 +90,7 @@ class LocalFiles:
             )
         finally:
             self.delete(name)
-            (self.path(name).parent / _LOCK).unlink(missing_ok=True)
+            (self.path(name).parent / LOCK).unlink(missing_ok=True)
         if not obeyed:
             raise StoreError(f"{self.root} lets two processes write one file: use another --store")
 
@@ -146,7 +154,7 @@ class LocalFiles:
         """As in `Files`. Exact among those who use this method."""
         target = self.path(name)
         self._make_folder(target.parent)
-        with _temporary(target, body) as (temporary, stream), _locked(target.parent / _LOCK):
+        with _temporary(target, body) as (temporary, stream), _locked(target.parent / LOCK):
             try:
                 before = target.stat()
             except FileNotFoundError:
@@ -191,7 +199,7 @@ class LocalFiles:
 
     def entries(self, prefix: str) -> list[Entry]:
         """As in `Files`. StoreError for a link."""
-        found = [entry for entry in self._all(prefix) if not _is_hidden(entry.name)]
+        found = [entry for entry in self._all(prefix) if not is_hidden(entry.name)]
         if not found:
             self._check_there()
         return found
@@ -201,7 +209,7 @@ class LocalFiles:
         found = [
             f"{inside.name}/" if inside.is_dir(follow_symlinks=False) else inside.name
             for inside in _inside(self.path(prefix) if prefix else self.root)
-            if not _is_hidden(inside.name)
+            if not is_hidden(inside.name)
         ]
         if not found:
             self._check_there()
@@ -246,7 +254,7 @@ class LocalFiles:
 
     def unfinished(self) -> list[Entry]:
         """As in `Files`: temporary files."""
-        return [e for e in self._all("") if e.name.rpartition("/")[2].startswith(_PART)]
+        return [e for e in self._all("") if e.name.rpartition("/")[2].startswith(PART)]
 
     def discard(self, entry: Entry) -> None:
         """As in `Files`."""
@@ -296,11 +304,6 @@ def _inside(folder: Path) -> list[os.DirEntry[str]]:
     return found
 
 
-def _is_hidden(name: str) -> bool:
-    last = name.rpartition("/")[2]
-    return last == _LOCK or last.startswith(_PART)
-
-
 def _entry(name: str, found: os.stat_result) -> Entry:
     at = datetime.fromtimestamp(found.st_mtime, UTC)
     return Entry(name=name, size=found.st_size, at=at, tag=_tag(found))
@@ -311,7 +314,7 @@ def _tag(found: os.stat_result) -> str:
 
 
 def _part(target: Path) -> Path:
-    return target.parent / f"{_PART}{secrets.token_hex(8)}"
+    return target.parent / f"{PART}{secrets.token_hex(8)}"
 
 
 @contextmanager

@@ -26,7 +26,7 @@ import obstore
 from obstore import exceptions
 
 from scaling.store.buckets import Bucket, Patience, check_process, connect, read_uri
-from scaling.store.files import Content, Entry, StoreError, checked
+from scaling.store.files import Content, Entry, StoreError, checked, is_hidden
 from scaling.store.multipart import abort_upload, unfinished_uploads
 from scaling.store.object_errors import FAULTS, is_unsettled, os_error, said_by
 
@@ -133,7 +133,11 @@ class ObjectFiles:
         """
         with self._asked(prefix) as client:
             metas = obstore.list(client, self._key(prefix), chunk_size=1000).collect()
-        found = [self._entry(self._name(meta["path"]), meta) for meta in metas]
+        found = [
+            self._entry(self._name(meta["path"]), meta)
+            for meta in metas
+            if not is_hidden(meta["path"])
+        ]
         folders = {"", prefix}
         for entry in found:
             above = entry.name.rpartition("/")[0]
@@ -153,7 +157,7 @@ class ObjectFiles:
         files = {
             self._name(meta["path"]).rpartition("/")[2]
             for meta in found["objects"]
-            if self._name(meta["path"]) != prefix
+            if self._name(meta["path"]) != prefix and not is_hidden(meta["path"])
         }
         return sorted({*(f"{name}/" for name in below), *(files - below)} - {"", "/"})
 

@@ -138,6 +138,9 @@ def test_listings_show_files_below_a_folder_and_no_others(files: ObjectFiles) ->
     for name in names:
         files.write(name, name.encode())
     files.write("a/empty", b"")
+    # Of a folder store that was copied into the bucket.
+    for name in (".replacing", "a/.replacing", "a/.part-0badcafe"):
+        files.write(name, b"")
     assert [entry.name for entry in files.entries("")] == sorted([*names, "a/empty"])
     assert [entry.name for entry in files.entries("a/b")] == ["a/b/c"]
     assert files.entries("a/b/c/d") == files.entries("nowhere") == []
