@@ -110,6 +110,7 @@ def test_readmes_commands_of_a_study_run_in_its_order(tmp_path: Path) -> None:
             "s3://bucket/prefix": "store",
             "...": "store",
             "model=xlm-r-base": "model=e5-depth-2",
+            "iii": "iii.e5-depth-2.word_order",
         }
         words = [own.get(word, word) for word in words]
         words += ["--store", "store"] if "--here" in words else []
