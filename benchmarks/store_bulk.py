@@ -11,10 +11,10 @@ import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.http_server import Answers, serving_on
 from tests.helpers.s3_server import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
@@ -22,24 +22,11 @@ FILE_BYTES = 4 << 30
 MOST_MEGABYTES = 600
 
 
-class _Sink(BaseHTTPRequestHandler):
+class _Sink(Answers):
     """S3 as far as a multipart upload and ranges go; parts lie in files, so memory stays small."""
 
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
     folder: Path
     lock: threading.Lock
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-    def _said(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
     def _file(self) -> Path:
         return self.folder / urllib.parse.urlsplit(self.path).path.strip("/").replace("/", "+")
@@ -52,13 +39,13 @@ class _Sink(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if "uploads" in self._query():
             self._file().write_bytes(b"")
-            self._said(
+            self.said(
                 200,
                 b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                 b"</InitiateMultipartUploadResult>",
             )
         else:
-            self._said(
+            self.said(
                 200,
                 b"<CompleteMultipartUploadResult><ETag>&quot;e&quot;</ETag>"
                 b"</CompleteMultipartUploadResult>",
@@ -78,7 +65,7 @@ class _Sink(BaseHTTPRequestHandler):
                 size -= len(block)
         finally:
             os.close(handle)
-        self._said(200, ETag=f'"{number}"')
+        self.said(200, ETag=f'"{number}"')
 
     def do_GET(self) -> None:
         """A range."""
@@ -102,14 +89,8 @@ class _Sink(BaseHTTPRequestHandler):
 
 @contextmanager
 def _server(folder: Path) -> Iterator[str]:
-    handler = type("_OwnSink", (_Sink,), {"folder": folder, "lock": threading.Lock()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"s3://bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving_on(_Sink, folder=folder, lock=threading.Lock()) as port:
+        yield f"s3://bucket/x?endpoint_override=http%3A%2F%2F127.0.0.1%3A{port}"
 
 
 MOVER = """

@@ -20,10 +20,9 @@ from scaling.spec import UserError
 from scaling.store.curves import SCHEMA, read_curve, write_curve
 from scaling.store.files import StoreError
 from scaling.store.paths import StepFolder
-from scaling.store.records import Training
 from scaling.store.store import Store
 from scaling.study.steps import Plan
-from tests.helpers.step_records import record_of
+from tests.helpers.step_records import record_of, training
 
 POINTS: list[dict[str, Any]] = [
     {
@@ -45,20 +44,12 @@ def trained(small: tuple[Path, Plan, Store]) -> tuple[str, str, Store]:
     record = record_of(plan, step)
     curve = pa.Table.from_pylist(POINTS, schema=SCHEMA)
     digest = write_curve(store, step, record.provenance.attempt, curve)
-    training = Training(
-        updates=40,
-        examples=320,
-        tokens=9000,
-        first_loss=2.0,
-        last_loss=0.5,
-        dev_metric="span_f1",
-        dev_score=0.0,
-        dev_n=1000,
-        dev_chance=0.0,
-        collapsed=True,
-    )
     store.commit(
-        replace(record, training=training, provenance=replace(record.provenance, curve=digest))
+        replace(
+            record,
+            training=training(updates=40, examples=320, tokens=9000),
+            provenance=replace(record.provenance, curve=digest),
+        )
     )
     return str(path), step, store
 

@@ -20,12 +20,12 @@ from scaling.cli.report import report
 from scaling.spec import UserError
 from scaling.store.curves import FILE, SCHEMA, write_curve
 from scaling.store.paths import StepFolder
-from scaling.store.records import Training
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
 from tests.helpers.command import ROOT, scaling
 from tests.helpers.finished_study import finished
+from tests.helpers.step_records import training
 
 
 def test_outcomes_are_read_beside_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,20 +73,8 @@ def _collapse(store: Store, step: str, attempt: str) -> None:
     points = {"update": [1, 2, 3, 4], "loss": [2.0, 1.0, 0.75, 0.5]}
     rest = {name: [1.0] * 4 for name in SCHEMA.names if name not in points}
     digest = write_curve(store, step, attempt, pa.table(points | rest, schema=SCHEMA))
-    training = Training(
-        updates=4,
-        examples=32,
-        tokens=900,
-        first_loss=2.0,
-        last_loss=0.5,
-        dev_metric="span_f1",
-        dev_score=0.0,
-        dev_n=1000,
-        dev_chance=0.0,
-        collapsed=True,
-    )
     provenance = replace(record.provenance, attempt=attempt, curve=digest)
-    again = replace(record, training=training, provenance=provenance)
+    again = replace(record, training=training(), provenance=provenance)
     assert store.commit(again, replacing=record.provenance.attempt)
     store.mark_collapse(again)
 

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.helpers.environment import environment
+
 ACCOUNT = "devstoreaccount1"
 # The emulator's well-known key, which is no secret.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -42,17 +44,14 @@ def azure_store(folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
     try:
-        _make_container(port, "bucket")
-        endpoint = quote(f"http://127.0.0.1:{port}/{ACCOUNT}", safe="")
-        yield f"az://bucket/{{}}?endpoint_override={endpoint}&scheme=http"
+        with environment(ENVIRONMENT):
+            _make_container(port, "bucket")
+            endpoint = quote(f"http://127.0.0.1:{port}/{ACCOUNT}", safe="")
+            yield f"az://bucket/{{}}?endpoint_override={endpoint}&scheme=http"
     finally:
         process.kill()
         process.wait()
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _make_container(port: int, name: str) -> None:

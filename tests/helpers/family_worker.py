@@ -7,8 +7,6 @@ Also the types of numbers that buffers have, in training and in scoring. Run by 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +30,7 @@ from scaling.study.lora import Lora
 from scaling.study.recipes import Recipe
 from scaling.training.loop import run_updates
 from tests.helpers.one_run import one_run
+from tests.helpers.ranks import run_ranks
 from tests.helpers.tiny_families import make_family
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
@@ -86,24 +85,7 @@ def run_families(folder: Path, size: int, runs: Sequence[Sequence[Any]]) -> dict
     of a placement.
     """
     given = (str(folder), json.dumps(runs), str(folder / f"rendezvous-{size}-{len(runs)}"))
-    outputs = [folder / f"output-{size}-{rank}" for rank in range(size)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.helpers.family_worker", *given, str(rank), str(size)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            cwd=Path(__file__).parents[2],
-            stdout=output.open("w"),
-            stderr=subprocess.STDOUT,
-        )
-        for rank, output in enumerate(outputs)
-    ]
-    try:
-        for process, output in zip(processes, outputs, strict=True):
-            if process.wait(timeout=580):
-                raise RuntimeError(output.read_text()[-4000:])
-    finally:
-        for process in processes:
-            process.kill()
+    run_ranks("tests.helpers.family_worker", folder, size, given, 580)
     found: dict[str, Any] = json.loads((folder / f"found-{size}.json").read_text())
     return found
 

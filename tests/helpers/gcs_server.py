@@ -7,7 +7,6 @@ speak the JSON API. Conditions name generations and are checked under one lock, 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -15,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.helpers.environment import environment
+from tests.helpers.http_server import Answers, serving_on
 
 # A token of one's own: nothing asks a metadata service for one.
 ENVIRONMENT = {"GOOGLE_BEARER_TOKEN": "test"}
@@ -31,28 +32,13 @@ class _Object:
     e_tag: str
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Answers):
     """One bucket; the objects are the server's."""
 
-    protocol_version = "HTTP/1.1"
-    # One packet an answer: a head and a body of their own wait for each other.
-    wbufsize = -1
     objects: dict[str, _Object]
     parts: dict[str, dict[int, bytes]]
     lock: threading.Lock
     generation = 1_700_000_000_000_000
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-    def _said(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
     def _made(self, body: bytes) -> _Object:
         type(self).generation += 1
@@ -61,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _error(self, status: int, code: str) -> None:
         body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>"
-        self._said(status, body.encode())
+        self.said(status, body.encode())
 
     def _asked(self) -> tuple[str | None, dict[str, str]]:
         split = urlsplit(self.path)
@@ -87,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if "uploadId" in query:
             self.parts[query["uploadId"]][int(query["partNumber"])] = body
-            self._said(200, ETag=f'"{hashlib.md5(body).hexdigest()}"')
+            self.said(200, ETag=f'"{hashlib.md5(body).hexdigest()}"')
             return
         self._put(key, body)
 
@@ -100,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._error(412, "PreconditionFailed")
                 return
             made = self.objects[key] = self._made(body)
-        self._said(200, **self._headers(made))
+        self.said(200, **self._headers(made))
 
     def do_POST(self) -> None:
         """The beginning and the end of a multipart upload."""
@@ -117,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
                 f"<Key>{escape(key)}</Key><UploadId>{upload}</UploadId>"
                 "</InitiateMultipartUploadResult>"
             )
-            self._said(200, answer.encode())
+            self.said(200, answer.encode())
             return
         parts = self.parts.pop(query["uploadId"])
         numbers = [int(number) for number in re.findall(r"<PartNumber>(\d+)<", body)]
@@ -128,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             "<CompleteMultipartUploadResult><Location>x</Location><Bucket>bucket</Bucket>"
             f"<Key>{escape(key)}</Key><ETag>{made.e_tag}</ETag></CompleteMultipartUploadResult>"
         )
-        self._said(200, answer.encode(), **self._headers(made))
+        self.said(200, answer.encode(), **self._headers(made))
 
     def do_GET(self) -> None:
         """An object, a range of it, or a listing."""
@@ -144,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = self._headers(found)
         if self.headers.get("If-None-Match") == found.e_tag:
-            self._said(304, **headers)
+            self.said(304, **headers)
             return
         if self.headers.get("If-Match", found.e_tag) != found.e_tag:
             self._error(412, "PreconditionFailed")
@@ -157,14 +143,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
         elif wanted is None:
-            self._said(200, found.body, **headers)
+            self.said(200, found.body, **headers)
         elif int(wanted[1]) >= size:
             self._error(416, "InvalidRange")
         else:
             body = found.body[int(wanted[1]) : int(wanted[2]) + 1]
             last = int(wanted[1]) + len(body) - 1
             headers["Content_Range"] = f"bytes {wanted[1]}-{last}/{size}"
-            self._said(206, body, **headers)
+            self.said(206, body, **headers)
 
     do_HEAD = do_GET
 
@@ -196,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         if more:
             token = escape(quote(last))
             lines.append(f"<NextContinuationToken>{token}</NextContinuationToken>")
-        self._said(200, f"<ListBucketResult>{''.join(lines)}</ListBucketResult>".encode())
+        self.said(200, f"<ListBucketResult>{''.join(lines)}</ListBucketResult>".encode())
 
     def do_DELETE(self) -> None:
         """An object."""
@@ -208,24 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
         if gone is None:
             self._error(404, "NoSuchKey")
         else:
-            self._said(204)
+            self.said(204)
 
 
 @contextmanager
 def gcs_store() -> Iterator[str]:
     """URI of a bucket, with {} for the prefix; its token is in the environment."""
-    handler = type(
-        "_OwnHandler", (_Handler,), {"objects": {}, "parts": {}, "lock": threading.Lock()}
-    )
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
-    try:
-        endpoint = quote(f"http://127.0.0.1:{server.server_port}", safe="")
+    state = {"objects": {}, "parts": {}, "lock": threading.Lock()}
+    with serving_on(_Handler, **state) as port, environment(ENVIRONMENT):
+        endpoint = quote(f"http://127.0.0.1:{port}", safe="")
         yield f"gs://bucket/{{}}?endpoint_override={endpoint}&scheme=http"
-    finally:
-        server.shutdown()
-        server.server_close()
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})

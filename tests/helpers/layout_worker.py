@@ -5,8 +5,6 @@ pairs. Run by test_engine and by a benchmark.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from scaling.study.recipes import Recipe
 from scaling.training.loop import run_updates
 from tests.helpers.one_run import one_run
 from tests.helpers.pairs import train_pairs
+from tests.helpers.ranks import run_ranks
 
 TASK = TaskSpec(name="made-up", kind="classification", labels=("a", "b", "c"), metric="accuracy")
 RECIPE = Recipe(
@@ -47,25 +46,7 @@ ARCHITECTURES = ("xlm-roberta", "xlm-roberta-xl")
 def run_world(folder: Path, size: int, layouts: Sequence[Sequence[Any]]) -> None:
     """So many processes, each with one thread, on models of both architectures that lie there."""
     given = (str(folder), json.dumps(layouts), str(folder / f"rendezvous-{size}"))
-    # Into files: a pipe that nobody reads yet would stop the rank that fills it.
-    outputs = [folder / f"output-{size}-{rank}" for rank in range(size)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.helpers.layout_worker", *given, str(rank), str(size)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            cwd=Path(__file__).parents[2],
-            stdout=output.open("w"),
-            stderr=subprocess.STDOUT,
-        )
-        for rank, output in enumerate(outputs)
-    ]
-    try:
-        for process, output in zip(processes, outputs, strict=True):
-            if process.wait(timeout=480):
-                raise RuntimeError(output.read_text()[-4000:])
-    finally:
-        for process in processes:
-            process.kill()
+    run_ranks("tests.helpers.layout_worker", folder, size, given, 480)
 
 
 def features() -> Features:

@@ -4,7 +4,6 @@ and breaks requests.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
+
+from tests.helpers.environment import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -204,21 +205,16 @@ def object_store(folder: Path | None = None) -> Iterator[Objects]:
         stderr=subprocess.DEVNULL,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *OTHERS)}
-    for name in OTHERS:
-        os.environ.pop(name, None)
-    os.environ.update(ENVIRONMENT)
     try:
-        _until_it_answers(port)
-        objects = Objects(port=listener.getsockname()[1], server=port)
-        threading.Thread(target=objects._listen, args=(listener,), daemon=True).start()
-        yield objects
+        with environment(ENVIRONMENT | dict.fromkeys(OTHERS)):
+            _until_it_answers(port)
+            objects = Objects(port=listener.getsockname()[1], server=port)
+            threading.Thread(target=objects._listen, args=(listener,), daemon=True).start()
+            yield objects
     finally:
         listener.close()
         process.kill()
         process.wait()
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _until_it_answers(port: int) -> None:

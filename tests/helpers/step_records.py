@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from scaling.store.records import Cost, Provenance, StepRecord
+from typing import Any
+
+from scaling.store.records import Cost, Provenance, StepRecord, Training
 from scaling.study.identity import fingerprint
 from scaling.study.steps import Plan
 
@@ -31,6 +33,13 @@ def record(step: str = STEP, attempt: str = "o") -> StepRecord:
             attempt=attempt, finished_at="now", versions={}, commit="", execution={}
         ),
     )
+
+
+def training(**fields: Any) -> Training:
+    """What a training that learnt nothing says of itself, with these fields changed."""
+    said = {"updates": 4, "examples": 32, "tokens": 900, "first_loss": 2.0, "last_loss": 0.5}
+    said |= {"dev_metric": "span_f1", "dev_score": 0.0, "dev_n": 1000, "dev_chance": 0.0}
+    return Training(**{**said, "collapsed": True, **fields})
 
 
 def record_of(plan: Plan, step: str) -> StepRecord:

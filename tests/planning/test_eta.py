@@ -9,12 +9,12 @@ import pytest
 
 from scaling.planning.eta import eta_seconds, fitted
 from scaling.store.leases import Working
-from scaling.store.records import StepRecord, Training
+from scaling.store.records import StepRecord
 from scaling.store.sessions import SessionCost
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import Study
-from tests.helpers.step_records import record_of
+from tests.helpers.step_records import record_of, training
 
 PLAN = make_plan(
     Study(
@@ -36,21 +36,10 @@ ORDER = sorted(STEPS, key=lambda step: -ESTIMATES[step])
 
 def done(step: str, seconds: float, *, collapsed: bool = False) -> StepRecord:
     record = record_of(PLAN, step)
-    training = Training(
-        updates=1,
-        examples=1,
-        tokens=1,
-        first_loss=1.0,
-        last_loss=1.0,
-        dev_metric="accuracy",
-        dev_score=0.3,
-        dev_n=1000,
-        dev_chance=0.3,
-        collapsed=collapsed,
-    )
+    trained = training(dev_metric="accuracy", dev_score=0.3, dev_chance=0.3, collapsed=collapsed)
     return replace(
         record,
-        training=training if PLAN.steps[step].action == "train" else None,
+        training=trained if PLAN.steps[step].action == "train" else None,
         cost=replace(record.cost, wall_seconds=seconds, load_seconds=20.0, save_seconds=10.0),
         provenance=replace(record.provenance, finished_at=f"{ORDER.index(step):06}"),
     )
