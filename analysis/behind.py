@@ -15,9 +15,6 @@ from analysis.pairs import populations
 from analysis.panel import SERIES, Panel, balance, make_panel
 from analysis.results import Results
 
-OWN_LANGUAGE, OWN_PAIR = "language", "pair"
-"""Names of the panels of a language's slope, and of a heatmap cell's."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Group:

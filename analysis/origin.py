@@ -29,21 +29,10 @@ class Origin:
 
     terms: Sequence[Terms]
     bibtex: Sequence[str]
-    commits: Sequence[str]
-    """Of the code that ran the steps."""
     first: str
     """UTC, ISO 8601: when the first and the last step ended."""
     last: str
-    versions: Sequence[str]
-    """`torch 2.9.0`, …; several of one package where steps ran with several."""
+    made: str
+    """With which packages and commits they ran, in a sentence; empty where nobody can say."""
     costs: Sequence[SizeCost]
     """By size, then `all`."""
-
-    @property
-    def made_sentence(self) -> str:
-        """When, at which commit and with which packages the steps ran."""
-        commits = ", ".join(self.commits) or "unknown"
-        return (
-            f"Steps ended between {self.first} and {self.last}, run by commit {commits} with"
-            f" {', '.join(self.versions)}."
-        )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scaling.store.history import VERSIONED
+from scaling.store.history import made_note
 from scaling.store.records import StepRecord
 from scaling.store.sessions import price_paid
 from scaling.study.steps import Plan
@@ -34,14 +34,9 @@ def origin_of(plan: Plan, records: Mapping[str, StepRecord]) -> Origin:
     return Origin(
         terms=terms,
         bibtex=list(bibtex(terms).values()),
-        commits=sorted({record.provenance.commit[:12] for record in every} - {""}),
         first=ended[0],
         last=ended[-1],
-        versions=[
-            f"{name} {' and '.join(found)}"
-            for name in VERSIONED
-            if (found := sorted({v for r in every if (v := r.provenance.versions.get(name))}))
-        ],
+        made=made_note(every),
         costs=[
             *(_cost(labels[name], by_model[name], plan) for name in order),
             _cost("all", every, plan),

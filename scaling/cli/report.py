@@ -55,7 +55,7 @@ def report(
         return
     if not name:
         raise UserError("which study? Give its file or its name, or say --example")
-    from scaling.store.history import made_note, remade_notes
+    from scaling.store.history import remade_notes
     from scaling.store.pending import unfinished_steps
     from scaling.store.registration import look, registrations, sentences
     from scaling.store.tidy import ROWS, write_rows
@@ -74,7 +74,6 @@ def report(
     notes = [
         *asked,
         *remade_notes(plan, store, records),
-        *filter(None, [made_note(records.values())]),
     ]
     with TemporaryDirectory() as temporary:
         local = Path(temporary) / ROWS

@@ -71,7 +71,8 @@ def run(
                 order = _Order(part=part, until=until, address=address, here=here)
                 _run(plan, store, records, order, open_cluster=open_cluster)
     except Interrupted as interrupted:
-        left = len(pending_steps(part.of(current_plan(study, store)), store.scan()))
+        scan = store.scan()
+        left = len(pending_steps(part.of(current_plan(study, store, scan=scan)), scan))
         go_on = ". Run again to go on" if left else ""
         console.print(f"interrupted; {left:,} steps are left{go_on}")
         raise typer.Exit(128 + interrupted.signal) from interrupted

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from scaling.spec import UserError, known
-from scaling.study.steps import Cell, Plan, Step
+from scaling.study.steps import Plan
 from scaling.study.study import Study
 
 KEYS = ("model", "arm", "target", "seed")
@@ -33,11 +33,17 @@ class Part:
         """
         if self.is_whole:
             return plan
-        cells = tuple(cell for cell in plan.cells if self._has(cell))
+        cells = tuple(
+            cell for cell in plan.cells if self._has(cell.model, cell.arm, cell.target, cell.seed)
+        )
         wanted = {step for cell in cells for step in (*cell.intermediate, *cell.trained)}
         wanted |= {cell.scored for cell in cells}
         if not plan.cells:
-            wanted = {step.id for step in plan.steps.values() if self._trains(step)}
+            wanted = {
+                step.id
+                for step in plan.steps.values()
+                if self._has(step.model, step.arm, step.task, step.seed)
+            }
         # Parents come first in a plan, and so does what others are as long as.
         for step in reversed(list(plan.steps.values())):
             if step.id in wanted:
@@ -45,20 +51,12 @@ class Part:
         steps = {name: step for name, step in plan.steps.items() if name in wanted}
         return replace(plan, cells=cells, steps=steps)
 
-    def _has(self, cell: Cell) -> bool:
+    def _has(self, model: str, arm: str, target: str, seed: int | None) -> bool:
         return (
-            (not self.models or cell.model in self.models)
-            and (not self.arms or cell.arm in self.arms)
-            and (not self.targets or cell.target in self.targets)
-            and (not self.seeds or cell.seed in self.seeds)
-        )
-
-    def _trains(self, step: Step) -> bool:
-        return (
-            (not self.models or step.model in self.models)
-            and (not self.arms or step.arm in self.arms)
-            and (not self.targets or step.task in self.targets)
-            and (not self.seeds or step.seed in self.seeds)
+            (not self.models or model in self.models)
+            and (not self.arms or arm in self.arms)
+            and (not self.targets or target in self.targets)
+            and (not self.seeds or seed in self.seeds)
         )
 
 
