@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from typing import Annotated
-
-import typer
-
 from scaling.catalogue.references import references
-from scaling.cli.app import StoreOption, StudyArgument, app, console, open_store
+from scaling.cli.app import JsonOption, StoreOption, StudyArgument, app, console, open_store
 from scaling.cli.tables import FoldedTable
 from scaling.study.study import load_study
 from scaling.study.terms import bibtex, terms_of, unchecked
@@ -19,7 +13,7 @@ from scaling.study.terms import bibtex, terms_of, unchecked
 def cite(
     name: StudyArgument,
     store: StoreOption = "",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a study's data and models are: source, commit, licence, and BibTeX to cite them."""
     study = load_study(name)
@@ -29,16 +23,13 @@ def cite(
     entries = bibtex(terms)
     unseen = unchecked(terms)
     if as_json:
+        from scaling.cli.outputs import CiteOutput, ReferenceOutput, print_json
+
         shown = {
-            "study": study.name,
-            "terms": [asdict(one) for one in terms],
-            "references": {
-                key: {"source": references()[key].source, "bibtex": entry}
-                for key, entry in entries.items()
-            },
-            "unseen": unseen,
+            key: ReferenceOutput(source=references()[key].source, bibtex=entry)
+            for key, entry in entries.items()
         }
-        typer.echo(json.dumps(shown, ensure_ascii=False, indent=1))
+        print_json(CiteOutput(study=study.name, terms=terms, references=shown, unseen=unseen))
         return
     columns = ("what", "name", "licence", "stated at", "source", "commit", "cite")
     table = FoldedTable(columns, title=f"{study.name}: data and models")

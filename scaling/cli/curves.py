@@ -233,7 +233,7 @@ def write_events(found: Sequence[Curve], folder: Path) -> None:
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise UserError(
-            "--tensorboard needs tensorboardX; it comes with pip install 'stilts-scaling[run]'"
+            "--tensorboard needs tensorboardX, which comes with Ray: '.[run]' in a checkout"
         ) from error
     for one in found:
         place = folder / one.step

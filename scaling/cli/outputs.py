@@ -11,6 +11,7 @@ from scaling.cli.app import has_all_letters
 from scaling.cli.live import SizeStatus
 from scaling.planning.progress import Attempt, Seconds
 from scaling.planning.rates import Choice
+from scaling.study.terms import Terms
 
 
 class _Part(BaseModel):
@@ -373,6 +374,47 @@ class CurvesOutput(Output):
     curves: list[TrainingCurve]
 
 
+class AnswerOutput(_Part):
+    """The answer of one family and method, in words."""
+
+    name: str
+    """Family and method; empty where the records have one of each."""
+    form: str
+    """The verdict, or that there is none yet."""
+    headline: str
+    """What the verdict says of the change with scale, or why there is none."""
+    qualifiers: list[str]
+    sentence: str
+    """The gain at the smallest and at the largest size; empty where there is no slope."""
+    left_out: list[str]
+    """What is not in it and why, one fact each."""
+
+
+class VerdictOutput(Output):
+    """`scaling verdict --json`."""
+
+    store: str
+    answers: list[AnswerOutput]
+
+
+class ReferenceOutput(_Part):
+    """What is cited."""
+
+    source: str
+    """Where a reader finds the entry, or `unseen`."""
+    bibtex: str
+
+
+class CiteOutput(Output):
+    """`scaling cite --json`."""
+
+    terms: list[Terms]
+    references: dict[str, ReferenceOutput]
+    """By key of the bibliography."""
+    unseen: list[str]
+    """Names that nobody has compared with a source, licence or citation."""
+
+
 OUTPUTS: dict[str, type[Output]] = {
     "plan": PlanOutput,
     "status": StatusOutput,
@@ -385,6 +427,8 @@ OUTPUTS: dict[str, type[Output]] = {
     "recipes": RecipesOutput,
     "rates": RatesOutput,
     "curves": CurvesOutput,
+    "verdict": VerdictOutput,
+    "cite": CiteOutput,
 }
 """Command → what it prints with `--json`."""
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from scaling.cli.app import StoreOption, StudyArgument, app, begun_study, console, working
+from scaling.cli.app import (
+    JsonOption,
+    StoreOption,
+    StudyArgument,
+    app,
+    begun_study,
+    console,
+    working,
+)
 from scaling.store.records import StepRecord
 from scaling.store.store import Store
 from scaling.study.steps import Plan
@@ -28,7 +33,7 @@ NOTHING = "no cell of the study has a score yet"
 def verdict(
     name: StudyArgument,
     uri: StoreOption = "",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """What the study says so far: who is helped, by how much, and what was left out.
 
@@ -37,8 +42,10 @@ def verdict(
     _, store, plan = begun_study(name, uri)
     found = study_answers(plan, store)
     if as_json:
-        whole = {"schema": 1, "study": plan.study.name, "store": str(store.uri), "answers": found}
-        typer.echo(json.dumps(whole, ensure_ascii=False, indent=1))
+        from scaling.cli.outputs import AnswerOutput, VerdictOutput, print_json
+
+        said = [AnswerOutput.model_validate(one) for one in found]
+        print_json(VerdictOutput(study=plan.study.name, store=store.uri, answers=said))
         return
     show_answers(plan.study.name, found)
     show_report(store)

@@ -22,6 +22,7 @@ from scaling.study.identity import Lock
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
 from tests.helpers.command import ROOT, scaling
+from tests.helpers.finished_study import finished
 from tests.helpers.step_records import record_of
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -129,6 +130,18 @@ def test_rates_are_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert rates["missing"] == list(load_study("rates").trained_tasks)
 
 
+def test_what_is_cited_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cited = said(capsys, "cite", "demo", "--store", str(tmp_path))
+    assert faults("cite", cited) == [] and cited["terms"] and cited["references"]
+
+
+def test_a_verdict_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study, store = finished(tmp_path)
+    answered = said(capsys, "verdict", str(study), "--store", str(store.uri))
+    assert faults("verdict", answered) == []
+    assert answered["answers"][0]["sentence"]
+
+
 def test_what_is_staged_and_looked_at_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     task = StagedTask(
         task="panx",
@@ -209,5 +222,9 @@ def test_json_is_json_where_standard_output_is_ascii(
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     listed = scaling("ls", "tasks", "xnli", "--json", cwd=tmp_path)
     assert json.loads(listed.stdout)
+    assert json.loads(scaling("cite", "demo", "--json", cwd=tmp_path).stdout)["terms"]
+    study, store = finished(tmp_path)
+    answered = scaling("verdict", str(study), "--store", str(store.uri), "--json")
+    assert answered.stdout.isascii() and json.loads(answered.stdout)["answers"]
     planned = json.loads(scaling("plan", "demo", "--json", cwd=tmp_path).stdout)
     assert any("×" in layout for size in planned["sizes"] for layout in size["placements"])
