@@ -77,7 +77,7 @@ def specifications(
             "primary": axis == question.x_axis and definition == first and scale == "points",
         }
         try:
-            panel = make_panel(gains.filter(PRIMARY), size_table(frame, axis), scale)
+            panel = make_panel(gains, size_table(frame, axis), scale, PRIMARY)
             chosen = balanced(panel, pl.col("language").is_in(sorted(members)))
             r = replicas(chosen.y, chosen.weights)
             w = slope_weights(chosen.x)
@@ -197,7 +197,7 @@ def treatments(
             chosen_gains = first if name == INTENDED else gains
             out.append(
                 pooled(
-                    make_panel(chosen_gains.filter(rule), sizes, "points"),
+                    make_panel(chosen_gains, sizes, "points", rule),
                     condition,
                     name,
                     "points",
@@ -205,7 +205,7 @@ def treatments(
             )
         except TooFewScales:
             continue
-    panel = make_panel(gains.filter(PRIMARY), sizes, "points").where(condition)
+    panel = make_panel(gains, sizes, "points", PRIMARY).where(condition)
     try:
         chosen = balanced(panel)
     except TooFewScales:

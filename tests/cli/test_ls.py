@@ -32,7 +32,7 @@ EVERY = {
 
 @pytest.mark.parametrize("things", [one.value for one in Things if one is not Things.steps])
 def test_every_name_is_listed(tmp_path: Path, things: str) -> None:
-    listed = json.loads(scaling("ls", things, "--json", cwd=tmp_path).stdout)
+    listed = json.loads(scaling("ls", things, "--json", cwd=tmp_path).stdout)["rows"]
     assert sorted(row["name"] for row in listed) == sorted(EVERY[things])
 
 
@@ -40,14 +40,16 @@ def test_the_steps_of_a_study_are_listed_without_a_store(tmp_path: Path) -> None
     done = scaling(
         "ls", "steps", "e5-depth-2.word_order", "--study", "demo", "--json", cwd=tmp_path
     )
-    listed = json.loads(done.stdout)
+    listed = json.loads(done.stdout)["rows"]
     assert {row["model"] for row in listed} == {"e5-depth-2"}
     assert {row["state"] for row in listed} == {"to do"}
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_filter_looks_into_every_column_and_says_if_nothing_is_there(tmp_path: Path) -> None:
-    listed = json.loads(scaling("ls", "languages", "swahili", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(scaling("ls", "languages", "swahili", "--json", cwd=tmp_path).stdout)[
+        "rows"
+    ]
     assert [row["name"] for row in listed] == ["sw"]
     refused = scaling("ls", "tasks", "no such text", cwd=tmp_path)
     assert refused.returncode == 2
@@ -68,8 +70,8 @@ def test_a_filter_looks_into_every_column_and_says_if_nothing_is_there(tmp_path:
 def test_one_name_shows_its_facts(
     tmp_path: Path, name: str, kind: str, field: str, value: object
 ) -> None:
-    (found,) = json.loads(scaling("show", name, "--json", cwd=tmp_path).stdout)
-    assert found["is"] == kind and found[field] == value
+    (found,) = json.loads(scaling("show", name, "--json", cwd=tmp_path).stdout)["things"]
+    assert found["is"] == kind and found["facts"][field] == value
     for_people = scaling("show", name, cwd=tmp_path)
     assert str(value) in for_people.stdout
 
@@ -82,4 +84,4 @@ def test_a_wrong_name_is_told_the_nearest(tmp_path: Path) -> None:
 def test_a_folder_of_the_name_of_a_shipped_study_does_not_hide_it(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     done = scaling("ls", "steps", "--study", "demo", "--json", cwd=tmp_path)
-    assert len(json.loads(done.stdout)) == 152
+    assert len(json.loads(done.stdout)["rows"]) == 152
