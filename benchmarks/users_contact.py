@@ -23,6 +23,7 @@ from scaling.cli import doctor
 from scaling.cli.doctor import Finding
 from scaling.cli.outputs import OUTPUTS
 from scaling.cluster import check
+from scaling.planning import eta
 from tests.helpers.wheel import build_wheel, outside
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,6 +191,13 @@ def plants() -> dict[str, tuple[Callable[[], None], Sequence[str]]]:
     lines = ("device", "shared_memory", "store", "hub", "token", "versions")
     listed = {"device": [fine], "versions": [fine]}
     complained = ("version", "store", "driver", "gang")
+    parts = {
+        "the pace of the last steps": ("_pace_of", 1.0),
+        "groups between two steps": ("_between_steps", 0),
+        "expected re-runs": ("_expected_reruns", {}),
+        "starts of sessions": ("_start_share", 0.0),
+        "what finished steps took": ("_fits", lambda step: 60.0),
+    }
     return {
         **{
             f"doctor's {line}": (
@@ -208,6 +216,10 @@ def plants() -> dict[str, tuple[Callable[[], None], Sequence[str]]]:
         **{
             f"the schema of {name}": (_emptied(name), ["tests/cli/test_outputs.py", "-k", "kept"])
             for name in OUTPUTS
+        },
+        **{
+            f"ETA: {what}": (_silent(eta, name, value), ["tests/planning/test_eta.py"])
+            for what, (name, value) in parts.items()
         },
     }
 
@@ -239,8 +251,8 @@ def planted() -> list[dict[str, Any]]:
     said = f"{len(there) - len(unnoticed)} of {len(there)} missed when deleted"
     return [
         {
-            "figure": "doctor's lines, submit's checks and JSON schemas: a failure that is planted"
-            " finds each deleted one",
+            "figure": "doctor's lines, submit's checks, JSON schemas, parts of the ETA: a planted"
+            " failure misses each deleted one",
             "target": "all",
             "value": "; ".join([said, *unnoticed, *(f"{name} fails as it is" for name in broken)]),
             "met": not unnoticed and not broken,
