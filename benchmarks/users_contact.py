@@ -188,7 +188,7 @@ def _emptied(name: str) -> Callable[[], None]:
 def plants() -> dict[str, tuple[Callable[[], None], Sequence[str]]]:
     """What is deleted → how, and the tests that must miss it."""
     fine = Finding(what="deleted", said="ok")
-    lines = ("device", "shared_memory", "store", "hub", "token", "versions")
+    lines = ("device", "shared_memory", "store", "hub", "token", "versions", "cluster")
     listed = {"device": [fine], "versions": [fine]}
     complained = ("version", "store", "driver", "gang")
     parts = {
