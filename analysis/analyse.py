@@ -277,8 +277,8 @@ def _unknown_items(question: Question, items: Items | None) -> str:
 def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:
     """The panel in points of pooled gains with collapsed runs in; None where there is none."""
     rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != ENGLISH)
-    kept = gains.filter(rule)
-    return make_panel(kept, sizes, "points") if len(kept) else None
+    panel = make_panel(gains, sizes, "points", rule)
+    return panel if len(panel.series) else None
 
 
 def _in_points(panels: dict[str, Panel]) -> Panel:

@@ -13,6 +13,8 @@ import polars as pl
 from analysis.estimands import PRIMARY, Estimate, balanced, pooled, scalar
 from analysis.gains import JUDGED, family_of, low_by, low_languages
 from analysis.panel import (
+    FACTS,
+    SERIES,
     Array,
     Panel,
     TooFewScales,
@@ -138,14 +140,15 @@ def worst_case(
     Bounds on what the lost runs could have said (Manski 1990), with the observed range of a series
     for the range of what is possible.
     """
-    kept = gains.filter(pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != "en"))
-    kept = kept.filter(condition)
+    rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != "en") & condition
+    facts = [name for name in FACTS if name in gains.columns]
+    needed = [*SERIES, *facts, "model", "seed", "points", "collapsed"]
+    kept = gains.lazy().filter(rule).select(needed).collect()
     if not kept["collapsed"].any():
         return None
     healthy = pl.col("points").filter(~pl.col("collapsed"))
-    key = ["arm", "target", "language"]
     ends = kept.with_columns(
-        healthy.min().over(key).alias("least"), healthy.max().over(key).alias("most")
+        healthy.min().over(SERIES).alias("least"), healthy.max().over(SERIES).alias("most")
     )
     ends = ends.filter(pl.col("least").is_not_null())
     side = sizes.with_columns((pl.col("x") >= pl.col("x").mean()).alias("upper"))
