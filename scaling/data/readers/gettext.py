@@ -59,7 +59,14 @@ def translation_pairs(
 
 
 def pair(key: str, language: str, query: str, candidate: str) -> Iterator[Row]:
-    """Two rows of the retrieval schema: a text, and the English one that it asks for."""
+    """Two rows of the retrieval schema: a text, and the English one that it asks for.
+
+    Args:
+        key: Of the pair: the same in every language.
+        language: Our code of the query's language.
+        query: The text that asks.
+        candidate: The one that it asks for.
+    """
     yield {
         "id": f"q-{key}",
         "side": "query",
