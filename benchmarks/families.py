@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers.utils import logging
 
+from benchmarks.families_parent import PARTS as PARENT
 from benchmarks.families_shapes import PARTS as SHAPES
 from benchmarks.families_states import PARTS as STATES
 from benchmarks.families_training import PARTS as TRAINING
@@ -22,6 +23,7 @@ PARTS: dict[str, Callable[[Sequence[str]], Iterable[dict[str, Any]]]] = {
     **SHAPES,
     **STATES,
     **TRAINING,
+    **PARENT,
 }
 
 

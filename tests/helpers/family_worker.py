@@ -42,15 +42,17 @@ Run = tuple[str, int, int, list[str]]
 """Architecture, ZeRO stage, micro-batch, and what else: see `run_families`."""
 
 
-def layouts(architecture: str, size: int, stages: Sequence[int] = (0, 1, 2, 3)) -> list[Run]:
-    """Every layout in a world of a size: plain, recomputed, with adapters, and without padding.
+def layouts(architecture: str, size: int) -> list[Run]:
+    """In a world of a size: every stage, and recomputed, with adapters and without padding at some.
 
     Recomputed ones have several passes an update.
     """
-    kinds = [(4, []), (2, ["checkpoint_activations"]), (4, ["lora"])]
+    own: list[tuple[int, int, list[str]]] = [(stage, 8 // size, []) for stage in (0, 1, 2, 3)]
+    own += [(stage, 2, ["checkpoint_activations"]) for stage in ((1, 3) if size == 1 else (2, 3))]
+    own += [(stage, 4, ["lora"]) for stage in ((0, 3) if size == 1 else (1, 2, 3))]
     if ARCHITECTURES[architecture].packs:
-        kinds.append((4, ["packed"]))
-    return [(architecture, stage, micro, extra) for micro, extra in kinds for stage in stages]
+        own += [(stage, 4, ["packed"]) for stage in ((0, 3) if size == 1 else (3,))]
+    return [(architecture, *one) for one in own]
 
 
 def apart(found: Mapping[str, Any], architecture: str, *, lora: bool) -> float:
@@ -120,7 +122,7 @@ def run_families(folder: Path, size: int, runs: Sequence[Run]) -> dict[str, Any]
     rendezvous = folder / f"rendezvous-{size}"
     rendezvous.unlink(missing_ok=True)
     given = (str(folder), json.dumps(runs), str(rendezvous))
-    run_ranks("tests.helpers.family_worker", folder, size, given, 900)
+    run_ranks("tests.helpers.family_worker", folder, size, given, 120 + 30 * len(runs))
     found: dict[str, Any] = json.loads((folder / f"found-{size}.json").read_text())
     return found
 
@@ -183,6 +185,9 @@ def main() -> None:
             found[name]["training"] = numbers_in_a_pass(engine, batch)
             engine.core.eval()
             found[name]["dev"] = numbers_in_a_pass(engine, batch)
+        if "packed" in extra or "checkpoint_activations" in extra:
+            engine.close()
+            continue
         out = Path(folder) / "out" / name.replace("/", "-")
         world.barrier()
         engine.export(out, weights.beside())
