@@ -189,6 +189,9 @@ def _parts(found: Mapping[str, Any], model: str) -> dict[str, dict[str, Any]]:
             if f".{model}." in step:
                 parts["fingerprints"][f"{study} {step}"] = science["identity"]
                 parts["losses"][f"{study} {step}"] = (science["training"], science["rows"])
+                # Hashes of what the step wrote: trained weights are gone once they are scored.
+                if science["files"]:
+                    parts["weights"][f"{study} {step}"] = science["files"]
         for name, value in own["tensors"].items():
             if f"/{model}/" in f"/{name}" or f".{model}." in name:
                 parts["weights"][f"{study} {name}"] = value
@@ -198,7 +201,7 @@ def _parts(found: Mapping[str, Any], model: str) -> dict[str, dict[str, Any]]:
 _WORDS = {
     "fingerprints": "fingerprints and identities of all steps",
     "losses": "losses and scores of all steps",
-    "weights": "tensors, staged and trained",
+    "weights": "staged tensors and files of trained weights",
 }
 
 
