@@ -27,19 +27,46 @@ from tests.helpers.tiny_families import HEADS, make_family_tokenizer
 pytestmark = pytest.mark.torch
 
 
-def test_two_architectures_train_alike_on_one_worker(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What some trainings came to, by name, all in one process."""
+    folder = tmp_path_factory.mktemp("one-worker")
     runs: list[Run] = [
         ("mt5", 0, 8, []),
         ("mt5", 3, 4, ["checkpoint_activations"]),
         ("qwen3", 1, 8, []),
         ("qwen3", 3, 4, []),
         ("qwen3", 0, 2, ["packed"]),
+        # Its embeddings are scaled by a buffer, beside those of its rotations.
+        ("gemma3", 3, 8, ["bf16"]),
     ]
-    for architecture in ("mt5", "qwen3"):
-        staged_family(tmp_path, architecture)
-    found = run_families(tmp_path, 1, runs)
-    for architecture in ("mt5", "qwen3"):
-        assert apart(found, architecture, lora=False) <= 5e-6
+    for architecture in ("mt5", "qwen3", "gemma3"):
+        staged_family(folder, architecture)
+    return run_families(folder, 1, runs)
+
+
+@pytest.mark.parametrize("architecture", ["mt5", "qwen3"])
+def test_an_architecture_trains_alike_on_one_worker(
+    architecture: str, one_worker: dict[str, Any]
+) -> None:
+    assert apart(one_worker, architecture, lora=False) <= 5e-6
+
+
+def assert_alike(passes: list[dict[str, str]]) -> None:
+    """Every pass found the same types of numbers, and exact tables of rotations."""
+    assert all(one == passes[0] for one in passes)
+    tables = [kind for name, kind in passes[0].items() if "inv_freq" in name]
+    assert all(kind.startswith("torch.float32 ") for kind in tables)
+
+
+def test_training_and_scoring_compute_with_the_same_types_of_numbers(
+    one_worker: dict[str, Any],
+) -> None:
+    passes = {**one_worker["gemma3/1/3/8/bf16"]}
+    del passes["losses"]
+    assert passes.keys() == {"training", "dev", "test, stage 0", "test, stage 3"}
+    assert_alike(list(passes.values()))
+    assert passes["dev"]["embed_tokens.embed_scale"].startswith("torch.float32 ")
 
 
 @pytest.mark.slow
@@ -64,9 +91,7 @@ def test_every_pass_computes_with_the_same_types_of_numbers(
     found = run_families(tmp_path, 1, [(architecture, stage, 8, ["bf16"]) for stage in (1, 2, 3)])
     passes = [one for run in found.values() for name, one in run.items() if name != "losses"]
     assert len(passes) == 12
-    assert all(one == passes[0] for one in passes)
-    tables = [kind for name, kind in passes[0].items() if "inv_freq" in name]
-    assert all(kind.startswith("torch.float32 ") for kind in tables)
+    assert_alike(passes)
 
 
 KINDS_OF_TOKENIZER = ("mt5", "bert", "qwen3", "eurobert", "modernbert", "gemma3")
