@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from scaling.catalogue.architectures import Precision
 from scaling.catalogue.models import MODELS, ModelSpec
 from scaling.encoders.encoder import Encoder, empty_encoder, make_config
 from tests.helpers.family_states import shapes_of
@@ -27,6 +31,8 @@ SHAPES = (
     "xlm-r-base",
 )
 ROWS, VOCABULARY = 3, 64
+DROPOUT = 0.1
+PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
 
 
 def network(
@@ -61,6 +67,29 @@ def texts(length: int) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
     return torch.randint(4, VOCABULARY, mask.shape), mask, lengths
 
 
+@contextmanager
+def masks_of_a_gpu() -> Iterator[None]:
+    """Within the block, dropout keeps what a GPU's kernels keep: a byte an element.
+
+    Fused attention keeps none of its own there: it draws them again.
+    """
+    drop, attend = functional.dropout, functional.scaled_dot_product_attention
+
+    def masked(
+        input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> torch.Tensor:
+        return torch.native_dropout(input, p, True)[0] if training and p else input
+
+    def attended(*given: Any, **how: Any) -> torch.Tensor:
+        return attend(*given, **{**how, "dropout_p": 0.0})
+
+    functional.dropout, functional.scaled_dot_product_attention = masked, attended
+    try:
+        yield
+    finally:
+        functional.dropout, functional.scaled_dot_product_attention = drop, attend
+
+
 def saved_bytes(model: Encoder, length: int) -> int:
     """Bytes of all tensors that a pass keeps for the backward pass, each storage once."""
     own = {one.untyped_storage().data_ptr() for one in model.parameters()}
@@ -72,23 +101,23 @@ def saved_bytes(model: Encoder, length: int) -> int:
         return tensor
 
     ids, mask, lengths = texts(length)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with masks_of_a_gpu(), saved_tensors_hooks(keep, lambda tensor: tensor):
         hidden = model.train()(ids, mask, None, lengths)
         total = sum(one.untyped_storage().nbytes() for one in held.values())
         del hidden
     return total
 
 
-def kept_by_layer(name: str, precision: str, length: int, dropout: float) -> tuple[float, float]:
+def kept_by_layer(name: str, precision: Precision, length: int) -> tuple[float, float]:
     """(measured, predicted) bytes of a token in a layer; of three layers, so that windows count."""
     model = MODELS[name]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     small, large = (
-        saved_bytes(network(model, layers, dtype, dropout), length) for layers in (3, 6)
+        saved_bytes(network(model, layers, dtype, DROPOUT), length) for layers in (3, 6)
     )
-    kept = model.entry.kept["bf16" if precision == "bf16" else "fp32"]
-    masks = model.entry.masks.bytes(model, length)
-    return (large - small) / 3 / (ROWS * length), kept.bytes(model, length) + masks
+    predicted = model.entry.kept[precision].bytes(model, length)
+    predicted += model.entry.masks.bytes(model, length)
+    return (large - small) / 3 / (ROWS * length), predicted
 
 
 def flops_of(name: str, length: int) -> tuple[float, float]:
@@ -107,9 +136,9 @@ def activations(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     for name in names or SHAPES:
         shares = {
             f"{precision}, {length} tokens": said / own
-            for precision in ("bf16", "fp32")
+            for precision in PRECISIONS
             for length in (64, 128)
-            for own, said in [kept_by_layer(name, precision, length, 0.0)]
+            for own, said in [kept_by_layer(name, precision, length)]
         }
         yield {
             "figure": f"activations of a layer against saved tensors, {name}",
