@@ -139,9 +139,7 @@ def test_parameters_are_those_of_the_class(name: str) -> None:
     assert shapes[model.entry.words] == (model.vocab_rows, model.hidden)
 
 
-@pytest.mark.parametrize(
-    "name", ["e5-small", "mt5-small", "mmbert-small", "eurobert-210m", "gemma3-270m"]
-)
+@pytest.mark.parametrize("name", ["e5-small", "mt5-small", "mmbert-small"])
 def test_a_layer_keeps_no_more_than_is_predicted(name: str) -> None:
     measured, predicted = kept_by_layer(name, "bf16", 128)
     assert measured <= predicted <= 1.15 * measured
