@@ -1,30 +1,42 @@
 """Gold → features → decoded → scored on every language of the real files, and predictions that our
 models made.
+
+    python -m benchmarks.round_trips    # by every kind of tokenizer, about six minutes
 """
 
 from __future__ import annotations
 
 import io
 import os
+import sys
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from tokenizers import Tokenizer
 
+from benchmarks.results_table import write_results
 from scaling.catalogue import TASKS
+from scaling.catalogue.architecture_entries import ARCHITECTURES
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.task import Key
 from scaling.data.rows import read_table
-from scaling.data.tokens import load_tokenizer
+from scaling.data.tokens import load_tokenizer, text_form
+from scaling.encoders.sentencepiece import written_tokenizer
 from scaling.encoders.weights import tokenizer_file
-from scaling.kinds.kind import scores
+from scaling.kinds import KINDS
+from scaling.kinds.kind import Part, scores
 from scaling.kinds.span_qa import MAX_QUESTION, answer_fits
+from scaling.kinds.text import Form
 from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.study import load_study
-from tests.helpers.making import round_trip, table
-from tests.helpers.reading import read_task
+from tests.helpers.making import perfect, recipe, round_trip, table
+from tests.helpers.reading import SHARED, read_task
+from tests.helpers.tiny_families import make_family_tokenizer, make_spiece
 
 TAGGED = ("udpos_files", "masakhapos", "masakhaner2")
 # Where `make study-real` leaves its store.
@@ -79,6 +91,100 @@ def round_trips() -> Iterator[dict[str, Any]]:
     }
 
 
+SENTENCES = 300
+"""Of a language and a task, in round trips by kind of tokenizer."""
+PIECES = 30_000
+KINDS_OF_TOKENIZER = {
+    "XLM-R's own, Unigram": "xlm-roberta",
+    "SentencePiece Unigram with bytes, as mT5": "mt5",
+    "byte-level BPE, as Qwen3": "qwen3",
+    "byte-level BPE, as EuroBERT": "eurobert",
+    "BPE with bytes to fall back on, as mmBERT": "modernbert",
+    "the same, as Gemma 3": "gemma3",
+    "WordPiece, as multilingual BERT": "mbert",
+}
+"""What a kind is called → whose form it has."""
+
+
+def real_tokenizer(architecture: str, folder: Path) -> Path:
+    """A `tokenizer.json` of an architecture's kind: XLM-R's own, or one trained on real text.
+
+    The text is Tatoeba's in all of its languages: questions and documents that are read later have
+    characters that it does not know.
+    """
+    if architecture == "xlm-roberta":
+        return tokenizer_file(MODELS["e5-depth-12"], None)
+    files = sorted((SHARED / "tatoeba").glob("tatoeba.*-eng.*"))
+    texts = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    if architecture == "mt5":
+        return written_tokenizer(make_spiece(folder / "spiece", texts, PIECES), folder)
+    path = folder / f"{architecture}.json"
+    make_family_tokenizer(path, architecture, texts, PIECES)
+    return path
+
+
+def by_tokenizer(what: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of one kind of tokenizer: figure, target, value, met."""
+    name = KINDS_OF_TOKENIZER[what]
+    path = real_tokenizer(name, folder)
+    form = text_form(path, ARCHITECTURES["bert" if name == "mbert" else name])
+    tokenizer = load_tokenizer(path)
+    lowest, total, languages = 1.0, 0, set()
+    for task in map(TASKS.__getitem__, TAGGED):
+        for language in task.languages:
+            read = read_task(task, task.data[0], language, "test", [])[:SENTENCES]
+            found = round_trip(task, table("tagging", read), language, tokenizer, form=form)
+            lowest = min(lowest, scores(found, 0.0)[0].value)
+            total += len(read)
+            languages.add(language)
+    yield {
+        "figure": f"gold round trip, tagging, {what}",
+        "target": "100.0, ≥ 8 languages",
+        "value": f"{100 * lowest:.1f} in the worst of {len(languages)} languages, {total:,}"
+        f" sentences of {', '.join(TAGGED)}",
+        "met": lowest == 1.0 and len(languages) >= 8,
+    }
+    yield _answers(what, tokenizer, form)
+
+
+def _answers(what: str, tokenizer: Tokenizer, form: Form) -> dict[str, Any]:
+    """The row of span QA: every question of XQuAD, and why an answer does not come back."""
+    task, unnamed, questions = TASKS["xquad_files"], 0, 0
+    f1: dict[str, float] = {}
+    lost: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for language in task.languages:
+        rows = table("span_qa", read_task(task, task.data[0], language, "test", []))
+        features = KINDS["span_qa"].encode(rows, task, tokenizer, recipe(task), form)
+        part = Part(
+            key=Key("test", language),
+            rows=rows,
+            features=features,
+            predictions=perfect(features, "span_qa"),
+        )
+        found = KINDS["span_qa"].outcomes(part, task)
+        f1[language] = 100 * scores(found, 0.0)[0].value
+        missed = sum(one != 1.0 for one in found["exact_match"].to_pylist())
+        counted = Counter(KINDS["span_qa"].counts(rows, features))
+        counted.pop("questions cut", None)
+        unnamed += abs(missed - counted.total())
+        lost[language] = missed
+        reasons += counted
+        questions += rows.num_rows
+    by_language = " ".join(f"{code} {count}" for code, count in lost.items() if count)
+    named = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
+    worst = min(f1, key=f1.__getitem__)
+    return {
+        "figure": f"gold round trip, span QA, {what}",
+        "target": "≥ 99.6, every miss with its reason",
+        "value": f"F1 {f1[worst]:.2f} in the worst of {len(f1)} languages ({worst}),"
+        f" {sum(f1.values()) / len(f1):.2f} on average; of {questions:,} questions of xquad_files"
+        f" {sum(lost.values())} do not come back exactly ({by_language}): {named};"
+        f" without a reason: {unnamed}",
+        "met": f1[worst] >= 99.6 and not unnamed,
+    }
+
+
 def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
     """(language, predictions, gold) of every scoring in the store of `make study-real`, if it is
     there.
@@ -126,3 +232,16 @@ def predicted(kind: str) -> Iterator[tuple[str, list[Any], list[Any]]]:
                 yield language, predictions, [row["relevant"][0] for row in rows]
             else:
                 yield language, predictions, [str(row["label"]) for row in rows]
+
+
+def main() -> None:
+    """Of the kinds of tokenizer whose names hold a word that is given, or of all."""
+    given = sys.argv[1:]
+    for what in KINDS_OF_TOKENIZER:
+        if not given or any(word in what for word in given):
+            with tempfile.TemporaryDirectory() as folder:
+                write_results("families", list(by_tokenizer(what, Path(folder))), keep=True)
+
+
+if __name__ == "__main__":
+    main()
