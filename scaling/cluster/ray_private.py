@@ -165,11 +165,12 @@ def know_all_deaths() -> None:
     if hasattr(failed, "__wrapped__"):
         return
 
+    # By Ray's own names: it calls this by them.
     @wraps(failed)
-    def known(manager: Any, task: Any, error: Exception) -> None:
-        if isinstance(error, OutOfMemoryError | NodeDiedError | WorkerCrashedError):
-            error = RayActorError(error_msg=str(error))
-        failed(manager, task, error)
+    def known(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError | NodeDiedError | WorkerCrashedError):
+            exception = RayActorError(error_msg=str(exception))
+        failed(manager, tracked_actor_task=tracked_actor_task, exception=exception)
 
     RayActorManager._actor_task_failed = known  # type: ignore[method-assign, assignment]
 
