@@ -6,7 +6,7 @@ python -m benchmarks.families_lines
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def lines_of_sizes() -> dict[str, int]:
     }
 
 
-def figures() -> Iterator[dict[str, Any]]:
-    """Rows: figure, target, value, met."""
+def figures(names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows of all architectures and sizes, whatever is named: figure, target, value, met."""
     by_name = lines_of_architectures()
     if len(by_name) != len(ARCHITECTURES):
         raise RuntimeError(f"entries are missed: {sorted(by_name)}")
@@ -93,5 +93,7 @@ def figures() -> Iterator[dict[str, Any]]:
     }
 
 
+PARTS = {"lines": figures}
+
 if __name__ == "__main__":
-    write_results("families", list(figures()), keep=True)
+    write_results("families", list(figures(())), keep=True)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -215,16 +215,19 @@ def figures(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     }
 
 
-def main() -> None:
-    """Of the families that are named, or of all."""
+def studies(names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of the families that are named, or of all."""
     # Ray's sockets lie below it: short.
     with tempfile.TemporaryDirectory(prefix="fs", dir="/tmp", ignore_cleanup_errors=True) as place:
         # What was staged from the hub is looked up in its cache again by every run.
         os.environ.update(HF_HOME=f"{place}/hf", HF_HUB_OFFLINE="1")
         serve()
-        for name in sys.argv[1:] or FAMILIES:
-            write_results("families", list(figures(name, Path(place) / name)), keep=True)
+        for name in names or FAMILIES:
+            yield from figures(name, Path(place) / name)
 
+
+PARTS = {"studies": studies}
 
 if __name__ == "__main__":
-    main()
+    for row in studies(sys.argv[1:]):
+        write_results("families", [row], keep=True)
