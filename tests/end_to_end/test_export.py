@@ -165,7 +165,13 @@ OPENED = {
 }
 
 
-@pytest.mark.parametrize(("architecture", "kind"), OPENED)
+_QUICK = [("bert", "classification"), ("mt5", "tagging"), ("qwen3", "span_qa")]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [pytest.param(*one, marks=[] if one in _QUICK else pytest.mark.slow) for one in OPENED],
+)
 def test_outputs_of_other_families_are_the_same(
     tmp_path: Path, architecture: str, kind: str
 ) -> None:

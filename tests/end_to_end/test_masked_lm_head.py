@@ -209,11 +209,17 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
     return losses.per_update, after.each
 
 
-@pytest.mark.parametrize("pretrained", [True, False])
-def test_zero_3_gives_the_losses_of_zero_1(pretrained: bool, world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "source", ["xlm-roberta", pytest.param("modernbert", marks=pytest.mark.slow), "no head"]
+)
+def test_zero_3_gives_the_losses_of_zero_1(source: str, world: World, tmp_path: Path) -> None:
     """The word embeddings are read by the encoder and, outside its forward pass, by the head."""
-    if pretrained:
+    pretrained = source != "no head"
+    if source == "xlm-roberta":
         _, spec = checkpoint(tmp_path / "hub", "xlm-roberta")
+        weights = staged(spec, tmp_path / "store")
+    elif source == "modernbert":
+        spec = ModelSpec(name="own", **make_family(tmp_path / "hub", "modernbert", 4))
         weights = staged(spec, tmp_path / "store")
     else:
         torch.manual_seed(0)
