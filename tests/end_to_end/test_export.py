@@ -29,8 +29,8 @@ from scaling.encoders.weights import stage_model
 from scaling.kinds import KINDS
 from scaling.store.store import Store
 from scaling.study.recipes import Recipe
-from tests.helpers.tiny import TEXT, make_model, write_study
-from tests.helpers.tiny_families import make_family
+from tests.helpers.tiny import TEXT, make_model, tiny_content, write_study
+from tests.helpers.tiny_families import make_family, reference_encoder
 from tests.helpers.whole_study import run_all, staged
 
 pytestmark = pytest.mark.torch
@@ -233,3 +233,35 @@ def test_a_step_of_a_study_is_exported_whole(tiny_study: dict[str, Any], tmp_pat
     assert "`keep_weights: all`" in refusal("iii.tiny-1.word", *elsewhere)
     assert "Unknown step 'ii.tiny-9'" in refusal("ii.tiny-9", *elsewhere)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "opens"), [("mt5", "MT5EncoderModel"), ("qwen3", "Qwen3Model")]
+)
+def test_a_trimmed_step_of_another_family_is_exported_whole(
+    architecture: str, opens: str, tmp_path: Path
+) -> None:
+    """Special tokens have their own ids again, and untrained rows are the pretrained ones."""
+    spec = {"name": "own", **make_family(tmp_path / "hub", architecture, 2)}
+    content = tiny_content([{**spec, "trim_vocabulary": True}]) | {
+        "targets": ["applications"],
+        "languages": ["de"],
+        "keep_weights": "intermediate",
+    }
+    plan, store = staged(content, tmp_path / "store")
+    run_all(plan, store, join_world())
+    out, study = tmp_path / "out", str(write_study(tmp_path, content))
+    given = ["--store", str(tmp_path / "store"), "-o", str(out)]
+    done = CliRunner().invoke(app, ["export", study, "ii.own", *given])
+    assert done.exit_code == 0, done.output
+    model = getattr(transformers, opens).from_pretrained(out)
+    config = json.loads((tmp_path / "hub" / "config.json").read_text())
+    rows = model.get_input_embeddings().weight
+    assert len(rows) == spec["vocab_rows"]
+    assert model.config.eos_token_id == config["eos_token_id"]
+    whole = reference_encoder(tmp_path / "hub", architecture).get_input_embeddings().weight
+    untrained = (rows == whole).all(1)
+    assert 0 < int(untrained.sum()) < len(rows)
+    texts = AutoTokenizer.from_pretrained(out)(TEXTS[:8], padding=True, return_tensors="pt")
+    assert torch.isfinite(model(**texts).last_hidden_state).all()
