@@ -27,6 +27,7 @@ from scaling.encoders.engine import join_world, start_scoring, start_training
 from scaling.encoders.handover import head_form, write_auto_model
 from scaling.encoders.weights import stage_model
 from scaling.kinds import KINDS
+from scaling.spec import UserError
 from scaling.store.store import Store
 from scaling.study.recipes import Recipe
 from tests.helpers.tiny import TEXT, make_model, tiny_content, write_study
@@ -186,13 +187,17 @@ def test_outputs_of_other_families_are_the_same(
     assert apart <= 1e-5
 
 
-def test_what_transformers_has_no_class_for_says_why() -> None:
+def test_what_transformers_has_no_class_for_says_why(tmp_path: Path) -> None:
     mean = head_form(task_of("classification"), Recipe(pooling="mean"), "xlm-roberta")
     assert mean == "transformers' head reads <s>, this one the mean of all tokens"
     retrieval = TaskSpec(name="made-up", kind="retrieval", metric="accuracy")
     assert "has no head" in str(head_form(retrieval, Recipe(), "xlm-roberta"))
     other = head_form(task_of("tagging"), Recipe(), "modernbert")
     assert other == "transformers' classes of modernbert have another head for tagging"
+    weights = Weights(folder=tmp_path, architecture="qwen3-bidirectional", kept_rows=None)
+    form = head_form(task_of("tagging"), Recipe(), weights.architecture)
+    with pytest.raises(UserError, match="no class of transformers attends as it does"):
+        write_auto_model(weights, form, (), lambda: torch.empty(0), tmp_path, tmp_path / "out")
 
 
 def test_a_step_of_a_study_is_exported_whole(tiny_study: dict[str, Any], tmp_path: Path) -> None:
