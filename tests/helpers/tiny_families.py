@@ -49,16 +49,16 @@ _T5 = {
 # Ends and padding stand behind all pieces, as in Qwen3 and EuroBERT.
 _LAST = PIECES - 1
 
+_BERT = {**_COMMON, "num_attention_heads": _HEADS, "pad_token_id": 1}
+# Two places less for texts than rows: they begin behind the id of padding.
+_XLMR = {**_BERT, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "xlm-roberta": ("XLMRobertaForMaskedLM", _XLMR),
+    "xlm-roberta-xl": ("XLMRobertaXLForMaskedLM", _XLMR),
     "bert": (
         "BertForMaskedLM",
-        {
-            **_COMMON,
-            "num_attention_heads": _HEADS,
-            "max_position_embeddings": 512,
-            "pad_token_id": 1,
-            "layer_norm_eps": 1e-6,
-        },
+        {**_BERT, "max_position_embeddings": 512, "layer_norm_eps": 1e-6},
     ),
     "mt5": ("MT5ForConditionalGeneration", {**_T5, "layer_norm_epsilon": 1e-4}),
     "umt5": ("UMT5ForConditionalGeneration", {**_T5, "layer_norm_epsilon": 1e-4}),
@@ -122,11 +122,23 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Architecture → class at the hub, and a configuration in the words of the hub's files."""
 HEADS["qwen3-bidirectional"] = HEADS["qwen3"]
+_WITH_BEGIN = ("xlm-roberta", "xlm-roberta-xl", "bert")
 
 
-def make_family(folder: Path, architecture: str, layers: int, seed: int = 0) -> dict[str, Any]:
-    """A random model as a hub repository's folder; the ModelSpec fields that describe it."""
+def make_family(
+    folder: Path, architecture: str, layers: int, seed: int = 0, **changed: Any
+) -> dict[str, Any]:
+    """A random model as a hub repository's folder; the ModelSpec fields that describe it.
+
+    Args:
+        folder: Where it goes.
+        architecture: Its name.
+        layers: How many it has.
+        seed: Of its weights.
+        changed: Keys of its configuration that are not the tiny models'.
+    """
     name, fields = HEADS[architecture]
+    fields = {**fields, **changed}
     head = getattr(transformers, name)
     number = "num_layers" if "d_model" in fields else "num_hidden_layers"
     folder.mkdir(parents=True)
@@ -223,13 +235,14 @@ def make_family_tokenizer(
 
     Args:
         path: Where it goes.
-        architecture: Unigram for mT5 and E5, BPE of bytes for Qwen3 and EuroBERT, BPE with bytes to
-            fall back on for the others; `mbert` for WordPiece in the form of multilingual BERT.
+        architecture: Unigram for XLM-R, mT5 and E5, BPE of bytes for Qwen3 and EuroBERT, BPE with
+            bytes to fall back on for the others; `mbert` for WordPiece in the form of multilingual
+            BERT.
         texts: What it is trained on; the tiny study's by default.
         pieces: How many it gets at most.
     """
     texts = list(texts) or [TEXT] * 20
-    if architecture in ("mt5", "umt5", "bert"):
+    if architecture in ("mt5", "umt5", *_WITH_BEGIN):
         made = _unigram(texts, pieces, architecture)
     elif architecture in ("eurobert", "qwen3", "qwen3-bidirectional"):
         made = _bytes(texts, pieces, architecture)
@@ -244,7 +257,7 @@ def _unigram(texts: list[str], pieces: int, architecture: str) -> Tokenizer:
     made = Tokenizer(models.Unigram())
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     names = ["<pad>", "</s>", "<unk>"]
-    if architecture == "bert":
+    if architecture in _WITH_BEGIN:
         names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     made.train_from_iterator(
         texts,
@@ -253,7 +266,7 @@ def _unigram(texts: list[str], pieces: int, architecture: str) -> Tokenizer:
         ),
     )
     end = ("</s>", made.token_to_id("</s>"))
-    if architecture == "bert":
+    if architecture in _WITH_BEGIN:
         _around(made, "<s> $A </s>", "<s> $A </s> </s> $B </s>", [("<s>", 0), end])
     else:
         _around(made, "$A </s>", "$A </s> $B </s>", [end])
