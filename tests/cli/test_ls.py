@@ -41,7 +41,7 @@ def test_every_name_is_listed(tmp_path: Path, things: str) -> None:
 
 def test_the_steps_of_a_study_are_listed_without_a_store(tmp_path: Path) -> None:
     done = scaling(
-        "ls", "steps", "e5-depth-2.word_order", "--study", "demo", "--json", cwd=tmp_path
+        "ls", "steps", "e5-depth-2.message_halves", "--study", "demo", "--json", cwd=tmp_path
     )
     listed = json.loads(done.stdout)
     assert {row["model"] for row in listed} == {"e5-depth-2"}
