@@ -24,6 +24,7 @@ from tests.helpers.family_states import (
     shapes_of,
     staged,
 )
+from tests.helpers.kept_tensors import kept_by_layer
 from tests.helpers.tiny_families import HEADS, make_family
 
 
@@ -136,6 +137,12 @@ def test_parameters_are_those_of_the_class(name: str) -> None:
     count = sum(int(torch.Size(shape).numel()) for shape in shapes.values())
     assert count == model.total_params
     assert shapes[model.entry.words] == (model.vocab_rows, model.hidden)
+
+
+@pytest.mark.parametrize("name", ["e5-small", "mt5-small", "mmbert-small"])
+def test_a_layer_keeps_no_more_than_is_predicted(name: str) -> None:
+    measured, predicted = kept_by_layer(name, "bf16", 128)
+    assert measured <= predicted <= 1.15 * measured
 
 
 def test_what_a_source_says_otherwise_is_refused(tmp_path: Path) -> None:
