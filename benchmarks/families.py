@@ -12,11 +12,14 @@ from typing import Any
 
 from transformers.utils import logging
 
+from benchmarks.families_lines import PARTS as LINES
 from benchmarks.families_parent import PARTS as PARENT
 from benchmarks.families_shapes import PARTS as SHAPES
 from benchmarks.families_states import PARTS as STATES
+from benchmarks.families_studies import PARTS as STUDIES
 from benchmarks.families_training import PARTS as TRAINING
 from benchmarks.results_table import write_results
+from benchmarks.round_trips import PARTS as ROUND_TRIPS
 
 # Part → the rows of some of its names, or of all for none.
 PARTS: dict[str, Callable[[Sequence[str]], Iterable[dict[str, Any]]]] = {
@@ -24,6 +27,9 @@ PARTS: dict[str, Callable[[Sequence[str]], Iterable[dict[str, Any]]]] = {
     **STATES,
     **TRAINING,
     **PARENT,
+    **LINES,
+    **ROUND_TRIPS,
+    **STUDIES,
 }
 
 

@@ -224,9 +224,16 @@ MODERNBERT = Architecture(
     embedding="embeddings.tok_embeddings",
     layers="layers",
     final_norm="final_norm",
-    prefixes=(("model.", ""),),
-    # Its own masked-LM head has another form than ours, and one has no name for both.
-    dropped=("head.", "decoder.", "classifier."),
+    # Its masked-LM head is XLM-R's without two of the biases; `head.` is what ours for tasks is
+    # called.
+    prefixes=(
+        ("model.", ""),
+        ("head.norm.", "lm_head.layer_norm."),
+        ("head.", "lm_head."),
+        ("decoder.", "lm_head.decoder."),
+    ),
+    dropped=("classifier.",),
+    own_head=True,
     older_keys=(
         *_ROPE_KEYS,
         "global_rope_theta",

@@ -391,8 +391,14 @@ def build_model(
     bias = stored_lm_head(weights).get(f"{LM_HEAD}bias")
     if bias is not None:
         for tied in tied_heads(model):
-            tied.expect_pretrained(bias.shape[0], wanted.layer_norm_eps)
+            tied.expect_pretrained(bias.shape[0], _head_eps(weights.architecture, wanted))
     return model
+
+
+def _head_eps(architecture: str, config: Any) -> float:
+    """The epsilon of a pretrained masked-LM head's norm, by the name that its class has for it."""
+    name = ARCHITECTURES[architecture].agreeing.get("layer_norm_eps", "layer_norm_eps")
+    return float(getattr(config, name))
 
 
 @contextmanager
