@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 
 from scaling.catalogue.architecture_entries import ARCHITECTURES
 from scaling.catalogue.hardware import Placement
@@ -96,9 +97,23 @@ def features(longest: int = 9) -> Features:
     return Features(input_ids=ids, targets=targets.tolist(), units=np.arange(40), cut=0)
 
 
-def staged_family(folder: Path, architecture: str) -> ModelSpec:
-    """A tiny model, made and staged below a folder; `weights_of` finds it."""
+def staged_family(folder: Path, architecture: str, *, moved: bool = False) -> ModelSpec:
+    """A tiny model, made and staged below a folder; `weights_of` finds it.
+
+    `moved`: every weight by one unit in the last place, up or down.
+    """
     spec = ModelSpec(name=architecture, **make_family(folder / architecture, architecture, LAYERS))
+    if moved:
+        (file,) = (folder / architecture).glob("*.safetensors")
+        draws = torch.Generator().manual_seed(0)
+        tensors = {
+            name: torch.nextafter(
+                one,
+                torch.where(torch.rand(one.shape, generator=draws) < 0.5, torch.inf, -torch.inf),
+            )
+            for name, one in load_file(file).items()
+        }
+        save_file(tensors, file, metadata={"format": "pt"})
     tokenizer = tokenizer_file(spec, None)
     stage_model(
         spec, Store.open(folder / "store"), None, None, name=architecture, tokenizer=tokenizer
