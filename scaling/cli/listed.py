@@ -60,8 +60,12 @@ class LanguageRow(Part):
     family: str
     joshi: int | None
     """Class of Joshi et al. 2020."""
-    cc100_gib: float | None
-    """XLM-R's pretraining text."""
+    text_of: str = Field(title="text")
+    """The corpus of a family's pretraining (`--family`; else XLM-R's)."""
+    text: float | None = Field(title="amount")
+    """How much of it is in the language; None where that is not known."""
+    text_unit: str = Field(title="unit")
+    tier: str
     tasks: int
     """Of the catalogue that test it."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from scaling.catalogue import TASKS
 from scaling.catalogue.hardware import GPUS
@@ -13,6 +15,7 @@ from scaling.catalogue.languages import LANGUAGES
 from scaling.catalogue.metrics import METRIC_KINDS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.readers import READER_KINDS
+from scaling.cli import app
 from scaling.cli.ls import Things
 from scaling.study.recipes import Recipe
 from scaling.study.study import STUDIES
@@ -55,6 +58,26 @@ def test_a_filter_looks_into_every_column_and_says_if_nothing_is_there(tmp_path:
     assert refused.returncode == 2
     assert "no row of the tasks has 'no such text' in it" in refused.stderr
     assert scaling("ls", "steps", cwd=tmp_path).returncode == 2
+
+
+def test_languages_have_the_text_of_a_family() -> None:
+    def listed(*words: str) -> dict[str, Any]:
+        done = CliRunner().invoke(app, ["ls", "languages", *words, "--json"])
+        return {row["name"]: row for row in json.loads(done.stdout)["rows"]}
+
+    xlmr, mt5, mmbert = listed(), listed("--family", "mt5"), listed("--family", "mmbert")
+    # Croatian is in CC-100 and not in mC4, Hausa in both, and has no row of mmBERT's.
+    assert (xlmr["hr"]["text"], xlmr["hr"]["tier"]) == (20.5, "mid")
+    assert (mt5["hr"]["text"], mt5["hr"]["tier"]) == (0.0, "unseen")
+    assert (mt5["ha"]["text"], mt5["ha"]["tier"]) == (0.2, "low")
+    assert (mmbert["ha"]["text"], mmbert["ha"]["tier"]) == (None, "unknown")
+
+    def refusal(*words: str) -> str:
+        return str(CliRunner().invoke(app, ["ls", *words]).exception)
+
+    assert "119 languages, no sizes published" in refusal("languages", "--family", "qwen3")
+    assert "Did you mean 'mt5'?" in refusal("languages", "--family", "mt6")
+    assert "goes with languages alone" in refusal("tasks", "--family", "mt5")
 
 
 @pytest.mark.parametrize(
