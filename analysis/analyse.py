@@ -95,18 +95,17 @@ def analyse(
     first = with_languages(pair_gains(first_runs(frame), extra=False).select(_OF_FIRST), question)
     sizes = size_table(frame, question.x_axis)
     coverage = coverage_table(frame, gains, expected)
-    primary_gains = gains.filter(PRIMARY)
     if gains.is_empty():
         raise TooFewScales(
             "No gain can be paired: no arm and its baseline share a model, target, language and"
             " seed."
         )
-    if primary_gains.is_empty():
+    if gains.lazy().filter(PRIMARY).select("model").collect().is_empty():
         raise TooFewScales(
             f"All {len(gains)} gains are of English, of collapsed runs, of controls, or of pairs"
             " that train twice on the same data: none can be pooled."
         )
-    panels = {scale: make_panel(primary_gains, sizes, scale) for scale in SCALES}
+    panels = {scale: make_panel(gains, sizes, scale, PRIMARY) for scale in SCALES}
     panel = panels["points"]
     progress("estimating slopes")
     estimates = {scale: pooled_table(one, scale) for scale, one in panels.items()}
@@ -131,7 +130,7 @@ def analyse(
     items = None
     if outcomes is not None:
         progress("reading outcomes of single examples")
-        items = item_errors(primary_gains, panel, chosen, outcomes)
+        items = item_errors(gains.filter(PRIMARY), panel, chosen, outcomes)
     if question.examples == "such" and items is not None:
         estimates = _on_such(estimates, population, items)
         of |= {
@@ -236,7 +235,7 @@ def analyse(
         power=_power(frame, chosen, r, question),
         curve=_curve(languages, panel, r, chosen.x),
         series=series_table(
-            make_panel(gains.filter(~pl.col("collapsed")), sizes, "points"),
+            make_panel(gains, sizes, "points", ~pl.col("collapsed")),
             question.resamples,
             question.seed,
         ),
@@ -278,8 +277,8 @@ def _unknown_items(question: Question, items: Items | None) -> str:
 def _points(gains: pl.DataFrame, sizes: pl.DataFrame) -> Panel | None:
     """The panel in points of pooled gains with collapsed runs in; None where there is none."""
     rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != ENGLISH)
-    kept = gains.filter(rule)
-    return make_panel(kept, sizes, "points") if len(kept) else None
+    panel = make_panel(gains, sizes, "points", rule)
+    return panel if len(panel.series) else None
 
 
 def _in_points(panels: dict[str, Panel]) -> Panel:

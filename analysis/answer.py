@@ -145,9 +145,14 @@ def answer_sentence(results: Results) -> str:
     )
 
 
+_FLAGS = ("pooled", "same_data", "collapsed")
+
+
 def left_out(results: Results) -> list[str]:
     """What is not part of the verdict, with the reason and how much of it there is."""
-    gains = results.gains.filter(pl.col("language") != ENGLISH)
+    needed = ("arm", "role", "target", "language", "model", "low", *_FLAGS)
+    zero_shot = results.gains.lazy().filter(pl.col("language") != ENGLISH)
+    gains = zero_shot.select(needed).collect()
     within = gains.filter(_population(results))
     out = []
     if len(gains) < len(results.gains):

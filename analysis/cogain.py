@@ -7,6 +7,7 @@ other's under another seed: independent runs, so that only what repeats is left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ MIN_CELLS = 6
 """(size, arm, target) cells that two languages need in common."""
 MAX_ERROR = 0.3
 """Correlations with a larger jackknife standard error are not shown."""
+_BLOCK = 2_000_000
+"""Products at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,27 +78,25 @@ def co_gains(panel: Panel) -> CoGains | None:
     facts = names.with_columns(
         pl.Series("family", [get_language(code).family for code in names["language"]])
     ).sort("family", "pretraining_text", "language")
-    index = {code: i for i, code in enumerate(facts["language"])}
-    products: list[Array] = []
-    counts: list[Array] = []
-    for codes, y in _by_target(panel):
-        centred = _centred(y)
-        at = np.array([index[code] for code in codes])
-        there = np.isfinite(centred).astype(float)
-        d = np.where(np.isfinite(centred), centred, 0.0)
-        for into, each in ((products, d), (counts, there)):
-            total = each.sum(axis=1)
-            # Over all pairs of seeds, less those of one seed with itself.
-            cross = total[:, :, None] * total[:, None, :] - np.einsum("cjl,cjm->clm", each, each)
-            wide = np.zeros((len(cross), len(index), len(index)))
-            wide[:, at[:, None], at[None, :]] = cross
-            into.append(wide)
-    product, count = np.concatenate(products), np.concatenate(counts)
-    cells = (count > 0).sum(axis=0)
-    correlation = _correlation(product.sum(axis=0), count.sum(axis=0))
-    without = _correlation(product.sum(axis=0) - product, count.sum(axis=0) - count)
-    error = _jackknife(without, count > 0)
-    repeats = _repeats(product, count)
+    d, there = _cells(panel, facts["language"].to_list())
+    own, own_count = (_own_products(each) for each in (d, there))
+    repeats = _repeats(own, own_count)
+    variance = _variance(own.sum(axis=0), own_count.sum(axis=0))
+    variance_without = _variance(own.sum(axis=0) - own, own_count.sum(axis=0) - own_count)
+    num = len(facts)
+    correlation, error, cells = (np.empty((num, num)) for _ in range(3))
+    # Some languages with all others at a time: with 200 of them a cell has 40,000 products.
+    step = max(1, _BLOCK // (len(d) * num))
+    for start in range(0, num, step):
+        rows = slice(start, start + step)
+        product, count = (_products(each, rows) for each in (d, there))
+        total, in_all = product.sum(axis=0), count.sum(axis=0)
+        cells[rows] = (count > 0).sum(axis=0)
+        correlation[rows] = _correlation(total, in_all, variance[rows], variance)
+        without = _correlation(
+            total - product, in_all - count, variance_without[:, rows], variance_without
+        )
+        error[rows] = _jackknife(without, count > 0)
     told = (cells >= MIN_CELLS) & (error <= MAX_ERROR) & repeats[:, None] & repeats[None, :]
     shown = np.where(told, np.clip(correlation, -1, 1), np.nan)
     np.fill_diagonal(shown, np.where(repeats, 1.0, np.nan))
@@ -103,23 +104,42 @@ def co_gains(panel: Panel) -> CoGains | None:
         languages=facts.select("language", "language_name", "family"),
         correlation=shown,
         error=error,
-        cells=cells.astype(float),
+        cells=cells,
     )
     return found if found.pairs[0] else None
 
 
-def _by_target(panel: Panel) -> list[tuple[list[str], Array]]:
-    """Per target: its languages, and gains [size × arm, seed, language], NaN for none."""
-    out: list[tuple[list[str], Array]] = []
+def _cells(panel: Panel, languages: Sequence[str]) -> tuple[Array, Array]:
+    """Centred gains and whether they are there, both [cell, seed, language], 0 for none.
+
+    A cell is a size, arm and target.
+    """
+    column = {code: at for at, code in enumerate(languages)}
+    gains = []
     for target in panel.series["target"].unique().sort():
         own = panel.where(pl.col("target") == target)
         arms = own.series["arm"].unique().sort().to_list()
-        codes = own.series["language"].unique().sort().to_list()
-        y = np.full((own.num_sizes, len(arms), len(own.seeds), len(codes)), np.nan)
+        y = np.full((own.num_sizes, len(arms), len(own.seeds), len(languages)), np.nan)
         for k, (arm, code) in enumerate(own.series.select("arm", "language").iter_rows()):
-            y[:, arms.index(arm), :, codes.index(code)] = own.y[:, :, k]
-        out.append((codes, y.reshape(-1, len(own.seeds), len(codes))))
-    return out
+            y[:, arms.index(arm), :, column[code]] = own.y[:, :, k]
+        gains.append(_centred(y.reshape(-1, len(own.seeds), len(languages))))
+    whole = np.concatenate(gains)
+    there = np.isfinite(whole)
+    return np.where(there, whole, 0.0), there.astype(float)
+
+
+def _products(each: Array, rows: slice) -> Array:
+    """Of each[cell, seed, language]: products of two languages over all pairs of seeds, less those
+    of one seed with itself, [cell, row, language].
+    """
+    total = each.sum(axis=1)
+    alike = np.einsum("cjl,cjm->clm", each[:, :, rows], each)
+    return np.asarray(total[:, rows, None] * total[:, None, :] - alike)
+
+
+def _own_products(each: Array) -> Array:
+    """The products of each language with itself, [cell, language]."""
+    return np.asarray(each.sum(axis=1) ** 2 - (each**2).sum(axis=1))
 
 
 def _centred(y: Array) -> Array:
@@ -132,24 +152,37 @@ def _centred(y: Array) -> Array:
     return np.where(present, y - mean, np.nan)
 
 
-def _correlation(product: Array, count: Array) -> Array:
-    """[..., language, language] from sums of products and their counts; NaN where a language has
-    no variance that repeats.
+def _variance(product: Array, count: Array) -> Array:
+    """[..., language] from sums of own products and their counts; NaN where none repeats."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = np.where(count > 0, product / count, np.nan)
+    return np.where(own > 0, own, np.nan)
+
+
+def _correlation(product: Array, count: Array, variance: Array, others: Array) -> Array:
+    """[..., row, language]; NaN where a language has no variance that repeats.
+
+    Args:
+        product: Sums of products, [..., row, language].
+        count: How many each has, [..., row, language].
+        variance: Of the rows, [..., row].
+        others: Of all languages, [..., language].
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         c = np.where(count > 0, product / count, np.nan)
-        own = np.diagonal(c, axis1=-2, axis2=-1)
-        own = np.where(own > 0, own, np.nan)
-        return np.asarray(c / np.sqrt(own[..., :, None] * own[..., None, :]))
+        return np.asarray(c / np.sqrt(variance[..., :, None] * others[..., None, :]))
 
 
-def _repeats(product: Array, count: Array) -> Mask:
+def _repeats(own: Array, num: Array) -> Mask:
     """Which languages [language] have gains that vary alike under different seeds.
 
     Their own covariance over seeds is two jackknife standard errors above zero. Without this, noise
     that all languages share passes for perfect agreement whenever chance lets it repeat.
+
+    Args:
+        own: Products of a language with itself, [cell, language].
+        num: How many each has, [cell, language].
     """
-    own, num = (np.diagonal(a, axis1=-2, axis2=-1) for a in (product, count))
     total, all_of = own.sum(axis=0), num.sum(axis=0)
     left = np.maximum(all_of - num, 1e-12)
     error = _jackknife((total - own) / left, num > 0)

@@ -76,9 +76,10 @@ def label_runs(frame: pl.DataFrame) -> pl.DataFrame:
             for row, below in zip(part.iter_rows(named=True), low, strict=True)
         ]
         parts.append(part.select(keys).with_columns(pl.Series("label", labels, dtype=pl.String)))
-    labelled = frame.join(pl.concat(parts), on=keys, how="left").with_columns(
-        pl.col("label").fill_null("converged")
-    )
+    # Joined by the keys alone, so that of a large frame no other column is copied.
+    whole = pl.concat(parts)
+    joined = frame.select(keys).join(whole, on=keys, how="left", maintain_order="left")
+    labelled = frame.with_columns(joined["label"].fill_null("converged"))
     return labelled.with_columns(pl.col("label").is_in(["collapsed", "partial"]).alias("collapsed"))
 
 

@@ -15,9 +15,9 @@ def depth_table(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
     `scores`: depth, as in `0.33` ('' for the recipe's own) → points. [] without a sweep.
     """
-    test = frame.filter(
-        (pl.col("split") == "test") & (pl.col("language") != "en") & ~pl.col("collapsed")
-    )
+    needed = ["target", "arm", "backbone_params", "model", "depth", "metric", "main", "value"]
+    rule = (pl.col("split") == "test") & (pl.col("language") != "en") & ~pl.col("collapsed")
+    test = frame.lazy().filter(rule).select(needed).collect()
     parts = test.with_columns(
         depth=pl.col("depth").map_elements(lambda depth: f"{depth:.2g}", pl.String).fill_null("")
     )

@@ -22,14 +22,15 @@ _OF_ROWS = (
     "backbone_params",
     "train_flops",
     "intermediate_seed",
-    "split",
     "depth",
-    "main",
     "english_dev_n",
     "wall_seconds",
     "dollars",
 )
 """Columns of rows that no gain needs: of 600,000 gains they are a quarter of a gigabyte."""
+
+_OF_SCORED = ("split", "main")
+"""Columns that are the same in all scored rows."""
 
 POOLED_ROLES = ("single", "sequence", "multitask")
 NOT_POOLED = {
@@ -106,7 +107,7 @@ def pair_gains(frame: pl.DataFrame, *, extra: bool = True) -> pl.DataFrame:
     (the baseline needed no training); `step` and `step_none`. A score of 100 without phase ii
     leaves no error to remove: `error` is null there.
     """
-    rows = scored(frame)
+    rows = scored(frame.drop(_OF_ROWS)).drop(_OF_SCORED)
     baseline = rows.filter(pl.col("arm") == NONE).select(
         *PAIR,
         pl.col("value").alias("baseline"),
@@ -132,7 +133,7 @@ def pair_gains(frame: pl.DataFrame, *, extra: bool = True) -> pl.DataFrame:
             (pl.col("floor") | pl.col("floor_none")).alias("floor"),
             pl.col("role").is_in(POOLED_ROLES).alias("pooled"),
         )
-        .drop("chance", *_OF_ROWS)
+        .drop("chance")
         .rename({"chance_gain": "chance"})
         .sort("model", "arm", "target", "language", "seed")
     )

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from analysis.gains import ENGLISH
-from analysis.panel import Array, Panel, balance, make_panel, replicas
+from analysis.panel import FACTS, SERIES, Array, Panel, balance, make_panel, replicas
 from analysis.slope import contrast, moments, slope
 
 
@@ -23,7 +23,9 @@ def pair_table(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") 
     to the largest size). Gains at a size are means over the languages that exist there; the slope
     is of the balanced panel.
     """
-    kept = gains.filter(~pl.col("collapsed"))
+    facts = [name for name in FACTS if name in gains.columns]
+    needed = [*SERIES, "model", "seed", "same_data", *facts, scale]
+    kept = gains.lazy().filter(~pl.col("collapsed")).select(needed).collect()
     rows: list[dict[str, object]] = []
     for (arm, target), part in kept.group_by(["arm", "target"], maintain_order=True):
         same = bool(part["same_data"].any())
@@ -144,11 +146,10 @@ def size_means(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") 
 
     Low-resource, other, all zero-shot, English, English included.
     """
-    kept = gains.filter(pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed"))
+    kept = pl.col("pooled") & ~pl.col("same_data") & ~pl.col("collapsed")
     rows: list[dict[str, object]] = []
     for name, rule in populations().items():
-        part = kept.filter(rule)
-        if len(part):
-            chosen = balance(make_panel(part, sizes, scale))
-            rows += [{"population": name, **row} for row in by_size(chosen)]
+        panel = make_panel(gains, sizes, scale, kept & rule)
+        if len(panel.series):
+            rows += [{"population": name, **row} for row in by_size(balance(panel))]
     return pl.DataFrame(rows, infer_schema_length=None)

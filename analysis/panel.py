@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SERIES = ["arm", "target", "language"]
+FACTS = ("language_name", "pretraining_text", "text_unit", "joshi", "tier", "low")
+"""Columns about a language that a panel's series carry, where the gains have them."""
 MIN_SHARE = 0.5
 """A size with less than this share of the series of the fullest size is shown, but is not in the
 panel.
@@ -161,13 +163,21 @@ def _label(table: pl.DataFrame) -> pl.Expr:
     return (pl.col("label") if unique else pl.col("model")).alias("label")
 
 
-def make_panel(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str) -> Panel:
-    """The panel of all series in `gains` on one of the gain scales (a column of `gains`)."""
-    facts = [
-        name
-        for name in ("language_name", "pretraining_text", "text_unit", "joshi", "tier", "low")
-        if name in gains.columns
-    ]
+def make_panel(
+    gains: pl.DataFrame, sizes: pl.DataFrame, scale: str, where: pl.Expr | None = None
+) -> Panel:
+    """The panel of the series in `gains` on one of the gain scales.
+
+    Args:
+        gains: Paired gains with facts about their languages.
+        sizes: Of `size_table`.
+        scale: A column of `gains`.
+        where: Which gains; None for all. Of a large study only the columns that a panel needs are
+            copied.
+    """
+    facts = [name for name in FACTS if name in gains.columns]
+    rows = gains.lazy().filter(pl.lit(True) if where is None else where)
+    gains = rows.select([*SERIES, *facts, "model", "seed", scale]).collect()
     series = gains.select([*SERIES, *facts]).unique(subset=SERIES).sort(SERIES).with_row_index("k")
     models = sizes["model"].to_list()
     seeds = gains["seed"].unique().sort().to_list()

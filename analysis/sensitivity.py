@@ -13,6 +13,8 @@ import polars as pl
 from analysis.estimands import PRIMARY, Estimate, balanced, pooled, scalar
 from analysis.gains import JUDGED, family_of, low_by, low_languages
 from analysis.panel import (
+    FACTS,
+    SERIES,
     Array,
     Panel,
     TooFewScales,
@@ -77,7 +79,7 @@ def specifications(
             "primary": axis == question.x_axis and definition == first and scale == "points",
         }
         try:
-            panel = make_panel(gains.filter(PRIMARY), size_table(frame, axis), scale)
+            panel = make_panel(gains, size_table(frame, axis), scale, PRIMARY)
             chosen = balanced(panel, pl.col("language").is_in(sorted(members)))
             r = replicas(chosen.y, chosen.weights)
             w = slope_weights(chosen.x)
@@ -138,14 +140,15 @@ def worst_case(
     Bounds on what the lost runs could have said (Manski 1990), with the observed range of a series
     for the range of what is possible.
     """
-    kept = gains.filter(pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != "en"))
-    kept = kept.filter(condition)
+    rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != "en") & condition
+    facts = [name for name in FACTS if name in gains.columns]
+    needed = [*SERIES, *facts, "model", "seed", "points", "collapsed"]
+    kept = gains.lazy().filter(rule).select(needed).collect()
     if not kept["collapsed"].any():
         return None
     healthy = pl.col("points").filter(~pl.col("collapsed"))
-    key = ["arm", "target", "language"]
     ends = kept.with_columns(
-        healthy.min().over(key).alias("least"), healthy.max().over(key).alias("most")
+        healthy.min().over(SERIES).alias("least"), healthy.max().over(SERIES).alias("most")
     )
     ends = ends.filter(pl.col("least").is_not_null())
     side = sizes.with_columns((pl.col("x") >= pl.col("x").mean()).alias("upper"))
@@ -197,7 +200,7 @@ def treatments(
             chosen_gains = first if name == INTENDED else gains
             out.append(
                 pooled(
-                    make_panel(chosen_gains.filter(rule), sizes, "points"),
+                    make_panel(chosen_gains, sizes, "points", rule),
                     condition,
                     name,
                     "points",
@@ -205,7 +208,7 @@ def treatments(
             )
         except TooFewScales:
             continue
-    panel = make_panel(gains.filter(PRIMARY), sizes, "points").where(condition)
+    panel = make_panel(gains, sizes, "points", PRIMARY).where(condition)
     try:
         chosen = balanced(panel)
     except TooFewScales:

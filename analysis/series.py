@@ -6,9 +6,12 @@ import numpy as np
 import polars as pl
 
 from analysis.bootstrap import slope_bands
-from analysis.panel import Panel
+from analysis.panel import Array, Panel
 from analysis.per_language import spans
 from analysis.slope import moments, slope
+
+_BLOCK = 4096
+"""Series at a time: each has a few hundred shapes of the noise (analysis/noise.py)."""
 
 
 def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
@@ -22,9 +25,10 @@ def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
     counting.
     """
     r = np.moveaxis(panel.y, -1, 0)
-    found = slope(r, panel.x)
     several = np.isfinite(r).any(axis=-1).sum(axis=-1) >= 2
-    estimate, half = np.where(several, found.estimate, np.nan), found.half()
+    found = [_slopes(r[at : at + _BLOCK], panel.x) for at in range(0, len(r), _BLOCK)]
+    estimate, half = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    estimate = np.where(several, estimate, np.nan)
     _, mean, spread = moments(r)
     boot_low, boot_high = slope_bands(panel.y, panel.x, draws, seed)
     columns = {f"gain_{i}": mean[:, i] for i in range(panel.num_sizes)}
@@ -38,3 +42,9 @@ def series_table(panel: Panel, draws: int, seed: int) -> pl.DataFrame:
         "boot_high": np.where(np.isfinite(half), boot_high, np.nan),
     }
     return panel.series.with_columns(*(pl.Series(name, values) for name, values in columns.items()))
+
+
+def _slopes(r: Array, x: Array) -> tuple[Array, Array]:
+    """Slopes of r[series, size, seed] and half of the widths of their intervals, [series] each."""
+    found = slope(r, x)
+    return found.estimate, found.half()

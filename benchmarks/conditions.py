@@ -315,4 +315,25 @@ def silence() -> list[Row]:
     ]
 
 
-PARTS = (exponents, checkpoints, gamma, noise, studies, omissions, claims, silence)
+def looks() -> list[Row]:
+    """Why a report of a study that still runs tests nothing: one early look, and no change at all.
+
+    Whoever ends the study as soon as the slope's interval lies beside zero has two chances.
+    """
+    rows, n = [], 10_000
+    for seeds, first in (((3, 3, 3, 3), 2), ((5, 5, 5, 5), 3)):
+        rng = np.random.default_rng([17, *seeds])
+        r = simulated.replicas(rng, n, seeds, rising(5))
+        whole, early = (
+            np.abs(found.estimate) > found.half()
+            for found in (slope(r, X), slope(r[..., :first], X))
+        )
+        where = f"no change, {seeds[0]} seeds, SD ratio 5: slopes called"
+        called = float(whole.mean())
+        rows.append(rate(f"{where}, tested once all are there", "≤ 5.5 %", called, 0, 0.055, n))
+        either = float((whole | early).mean())
+        rows.append(mutation(f"{where}, and after {first} seeds too", either, 0, 0.055, n))
+    return rows
+
+
+PARTS = (exponents, checkpoints, gamma, noise, studies, omissions, claims, silence, looks)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,6 +24,7 @@ from scaling.cli import doctor
 from scaling.cli.doctor import Finding
 from scaling.cli.outputs import OUTPUTS
 from scaling.cluster import check
+from scaling.planning import eta
 from tests.helpers.wheel import build_wheel, outside
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,9 +189,16 @@ def _emptied(name: str) -> Callable[[], None]:
 def plants() -> dict[str, tuple[Callable[[], None], Sequence[str]]]:
     """What is deleted → how, and the tests that must miss it."""
     fine = Finding(what="deleted", said="ok")
-    lines = ("device", "shared_memory", "store", "hub", "token", "versions")
+    lines = ("device", "shared_memory", "store", "hub", "token", "versions", "cluster")
     listed = {"device": [fine], "versions": [fine]}
     complained = ("version", "store", "driver", "gang")
+    parts = {
+        "the pace of the last steps": ("_pace_of", 1.0),
+        "groups between two steps": ("_between_steps", 0),
+        "expected re-runs": ("_expected_reruns", {}),
+        "starts of sessions": ("_start_share", 0.0),
+        "what finished steps took": ("_fits", lambda step: 60.0),
+    }
     return {
         **{
             f"doctor's {line}": (
@@ -208,6 +217,10 @@ def plants() -> dict[str, tuple[Callable[[], None], Sequence[str]]]:
         **{
             f"the schema of {name}": (_emptied(name), ["tests/cli/test_outputs.py", "-k", "kept"])
             for name in OUTPUTS
+        },
+        **{
+            f"ETA: {what}": (_silent(eta, name, value), ["tests/planning/test_eta.py"])
+            for what, (name, value) in parts.items()
         },
     }
 
@@ -232,6 +245,9 @@ def _exit_code(plant: Callable[[], None] | None, words: Sequence[str]) -> int | 
 
 def planted() -> list[dict[str, Any]]:
     """Whether a deleted check is missed by a test."""
+    for heavy in ("torch", "huggingface_hub", "jsonschema"):
+        # Once, and not in every process that is forked.
+        import_module(heavy)
     there = plants()
     whole = {tuple(words): _exit_code(None, words) for _, words in there.values()}
     unnoticed = [name for name, (how, words) in there.items() if _exit_code(how, words) != 1]
@@ -239,8 +255,8 @@ def planted() -> list[dict[str, Any]]:
     said = f"{len(there) - len(unnoticed)} of {len(there)} missed when deleted"
     return [
         {
-            "figure": "doctor's lines, submit's checks and JSON schemas: a failure that is planted"
-            " finds each deleted one",
+            "figure": "doctor's lines, submit's checks, JSON schemas, parts of the ETA: a planted"
+            " failure misses each deleted one",
             "target": "all",
             "value": "; ".join([said, *unnoticed, *(f"{name} fails as it is" for name in broken)]),
             "met": not unnoticed and not broken,

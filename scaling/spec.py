@@ -265,6 +265,7 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
         allow_inf_nan=False,
+        json_schema_serialization_defaults_required=True,
     )
 
     @classmethod

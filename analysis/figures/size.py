@@ -62,7 +62,9 @@ def mean_scores(results: Results, panel: Panel, name: str) -> Array:
         .agg((100 * pl.col(name).sort().mean()).alias("score"))
     )
     series = panel.series.select(key).with_columns(pl.Series("weight", panel.weights))
-    found = series.join(means, on=key).group_by("model").agg(pl.col("weight").dot("score"))
+    # In one order: sums of floats in another differ in their last digits, and so would the file.
+    joined = series.join(means, on=key).sort("model", *key)
+    found = joined.group_by("model").agg(pl.col("weight").dot("score"))
     by_model = dict(found.iter_rows())
     return np.array([by_model[model] for model in panel.models])
 

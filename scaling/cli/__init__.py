@@ -2,6 +2,8 @@
 
     app.py         the application, and what its commands share
     live.py        tables of how far a study is, again and again
+    printed.py     what every JSON output is made of
+    listed.py      what ls and show print
     outputs.py     what commands print with --json
     origin.py      data, models, code and cost of a report
     plan_notes.py  what `scaling plan` says below its table

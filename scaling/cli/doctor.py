@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from scaling.catalogue.hardware import GIB
 from scaling.cli.app import StoreOption, app, console, open_store
 from scaling.cli.tables import FoldedTable
+from scaling.cluster.check import ClusterError
 from scaling.study.study import Study, load_study
 
 # Less than this on a disk, and not even a small checkpoint fits.
@@ -45,6 +46,9 @@ def doctor(
         str, typer.Argument(metavar="[STUDY]", help="Whose sources and store are meant.")
     ] = "demo",
     uri: StoreOption = "",
+    address: Annotated[
+        str, typer.Option("--address", help="URL of a Ray dashboard that jobs would go to.")
+    ] = "",
 ) -> None:
     """Look whether a run would fail here; exit code 1 if so. Makes and downloads nothing."""
     study = load_study(name)
@@ -55,6 +59,7 @@ def doctor(
         look_at_store(study, uri),
         look_at_hub(study),
         look_at_token(),
+        *([look_at_cluster(address)] if address else []),
     ]
     table = FoldedTable(("what", "found", "a run"))
     for finding in findings:
@@ -174,3 +179,22 @@ def look_at_token() -> Finding:
             what="Ray's token", said=f"RAY_AUTH_TOKEN_PATH names no file: {path}", fails=True
         )
     return Finding(what="Ray's token", said=f"none yet; a run makes {path}")
+
+
+def look_at_cluster(address: str) -> Finding:
+    """Whether a cluster answers, asks strangers for a token, and takes the one that is here.
+
+    What its nodes have is for `scaling submit` to look at: it takes a job there.
+    """
+    try:
+        from scaling.cluster.access import check_dashboard
+        from scaling.cluster.submit import job_client
+    except ImportError as error:
+        return Finding(what="cluster", said=f"unknown without ray: {error}", fails=True)
+    try:
+        check_dashboard(address, open_cluster=False, send_token_to="")
+        job_client(address)
+    except ClusterError as error:
+        return Finding(what="cluster", said=str(error), fails=True)
+    said = f"{address} answers and takes this token; `scaling submit` looks at its nodes"
+    return Finding(what="cluster", said=said)

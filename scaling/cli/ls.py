@@ -8,24 +8,41 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter
 
 from scaling.catalogue import TASKS
-from scaling.catalogue.hardware import GPUS, PRICES_DATED
+from scaling.catalogue.hardware import GPUS
 from scaling.catalogue.languages import LANGUAGES
 from scaling.catalogue.metrics import METRIC_KINDS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.readers import READER_KINDS
 from scaling.catalogue.resources import TABLES, UNPUBLISHED
-from scaling.cli.app import StoreOption, app, console, has_all_letters, open_study
+from scaling.cli.app import JsonOption, StoreOption, app, console, open_study
+from scaling.cli.listed import (
+    GpuRow,
+    GpuShown,
+    LanguageRow,
+    LanguageShown,
+    LsOutput,
+    MetricRow,
+    ModelRow,
+    ModelShown,
+    ReaderRow,
+    RecipeRow,
+    Row,
+    Shown,
+    ShowOutput,
+    StepRow,
+    StudyRow,
+    StudyShown,
+    TaskRow,
+    TaskShown,
+)
+from scaling.cli.outputs import print_json
 from scaling.cli.tables import FoldedTable
 from scaling.spec import UserError
 from scaling.study.recipes import Recipe
 from scaling.study.study import STUDIES, load_study
 from scaling.typos import did_you_mean
-
-Row = dict[str, Any]
-"""Column → value; the name comes first."""
 
 
 class Things(StrEnum):
@@ -45,41 +62,41 @@ class Things(StrEnum):
 def _studies() -> list[Row]:
     found = {path.stem: load_study(path.stem) for path in sorted(STUDIES.glob("*.yaml"))}
     return [
-        {
-            "name": name,
-            "models": len(study.models),
-            "arms": len(study.arms),
-            "targets": len(study.targets),
-            "title": study.title,
-        }
+        StudyRow(
+            name=name,
+            models=len(study.models),
+            arms=len(study.arms),
+            targets=len(study.targets),
+            title=study.title,
+        )
         for name, study in found.items()
     ]
 
 
 def _models() -> list[Row]:
     return [
-        {
-            "name": model.name,
-            "family": model.family,
-            "layers": model.depth,
-            "hidden": model.hidden,
-            "million parameters": round(model.total_params / 1e6),
-            "source": model.source,
-        }
+        ModelRow(
+            name=model.name,
+            family=model.family,
+            layers=model.depth,
+            hidden=model.hidden,
+            million_params=round(model.total_params / 1e6),
+            source=model.source,
+        )
         for model in MODELS.values()
     ]
 
 
 def _tasks() -> list[Row]:
     return [
-        {
-            "name": task.name,
-            "kind": task.kind,
-            "metric": task.metric,
-            "languages": len(task.languages),
-            "trains on": ", ".join(task.trains_on) or "nothing",
-            "licence": task.licence or "unseen",
-        }
+        TaskRow(
+            name=task.name,
+            kind=task.kind,
+            metric=task.metric,
+            languages=len(task.languages),
+            trains_on=tuple(task.trains_on),
+            licence=task.licence or "unseen",
+        )
         for task in TASKS.values()
     ]
 
@@ -99,17 +116,19 @@ def _languages(family: str = "xlm-r") -> list[Row]:
         for code in task.languages:
             tested[code] = tested.get(code, 0) + 1
     return [
-        {
-            "name": language.code,
-            "language": language.name,
-            "iso639_3": language.iso639_3,
-            "script": language.script,
-            "family": language.family,
-            "joshi": language.joshi,
-            f"{text.key}_{text.unit.replace(' ', '_').lower()}": _rounded(text.amount(language)),
-            "tier": text.tier(language),
-            "tasks": tested.get(language.code, 0),
-        }
+        LanguageRow(
+            name=language.code,
+            language=language.name,
+            iso639_3=language.iso639_3,
+            script=language.script,
+            family=language.family,
+            joshi=language.joshi,
+            text_of=text.key,
+            text=_rounded(text.amount(language)),
+            text_unit=text.unit,
+            tier=text.tier(language),
+            tasks=tested.get(language.code, 0),
+        )
         for language in LANGUAGES.values()
     ]
 
@@ -120,40 +139,36 @@ def _rounded(amount: float | None) -> float | None:
 
 
 def _gpus() -> list[Row]:
-    return [
-        {
-            "name": gpu.name,
-            "GiB": gpu.memory_gib,
-            "bf16 TFLOP/s": gpu.bf16_tflops,
-            f"$/h ({PRICES_DATED})": gpu.dollars_per_hour,
-            "a node": gpu.devices_per_node,
-        }
-        for gpu in GPUS.values()
-    ]
+    own = set(GpuRow.model_fields)
+    return [GpuRow(**gpu.model_dump(include=own)) for gpu in GPUS.values()]
 
 
 def _readers() -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for name, by_kind in READER_KINDS.items():
         options = {option: form for forms in by_kind.values() for option, form in forms.items()}
-        shown = [f"{option}*" if form.required else option for option, form in options.items()]
         rows.append(
-            {"name": name, "kinds": ", ".join(by_kind), "options, * required": ", ".join(shown)}
+            ReaderRow(
+                name=name,
+                kinds=tuple(by_kind),
+                required=tuple(option for option, form in options.items() if form.required),
+                options=tuple(option for option, form in options.items() if not form.required),
+            )
         )
     return rows
 
 
 def _metrics() -> list[Row]:
-    return [{"name": name, "kinds": ", ".join(kinds)} for name, kinds in METRIC_KINDS.items()]
+    return [MetricRow(name=name, kinds=tuple(kinds)) for name, kinds in METRIC_KINDS.items()]
 
 
 def _recipe() -> list[Row]:
     return [
-        {
-            "name": name,
-            "default": field.default,
-            "what": " ".join((field.description or "").split()),
-        }
+        RecipeRow(
+            name=name,
+            default=field.default,
+            what=" ".join((field.description or "").split()),
+        )
         for name, field in Recipe.model_fields.items()
     ]
 
@@ -162,14 +177,14 @@ def _steps(name: str, uri: str) -> list[Row]:
     _, store, plan = open_study(name, uri)
     done = store.scan().done
     return [
-        {
-            "name": step.id,
-            "phase": step.phase,
-            "model": step.model,
-            "task": step.task,
-            "seed": step.seed,
-            "state": "done" if step.id in done else "to do",
-        }
+        StepRow(
+            name=step.id,
+            phase=step.phase,
+            model=step.model,
+            task=step.task,
+            seed=step.seed,
+            state="done" if step.id in done else "to do",
+        )
         for step in plan.steps.values()
     ]
 
@@ -186,16 +201,29 @@ _LISTS: dict[Things, Callable[[], list[Row]]] = {
 }
 
 
-def _things() -> list[tuple[str, str, Any]]:
-    """(name, what it is, its facts) of everything that has facts of its own."""
-    named: list[tuple[str, dict[str, Any]]] = [
-        ("model", MODELS),
-        ("task", TASKS),
-        ("language", LANGUAGES),
-        ("GPU", GPUS),
-    ]
-    found = [(name, kind, thing) for kind, things in named for name, thing in things.items()]
-    return found + [(path.stem, "study", path) for path in sorted(STUDIES.glob("*.yaml"))]
+def names() -> list[str]:
+    """Every name that has facts of its own; a name of two things is there twice."""
+    studies = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
+    return [*MODELS, *TASKS, *LANGUAGES, *GPUS, *studies]
+
+
+def things_called(name: str) -> tuple[Shown, ...]:
+    """Everything of that name; UserError with the nearest one if there is nothing."""
+    found: list[Shown] = []
+    if name in MODELS:
+        found.append(ModelShown(facts=MODELS[name]))
+    if name in TASKS:
+        found.append(TaskShown(facts=TASKS[name]))
+    if name in LANGUAGES:
+        found.append(LanguageShown(facts=LANGUAGES[name]))
+    if name in GPUS:
+        found.append(GpuShown(facts=GPUS[name]))
+    if (STUDIES / f"{name}.yaml").is_file():
+        found.append(StudyShown(facts=load_study(name)))
+    if not found:
+        known = dict.fromkeys(names())
+        raise UserError(f"nothing is called {name!r}. {did_you_mean(name, known)}")
+    return tuple(found)
 
 
 @app.command("ls")
@@ -209,7 +237,7 @@ def list_names(
     study: Annotated[str, typer.Option(help="Whose steps.")] = "",
     store: StoreOption = "",
     family: Annotated[str, typer.Option(help="Of models: whose text of each language.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List what a study file can name, or a study's steps."""
     if family and things is not Things.languages:
@@ -220,55 +248,47 @@ def list_names(
     if family:
         rows = _languages(family)
     wanted = containing.casefold()
-    rows = [row for row in rows if any(wanted in str(value).casefold() for value in row.values())]
+    rows = [row for row in rows if any(wanted in one.casefold() for one in _cells(row))]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=not has_all_letters(), indent=1))
+        print_json(LsOutput(kind=things, rows=tuple(rows)))
         return
     if not rows:
         raise UserError(f"no row of the {things} has {containing!r} in it")
-    table = FoldedTable(rows[0])
+    fields = type(rows[0]).model_fields
+    table = FoldedTable([field.title or name for name, field in fields.items()])
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*_cells(row))
     console.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    return ["" if value is None else _words(value) for value in row.model_dump().values()]
 
 
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `ls` lists.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show all that is known of a model, a task, a language, a GPU or a shipped study."""
-    things = _things()
-    found = [(kind, thing) for known, kind, thing in things if known == name]
-    if not found:
-        names = dict.fromkeys(known for known, _, _ in things)
-        raise UserError(f"nothing is called {name!r}. {did_you_mean(name, names)}")
-    facts = [
-        {"is": kind, **TypeAdapter(type(thing)).dump_python(thing, mode="json")}
-        for kind, thing in found
-        if kind != "study"
-    ]
+    found = things_called(name)
     if as_json:
-        studies = [
-            {"is": kind, **load_study(name).model_dump(mode="json", exclude_defaults=True)}
-            for kind, _ in found
-            if kind == "study"
-        ]
-        typer.echo(json.dumps(facts + studies, ensure_ascii=not has_all_letters(), indent=1))
+        print_json(ShowOutput(name=name, things=found))
         return
-    for one in facts:
-        table = FoldedTable(("fact", "value"), title=f"{one.pop('is')} {name}", show_header=False)
-        for fact, value in one.items():
+    for thing in found:
+        if isinstance(thing, StudyShown):
+            text = (STUDIES / f"{name}.yaml").read_text(encoding="utf-8")
+            console.print(text, soft_wrap=True)
+            continue
+        table = FoldedTable(("fact", "value"), title=f"{thing.what} {name}", show_header=False)
+        for fact, value in thing.facts.model_dump(mode="json").items():
             if value not in (None, "", [], {}):
                 table.add_row(fact, _words(value))
         console.print(table)
-    for kind, path in found:
-        if kind == "study":
-            console.print(path.read_text(encoding="utf-8"), soft_wrap=True)
 
 
 def _words(value: Any) -> str:
     """A fact in words: lists with commas, the rest of what is nested as JSON."""
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ", ".join(value)
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ", ".join(value) or "nothing"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

@@ -5,33 +5,23 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field
 
 from scaling.cli.app import has_all_letters
+from scaling.cli.listed import LsOutput, ShowOutput
 from scaling.cli.live import SizeStatus
+from scaling.cli.printed import Part, Printed
 from scaling.planning.progress import Attempt, Seconds
 from scaling.planning.rates import Choice
 from scaling.study.terms import Terms
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        json_schema_serialization_defaults_required=True,
-    )
+class Output(Printed):
+    """What every output of a study has."""
 
-
-class Output(_Part):
-    """What every one of them has."""
-
-    form: Literal[1] = Field(default=1, alias="schema")
-    """Grows when a key changes its meaning or goes; new keys may come without."""
     study: str
 
 
-class PlannedSize(_Part):
+class PlannedSize(Part):
     """One model of a plan."""
 
     model: str
@@ -55,7 +45,7 @@ class PlannedSize(_Part):
     """Where the speed comes from."""
 
 
-class PlannedStep(_Part):
+class PlannedStep(Part):
     """One step of a plan."""
 
     id: str
@@ -94,7 +84,7 @@ class PlanOutput(Output):
     """With `--steps`."""
 
 
-class WorkingStep(_Part):
+class WorkingStep(Part):
     """A step that somebody works on."""
 
     step: str
@@ -122,7 +112,7 @@ class StatusOutput(Output):
     """None on an object store, where a request shows a thousand files alone."""
 
 
-class Prediction(_Part):
+class Prediction(Part):
     """One test example of a scoring."""
 
     id: str
@@ -169,14 +159,14 @@ class ExplainOutput(Output):
     """None until it is done."""
 
 
-class StagedSource(_Part):
+class StagedSource(Part):
     """Where rows come from."""
 
     source: str
     revision: str
 
 
-class StagedTaskOutput(_Part):
+class StagedTaskOutput(Part):
     """What a store has of a task."""
 
     task: str
@@ -195,7 +185,7 @@ class StageOutput(Output):
     notes: list[str]
 
 
-class LookedSource(_Part):
+class LookedSource(Part):
     """One source as it is now."""
 
     what: str
@@ -217,7 +207,7 @@ class StageCheckOutput(Output):
     would_stage: bool
 
 
-class FreedGroup(_Part):
+class FreedGroup(Part):
     """One kind of what a store can do without."""
 
     group: str
@@ -237,7 +227,7 @@ class GcOutput(Output):
     freed_bytes: int
 
 
-class PowerRow(_Part):
+class PowerRow(Part):
     """What so many seeds see."""
 
     seeds: int
@@ -247,7 +237,7 @@ class PowerRow(_Part):
     """Chance to affirm a slope within ±0.5."""
 
 
-class RehearsedLine(_Part):
+class RehearsedLine(Part):
     """Simulated studies of one true change."""
 
     scores: str
@@ -257,7 +247,7 @@ class RehearsedLine(_Part):
     verdicts: dict[str, float]
 
 
-class SmallestFall(_Part):
+class SmallestFall(Part):
     """The smallest fall that is called DIMINISHES in 80 %, points."""
 
     scores: str
@@ -267,7 +257,7 @@ class SmallestFall(_Part):
     high: float | None
 
 
-class SeedAdvice(_Part):
+class SeedAdvice(Part):
     """One more seed at one size."""
 
     size: str
@@ -295,7 +285,7 @@ class PowerOutput(Output):
     advice: list[SeedAdvice]
 
 
-class RecipeField(_Part):
+class RecipeField(Part):
     """One number of a training."""
 
     field: str
@@ -303,7 +293,7 @@ class RecipeField(_Part):
     source: str
 
 
-class TaskRecipe(_Part):
+class TaskRecipe(Part):
     """All numbers of the trainings of a task."""
 
     task: str
@@ -317,7 +307,7 @@ class RecipesOutput(Output):
     tasks: list[TaskRecipe]
 
 
-class RateScoreOutput(_Part):
+class RateScoreOutput(Part):
     """Trials of one task at one size and rate."""
 
     task: str
@@ -343,7 +333,7 @@ class RatesOutput(Output):
     """Lines for a study file."""
 
 
-class CurvePoint(_Part):
+class CurvePoint(Part):
     """A few updates of a training."""
 
     update: int
@@ -358,7 +348,7 @@ class CurvePoint(_Part):
     """Real tokens of all workers."""
 
 
-class TrainingCurve(_Part):
+class TrainingCurve(Part):
     """One finished training."""
 
     step: str
@@ -374,7 +364,7 @@ class CurvesOutput(Output):
     curves: list[TrainingCurve]
 
 
-class AnswerOutput(_Part):
+class AnswerOutput(Part):
     """The answer of one family and method, in words."""
 
     name: str
@@ -397,7 +387,7 @@ class VerdictOutput(Output):
     answers: list[AnswerOutput]
 
 
-class ReferenceOutput(_Part):
+class ReferenceOutput(Part):
     """What is cited."""
 
     source: str
@@ -415,7 +405,7 @@ class CiteOutput(Output):
     """Names that nobody has compared with a source, licence or citation."""
 
 
-OUTPUTS: dict[str, type[Output]] = {
+OUTPUTS: dict[str, type[Printed]] = {
     "plan": PlanOutput,
     "status": StatusOutput,
     "explain": ExplainOutput,
@@ -429,11 +419,13 @@ OUTPUTS: dict[str, type[Output]] = {
     "curves": CurvesOutput,
     "verdict": VerdictOutput,
     "cite": CiteOutput,
+    "ls": LsOutput,
+    "show": ShowOutput,
 }
 """Command → what it prints with `--json`."""
 
 
-def print_json(output: Output) -> None:
+def print_json(output: Printed) -> None:
     """One object on standard output; NaN and infinity are null."""
     typer.echo(output.model_dump_json(by_alias=True, indent=1, ensure_ascii=not has_all_letters()))
 

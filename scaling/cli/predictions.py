@@ -27,7 +27,10 @@ def predictions(
     name: StudyArgument,
     part: Annotated[
         str,
-        typer.Argument(metavar="STEP", help="A scoring's id, or any part of it that is unique."),
+        typer.Argument(
+            metavar="STEP",
+            help="A scoring, or a training that has one: its id, or any part that is unique.",
+        ),
     ],
     language: Annotated[str, typer.Option(help="A test language of the step.")],
     uri: StoreOption = "",
@@ -44,7 +47,7 @@ def predictions(
     from analysis.shown import example_outcome
 
     study, store, plan = begun_study(name, uri)
-    step = plan.steps[step_called(plan, part)]
+    step = _scoring(plan, plan.steps[step_called(plan, part)])
     found = _outcomes(store, plan, step)
     languages = sorted(key.removeprefix("test.") for key in found["key"].unique())
     known("language", language, languages)
@@ -85,17 +88,26 @@ def predictions(
         for field, value in (one["predicted_row"] or {}).items():
             console.print(f"    {field}  {value}", soft_wrap=True)
         for field, value in (one["row"] or {}).items():
+            if value in ("", None):
+                continue
             console.print(f"  {field}  {value}", soft_wrap=True)
 
 
+def _scoring(plan: Plan, step: Step) -> Step:
+    """The step, or of a training its one scoring; UserError says what to name instead."""
+    if step.phase == "eval":
+        return step
+    scorings = [child for child in plan.children_of(step.id) if child.startswith("eval.")]
+    if len(scorings) == 1:
+        return plan.steps[scorings[0]]
+    instead = f"; name one of {', '.join(scorings[:4])}" if scorings else ""
+    raise UserError(f"{step.id} trains, and scores no test example{instead}")
+
+
 def _outcomes(store: Store, plan: Plan, step: Step) -> Any:
-    """The step's table of outcomes; UserError says what to name instead, or what is missing."""
+    """A scoring's table of outcomes; UserError says what is missing."""
     import polars as pl
 
-    if step.phase != "eval":
-        scorings = [child for child in plan.children_of(step.id) if child.startswith("eval.")]
-        instead = f"; name one of {', '.join(scorings[:4])}" if scorings else ""
-        raise UserError(f"{step.id} trains, and scores no test example{instead}")
     if not store.is_done(step.id):
         raise UserError(f"{step.id} is not done: `scaling run` scores it")
     record = store.record(step.id)

@@ -2,12 +2,16 @@
 
 A step takes a fixed time (processes, files, Python) and a time in proportion to its estimate. One
 ratio for both would be learnt from whatever size ran so far, and be wrong for the others.
+
+Nobody can foresee who else will use the machine. How fast it is now says something about the next
+minutes and little about the next hours, so the time left is told by as much work as is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 
 from scaling.store.leases import Working
@@ -103,8 +107,9 @@ def eta_seconds(
     sessions: Iterable[SessionCost],
     estimated: Callable[[str], float],
     workers: Callable[[str], int],
+    now: float,
 ) -> float | None:
-    """Seconds until the last step is done, by the groups that are at work now.
+    """Seconds until the last step is done, by the groups that are at work now or just start again.
 
     None before anything is done, or if nobody works.
 
@@ -116,43 +121,99 @@ def eta_seconds(
         sessions: Every session of the study so far.
         estimated: Seconds of a step.
         workers: Of a step.
+        now: Seconds since 1970.
     """
     if not records or not busy:
         return None
+    sessions = list(sessions)
     usual = _fits(plan, records, estimated)
-    now = _pace_now(records, usual)
-    left = {step: now * usual(step) for step in pending}
+    left = {step: usual(step) for step in pending}
     for item in busy:
         if item.step in left:
             share = item.progress.get("done", 0) / max(1, item.progress.get("total", 1))
             left[item.step] *= 1.0 - min(1.0, share)
     for step, again in _expected_reruns(plan, records, pending).items():
         left[step] += again * sum(
-            now * usual(one)
+            usual(one)
             for one in (step, *plan.children_of(step))
             if one == step or plan.steps[one].action == "eval"
         )
     start = _start_share(sessions, records)
-    devices = sum(workers(item.step) if item.step in plan.steps else 1 for item in busy)
+    at_work = sum(workers(item.step) if item.step in plan.steps else 1 for item in busy)
+    devices = at_work + _between_steps(sessions, records, busy, now)
     work = sum(own * workers(step) for step, own in left.items())
     longest: dict[str, float] = {}
     for step in reversed(pending):
         below = [longest[child] for child in plan.children_of(step) if child in longest]
         longest[step] = left[step] + max(below, default=0.0)
-    return (1.0 + start) * max(work / devices, max(longest.values(), default=0.0))
+    pace = _pace_of(records, usual, sum(left.values()))
+    return (1.0 + start) * pace * max(work / devices, max(longest.values(), default=0.0))
+
+
+def _between_steps(
+    sessions: Sequence[SessionCost],
+    records: Mapping[str, StepRecord],
+    busy: Sequence[Working],
+    now: float,
+) -> int:
+    """Devices of groups that hold no step at this moment and are at work all the same.
+
+    Their session gave a sign of life no longer ago than a start usually takes: they are between two
+    steps, or at the first one, or in the start of their next session, which nobody sees yet.
+
+    Args:
+        sessions: Every session so far.
+        records: Of steps that are done.
+        busy: Who works.
+        now: Seconds since 1970.
+    """
+    if not sessions:
+        return 0
+    since = now - median(session.start_seconds for session in sessions)
+    at_work = {item.step for item in busy}
+    devices, ended, first_end = 0, 0, now
+    for session in sessions:
+        if not at_work.isdisjoint(session.steps):
+            continue
+        if session.device_seconds is None:
+            done = (records[step] for step in session.steps if step in records)
+            signs = [datetime.fromisoformat(one.provenance.finished_at).timestamp() for one in done]
+            if max(signs, default=session.asked_at + session.start_seconds) > since:
+                devices += session.workers
+            continue
+        end = session.asked_at + session.device_seconds * session.sharing / session.workers
+        if end > since:
+            ended += session.workers
+            first_end = min(first_end, end)
+    # Whoever was asked for since then has taken the place of one.
+    begun = sum(session.workers for session in sessions if session.asked_at >= first_end)
+    return devices + max(0, ended - begun)
 
 
 # Trainings in which half a collapse is assumed, beside those that are done.
 ASSUMED_TRAININGS = 10
-# Last steps that say how fast the machine is now, and how many usual ones they are weighed against.
+# Last steps that at least say how fast the machine is, and how many usual ones they are weighed
+# against.
 LAST_STEPS, USUAL_STEPS = 20, 5
 
 
-def _pace_now(records: Mapping[str, StepRecord], usual: Callable[[str], float]) -> float:
-    """How much longer the last steps took than steps do on the whole: others use the machine."""
-    last = sorted(records, key=lambda step: records[step].provenance.finished_at)[-LAST_STEPS:]
-    took, expected = sum(records[step].cost.wall_seconds for step in last), sum(map(usual, last))
-    beside = expected * USUAL_STEPS / len(last)
+def _pace_of(
+    records: Mapping[str, StepRecord], usual: Callable[[str], float], left: float
+) -> float:
+    """How much longer steps take than they do on the whole: others use the machine.
+
+    Told by the last steps, of as much work as is left: what was true for an hour holds for about
+    another, and what was true for a minute for no longer.
+    """
+    took = expected = 0.0
+    count = 0
+    for step in sorted(records, key=lambda step: records[step].provenance.finished_at)[::-1]:
+        if expected >= left and count >= LAST_STEPS:
+            break
+        took += records[step].cost.wall_seconds
+        expected += usual(step)
+        count += 1
+    beside = expected * USUAL_STEPS / count
     return (took + beside) / (expected + beside) if expected else 1.0
 
 

@@ -228,6 +228,7 @@ def _eta(
         sessions,
         estimated,
         lambda step: chosen[step].workers,
+        time.time(),
     )
 
 

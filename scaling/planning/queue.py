@@ -1,7 +1,8 @@
 """Which steps run next: everything ready, longest remaining path first, in sessions.
 
 Where the order costs nothing, what a first look at the results needs comes before that: scores of
-weights that nobody trained, then the first seed of every size.
+weights that nobody trained, then the first seed of every size, then what the gains of later seeds
+are over.
 
 Pure Python with the time given from outside, so that the same code drives Ray Tune and a simulation
 (`planning.simulate`). A session is what one worker group does: steps of one gang size, one after
@@ -120,7 +121,7 @@ class ReadyQueue:
                 default=0.0,
             )
         self._rank = self._ranks()
-        self._two_parts = 2 in self._rank.values()
+        self._two_parts = any(rank > 1 for rank in self._rank.values())
         waiting = {step for _, step in self._later}
         self._ready, self._left, self._early = {}, {}, 0.0
         for step in self._open - self._busy:
@@ -131,8 +132,9 @@ class ReadyQueue:
                 self._offer(step)
 
     def _ranks(self) -> dict[str, int]:
-        """Open step → 0, 1 or 2, the first looks at results before the rest; all alike where only
-        the longest paths first keep the devices busy to the end.
+        """Open step → 0 or 1, the first looks at results; 2, baselines of later seeds; 3, the rest.
+
+        All alike where only the longest paths first keep the devices busy to the end.
         """
         work = sum(self.seconds[step] * self._gang(step) for step in self._open)
         gang = max(map(self._gang, self._open), default=1)
@@ -140,10 +142,13 @@ class ReadyQueue:
         if self.slots >= 2 * gang and work < WIDE * path * self.slots:
             return dict.fromkeys(self._open, 0)
         study, ranks = self.plan.study, dict[str, int]()
+        baselines = {cell.scored for cell in self.plan.cells if cell.arm == "none"}
         for step in sorted(self._open, key=self._order.__getitem__, reverse=True):
             own = self.plan.steps[step]
             first = own.seed in (None, study.seeds_of(own.model)[0], study.intermediate_seed)
-            rank = 2 if not first else 1 if own.parent or own.action == "train" else 0
+            rank = 1 if own.parent or own.action == "train" else 0
+            if not first:
+                rank = 2 if step in baselines else 3
             # What they start from comes with them.
             below = [ranks[child] for child in self.plan.children_of(step) if child in ranks]
             ranks[step] = max(1, min([rank, *below])) if own.action == "train" else rank

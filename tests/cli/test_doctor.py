@@ -11,6 +11,7 @@ import pytest
 
 from scaling.cli.app import app, console
 from scaling.cli.doctor import (
+    look_at_cluster,
     look_at_device,
     look_at_hub,
     look_at_shared_memory,
@@ -99,6 +100,17 @@ def test_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert look_at_token().fails
     (tmp_path / "token").write_text("secret")
     assert not look_at_token().fails and "secret" not in look_at_token().said
+
+
+@pytest.mark.ray
+def test_a_cluster_that_does_not_answer_or_is_no_address() -> None:
+    pytest.importorskip("ray")
+    for address, says in (
+        ("http://127.0.0.1:9", "no Ray dashboard answers at http://127.0.0.1:9"),
+        ("head:8265", "is no URL of a Ray dashboard"),
+    ):
+        found = look_at_cluster(address)
+        assert found.fails and says in found.said
 
 
 @pytest.mark.torch

@@ -35,7 +35,7 @@ EVERY = {
 
 @pytest.mark.parametrize("things", [one.value for one in Things if one is not Things.steps])
 def test_every_name_is_listed(tmp_path: Path, things: str) -> None:
-    listed = json.loads(scaling("ls", things, "--json", cwd=tmp_path).stdout)
+    listed = json.loads(scaling("ls", things, "--json", cwd=tmp_path).stdout)["rows"]
     assert sorted(row["name"] for row in listed) == sorted(EVERY[things])
 
 
@@ -43,14 +43,16 @@ def test_the_steps_of_a_study_are_listed_without_a_store(tmp_path: Path) -> None
     done = scaling(
         "ls", "steps", "e5-depth-2.message_halves", "--study", "demo", "--json", cwd=tmp_path
     )
-    listed = json.loads(done.stdout)
+    listed = json.loads(done.stdout)["rows"]
     assert {row["model"] for row in listed} == {"e5-depth-2"}
     assert {row["state"] for row in listed} == {"to do"}
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_filter_looks_into_every_column_and_says_if_nothing_is_there(tmp_path: Path) -> None:
-    listed = json.loads(scaling("ls", "languages", "swahili", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(scaling("ls", "languages", "swahili", "--json", cwd=tmp_path).stdout)[
+        "rows"
+    ]
     assert [row["name"] for row in listed] == ["sw"]
     refused = scaling("ls", "tasks", "no such text", cwd=tmp_path)
     assert refused.returncode == 2
@@ -61,14 +63,14 @@ def test_a_filter_looks_into_every_column_and_says_if_nothing_is_there(tmp_path:
 def test_languages_have_the_text_of_a_family() -> None:
     def listed(*words: str) -> dict[str, Any]:
         done = CliRunner().invoke(app, ["ls", "languages", *words, "--json"])
-        return {row["name"]: row for row in json.loads(done.stdout)}
+        return {row["name"]: row for row in json.loads(done.stdout)["rows"]}
 
     xlmr, mt5, mmbert = listed(), listed("--family", "mt5"), listed("--family", "mmbert")
     # Croatian is in CC-100 and not in mC4, Hausa in both, and has no row of mmBERT's.
-    assert (xlmr["hr"]["cc100_gib"], xlmr["hr"]["tier"]) == (20.5, "mid")
-    assert (mt5["hr"]["mc4_billion_tokens"], mt5["hr"]["tier"]) == (0.0, "unseen")
-    assert (mt5["ha"]["mc4_billion_tokens"], mt5["ha"]["tier"]) == (0.2, "low")
-    assert (mmbert["ha"]["mmbert_billion_tokens"], mmbert["ha"]["tier"]) == (None, "unknown")
+    assert (xlmr["hr"]["text"], xlmr["hr"]["tier"]) == (20.5, "mid")
+    assert (mt5["hr"]["text"], mt5["hr"]["tier"]) == (0.0, "unseen")
+    assert (mt5["ha"]["text"], mt5["ha"]["tier"]) == (0.2, "low")
+    assert (mmbert["ha"]["text"], mmbert["ha"]["tier"]) == (None, "unknown")
 
     def refusal(*words: str) -> str:
         return str(CliRunner().invoke(app, ["ls", *words]).exception)
@@ -91,8 +93,8 @@ def test_languages_have_the_text_of_a_family() -> None:
 def test_one_name_shows_its_facts(
     tmp_path: Path, name: str, kind: str, field: str, value: object
 ) -> None:
-    (found,) = json.loads(scaling("show", name, "--json", cwd=tmp_path).stdout)
-    assert found["is"] == kind and found[field] == value
+    (found,) = json.loads(scaling("show", name, "--json", cwd=tmp_path).stdout)["things"]
+    assert found["is"] == kind and found["facts"][field] == value
     for_people = scaling("show", name, cwd=tmp_path)
     assert str(value) in for_people.stdout
 
@@ -105,4 +107,4 @@ def test_a_wrong_name_is_told_the_nearest(tmp_path: Path) -> None:
 def test_a_folder_of_the_name_of_a_shipped_study_does_not_hide_it(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     done = scaling("ls", "steps", "--study", "demo", "--json", cwd=tmp_path)
-    assert len(json.loads(done.stdout)) == 152
+    assert len(json.loads(done.stdout)["rows"]) == 152

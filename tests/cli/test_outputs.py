@@ -11,6 +11,8 @@ import pytest
 
 from scaling.catalogue import TASKS
 from scaling.cli.app import app
+from scaling.cli.listed import ShowOutput
+from scaling.cli.ls import Things, names, things_called
 from scaling.cli.outputs import OUTPUTS
 from scaling.cli.stage import _print_looks, _print_staged
 from scaling.data.layout import SourceLook
@@ -135,6 +137,31 @@ def test_what_is_cited_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert faults("cite", cited) == [] and cited["terms"] and cited["references"]
 
 
+@pytest.mark.parametrize("things", Things)
+def test_a_list_is_valid(
+    things: Things, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = ("--study", "demo", "--store", str(tmp_path)) if things is Things.steps else ()
+    listed = said(capsys, "ls", things, *of)
+    assert faults("ls", listed) == [] and listed["kind"] == things and listed["rows"]
+    listed["rows"][0]["unknown"] = 1
+    assert faults("ls", listed)
+
+
+def test_all_facts_of_every_name_are_valid() -> None:
+    things = tuple(thing for name in dict.fromkeys(names()) for thing in things_called(name))
+    shown = json.loads(ShowOutput(name="all", things=things).model_dump_json(by_alias=True))
+    assert faults("show", shown) == [] and len(shown["things"]) == len(names())
+
+
+@pytest.mark.parametrize("name", ["xnli", "xlm-r-xl", "sw", "h100-80", "demo"])
+def test_what_is_shown_is_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = said(capsys, "show", name)
+    assert faults("show", shown) == [] and shown["name"] == name
+    del shown["things"][0]["facts"][next(iter(shown["things"][0]["facts"]))]
+    assert faults("show", shown)
+
+
 def test_a_verdict_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study, store = finished(tmp_path)
     answered = said(capsys, "verdict", str(study), "--store", str(store.uri))
@@ -221,7 +248,7 @@ def test_json_is_json_where_standard_output_is_ascii(
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     listed = scaling("ls", "tasks", "xnli", "--json", cwd=tmp_path)
-    assert json.loads(listed.stdout)
+    assert json.loads(listed.stdout)["rows"]
     assert json.loads(scaling("cite", "demo", "--json", cwd=tmp_path).stdout)["terms"]
     study, store = finished(tmp_path)
     answered = scaling("verdict", str(study), "--store", str(store.uri), "--json")

@@ -61,6 +61,10 @@ def test_wrong_examples_stand_beside_their_texts(
     kept = json.loads((ROOT / "docs/json/predictions.json").read_text())
     for printed in (every, wrong):
         assert list(jsonschema.Draft202012Validator(kept).iter_errors(printed)) == []
+    # A training that one step scores has that one's examples.
+    training = make_plan(load_study(path), store.read_lock()).steps[step].parent
+    asked_of_training = (path, str(training), "--language", "sw", "--store", store.uri)
+    assert json.loads(said(capfd, *asked_of_training, "--limit", "50", "--json")) == every
     right = next(row for row in store.record(step).rows if row.language == "sw").value
     assert sum(one["outcome"] for one in every["examples"]) / 50 == pytest.approx(right)
     assert wrong["matching"] == sum(one["outcome"] < 1 for one in every["examples"])

@@ -90,6 +90,29 @@ def test_strangers_are_refused(head: RayHead) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.torch
+def test_doctor_says_whether_a_cluster_takes_the_token_that_is_here(
+    head: RayHead, tmp_path: Path
+) -> None:
+    def doctor(**env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "scaling.cli", "doctor", "--address", head.dashboard],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+            env={**head.env, "PYTHONPATH": str(ROOT), "COLUMNS": "400", **env},
+        )
+
+    mine = doctor()
+    assert mine.returncode == 0 and "answers and takes this token" in mine.stdout, mine.stdout
+    (tmp_path / "wrong").write_text("0" * 64)
+    other = doctor(RAY_AUTH_TOKEN_PATH=str(tmp_path / "wrong"))
+    assert other.returncode == 1 and "refused us" in other.stdout, other.stdout
+
+
+@pytest.mark.ray
 def test_submit_refuses_before_anything_starts(
     head: RayHead, checkout: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -34,6 +35,11 @@ ESTIMATES = {
 ORDER = sorted(STEPS, key=lambda step: -ESTIMATES[step])
 
 
+def finished_at(minute: float) -> str:
+    """That many minutes after the clock's beginning."""
+    return datetime.fromtimestamp(60 * minute, UTC).isoformat()
+
+
 def done(step: str, seconds: float, *, collapsed: bool = False) -> StepRecord:
     record = record_of(PLAN, step)
     trained = training(dev_metric="accuracy", dev_score=0.3, dev_chance=0.3, collapsed=collapsed)
@@ -41,7 +47,7 @@ def done(step: str, seconds: float, *, collapsed: bool = False) -> StepRecord:
         record,
         training=trained if PLAN.steps[step].action == "train" else None,
         cost=replace(record.cost, wall_seconds=seconds, load_seconds=20.0, save_seconds=10.0),
-        provenance=replace(record.provenance, finished_at=f"{ORDER.index(step):06}"),
+        provenance=replace(record.provenance, finished_at=finished_at(ORDER.index(step))),
     )
 
 
@@ -50,11 +56,12 @@ def said(
     plan: Plan = PLAN,
     groups: int = 1,
     sessions: tuple[SessionCost, ...] = (),
+    now: float = 1e9,
 ) -> float:
     pending = [step for step in plan.steps if step not in records]
     busy = [Working(step=step, owner="", age_seconds=0.0, progress={}) for step in pending[:groups]]
     found = eta_seconds(
-        plan, records, pending, busy, sessions, ESTIMATES.__getitem__, lambda step: 1
+        plan, records, pending, busy, sessions, ESTIMATES.__getitem__, lambda step: 1, now
     )
     assert found is not None
     return found
@@ -88,12 +95,52 @@ def test_the_larger_size_first_does_not_hide_what_every_step_takes() -> None:
         assert said(known, without_reruns()) == pytest.approx(truth, rel=0.25), tenth
 
 
-def test_a_machine_that_others_use_now_is_told_by_the_last_steps() -> None:
-    slow = {step: 30.0 + 0.5 * ESTIMATES[step] for step in ORDER[:40]}
-    slow |= {step: 2 * slow[step] for step in ORDER[20:40]}
-    known = {step: done(step, seconds) for step, seconds in slow.items()}
-    left = sum(30.0 + 0.5 * ESTIMATES[step] for step in STEPS if step not in known)
-    assert 1.4 * left < said(known, without_reruns()) < 2.2 * left
+def test_a_machine_that_others_use_now_is_told_by_as_much_work_as_is_left() -> None:
+    usual = {step: 30.0 + 0.5 * ESTIMATES[step] for step in ORDER}
+
+    def slow_since(first: int, last: int) -> float:
+        """What is said after so many steps, over what the rest takes on a machine for itself."""
+        known = {
+            step: done(step, seconds * (2 if index >= first else 1))
+            for index, (step, seconds) in enumerate(usual.items())
+            if index < last
+        }
+        return said(known, without_reruns()) / sum(usual[step] for step in ORDER[last:])
+
+    # Much is left: the slow half of an hour says half of what the next hour will be like.
+    assert 1.45 < slow_since(20, 40) < 1.7
+    # Little is left, and all steps of as much work were slow.
+    assert 1.9 < slow_since(len(ORDER) - 32, len(ORDER) - 12) < 2.4
+    # It was slow once, long ago.
+    fast = {step: done(step, usual[step]) for step in ORDER[: len(ORDER) - 12]}
+    fast |= {step: done(step, 2 * usual[step]) for step in ORDER[:30]}
+    left = sum(usual[step] for step in ORDER[-12:])
+    assert 0.7 < said(fast, without_reruns()) / left < 1.3
+
+
+def test_a_group_between_two_steps_or_sessions_is_at_work() -> None:
+    known = {step: done(step, ESTIMATES[step]) for step in ORDER[:30]}
+    plan, now = without_reruns(), 60.0 * 30
+    kept = {"start_seconds": 90.0, "workers": 1}
+    working = SessionCost(asked_at=0.0, steps=(next(s for s in STEPS if s not in known),), **kept)
+    between = SessionCost(asked_at=0.0, steps=(ORDER[29], ORDER[35]), **kept)
+    ended = replace(between, asked_at=now - 1000, device_seconds=950.0)
+    dead = replace(between, steps=(ORDER[20], ORDER[35]))
+    gone = replace(ended, asked_at=now - 1200)
+    begun = replace(between, asked_at=now - 40, steps=(ORDER[40],))
+
+    def groups(*others: SessionCost) -> float:
+        """How many times sooner all is done than if only the first were at work."""
+        sessions = (working, *others)
+        alone = said(known, plan, sessions=sessions, now=1e9)
+        return alone / said(known, plan, sessions=sessions, now=now)
+
+    assert groups(between) == pytest.approx(2)
+    assert groups(ended) == pytest.approx(2)
+    assert groups(begun) == pytest.approx(2)
+    # Who took the place of one is no second group.
+    assert groups(ended, begun) == pytest.approx(2)
+    assert groups(dead) == groups(gone) == pytest.approx(1)
 
 
 def test_re_runs_are_expected_as_often_as_they_were_needed() -> None:
@@ -129,7 +176,7 @@ def test_nothing_is_said_before_anything_is_done_or_if_nobody_works() -> None:
     for records, workers in (({}, busy), (known, [])):
         assert (
             eta_seconds(
-                PLAN, records, ORDER[3:], workers, (), ESTIMATES.__getitem__, lambda step: 1
+                PLAN, records, ORDER[3:], workers, (), ESTIMATES.__getitem__, lambda step: 1, 0.0
             )
             is None
         )

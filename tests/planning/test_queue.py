@@ -549,7 +549,13 @@ def test_where_paths_decide_the_longest_comes_first() -> None:
     narrow = queue_of(plan, [200])
     assert set(narrow._rank.values()) == {0}
     wide = queue_of(plan, [2])
-    assert set(wide._rank.values()) == {0, 1, 2}
+    assert set(wide._rank.values()) == {0, 1, 2, 3}
+    # What a later seed's gains are over comes before them, and its training with it.
+    for cell in plan.cells:
+        step = plan.steps[cell.scored]
+        if cell.seed == step.seed == 0:
+            assert wide._rank[step.id] == (2 if cell.arm == "none" else 3), step.id
+            assert cell.arm != "none" or wide._rank[step.parent or ""] == 2, step.id
     # What a first seed starts from is as early as the seed, also where all seeds share it.
     shared = make_plan(Study(**{**STUDY, "seeds": [3, 0], "intermediate_seed": 9}))
     ranks = queue_of(shared, [2])._rank
