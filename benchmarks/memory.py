@@ -3,15 +3,17 @@ model loads.
 
 Each measurement is a training of two updates in fresh processes (resident memory on CPU, the
 allocator's on a GPU). `python -m benchmarks.memory load` measures the loading alone, `... peaks`
-the rest.
+whole trainings, and `... ranks` every rank of 1 to 8, counted tensor by tensor.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,12 +28,24 @@ from scaling.encoders.encoder import Weights
 from scaling.planning.memory import demand_of, memory
 from scaling.study.recipes import Recipe
 from scaling.training.measure import Request, measure
+from tests.helpers.fake_world import Asked, as_ranks
 
 MIB = 2**20
 SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))
 STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
 # Where activations weigh most: examples, their tokens, whether recomputed.
 ACTIVATIONS = ((16, 128, False), (16, 128, True), (4, 512, False))
+# Workers and stages of everything that the planner may choose on a node.
+LAYOUTS = [(1, 1), *((workers, stage) for stage in (1, 2, 3) for workers in (2, 4, 8))]
+# What an update may be besides: with word embeddings in use alone and several passes, with its
+# optimizer on the host, with activations computed again.
+WAYS: dict[str, dict[str, Any]] = {
+    "": {},
+    ", rows in use, 2 passes": {"few_rows": True, "passes": 2},
+    ", offloaded": {"offload_optimizer": True},
+    ", recomputed, 2 passes": {"checkpoint_activations": True, "passes": 2},
+}
+FEWER_LAYOUTS = [(1, 1), (2, 1), (4, 2), (4, 3)]
 # XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in
 # fp32.
 LARGE = shape("XL's shape, 574M", 24, 1280, vocab=80_000, xl=True)
@@ -107,6 +121,54 @@ def peaks() -> list[dict[str, object]]:
     ]
 
 
+def ranks() -> list[dict[str, object]]:
+    """Tensors alive in DeepSpeed's own engine, as the first and the last rank of several."""
+    errors: dict[str, float] = {}
+    for size in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl"):
+        asked = {
+            f"{size}, {workers} × ZeRO-{stage}{way}": _ends(size, workers, stage, **fields)
+            for way, fields in WAYS.items()
+            for workers, stage in LAYOUTS
+            if "few_rows" in fields or not fields or (workers, stage) in FEWER_LAYOUTS
+        }
+        found = iter(as_ranks([one for ends in asked.values() for one in ends]))
+        for name, ends in asked.items():
+            every = [next(found) for _ in ends]
+            errors[name] = _error(name, every[0].predicted, max(one.peak for one in every))
+    low, high = (choose(errors, key=lambda name: errors[name]) for choose in (min, max))
+    return [
+        {
+            "figure": (
+                "planner's peak against the tracked peak of the engine as the rank that needs most,"
+                f" {len(errors)} placements of four sizes, 1 to 8 ranks, scaled down"
+            ),
+            "target": "within 0 to +15 %, never below",
+            "value": (
+                f"{errors[low]:+.1%} ({low}) to {errors[high]:+.1%} ({high}); median"
+                f" {statistics.median(errors.values()):+.1%}"
+            ),
+            "met": errors[low] >= 0 and errors[high] <= 0.15,
+        }
+    ]
+
+
+def _ends(
+    size: str, workers: int, stage: int, *, few_rows: bool = False, passes: int = 1, **fields: bool
+) -> list[Asked]:
+    """The first and the last rank."""
+    placement = Placement(workers=workers, zero_stage=stage, micro_batch=1, **fields)
+    return [
+        Asked(
+            size=size,
+            placement=placement.model_dump(),
+            rank=rank,
+            few_rows=few_rows,
+            passes=passes,
+        )
+        for rank in sorted({0, workers - 1})
+    ]
+
+
 def _error(name: str, predicted: float, measured: float) -> float:
     print(
         f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True
@@ -155,9 +217,11 @@ def loading() -> list[dict[str, object]]:
 
 
 def main() -> None:
-    parts = sys.argv[1:] or ["load", "peaks"]
-    rows = [row for part in parts for row in {"load": loading, "peaks": peaks}[part]()]
-    write_results("memory", rows)
+    torch.set_num_threads(1)
+    parts = {"load": loading, "peaks": peaks, "ranks": ranks}
+    asked = sys.argv[1:]
+    for part in asked or parts:
+        write_results("memory", parts[part](), keep=True)
 
 
 if __name__ == "__main__":

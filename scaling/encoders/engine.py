@@ -30,7 +30,12 @@ from torch import Tensor, nn
 from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.catalogue.architecture_entries import ARCHITECTURES
-from scaling.catalogue.hardware import BUCKET_ELEMENTS, LIVE_ELEMENTS, Placement
+from scaling.catalogue.hardware import (
+    BUCKET_ELEMENTS,
+    GROUP_ELEMENTS,
+    LIVE_ELEMENTS,
+    Placement,
+)
 from scaling.data.batching import Batch
 from scaling.encoders.checkpoint import (
     BadWeights,
@@ -125,6 +130,7 @@ def ds_config(recipe: Recipe, placement: Placement) -> dict[str, Any]:
         zero["stage3_max_live_parameters"] = LIVE_ELEMENTS
         zero["stage3_max_reuse_distance"] = LIVE_ELEMENTS
         zero["stage3_prefetch_bucket_size"] = BUCKET_ELEMENTS // 4
+        zero["sub_group_size"] = GROUP_ELEMENTS
     if placement.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     return {
