@@ -35,8 +35,8 @@ SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))
 STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
 # Where activations weigh most: examples, their tokens, whether recomputed.
 ACTIVATIONS = ((16, 128, False), (16, 128, True), (4, 512, False))
-# Workers and stages of everything that the planner may choose on a node.
-LAYOUTS = [(1, 1), *((workers, stage) for stage in (1, 2, 3) for workers in (2, 4, 8))]
+# Workers and stages.
+LAYOUTS = [(1, 1), (2, 1), (8, 1), (2, 2), (8, 2), (2, 3), (4, 3), (8, 3)]
 # What an update may be besides: with word embeddings in use alone and several passes, with its
 # optimizer on the host, with activations computed again.
 WAYS: dict[str, dict[str, Any]] = {
@@ -128,8 +128,7 @@ def ranks() -> list[dict[str, object]]:
         asked = {
             f"{size}, {workers} × ZeRO-{stage}{way}": _ends(size, workers, stage, **fields)
             for way, fields in WAYS.items()
-            for workers, stage in LAYOUTS
-            if "few_rows" in fields or not fields or (workers, stage) in FEWER_LAYOUTS
+            for workers, stage in (FEWER_LAYOUTS if fields else LAYOUTS)
         }
         found = iter(as_ranks([one for ends in asked.values() for one in ends]))
         for name, ends in asked.items():
@@ -155,7 +154,7 @@ def ranks() -> list[dict[str, object]]:
 def _ends(
     size: str, workers: int, stage: int, *, few_rows: bool = False, passes: int = 1, **fields: bool
 ) -> list[Asked]:
-    """The first and the last rank."""
+    """The first and the last rank; under ZeRO-3 all are alike."""
     placement = Placement(workers=workers, zero_stage=stage, micro_batch=1, **fields)
     return [
         Asked(
@@ -165,7 +164,7 @@ def _ends(
             few_rows=few_rows,
             passes=passes,
         )
-        for rank in sorted({0, workers - 1})
+        for rank in sorted({0, workers - 1 if stage < 3 else 0})
     ]
 
 
