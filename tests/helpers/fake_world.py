@@ -240,7 +240,7 @@ def _start(asked: Sequence[Asked], folder: Path) -> Started:
 def _answer(started: Started) -> list[Found]:
     process, folder = started
     try:
-        said, _ = process.communicate(timeout=600)
+        said, _ = process.communicate(timeout=3000)
     finally:
         process.kill()
     if process.returncode:
