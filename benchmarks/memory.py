@@ -31,7 +31,7 @@ from scaling.training.measure import Request, measure
 from tests.helpers.fake_world import Asked, as_ranks
 
 MIB = 2**20
-SIZES = (shape("57M", 8, 512, vocab=60_000), shape("80M", 8, 640, vocab=60_000))
+SIZES = (shape("57m", 8, 512, vocab=60_000), shape("80m", 8, 640, vocab=60_000))
 STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
 # Where activations weigh most: examples, their tokens, whether recomputed.
 ACTIVATIONS = ((16, 128, False), (16, 128, True), (4, 512, False))
@@ -48,7 +48,7 @@ WAYS: dict[str, dict[str, Any]] = {
 FEWER_LAYOUTS = [(1, 1), (2, 1), (4, 2), (4, 3)]
 # XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in
 # fp32.
-LARGE = shape("XL's shape, 574M", 24, 1280, vocab=80_000, xl=True)
+LARGE = shape("xl-574m", 24, 1280, vocab=80_000, xl=True)
 # Libraries, one layer while it is cut into slices, and what the allocator keeps.
 CONSTANT_BYTES = 0.75e9
 
