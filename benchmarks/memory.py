@@ -37,15 +37,13 @@ STAGES, WORKERS = (0, 1, 2, 3), (1, 2)
 ACTIVATIONS = ((16, 128, False), (16, 128, True), (4, 512, False))
 # Workers and stages.
 LAYOUTS = [(1, 1), (2, 1), (8, 1), (2, 2), (8, 2), (2, 3), (4, 3), (8, 3)]
-# What an update may be besides: with word embeddings in use alone and several passes, with its
-# optimizer on the host, with activations computed again.
+# What an update may be besides: with word embeddings in use alone and several passes, or with its
+# optimizer on the host.
 WAYS: dict[str, dict[str, Any]] = {
-    "": {},
     ", rows in use, 2 passes": {"few_rows": True, "passes": 2},
     ", offloaded": {"offload_optimizer": True},
-    ", recomputed, 2 passes": {"checkpoint_activations": True, "passes": 2},
 }
-FEWER_LAYOUTS = [(1, 1), (2, 1), (4, 2), (4, 3)]
+MIXED = [(2, 1), (4, 2), (4, 3)]
 # XL's architecture and its share of embeddings (18 %), at a sixth of its parameters: 2.3 GB in
 # fp32.
 LARGE = shape("xl-574m", 24, 1280, vocab=80_000, xl=True)
@@ -127,8 +125,8 @@ def ranks() -> list[dict[str, object]]:
     for size in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl"):
         asked = {
             f"{size}, {workers} × ZeRO-{stage}{way}": _ends(size, workers, stage, **fields)
-            for way, fields in WAYS.items()
-            for workers, stage in (FEWER_LAYOUTS if fields else LAYOUTS)
+            for way, fields in {"": {}, **WAYS}.items()
+            for workers, stage in (MIXED if fields else LAYOUTS)
         }
         found = iter(as_ranks([one for ends in asked.values() for one in ends]))
         for name, ends in asked.items():
