@@ -26,6 +26,7 @@ from benchmarks.gpu_parts import bf16
 from benchmarks.peers import Case
 from benchmarks.random_models import shape
 from benchmarks.results_table import write_results
+from benchmarks.rows_demo import whole_or_few
 from benchmarks.speed_law import errors
 from scaling.catalogue.hardware import GPUS, Placement
 from scaling.catalogue.models import MODELS
@@ -277,6 +278,11 @@ def seconds(world: World) -> Iterator[Row]:
     )
 
 
+def demo() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield whole_or_few(Path(folder))
+
+
 def layouts_in_bf16(world: World) -> Iterator[Row]:
     """How far losses of one training move with its layout, in bf16 on this CPU."""
     with tempfile.TemporaryDirectory() as folder:
@@ -298,6 +304,7 @@ def main() -> None:
         "waits": lambda: waits(world),
         "launches": lambda: launches(world),
         "left": left,
+        "demo": demo,
     }
     asked = sys.argv[1:]
     for name in asked or parts:
