@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
 
 # What jobs/probe.py prints before its findings, and `scaling submit` looks for in the job's log.
 PROBE_LINE = "SCALING-PROBE "
@@ -166,21 +169,40 @@ def know_all_deaths() -> None:
         return
 
     @wraps(failed)
-    def known(manager: Any, task: Any, error: Exception) -> None:
-        if isinstance(error, OutOfMemoryError | NodeDiedError | WorkerCrashedError):
-            error = RayActorError(error_msg=str(error))
-        failed(manager, task, error)
+    # Ray calls it by these names.
+    def known(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError | NodeDiedError | WorkerCrashedError):
+            exception = RayActorError(error_msg=str(exception))
+        failed(manager, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = known  # type: ignore[method-assign, assignment]
+
+
+def torch_trainer() -> type[TorchTrainer]:
+    """Ray Train's trainer without its cleaner of placement groups.
+
+    The cleaner asks the dashboard whether its controller lives: not that of its own cluster, but of
+    whichever the machine remembers. Another one there does not know the controller, and the cleaner
+    would take the group away from workers at work. `free_orphans` does what it is for.
+    """
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import (
+        PlacementGroupCleanerCallback,
+    )
+
+    class Trainer(TorchTrainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+            return [one for one in callbacks if not isinstance(one, PlacementGroupCleanerCallback)]
+
+    return Trainer
 
 
 def free_orphans() -> int:
     """Remove the placement groups of this job whose creating actor died; how many.
 
-    Ray keeps a placement group as long as its job lives, not its creator. Ray Train has a cleaner
-    for that, which asks the dashboard's state API. A Ray without a dashboard, or several on one
-    machine, give it no answer, and every later gang would wait for devices that a dead controller
-    holds.
+    Ray keeps a placement group as long as its job lives, not its creator, and every later gang
+    would wait for devices that a dead controller holds.
     """
     import ray
     from ray._private.state import state

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaling.catalogue.hardware import GIB, GpuSpec, Placement
+from scaling.cluster.ray_private import torch_trainer
 from scaling.planning.devices import Device, complaint
 from scaling.planning.memory import GPU_FIXED_GIB
 from scaling.training.watchdog import Limit
@@ -235,9 +236,8 @@ def run_session(session: SessionOrder, scratch: str) -> None:
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_START_TRY_SECONDS)
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1")
     import ray.train
-    from ray.train.torch import TorchTrainer
 
-    TorchTrainer(
+    torch_trainer()(
         worker,
         train_loop_config={"session": session.to_json(), "asked_at": time.time()},
         scaling_config=ray.train.ScalingConfig(
