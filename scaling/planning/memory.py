@@ -235,11 +235,17 @@ def _moments(counts: _Counts, placement: Placement, gathered: float) -> Iterator
         yield _Moment(
             gradients=own, buffers=bucket + gathered * size * _live(counts), activations=1.0
         )
-        # The embedding is gathered, its gradient computed, and those before it are reduced.
+        # The embedding is gathered, its gradient computed, and those before it are reduced. With an
+        # optimizer on the host the norm of each share is taken in fp64 then, and not in the step.
+        beside = max(counts.matrix, counts.embedding - counts.words) * share / params
+        norm = 8.0 * beside if placement.offload_optimizer else 0.0
         yield _Moment(
             gradients=own + words,
-            buffers=bucket + gathered * size * (counts.embedding + counts.small) + rest,
+            buffers=bucket + gathered * size * (counts.embedding + counts.small) + rest + norm,
         )
+        if placement.offload_optimizer:
+            norm = 8.0 * counts.words * share / params
+            yield _Moment(gradients=own + words, buffers=bucket + size * counts.small + norm)
         if not placement.offload_optimizer:
             group = min(1.0, GROUP_ELEMENTS / share)
             yield _Moment(gradients=own, buffers=bucket + size * counts.small, fp32=group * copies)
