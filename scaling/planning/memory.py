@@ -244,7 +244,9 @@ def _moments(counts: _Counts, placement: Placement, gathered: float) -> Iterator
             buffers=bucket + gathered * size * (counts.embedding + counts.small) + rest + norm,
         )
         if placement.offload_optimizer:
-            norm = 8.0 * counts.words * share / params
+            # One that is larger than the bucket is reduced while it is gathered.
+            still = gathered * size * counts.embedding if words > bucket else 0.0
+            norm = still + 8.0 * counts.words * share / params
             yield _Moment(gradients=own + words, buffers=bucket + size * counts.small + norm)
         if not placement.offload_optimizer:
             group = min(1.0, GROUP_ELEMENTS / share)
