@@ -22,7 +22,7 @@ TOGETHER = (
     "Each family and each method has a curve of its own, and no mean is taken over them. They"
     " differ in network, pretraining text, budget and head at once: compare which way the curves"
     " go, not how high they lie. Low-resource is by each family's own pretraining text where that"
-    " is known, so the languages may differ; `text_of` in the question makes them the same."
+    " is known, so the languages may differ; text_of in the question makes them the same."
 )
 """Above the table of signs."""
 

@@ -19,7 +19,7 @@ from analysis.gains import SCALES
 
 Call = Literal["DIMINISHES", "EQUIVALENT", "GROWS", "INCONCLUSIVE"]
 
-SCALE_BOUND = "depends on the scale"
+SCALE_BOUND = "depends on the scale of measurement"
 TREATMENT_BOUND = "depends on the collapsed runs"
 SMALL = "detectable but small"
 DESCRIPTIVE = "descriptive only"

@@ -6,9 +6,10 @@ About 25 minutes on a machine with nothing else to do. Seed by seed; what has ru
     python -m benchmarks.chaos --merge                # only write the table
     python -m benchmarks.chaos --afresh               # forget what has run
 
-Cut from the demo study: two depths instead of four, one arm besides `none`, two targets, two seeds,
-five languages, fewer examples. The larger depth runs on gangs of two with ZeRO-2 and resume points.
-Everything else is the same. What ran lies in runs/bench-chaos/STEPS/, a line a seed.
+An earlier demo (tests/helpers/harm.yaml), cut: two depths instead of four, one arm besides `none`,
+two targets, two seeds, five languages, fewer examples. The larger depth runs on gangs of two with
+ZeRO-2 and resume points. Everything else is the same. What ran lies in runs/bench-chaos/STEPS/, a
+line a seed.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from scaling.store.store import Store
 from scaling.study.plan import make_plan
 from scaling.study.steps import Plan
 from scaling.study.study import load_study
+from tests.helpers.studies import HARM
 
 CUT: dict[str, Any] = {
     # The plan must not depend on what happens: re-runs of collapsed trainings have tests of their
@@ -62,7 +64,7 @@ _SCALING = [sys.executable, "-m", "scaling.cli"]
 
 
 def write_study(folder: Path, study_seeds: int) -> Path:
-    demo = yaml.safe_load((ROOT / "scaling" / "catalogue" / "studies" / "demo.yaml").read_text())
+    demo = yaml.safe_load(HARM.read_text())
     path = folder / "chaos.yaml"
     content = {**demo, **CUT, "seeds": list(range(study_seeds))}
     path.write_text(yaml.safe_dump(content, allow_unicode=True))

@@ -46,7 +46,7 @@ def ship_rows(store: Store) -> int:
     last = max(record.provenance.finished_at for record in records)
     commits = sorted({record.provenance.commit[:7] for record in records})
     table = pq.read_table(io.BytesIO(store.read(STORED)))
-    origin = {COMMIT: " and ".join(commits), DAY: last[:10], MACHINE: machine()}
+    origin = {COMMIT: ", ".join(commits), DAY: last[:10], MACHINE: machine()}
     pq.write_table(table.replace_schema_metadata(origin), ROWS, compression="zstd")
     return count
 

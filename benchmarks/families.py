@@ -1,134 +1,50 @@
-"""What one layer of each family keeps and computes, measured at real shapes."""
+"""`make bench-families`: every architecture against transformers, the planner and itself.
+
+`make bench-families ARGS="PART …"` runs these parts, `PART:NAME,NAME` one of these architectures or
+sizes only; the rows of all others stay in benchmarks/results/families.json.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+from transformers.utils import logging
 
+from benchmarks.families_lines import PARTS as LINES
+from benchmarks.families_parent import PARTS as PARENT
+from benchmarks.families_shapes import PARTS as SHAPES
+from benchmarks.families_states import PARTS as STATES
+from benchmarks.families_studies import PARTS as STUDIES
+from benchmarks.families_training import PARTS as TRAINING
 from benchmarks.results_table import write_results
-from scaling.catalogue.models import MODELS, ModelSpec
-from scaling.encoders.encoder import Encoder, empty_encoder, make_config
+from benchmarks.round_trips import PARTS as ROUND_TRIPS
 
-SHAPES = (
-    "mt5-small",
-    "mt5-base",
-    "umt5-base",
-    "eurobert-210m",
-    "eurobert-610m",
-    "mmbert-small",
-    "mmbert-base",
-    "qwen3-0_6b",
-    "gemma3-270m",
-    "e5-small",
-    "xlm-r-base",
-)
-ROWS, VOCABULARY = 3, 64
-
-
-def network(
-    model: ModelSpec, layers: int, dtype: torch.dtype, dropout: float, attention: str = ""
-) -> Encoder:
-    """A few layers of a size, with random weights and few words."""
-    entry = model.entry
-    own = {key: getattr(model, field) for field, key in entry.dims.items()}
-    own |= {
-        **entry.fixed,
-        entry.dims["num_layers"]: layers,
-        entry.dims["vocab_rows"]: VOCABULARY,
-        **dict.fromkeys(entry.special_ids, 1),
-    }
-    if entry.positions == "learned":
-        own |= {"max_position_embeddings": model.positions, "type_vocab_size": entry.types}
-    encoder = empty_encoder(entry.name, make_config(entry.name, own, dropout, attention))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in encoder.parameters():
-            parameter.data = torch.full_like(parameter, 0.01, dtype=dtype)
-    return Encoder(encoder, torch.nn.Identity(), entry.name)
-
-
-def texts(length: int) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
-    """Ids, mask and lengths of a padded pass."""
-    lengths = (length, *([length // 2] * (ROWS - 1)))
-    mask = torch.zeros(ROWS, length, dtype=torch.long)
-    for row, one in enumerate(lengths):
-        mask[row, :one] = 1
-    torch.manual_seed(1)
-    return torch.randint(4, VOCABULARY, mask.shape), mask, lengths
-
-
-def saved_bytes(model: Encoder, length: int) -> int:
-    """Bytes of all tensors that a pass keeps for the backward pass, each storage once."""
-    own = {one.untyped_storage().data_ptr() for one in model.parameters()}
-    held: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.untyped_storage().data_ptr() not in own:
-            held[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    ids, mask, lengths = texts(length)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        hidden = model.train()(ids, mask, None, lengths)
-        total = sum(one.untyped_storage().nbytes() for one in held.values())
-        del hidden
-    return total
-
-
-def kept_by_layer(name: str, precision: str, length: int, dropout: float) -> tuple[float, float]:
-    """(measured, predicted) bytes of a token in a layer; of three layers, so that windows count."""
-    model = MODELS[name]
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    small, large = (
-        saved_bytes(network(model, layers, dtype, dropout), length) for layers in (3, 6)
-    )
-    kept = model.entry.kept["bf16" if precision == "bf16" else "fp32"]
-    masks = model.entry.masks.bytes(model, length)
-    return (large - small) / 3 / (ROWS * length), kept.bytes(model, length) + masks
-
-
-def flops_of(name: str, length: int) -> tuple[float, float]:
-    """(counted, predicted) FLOPs of a forward pass a token, attention written out."""
-    model = MODELS[name].model_copy(update={"num_layers": 6, "vocab_rows": VOCABULARY})
-    ids, _, _ = texts(length)
-    encoder = network(model, 6, torch.float32, 0.0, "eager").eval()
-    mask, lengths = torch.ones_like(ids), (length,) * ROWS
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        encoder(ids, mask, None, lengths)
-    return counter.get_total_flops() / ids.numel(), model.train_flops_per_token(length) / 3
-
-
-def figures(names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """One row per family and figure: figure, target, value, met."""
-    for name in names:
-        shares = {
-            f"{precision}, {length} tokens": said / own
-            for precision in ("bf16", "fp32")
-            for length in (64, 128)
-            for own, said in [kept_by_layer(name, precision, length, 0.0)]
-        }
-        yield {
-            "figure": f"activations of a layer against saved tensors, {name}",
-            "target": "0 to +15 %, never below",
-            "value": "; ".join(f"{what}: {share - 1:+.1%}" for what, share in shares.items()),
-            "met": all(1.0 <= share <= 1.15 for share in shares.values()),
-        }
-        counted, said = flops_of(name, 64)
-        yield {
-            "figure": f"FLOPs of a forward pass against torch's counter, {name}",
-            "target": "at most 1 % apart",
-            "value": f"{said / counted - 1:+.2%}",
-            "met": abs(said / counted - 1) <= 0.01,
-        }
+# Part → the rows of some of its names, or of all for none.
+PARTS: dict[str, Callable[[Sequence[str]], Iterable[dict[str, Any]]]] = {
+    **SHAPES,
+    **STATES,
+    **TRAINING,
+    **PARENT,
+    **LINES,
+    **ROUND_TRIPS,
+    **STUDIES,
+}
 
 
 def main() -> None:
-    """Of the shapes that are named, or of all."""
-    write_results("families", list(figures(sys.argv[1:] or SHAPES)), keep=True)
+    """Of the parts that are named, or of all; what a part found is kept before the next begins."""
+    chosen = [one.partition(":") for one in sys.argv[1:] or PARTS]
+    unknown = [part for part, _, _ in chosen if part not in PARTS]
+    if unknown:
+        raise SystemExit(f"no such part: {', '.join(unknown)}; valid: {', '.join(PARTS)}")
+    # What tiny models lack of the classes with heads would fill the screen.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    for part, _, names in chosen:
+        rows = list(PARTS[part](names.split(",") if names else ()))
+        write_results("families", rows, keep=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from scaling.store.pending import pending_steps
 from scaling.store.store import Store
 from scaling.study.study import load_study
 from tests.helpers import house
+from tests.helpers.studies import HARM
 
 # A file a command, a file a benchmark's tasks: they grow with what there is, not with ideas.
 GROWING = ("cli", "catalogue")
@@ -127,7 +128,7 @@ def main() -> None:
     """Counts, prints and writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--old-store", help="A store that was filled by older code.")
-    parser.add_argument("--study", default="demo", help="The study that filled it.")
+    parser.add_argument("--study", default=str(HARM), help="The study that filled it.")
     given = parser.parse_args()
     rows = [*rooms(), *imports(), *text(), old_store(given.old_store, given.study), questions()]
     write_results("house", rows)

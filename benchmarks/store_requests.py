@@ -31,6 +31,7 @@ from scaling.study.steps import Plan
 from scaling.study.study import load_study
 from tests.helpers.s3_server import Objects, object_store
 from tests.helpers.step_records import record, record_of
+from tests.helpers.studies import HARM
 
 Row = dict[str, Any]
 ROOT = Path(__file__).parents[1]
@@ -235,7 +236,7 @@ def continued(where: Path, old_store: Path | None, more: int = 3) -> list[Row]:
     before = _old_files(path)
     done = {name.split("/")[1] for name in before if name.endswith("/record.json")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "scaling.cli", "run", "demo", "--store", str(path), "--here"],
+        [sys.executable, "-m", "scaling.cli", "run", str(HARM), "--store", str(path), "--here"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
         stdout=(where / "log").open("w"),

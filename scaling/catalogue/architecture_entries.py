@@ -27,7 +27,10 @@ def _gated(shape: Shape) -> int:
 
 
 # Korthikanti et al. 2022, eq. 2, with attention never materialised: 32h in bf16 where ffn is 4h.
-_BERT_KEPT: dict[Precision, Kept] = {"bf16": Kept(hidden=16, ffn=4), "fp32": Kept(hidden=32, ffn=8)}
+_BERT_KEPT: dict[Precision, Kept] = {
+    "bf16": Kept(hidden=16, ffn=4, heads=4, norms=16),
+    "fp32": Kept(hidden=32, ffn=8, heads=4, norms=16),
+}
 
 XLM_ROBERTA = Architecture(
     name="xlm-roberta",
@@ -134,8 +137,8 @@ MT5 = Architecture(
     # The last norm, and the bias of 32 distances for every head, which the first layer holds.
     beside=lambda shape: shape.hidden + 32 * shape.num_heads,
     kept={
-        "bf16": Kept(hidden=20, ffn=8, query=14, scores=4),
-        "fp32": Kept(hidden=24, ffn=16, query=16, scores=4),
+        "bf16": Kept(hidden=20, ffn=8, query=14, scores=4, norms=8),
+        "fp32": Kept(hidden=24, ffn=16, query=16, scores=4, norms=8),
     },
     masks=Kept(hidden=2, ffn=1),
 )
@@ -149,6 +152,11 @@ UMT5 = replace(
     # Every layer has its own bias of distances.
     layer=lambda shape: _gated(shape) + 2 * shape.hidden + 32 * shape.num_heads,
     beside=lambda shape: shape.hidden,
+    # And so its own table of distances, once for all texts of a pass.
+    kept={
+        "bf16": Kept(hidden=20, ffn=8, query=14, scores=4.5, norms=8),
+        "fp32": Kept(hidden=24, ffn=16, query=16, scores=4.5, norms=8),
+    },
 )
 
 _LLAMA_DIMS = {
@@ -202,8 +210,8 @@ EUROBERT = Architecture(
     layer=lambda shape: _gated(shape) + 2 * shape.hidden,
     beside=lambda shape: shape.hidden,
     kept={
-        "bf16": Kept(hidden=14, ffn=8, query=10, key=3),
-        "fp32": Kept(hidden=22, ffn=16, query=17, key=6),
+        "bf16": Kept(hidden=14, ffn=8, query=10, key=3, heads=4, norms=8, mask=2),
+        "fp32": Kept(hidden=22, ffn=16, query=17, key=6, heads=4, norms=8, mask=4),
     },
     masks=Kept(hidden=0, ffn=0),
 )
@@ -216,9 +224,16 @@ MODERNBERT = Architecture(
     embedding="embeddings.tok_embeddings",
     layers="layers",
     final_norm="final_norm",
-    prefixes=(("model.", ""),),
-    # Its own masked-LM head has another form than ours, and one has no name for both.
-    dropped=("head.", "decoder.", "classifier."),
+    # Its masked-LM head is XLM-R's without two of the biases; `head.` is what ours for tasks is
+    # called.
+    prefixes=(
+        ("model.", ""),
+        ("head.norm.", "lm_head.layer_norm."),
+        ("head.", "lm_head."),
+        ("decoder.", "lm_head.decoder."),
+    ),
+    dropped=("classifier.",),
+    own_head=True,
     older_keys=(
         *_ROPE_KEYS,
         "global_rope_theta",
@@ -250,7 +265,10 @@ MODERNBERT = Architecture(
     layer=lambda shape: 4 * shape.hidden**2 + 3 * shape.hidden * shape.ffn + 2 * shape.hidden,
     # The norms of the embeddings and of the end, less that of attention in the first layer.
     beside=lambda shape: shape.hidden,
-    kept={"bf16": Kept(hidden=20, ffn=8), "fp32": Kept(hidden=40, ffn=16)},
+    kept={
+        "bf16": Kept(hidden=20, ffn=8, heads=4, norms=16, mask=2),
+        "fp32": Kept(hidden=40, ffn=16, heads=4, norms=16, mask=4),
+    },
     masks=Kept(hidden=0, ffn=0),
 )
 
@@ -271,8 +289,8 @@ QWEN3 = replace(
     language_model="none",
     layer=lambda shape: _gated(shape) + 2 * shape.hidden + 2 * shape.width_of_head,
     kept={
-        "bf16": Kept(hidden=17, ffn=8, query=12, key=10),
-        "fp32": Kept(hidden=30, ffn=15, query=19, key=17),
+        "bf16": Kept(hidden=17, ffn=8, query=12, key=10, heads=12, norms=8, mask=2),
+        "fp32": Kept(hidden=30, ffn=15, query=19, key=17, heads=12, norms=8, mask=4),
     },
 )
 
@@ -300,8 +318,8 @@ GEMMA3 = replace(
     ends_on=(6, 0),
     layer=lambda shape: _gated(shape) + 4 * shape.hidden + 2 * shape.width_of_head,
     kept={
-        "bf16": Kept(hidden=38, ffn=8, query=14, key=12),
-        "fp32": Kept(hidden=46, ffn=15, query=19, key=17),
+        "bf16": Kept(hidden=38, ffn=8, query=14, key=12, heads=12, norms=16, mask=2),
+        "fp32": Kept(hidden=46, ffn=15, query=19, key=17, heads=12, norms=16, mask=4),
     },
 )
 

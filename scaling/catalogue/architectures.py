@@ -59,7 +59,7 @@ class Shape(Protocol):
 class Kept:
     """Bytes that a layer keeps of each token for the backward pass, in multiples of its widths.
 
-    Measured with saved-tensor hooks and without dropout (`make bench-families`).
+    Measured with saved-tensor hooks (`make bench-families`).
     """
 
     hidden: float
@@ -68,6 +68,14 @@ class Kept:
     key: float = 0.0
     scores: float = 0.0
     """Times heads and tokens of the sequence: attention with a position bias is never fused."""
+    heads: float = 0.0
+    """Times heads: sums of the softmax, which fused attention has in fp32."""
+    norms: float = 0.0
+    """Times one: what norms know of a token, in fp32."""
+    mask: float = 0.0
+    """Times tokens of the sequence: where a class says by yes and no who attends to whom, attention
+    makes numbers of it in every layer.
+    """
 
     def bytes(self, shape: Shape, length: int) -> float:
         """Of one token in one layer, in sequences of so many tokens."""
@@ -77,6 +85,9 @@ class Kept:
             + self.query * shape.query_width
             + self.key * shape.key_width
             + self.scores * shape.num_heads * length
+            + self.heads * shape.num_heads
+            + self.norms
+            + self.mask * length
         )
 
 
@@ -205,7 +216,7 @@ class Architecture:
     """Parameters of the embeddings beside those of words: positions, types, their norm."""
     kept: Mapping[Precision, Kept]
     masks: Kept = Kept(hidden=2, ffn=0)
-    """Bytes of dropout's masks, one an element, outside attention."""
+    """Bytes of dropout's masks, one an element, outside attention, which draws them again."""
 
     @property
     def target_ends(self) -> frozenset[str]:

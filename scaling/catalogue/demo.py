@@ -103,6 +103,29 @@ DEMO = (
         note="The English name of a country among all of them. Nothing is trained.",
     ),
     TaskSpec(
+        name="message_halves",
+        kind="retrieval",
+        data=(_django(pairs="halves"),),
+        metric="accuracy",
+        licence="BSD-3-Clause",
+        licence_source="package:django",
+        citation="django; lee2019latent",
+        note=(
+            "The second half of an English message, asked for by its first, among all of them: an"
+            " inverse cloze."
+        ),
+    ),
+    TaskSpec(
+        name="official_names",
+        kind="retrieval",
+        data=(_pycountry(pairs="official"),),
+        metric="accuracy",
+        licence="LGPL-2.1",
+        licence_source="package:pycountry",
+        citation="pycountry",
+        note="The English name of a country, asked for by its official name.",
+    ),
+    TaskSpec(
         name="word_order",
         kind="classification",
         data=(_django(shuffled="yes"),),

@@ -160,11 +160,11 @@ READER_KINDS: Mapping[str, Mapping[KindName, Mapping[str, Option]]] = {
     # Not files but Python packages.
     "django_messages": {
         "classification": {"shuffled": Option(form="text", values=("yes",))},
-        "retrieval": {"pairs": Option(form="text", values=("yes",), required=True)},
+        "retrieval": {"pairs": Option(form="text", values=("yes", "halves"), required=True)},
     },
     "pycountry_names": {
         "classification": {},
-        "retrieval": {"pairs": Option(form="text", values=("yes",), required=True)},
+        "retrieval": {"pairs": Option(form="text", values=("yes", "official"), required=True)},
     },
 }
 """Reader → kind → options, beside the shared ones."""

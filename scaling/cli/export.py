@@ -46,7 +46,7 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists; name a new folder")
     model, task = study.model(chosen.model), study.task(chosen.task)
-    form = head_form(task, chosen.recipe)
+    form = head_form(task, chosen.recipe, model.architecture)
     tokenizer = {"tokenizer.json": model_files(store, chosen.staged)["tokenizer.json"]}
     with open_cache() as cache:
         trained = store.folder_of(record).weights(record.provenance.attempt)

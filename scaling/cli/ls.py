@@ -16,6 +16,7 @@ from scaling.catalogue.languages import LANGUAGES
 from scaling.catalogue.metrics import METRIC_KINDS
 from scaling.catalogue.models import MODELS
 from scaling.catalogue.readers import READER_KINDS
+from scaling.catalogue.resources import TABLES, UNPUBLISHED
 from scaling.cli.app import StoreOption, app, console, has_all_letters, open_study
 from scaling.cli.tables import FoldedTable
 from scaling.spec import UserError
@@ -83,7 +84,16 @@ def _tasks() -> list[Row]:
     ]
 
 
-def _languages() -> list[Row]:
+def _languages(family: str = "xlm-r") -> list[Row]:
+    """With what a family read of each; UserError where nobody says it."""
+    if family not in TABLES:
+        why = UNPUBLISHED.get(family)
+        raise UserError(
+            f"what {family} read of each language is not known: {why}"
+            if why
+            else f"no family is called {family!r}. {did_you_mean(family, TABLES)}"
+        )
+    text = TABLES[family]
     tested: dict[str, int] = {}
     for task in TASKS.values():
         for code in task.languages:
@@ -96,11 +106,17 @@ def _languages() -> list[Row]:
             "script": language.script,
             "family": language.family,
             "joshi": language.joshi,
-            "cc100_gib": language.cc100_gib,
+            f"{text.key}_{text.unit.replace(' ', '_').lower()}": _rounded(text.amount(language)),
+            "tier": text.tier(language),
             "tasks": tested.get(language.code, 0),
         }
         for language in LANGUAGES.values()
     ]
+
+
+def _rounded(amount: float | None) -> float | None:
+    """To four digits, as sources that counted tokens have more than anybody reads."""
+    return None if amount is None else float(f"{amount:.4g}")
 
 
 def _gpus() -> list[Row]:
@@ -192,12 +208,17 @@ def list_names(
     ] = "",
     study: Annotated[str, typer.Option(help="Whose steps.")] = "",
     store: StoreOption = "",
+    family: Annotated[str, typer.Option(help="Of models: whose text of each language.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
     """List what a study file can name, or a study's steps."""
+    if family and things is not Things.languages:
+        raise UserError("--family goes with languages alone: `ls languages --family mt5`")
     if (things is Things.steps) != bool(study):
         raise UserError("--study names the study whose steps are listed: `ls steps --study demo`")
     rows = _steps(study, store) if study else _LISTS[things]()
+    if family:
+        rows = _languages(family)
     wanted = containing.casefold()
     rows = [row for row in rows if any(wanted in str(value).casefold() for value in row.values())]
     if as_json:

@@ -73,12 +73,14 @@ def text_form(path: Path, architecture: Architecture) -> Form:
         around = tuple(_ids(path, tokens) for tokens in architecture.form)
     before, between, after = around
     tokenizer = load_tokenizer(path)
-    unk = special_id(tokenizer, "<unk>")
+    # By its name in SentencePiece and in WordPiece; byte-level tokenizers have none.
+    named = [special_id(tokenizer, name) for name in ("<unk>", "[UNK]")]
+    unk = [one for one in named if one is not None]
     return Form(
         before=before,
         between=between,
         after=after,
-        unk=unk if unk is not None else (*after, *before, UNK)[0],
+        unk=(*unk, *after, *before, UNK)[0],
         anchor=architecture.anchor,
         label_on=architecture.label_on,
         word_mark=architecture.word_mark,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
 from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
-from deepspeed.runtime.zero import parameter_offload
+from deepspeed.runtime.zero import parameter_offload, partition_parameters
 from deepspeed.runtime.zero.partition_parameters import (
     InsertPostInitMethodToModuleSubClasses,
     ZeroParamStatus,
@@ -27,7 +27,6 @@ from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedPara
 from deepspeed.utils.tensor_fragment import fragment_address
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers.integrations.deepspeed import prevent_arange_dtype_change
 
 from scaling.catalogue.architecture_entries import ARCHITECTURES
 from scaling.catalogue.hardware import (
@@ -381,9 +380,8 @@ def build_model(
         # Random weights are drawn whole on every rank: they are for small sizes.
         if sharded and weights.random_init is None:
             contexts.enter_context(freed_at_once())
-            # Init makes every new tensor floating point, position ids too. This keeps them whole
-            # numbers; it must come before Init, which wraps the functions that it finds.
-            contexts.enter_context(prevent_arange_dtype_change())
+            # Before Init, which wraps the functions that it finds.
+            contexts.enter_context(_buffers_kept())
             contexts.enter_context(deepspeed.zero.Init(config_dict_or_path=config))
         wanted = config_of(weights, dropout, packed=packed)
         if weights.random_init is None:
@@ -399,8 +397,35 @@ def build_model(
     bias = stored_lm_head(weights).get(f"{LM_HEAD}bias")
     if bias is not None:
         for tied in tied_heads(model):
-            tied.expect_pretrained(bias.shape[0], wanted.layer_norm_eps)
+            tied.expect_pretrained(bias.shape[0], _head_eps(weights.architecture, wanted))
     return model
+
+
+def _head_eps(architecture: str, config: Any) -> float:
+    """The epsilon of a pretrained masked-LM head's norm, by the name that its class has for it."""
+    name = ARCHITECTURES[architecture].agreeing.get("layer_norm_eps", "layer_norm_eps")
+    return float(getattr(config, name))
+
+
+@contextmanager
+def _buffers_kept() -> Iterator[None]:
+    """Within the block, `zero.Init` rounds parameters alone.
+
+    It would give every new tensor the precision of the computation, the angles of rotations and
+    factors of embeddings too, which below ZeRO-3 stay what they are.
+    """
+    wrap = partition_parameters.zero_wrapper_for_fp_tensor_constructor
+    # Buffers are made by these, and no parameter is.
+    kept = (partition_parameters._orig_torch_arange, partition_parameters._orig_torch_tensor)
+
+    def wrapped(fn: Any, target_fp_dtype: Any, target_device: Any) -> Any:
+        return wrap(fn, None if fn in kept else target_fp_dtype, target_device)
+
+    partition_parameters.zero_wrapper_for_fp_tensor_constructor = wrapped
+    try:
+        yield
+    finally:
+        partition_parameters.zero_wrapper_for_fp_tensor_constructor = wrap
 
 
 def _number_of(row: int | None, rows: np.ndarray) -> int | None:

@@ -238,7 +238,11 @@ class _Source:
 def _from_folder(model: ModelSpec, path: Path) -> _Source:
     entry = model.entry
     state = _renamed(model, _folder_tensors(model, path))
-    lm_head = _masked_lm_head(model, state) if entry.own_head else {}
+    if entry.written:
+        config = _config(model, model.vocab_rows, layer_norm_eps(model, path))
+    else:
+        config = copied_config(model, path)
+    lm_head = _masked_lm_head(model, state, config) if entry.own_head else {}
     left = (*entry.dropped, "lm_head.") if entry.own_head else entry.dropped
     state = {
         name: lazy
@@ -247,10 +251,6 @@ def _from_folder(model: ModelSpec, path: Path) -> _Source:
         and not name.endswith("position_ids")
         and not _is_above(model, name)
     } | lm_head
-    if entry.written:
-        config = _config(model, model.vocab_rows, layer_norm_eps(model, path))
-    else:
-        config = copied_config(model, path)
     return _Source(state=state, config=config)
 
 
@@ -314,8 +314,13 @@ def _special_rows(model: ModelSpec, config: Mapping[str, Any], tokenizer: Path) 
 _LM_HEAD = ("dense.weight", "dense.bias", "layer_norm.weight", "layer_norm.bias", "bias")
 
 
-def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _Lazy]:
-    """`lm_head.*` of a checkpoint, its decoder being the word embeddings; {} where it has none."""
+def _masked_lm_head(
+    model: ModelSpec, state: Mapping[str, _Lazy], config: Mapping[str, Any]
+) -> dict[str, _Lazy]:
+    """`lm_head.*` of a checkpoint, its decoder being the word embeddings; {} where it has none.
+
+    config: the source's, which may name an activation.
+    """
     found = {name: lazy for name, lazy in state.items() if name.startswith("lm_head.")}
     if not found:
         return {}
@@ -323,6 +328,12 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
     bias = found.pop("lm_head.decoder.bias", None)
     if bias is not None:
         found.setdefault("lm_head.bias", bias)
+    if not model.entry.written:
+        # A class may have such layers without a bias.
+        for name in ("lm_head.dense", "lm_head.layer_norm"):
+            if (weight := found.get(f"{name}.weight")) is not None:
+                none = torch.zeros(weight.shape[0], dtype=weight.dtype)
+                found.setdefault(f"{name}.bias", _lazy(none))
     wrong = {f"lm_head.{name}" for name in _LM_HEAD} ^ found.keys()
     what = f"tensors missing or unknown: {sorted(wrong)}" if wrong else ""
     if decoder is not None and (
@@ -330,6 +341,8 @@ def _masked_lm_head(model: ModelSpec, state: Mapping[str, _Lazy]) -> dict[str, _
         or not torch.equal(decoder.read(), state[model.entry.words].read())
     ):
         what = "its decoder is not the word embeddings"
+    if (activation := config.get("classifier_activation", "gelu")) != "gelu":
+        what = f"its activation is {activation}, not gelu"
     if what:
         raise BadData(
             f"model {model.name!r}: a masked-LM head that cannot be used, {what}. Save the encoder"

@@ -9,6 +9,7 @@ from scaling.store.store import Store
 from scaling.study.identity import Lock
 from scaling.study.study import load_study
 from tests.helpers.command import scaling
+from tests.helpers.studies import HARM
 
 
 def test_every_task_and_model_of_a_study_is_cited(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_the_commits_of_a_store_are_those_that_were_read(tmp_path: Path) -> None
 
 
 def test_a_person_reads_a_table_and_bibtex(tmp_path: Path) -> None:
-    said = scaling("cite", "demo", cwd=tmp_path).stdout
+    said = scaling("cite", str(HARM), cwd=tmp_path).stdout
     assert "BSD-3-Clause" in said
     assert "look before you publish: word_order" in said
     assert "@article{wang2024multilingual,\n" in said

@@ -51,7 +51,7 @@ COMMANDS: dict[str, Iterable[str]] = {
     "ls readers": READER_KINDS,
     "ls metrics": METRIC_KINDS,
     "ls recipe": Recipe.model_fields,
-    "ls steps name_types.s0 --study demo --store STORE": (),
+    "ls steps message_halves.s3 --study demo --store STORE": (),
 }
 
 

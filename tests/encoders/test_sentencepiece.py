@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +18,7 @@ from scaling.data.schema import BadData
 from scaling.data.tokens import load_tokenizer, text_form
 from scaling.encoders.sentencepiece import written_tokenizer
 from tests.helpers.tiny import TEXT
+from tests.helpers.tiny_families import make_spiece
 
 LINES = (
     *(" ".join(TEXT.split()[at : at + 9]) for at in range(0, 40, 3)),
@@ -36,23 +35,6 @@ LINES = (
 )
 
 
-def trained(folder: Path, texts: Iterator[str], **more: Any) -> Path:
-    """A small model of mT5's kind."""
-    package.SentencePieceTrainer.train(
-        sentence_iterator=texts,
-        model_prefix=str(folder / "spiece"),
-        model_type="unigram",
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        minloglevel=2,
-        num_threads=1,
-        **more,
-    )
-    return folder / "spiece.model"
-
-
 def differing(spiece: Path, made: Path, lines: list[str]) -> list[str]:
     """Lines whose ids differ."""
     source = package.SentencePieceProcessor(model_file=str(spiece))
@@ -63,12 +45,11 @@ def differing(spiece: Path, made: Path, lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("byte_fallback", [False, True])
 def test_ids_are_those_of_the_package(byte_fallback: bool, tmp_path: Path) -> None:
-    spiece = trained(
-        tmp_path,
-        iter([TEXT] * 20),
-        vocab_size=360 if byte_fallback else 110,
+    spiece = make_spiece(
+        tmp_path / "spiece",
+        [TEXT] * 20,
+        360 if byte_fallback else 110,
         byte_fallback=byte_fallback,
-        hard_vocab_limit=False,
     )
     made = written_tokenizer(spiece, tmp_path)
     assert differing(spiece, made, list(LINES)) == []
@@ -102,11 +83,10 @@ def test_ids_are_those_of_the_package_in_twenty_languages(tmp_path: Path) -> Non
     lines = [line for own in texts.values() for line in own[:150]]
     assert len(texts) >= 20 and len(lines) >= 2_000
     # Trained without a part of the text, so that some characters have no piece.
-    spiece = trained(
-        tmp_path,
+    spiece = make_spiece(
+        tmp_path / "spiece",
         (line for code, own in texts.items() for line in own[150:] if code not in ("amh", "kat")),
-        vocab_size=6_000,
-        byte_fallback=True,
+        6_000,
         character_coverage=0.995,
     )
     made = written_tokenizer(spiece, tmp_path)

@@ -19,78 +19,92 @@ from scaling.kinds import KINDS
 from scaling.kinds.heads import pool
 from scaling.kinds.kind import IGNORED, scores
 from scaling.spec import UserError
-from tests.helpers.family_worker import run_families, staged_family
+from tests.helpers.family_worker import Run, apart, layouts, run_families, staged_family
 from tests.helpers.making import recipe, round_trip, table, task
 from tests.helpers.tiny import TEXT
 from tests.helpers.tiny_families import HEADS, make_family_tokenizer
 
 pytestmark = pytest.mark.torch
 
-Run = tuple[str, int, int, list[str]]
 
-
-def apart(found: dict[str, Any], architecture: str, *, lora: bool) -> float:
-    """The largest difference of any update's loss from that of the first layout."""
-    losses = [
-        one["losses"]
-        for name, one in found.items()
-        if name.startswith(f"{architecture}/") and ("lora" in name) == lora
-    ]
-    assert all(len(one) == 20 and one[-1] < one[0] for one in losses)
-    return max(abs(a - b) for one in losses for a, b in zip(losses[0], one, strict=True))
-
-
-def test_two_architectures_train_alike_on_one_worker(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What some trainings came to, by name, all in one process."""
+    folder = tmp_path_factory.mktemp("one-worker")
     runs: list[Run] = [
         ("mt5", 0, 8, []),
         ("mt5", 3, 4, ["checkpoint_activations"]),
         ("qwen3", 1, 8, []),
         ("qwen3", 3, 4, []),
         ("qwen3", 0, 2, ["packed"]),
+        # Its embeddings are scaled by a buffer, beside those of its rotations.
+        ("gemma3", 3, 8, ["bf16"]),
     ]
-    for architecture in ("mt5", "qwen3"):
-        staged_family(tmp_path, architecture)
-    found = run_families(tmp_path, 1, runs)
-    for architecture in ("mt5", "qwen3"):
-        assert apart(found, architecture, lora=False) <= 5e-6
+    for architecture in ("mt5", "qwen3", "gemma3"):
+        staged_family(folder, architecture)
+    return run_families(folder, 1, runs)
+
+
+@pytest.mark.parametrize("architecture", ["mt5", "qwen3"])
+def test_an_architecture_trains_alike_on_one_worker(
+    architecture: str, one_worker: dict[str, Any]
+) -> None:
+    assert apart(one_worker, architecture, lora=False) <= 5e-6
+
+
+def assert_alike(passes: list[dict[str, str]]) -> None:
+    """Every pass found the same types of numbers, and exact tables of rotations."""
+    assert all(one == passes[0] for one in passes)
+    tables = [kind for name, kind in passes[0].items() if "inv_freq" in name]
+    assert all(kind.startswith("torch.float32 ") for kind in tables)
+
+
+def test_training_and_scoring_compute_with_the_same_types_of_numbers(
+    one_worker: dict[str, Any],
+) -> None:
+    passes = {**one_worker["gemma3/1/3/8/bf16"]}
+    del passes["losses"]
+    assert passes.keys() == {"training", "dev", "test, stage 0", "test, stage 3"}
+    assert_alike(list(passes.values()))
+    assert passes["dev"]["embed_tokens.embed_scale"].startswith("torch.float32 ")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted(HEADS))
 def test_every_architecture_trains_alike_on_every_layout(architecture: str, tmp_path: Path) -> None:
     staged_family(tmp_path, architecture)
-    one: list[Run] = [(architecture, stage, 8, []) for stage in (0, 1, 2, 3)]
-    one += [(architecture, stage, 2, ["checkpoint_activations"]) for stage in (1, 3)]
-    one += [(architecture, stage, 4, ["lora"]) for stage in (0, 3)]
-    if ARCHITECTURES[architecture].packs:
-        one += [(architecture, stage, 4, ["packed"]) for stage in (0, 3)]
-    two: list[Run] = [(architecture, stage, 2, []) for stage in (0, 1, 2, 3)]
-    two += [(architecture, 3, 2, ["lora"]), (architecture, 3, 2, ["checkpoint_activations"])]
-    found = run_families(tmp_path, 1, one) | run_families(tmp_path, 2, two)
-    assert apart(found, architecture, lora=False) <= 5e-6
+    found = {
+        name: one
+        for size in (1, 2)
+        for name, one in run_families(tmp_path, size, layouts(architecture, size)).items()
+    }
+    # Sums of four passes are rounded otherwise than those of one. This training makes more of it
+    # than others: one unit in the last place of its weights moves its losses by 1e-5.
+    bound = 1e-5 if architecture == "qwen3-bidirectional" else 5e-6
+    assert apart(found, architecture, lora=False) <= bound
     assert apart(found, architecture, lora=True) <= 5e-6
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["qwen3", "modernbert", "gemma3"])
-def test_tables_are_scored_in_the_numbers_they_trained_in(
+@pytest.mark.parametrize("architecture", sorted(HEADS))
+def test_every_pass_computes_with_the_same_types_of_numbers(
     architecture: str, tmp_path: Path
 ) -> None:
     staged_family(tmp_path, architecture)
     found = run_families(tmp_path, 1, [(architecture, stage, 8, ["bf16"]) for stage in (1, 2, 3)])
-    for one in found.values():
-        tables = {name: kind for name, kind in one["buffers"].items() if "inv_freq" in name}
-        assert set(tables.values()) == {"torch.float32"}
-        assert one["buffers"] == one["scoring_buffers"]
+    passes = [one for run in found.values() for name, one in run.items() if name != "losses"]
+    assert len(passes) == 12
+    assert_alike(passes)
 
 
-KINDS_OF_TOKENIZER = ("mt5", "bert", "qwen3", "eurobert", "modernbert", "gemma3")
+KINDS_OF_TOKENIZER = ("mt5", "bert", "mbert", "qwen3", "eurobert", "modernbert", "gemma3")
 
 
 def form_and_tokenizer(architecture: str, folder: Path) -> tuple[Any, Any]:
     path = folder / f"{architecture}.json"
     make_family_tokenizer(path, architecture)
-    return text_form(path, ARCHITECTURES[architecture]), load_tokenizer(path)
+    entry = ARCHITECTURES["bert" if architecture == "mbert" else architecture]
+    return text_form(path, entry), load_tokenizer(path)
 
 
 @pytest.mark.parametrize("architecture", KINDS_OF_TOKENIZER)

@@ -4,6 +4,7 @@ ZeRO-3 too.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ pytest.importorskip("deepspeed")
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    ModernBertForMaskedLM,
     XLMRobertaConfig,
     XLMRobertaForMaskedLM,
     XLMRobertaModel,
@@ -38,6 +40,7 @@ from scaling.training.evaluation import predict
 from scaling.training.loop import run_updates
 from tests.helpers.making import SENTENCES, recipe, table, task, tokenizer
 from tests.helpers.one_run import one_run
+from tests.helpers.tiny_families import make_family
 
 FIELDS = {
     "hidden_size": 32,
@@ -140,6 +143,35 @@ def test_logits_equal_those_of_transformers(
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_mmbert_predicts_with_the_head_that_it_was_trained_with(
+    world: World, tmp_path: Path
+) -> None:
+    """XLM-R's form without two of the biases, under other names; trimmed with the vocabulary."""
+    spec = ModelSpec(name="own", **make_family(tmp_path / "hub", "modernbert", 4))
+    spec = spec.model_copy(update={"trim_vocabulary": True})
+    theirs = ModernBertForMaskedLM.from_pretrained(tmp_path / "hub").eval()
+    ids = torch.tensor([[2, *range(270, 300), 1]])
+    weights = staged(spec, tmp_path / "store", np.unique(ids.numpy()))
+    assert weights.kept_rows is not None
+    rows = torch.from_numpy(np.load(weights.kept_rows))
+    assert len(rows) < spec.vocab_rows
+    model = start_scoring(
+        weights, lambda hidden: KIND.head(hidden, MLM, RECIPE), RECIPE, Placement(), world
+    ).core
+    found = model.head(model(torch.searchsorted(rows, ids), torch.ones_like(ids))[0])
+    expected = theirs(input_ids=ids).logits[0][:, rows]
+    assert expected.abs().max() > 0.3
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    config = json.loads((tmp_path / "hub" / "config.json").read_text())
+    (tmp_path / "hub" / "config.json").write_text(
+        json.dumps(config | {"classifier_activation": "silu"})
+    )
+    other = spec.model_copy(update={"name": "other"})
+    with pytest.raises(BadData, match="its activation is silu, not gelu"):
+        staged(other, tmp_path / "other")
+
+
 def test_an_untied_decoder_is_refused(tmp_path: Path) -> None:
     _, spec = checkpoint(tmp_path / "hub", "xlm-roberta")
     state = load_file(tmp_path / "hub" / "model.safetensors")
@@ -177,11 +209,17 @@ def trained(weights: Weights, stage: int, world: World, out: Path) -> tuple[tupl
     return losses.per_update, after.each
 
 
-@pytest.mark.parametrize("pretrained", [True, False])
-def test_zero_3_gives_the_losses_of_zero_1(pretrained: bool, world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "source", ["xlm-roberta", pytest.param("modernbert", marks=pytest.mark.slow), "no head"]
+)
+def test_zero_3_gives_the_losses_of_zero_1(source: str, world: World, tmp_path: Path) -> None:
     """The word embeddings are read by the encoder and, outside its forward pass, by the head."""
-    if pretrained:
+    pretrained = source != "no head"
+    if source == "xlm-roberta":
         _, spec = checkpoint(tmp_path / "hub", "xlm-roberta")
+        weights = staged(spec, tmp_path / "store")
+    elif source == "modernbert":
+        spec = ModelSpec(name="own", **make_family(tmp_path / "hub", "modernbert", 4))
         weights = staged(spec, tmp_path / "store")
     else:
         torch.manual_seed(0)

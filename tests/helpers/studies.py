@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from scaling.study.identity import Lock
 from scaling.study.study import Study
 
+HARM = Path(__file__).with_name("harm.yaml")
+"""The study file of the demo as it was until November 2026."""
 BASE: dict[str, Any] = {
     "name": "s",
     "models": ["xlm-r-base"],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scaling.study.identity import Lock
 from scaling.study.plan import make_plan
 from scaling.study.study import Study, load_study
-from tests.helpers.studies import BASE, LOCK
+from tests.helpers.studies import BASE, HARM, LOCK
 
 
 def ids(study: dict[str, Any], lock: Lock = LOCK) -> list[str]:
@@ -140,6 +140,16 @@ def test_golden_fingerprints() -> None:
     """A refactor that re-keys finished work must say so here: users pay for these steps."""
     steps = make_plan(Study(**BASE), LOCK).steps
     assert [step for step in steps if ".s0." in step or "tatoeba" in step][:6] == GOLDEN
+
+
+def test_stores_of_the_earlier_demo_go_on() -> None:
+    """Golden ids: a store that today's code cannot continue has trained for nothing."""
+    plan = make_plan(load_study(str(HARM)))
+    assert (plan.study.name, len(plan.cells), len(plan.steps)) == ("demo", 108, 152)
+    assert [step for step in plan.steps if step.startswith("ii.e5-depth-2")][:2] == [
+        "ii.e5-depth-2.name_types.s0.f4dd22bd9209",
+        "ii.e5-depth-2.word_order.s0.3370badbf4a8",
+    ]
 
 
 GOLDEN = [

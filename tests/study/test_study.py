@@ -267,12 +267,33 @@ def test_what_a_family_cannot_do_is_said_at_once(
         load(tmp_path, text)
 
 
-def test_a_family_that_was_no_masked_language_model_has_no_such_arm(tmp_path: Path) -> None:
-    arm = "{name: both, train_on: [mnli], mlm: {task: news}}"
-    text = OTHERS.format(models="mt5-small").replace("[none, mnli]", f"[none, {arm}]") + NEWS
-    with pytest.raises(BadFile, match=r"arm 'both' trains a masked language model .* no mt5 was"):
+@pytest.mark.parametrize("models", ["mt5-small", "qwen3-0_6b"])
+@pytest.mark.parametrize(
+    "arm",
+    [
+        "{name: both, train_on: [mnli], mlm: {task: news}}",
+        "{name: both, train_on: [news]}",
+        "{name: both, adapt: [{task: news, languages: [en]}], train_on: [mnli]}",
+    ],
+)
+def test_a_family_that_was_no_masked_language_model_has_no_such_arm(
+    models: str, arm: str, tmp_path: Path
+) -> None:
+    text = OTHERS.format(models=models).replace("[none, mnli]", f"[none, {arm}]") + NEWS
+    name = models.partition("-")[0]
+    with pytest.raises(BadFile, match=rf"arm 'both' trains a masked language model .* no {name} "):
         load(tmp_path, text)
-    load(tmp_path, text.replace("mt5-small", "xlm-r-base"))
+    load(tmp_path, text.replace(models, "xlm-r-base"))
+
+
+def test_two_architectures_that_read_text_differently_share_no_curve(tmp_path: Path) -> None:
+    shape = "num_layers: 2, hidden: 8, ffn: 8, num_heads: 2, vocab_rows: 9"
+    models = ", ".join(
+        f"{{name: {name}, family: own, architecture: {name}, source: 'dir:x', {shape}}}"
+        for name in ("mt5", "modernbert")
+    )
+    with pytest.raises(BadFile, match=r"modernbert is a modernbert and mt5 a mt5, which read text"):
+        load(tmp_path, OTHERS.format(models="mt5, modernbert") + f"define: {{models: [{models}]}}")
 
 
 def test_the_architecture_says_what_stands_for_a_text_and_where_adapters_go(

@@ -10,7 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling.data.readers.gettext import message_id, read_catalogue, split_of, translation_pairs
+from scaling.data.readers.gettext import (
+    message_id,
+    pair,
+    read_catalogue,
+    split_of,
+    translation_pairs,
+)
 from scaling.data.readers.word_order import real_and_shuffled
 from scaling.data.schema import ReadRequest, Row
 
@@ -25,6 +31,7 @@ _FOLDERS = {
 # least so many of these well-kept languages translate it.
 _REFERENCE = ("de", "fr", "es", "ja", "ru", "uk")
 _ENOUGH = 3
+_MIN_WORDS = 4
 
 
 def _catalogue(root: Path, application: str, code: str) -> dict[str, str]:
@@ -68,7 +75,9 @@ def read_django_messages(request: ReadRequest) -> Iterator[Row]:
             )
             if application in ("admin", "conf") or path.is_file():
                 translated.update(read_catalogue(path))
-    if request.options.get("pairs"):
+    if request.options.get("pairs") == "halves":
+        yield from _halves(messages)
+    elif request.options.get("pairs"):
         yield from translation_pairs(messages, translated, request.language)
     elif request.options.get("shuffled"):
         yield from _shuffled(messages)
@@ -86,3 +95,13 @@ def read_django_messages(request: ReadRequest) -> Iterator[Row]:
 def _shuffled(messages: dict[str, str]) -> Iterator[Row]:
     for message in messages:
         yield from real_and_shuffled(message, message_id(message))
+
+
+def _halves(messages: dict[str, str]) -> Iterator[Row]:
+    """The first half of a message asks for its second (an inverse cloze, Lee et al. 2019)."""
+    for message in messages:
+        words = message.split()
+        if len(words) >= _MIN_WORDS:
+            middle = (len(words) + 1) // 2
+            first, second = " ".join(words[:middle]), " ".join(words[middle:])
+            yield from pair(message_id(message), "en", first, second)

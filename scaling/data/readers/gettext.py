@@ -55,20 +55,31 @@ def translation_pairs(
     """Rows of the retrieval schema: each translation asks for its English original."""
     for message in messages:
         if message in translated:
-            key = message_id(message)
-            yield {
-                "id": f"q-{key}",
-                "side": "query",
-                "language": language,
-                "text": translated[message],
-                "context": "",
-                "relevant": [f"c-{key}"],
-            }
-            yield {
-                "id": f"c-{key}",
-                "side": "candidate",
-                "language": "en",
-                "text": message,
-                "context": "",
-                "relevant": [],
-            }
+            yield from pair(message_id(message), language, translated[message], message)
+
+
+def pair(key: str, language: str, query: str, candidate: str) -> Iterator[Row]:
+    """Two rows of the retrieval schema: a text, and the English one that it asks for.
+
+    Args:
+        key: Of the pair: the same in every language.
+        language: Our code of the query's language.
+        query: The text that asks.
+        candidate: The one that it asks for.
+    """
+    yield {
+        "id": f"q-{key}",
+        "side": "query",
+        "language": language,
+        "text": query,
+        "context": "",
+        "relevant": [f"c-{key}"],
+    }
+    yield {
+        "id": f"c-{key}",
+        "side": "candidate",
+        "language": "en",
+        "text": candidate,
+        "context": "",
+        "relevant": [],
+    }

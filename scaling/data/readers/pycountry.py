@@ -6,11 +6,18 @@ for retrieval.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling.data.readers.gettext import message_id, read_catalogue, split_of, translation_pairs
+from scaling.data.readers.gettext import (
+    message_id,
+    pair,
+    read_catalogue,
+    split_of,
+    translation_pairs,
+)
 from scaling.data.schema import ReadRequest, Row
 
 _CATALOGUES = {
@@ -52,6 +59,9 @@ def read_pycountry_names(request: ReadRequest) -> Iterator[Row]:
             # Countries are translated everywhere; the other catalogues only where somebody did it.
             if catalogue == "iso3166-1" or path.is_file():
                 translated.update(read_catalogue(path))
+    if request.options.get("pairs") == "official":
+        yield from _official(root, request.split)
+        return
     if request.options.get("pairs"):
         countries = {name: kind for name, kind in names.items() if kind == "country"}
         yield from translation_pairs(countries, translated, request.language)
@@ -70,3 +80,11 @@ def _balanced(names: dict[str, str], most: int = 200) -> dict[str, str]:
         if seen[names[name]] <= most:
             kept[name] = names[name]
     return kept
+
+
+def _official(root: Path, split: str) -> Iterator[Row]:
+    """The official name of a country asks for the short one, both English."""
+    for country in json.loads((root / "databases" / "iso3166-1.json").read_text())["3166-1"]:
+        name, official = country["name"], country.get("official_name")
+        if official and split_of(name) == split:
+            yield from pair(message_id(name), "en", official, name)
