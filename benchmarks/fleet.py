@@ -26,6 +26,7 @@ from benchmarks.gpu_parts import bf16
 from benchmarks.peers import Case
 from benchmarks.random_models import shape
 from benchmarks.results_table import write_results
+from benchmarks.rows_demo import whole_or_few
 from benchmarks.speed_law import errors
 from scaling.catalogue.hardware import GPUS, Placement
 from scaling.catalogue.models import MODELS
@@ -35,7 +36,7 @@ from scaling.planning.forecast import forecast
 from scaling.planning.memory import demand_of, memory, params_at_work
 from scaling.planning.placement import layouts, placements
 from scaling.planning.saving import interval, planned_save_seconds
-from scaling.planning.speed import SENT_BYTES, STEP_BYTES, price_on
+from scaling.planning.speed import SENT_BYTES, STEP_BYTES, bucket_bytes, price_on
 from scaling.study.plan import make_plan
 from scaling.study.recipes import Recipe
 from scaling.study.study import load_study
@@ -167,9 +168,10 @@ def _saved(size: str, placement: Placement) -> str:
     params = [float(params_at_work(model, rows, placement)) for rows in (0, ENGLISH_ROWS)]
     fewer = (params[0] - params[1]) / placement.workers
     sent = fewer * (placement.workers - 1) * SENT_BYTES[placement.zero_stage]
+    moved = (STEP_BYTES + bucket_bytes(placement.workers)) * fewer
     return (
         f"{size} {1 - params[1] / params[0]:.0%} of all parameters, {(need[0] - need[1]) / 1e9:.1f}"
-        f" GB of weights, gradients and states a device, {STEP_BYTES * fewer / 1e9:.1f} GB that a"
+        f" GB of weights, gradients and states a device, {moved / 1e9:.1f} GB that a"
         f" step moves, {sent / 1e9:.1f} GB sent"
     )
 
@@ -276,6 +278,11 @@ def seconds(world: World) -> Iterator[Row]:
     )
 
 
+def demo() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield whole_or_few(Path(folder))
+
+
 def layouts_in_bf16(world: World) -> Iterator[Row]:
     """How far losses of one training move with its layout, in bf16 on this CPU."""
     with tempfile.TemporaryDirectory() as folder:
@@ -297,6 +304,7 @@ def main() -> None:
         "waits": lambda: waits(world),
         "launches": lambda: launches(world),
         "left": left,
+        "demo": demo,
     }
     asked = sys.argv[1:]
     for name in asked or parts:

@@ -173,18 +173,62 @@ def timed(
     return real_tokens(case, features, order), clock() - start
 
 
-def started(case: Case, weights: Weights, world: World, placement: Placement) -> Engine:
-    """An engine that trains the case's head."""
+def started(
+    case: Case,
+    weights: Weights,
+    world: World,
+    placement: Placement,
+    rows: np.ndarray | None = None,
+) -> Engine:
+    """An engine that trains the case's head.
+
+    Args:
+        case: What is trained.
+        weights: What it starts from.
+        world: Its ranks.
+        placement: Its layout.
+        rows: Of the word embedding those that the texts have, shape (R,): ids are numbers among
+            them. None trains all rows.
+    """
     kind, recipe = KINDS[case.kind], case.recipe
     return start_training(
-        weights, lambda h: kind.head(h, case.task, recipe), recipe, placement, world, seed=0
+        weights,
+        lambda h: kind.head(h, case.task, recipe),
+        recipe,
+        placement,
+        world,
+        seed=0,
+        rows=rows,
     )
 
 
 def ours(
-    case: Case, weights: Weights, features: Features, world: World, placement: Placement
+    case: Case,
+    weights: Weights,
+    features: Features,
+    world: World,
+    placement: Placement,
+    *,
+    in_use: bool = False,
 ) -> tuple[Side, Engine]:
-    engine = started(case, weights, world, placement)
+    """Our loop and the engine that it trains.
+
+    Args:
+        case: What is trained.
+        weights: What it starts from.
+        features: The examples.
+        world: Its ranks.
+        placement: Its layout.
+        in_use: Train the word embeddings of the rows in use alone, as a study does.
+    """
+    rows = None
+    if in_use:
+        rows = np.unique(np.concatenate([np.arange(4), *features.input_ids]))
+        ids = [np.searchsorted(rows, one) for one in features.input_ids]
+        features = Features(
+            input_ids=ids, targets=features.targets, units=features.units, cut=features.cut
+        )
+    engine = started(case, weights, world, placement, rows)
     order, at = training_order(features.num_units, case.recipe, 0), [0]
 
     def run(updates: int) -> tuple[int, float]:

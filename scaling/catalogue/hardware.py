@@ -105,6 +105,10 @@ BUCKET_ELEMENTS = 200_000_000
 LIVE_ELEMENTS = 2_000_000_000
 
 
+# Elements of its share that a rank updates at once under ZeRO-3.
+GROUP_ELEMENTS = 1_000_000_000
+
+
 # Work of a pass besides its tokens, in tokens: launches on a GPU (an assumption), calls and the
 # gradient of the word embeddings on a CPU (measured: 4 layers of 256, 8,000 pieces).
 PASS_TOKENS = {"cuda": 500, "cpu": 32}

@@ -10,10 +10,16 @@ DeepSpeed holds beyond that was measured, on CPU in fp32 only (`make bench-memor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
-from scaling.catalogue.hardware import BUCKET_ELEMENTS, GIB, LIVE_ELEMENTS, Placement
+from scaling.catalogue.hardware import (
+    BUCKET_ELEMENTS,
+    GIB,
+    GROUP_ELEMENTS,
+    LIVE_ELEMENTS,
+    Placement,
+)
 from scaling.catalogue.models import ModelSpec
 from scaling.catalogue.task import DEV, PAIRS_TOGETHER, Key
 from scaling.study.flops import ASSUMED_CHOICES, Sizes
@@ -21,12 +27,15 @@ from scaling.study.recipes import Recipe
 from scaling.study.steps import Step
 from scaling.study.study import Study
 
-# Share of a device that a plan may fill: what is left is fragmentation and collectives.
-USABLE = 0.92
+# Share of a device that a plan may fill. Tensors are counted exactly; what is left is for holes
+# between them and collectives, until a GPU has shown how much they take.
+USABLE = 0.9
 # Share of the tokens that a masked language model predicts.
 MASKED_SHARE = 0.15
 # <s>, <pad>, </s>, <unk>.
 SPECIAL_ROWS = 4
+# Rows of a head's last product, about; before it comes one of hidden × hidden.
+LABELS = 8
 # A process on a GPU: libraries, context and communicators.
 GPU_FIXED_GIB = 1.5
 # A worker with torch, transformers and DeepSpeed imported and a process group.
@@ -124,6 +133,7 @@ class Memory:
 
     weights: float
     gradients: float
+    """Those that have been computed, where and as often as DeepSpeed has them at that moment."""
     optimizer: float
     """Both moments; from stage 1 also master weights, and the gradients in fp32 where taking the
     step is the worst moment. 0 if they lie on the host.
@@ -131,6 +141,7 @@ class Memory:
     buffers: float
     """What is gathered or reduced at once, and the embedding's gradient before it is added up."""
     activations: float
+    """0 where the worst moment has none."""
     logits: float
     """Of a masked language model: one for every row of the vocabulary, for every masked token."""
     fixed: float
@@ -146,8 +157,160 @@ class Memory:
         return float(sum(getattr(self, part.name) for part in fields(self) if part.name != "host"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Counts:
+    """Elements that the moments of an update are made of."""
+
+    size: float
+    """Bytes of an element in the precision of the computation."""
+    params: float
+    share: float
+    """Of the parameters, of each worker."""
+    words: float
+    """Word embeddings that are trained: nearly always the largest tensor."""
+    embedding: float
+    """Them, and those of positions."""
+    matrix: float
+    """The largest tensor of a layer."""
+    small: float
+    """Biases and norms, about: ZeRO-3 keeps them whole."""
+    bucket: float
+    several: bool
+    """Whether an update has several passes: gradients of the earlier ones are there."""
+
+    @property
+    def shares(self) -> list[tuple[float, float]]:
+        """Of shares that differ: whole tensors that have a part in one, and its largest part.
+
+        The embedding comes first. The share that it ends in has all of it and of layers the rest.
+        """
+        ends = math.ceil(self.words / self.share) - 1
+        found = []
+        for rank in {0, ends, round(self.params / self.share) - 1}:
+            part = min(max(self.words - rank * self.share, 0.0), self.share)
+            rest = self.share - part
+            whole = (self.words if part else 0.0) + (rest + self.matrix if rest else 0.0)
+            found.append((min(self.params, whole), max(part, min(self.matrix, rest))))
+        return found
+
+    @property
+    def touched(self) -> float:
+        """Of whole tensors that have a part in one worker's share, at most."""
+        return max(whole for whole, _ in self.shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Moment:
+    """What a moment of an update has beside weights, optimizer states, libraries and context."""
+
+    gradients: float = 0.0
+    """Bytes, as `buffers` and `fp32`."""
+    buffers: float = 0.0
+    fp32: float = 0.0
+    """Gradients as the optimizer takes them."""
+    activations: float = 0.0
+    """Share of them that is there."""
+
+
+def _moments(counts: _Counts, placement: Placement, gathered: float) -> Iterator[_Moment]:
+    """The moments that can be the worst of an update, of the worst rank.
+
+    As read in DeepSpeed 0.19.8, and held against what its engine holds (`make bench-memory`).
+
+    Args:
+        counts: Elements of everything.
+        placement: How the training is laid out.
+        gathered: Copies of what a collective of ZeRO-3 gathers.
+    """
+    size, params, share = counts.size, counts.params, counts.share
+    words, bucket = size * counts.words, size * counts.bucket
+    # Below fp32 the step has the gradients once behind each other, and once in fp32.
+    copies = share * (4.0 + (size if size < 4 else 0.0))
+    again = words if counts.several else 0.0
+    # What is reduced is copied first.
+    layers = params - counts.words
+    rest = size * min(counts.bucket, layers)
+    if placement.zero_stage == 3:
+        own = size * share
+        yield _Moment(
+            gradients=own, buffers=bucket + gathered * size * _live(counts), activations=1.0
+        )
+        # The embedding is gathered, its gradient computed, and those before it are reduced. With an
+        # optimizer on the host the norm of each share is taken in fp64 then, and not in the step.
+        beside = max(counts.matrix, counts.embedding - counts.words) * share / params
+        norm = 8.0 * beside if placement.offload_optimizer else 0.0
+        yield _Moment(
+            gradients=own + words,
+            buffers=bucket + gathered * size * (counts.embedding + counts.small) + rest + norm,
+        )
+        if placement.offload_optimizer:
+            # One that is larger than the bucket is reduced while it is gathered.
+            still = gathered * size * counts.embedding if words > bucket else 0.0
+            norm = still + 8.0 * counts.words * share / params
+            yield _Moment(gradients=own + words, buffers=bucket + size * counts.small + norm)
+        if not placement.offload_optimizer:
+            group = min(1.0, GROUP_ELEMENTS / share)
+            yield _Moment(gradients=own, buffers=bucket + size * counts.small, fp32=group * copies)
+    elif placement.zero_stage == 0:
+        yield _Moment(gradients=size * params, buffers=bucket, activations=1.0)
+        yield _Moment(gradients=size * params, buffers=bucket + again)
+    else:
+        whole = placement.zero_stage == 1
+        if placement.offload_optimizer:
+            # Gradients go to the host by way of a copy, their norm taken in fp64 before.
+            own = size * params if whole else 0.0
+            apart = 0.0 if whole or words <= bucket else words
+            norm = 8.0 * max(largest for _, largest in counts.shares)
+            yield _Moment(
+                gradients=own if counts.several else 0.0,
+                buffers=bucket + 2 * words,
+                activations=1.0,
+            )
+            yield _Moment(gradients=own, buffers=bucket + words + apart + max(norm, words + again))
+            return
+        kept = size * counts.touched
+        if whole:
+            # Those of all passes stay until the last; then those of this rank's share are copied.
+            own = size * params
+            yield _Moment(gradients=own if counts.several else 0.0, buffers=bucket, activations=1.0)
+            # What fits into the bucket has left its first place by then.
+            moved = kept - (bucket if counts.words <= counts.bucket else 0.0)
+            yield _Moment(gradients=own, buffers=bucket + max(again, moved))
+        else:
+            # Every pass copies those of this rank's share; several passes have them twice.
+            own = size * min(params, share + counts.matrix)
+            old = 1.0 if counts.several else 0.0
+            yield _Moment(gradients=old * own, buffers=bucket, activations=1.0)
+            if layers > counts.bucket:
+                yield _Moment(
+                    gradients=(old + 1) * own,
+                    buffers=bucket + rest,
+                    activations=1 - counts.bucket / layers,
+                )
+            new = 1.0 if layers > counts.bucket else 0.0
+            yield _Moment(gradients=(old + new) * kept, buffers=bucket + words + rest)
+            copied = words if words > bucket else 0.0
+            yield _Moment(gradients=(old + 1) * kept, buffers=bucket + words + copied)
+        for tensors, largest in counts.shares:
+            # The gradients' norm is taken in fp64, part by part.
+            yield _Moment(gradients=size * tensors, fp32=max(8.0 * largest, copies))
+
+
+def _live(counts: _Counts) -> float:
+    """Elements that ZeRO-3 has gathered at most, and copies of them, while a pass is computed.
+
+    All parameters, with what was fetched ahead, or so many as it may keep: the embedding is
+    fetched beyond that for its gradient, while others' gradients are reduced.
+    """
+    ahead = min(counts.params, counts.bucket / 4)
+    return min(
+        counts.params + ahead,
+        LIVE_ELEMENTS + counts.embedding + min(counts.params, counts.bucket),
+    )
+
+
 def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool = True) -> Memory:
-    """Predicted peak of one worker.
+    """Predicted peak of one worker, of all workers the one that needs most.
 
     Args:
         model: Whose parameters.
@@ -159,31 +322,34 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     size = 2.0 if demand.precision == "bf16" else 4.0
     params = float(params_at_work(model, demand.word_rows, placement))
     others = model.total_params - params
-    embedding, workers = model.embedding_params - others, placement.workers
-    stage = placement.zero_stage
+    params += model.hidden * (model.hidden + LABELS)
+    workers, stage = placement.workers, placement.zero_stage
     share = params / workers
-    weights = size * (share if stage == 3 else params)
-    gradients = size * (share if stage >= 2 else params)
     # Stage 0 with one worker allocates no all-reduce bucket. A GPU holds all of one, a CPU what is
     # written.
-    bucket = size * (BUCKET_ELEMENTS if gpu else min(params, BUCKET_ELEMENTS))
-    if not stage and workers == 1:
-        bucket = 0.0
-    live = size * min(params, LIVE_ELEMENTS) if stage == 3 else 0.0
-    if not gpu and workers > 1:
-        # gloo gathers into copies: three times as much, as measured.
-        live *= 3
-    # Master weights, two moments and the step's gradients, all in fp32. Stage 0 trains in fp32, so
-    # that it needs neither a master copy nor other gradients.
-    states = 8.0 * params if stage == 0 else 16.0 * share
-    # On the host the gradients lie twice: as they come, and in fp32.
-    optimizer, host = (0.0, 20.0 * share) if placement.offload_optimizer else (states, 0.0)
-    if stage in (1, 2) and not placement.offload_optimizer:
-        # At the end of the backward pass all gradients are there; in the step those of this rank's
-        # share, once more behind each other, and once more in fp32.
-        gradients, optimizer = max(
-            (gradients, 12.0 * share), (size * share, (16.0 + size) * share), key=sum
-        )
+    bucket = BUCKET_ELEMENTS if gpu else min(params, BUCKET_ELEMENTS)
+    counts = _Counts(
+        size=size,
+        params=params,
+        share=share,
+        words=float(model.vocab_rows * model.hidden - others),
+        embedding=float(model.embedding_params - others),
+        matrix=float(model.ffn * model.hidden),
+        small=float(13 * model.hidden * model.depth),
+        bucket=0.0 if not stage and workers == 1 else bucket,
+        several=placement.share(demand.batch) * demand.texts > demand.sequences(placement),
+    )
+    # With whole numbers of positions and token types.
+    weights = size * (share if stage == 3 else params) + 16.0 * (model.positions or 0)
+    # Master weights and two moments, all in fp32. Stage 0 trains in fp32, so that it needs no
+    # master copy.
+    states, host = (8.0 * params if stage == 0 else 12.0 * share), 0.0
+    if placement.offload_optimizer:
+        # With the gradients in fp32, and below stage 3 as they come; those of earlier passes wait
+        # there too.
+        states, host = 0.0, 16.0 * share
+        if stage < 3:
+            host += size * (share + counts.words + counts.several * counts.touched)
     if gpu:
         host += size * others
     else:
@@ -193,19 +359,29 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     attention = 0.0 if gpu else size * model.num_heads * demand.max_length
     kept = model.entry.kept["bf16" if size == 2 else "fp32"].bytes(model, demand.max_length)
     kept += model.entry.masks.bytes(model, demand.max_length)
-    return Memory(
-        weights=weights,
-        gradients=gradients,
-        optimizer=optimizer,
-        buffers=size * embedding + bucket + live,
-        activations=_activations(
-            model, tokens, size, kept + attention, recompute=placement.checkpoint_activations
+    activations = _activations(
+        model, tokens, size, kept + attention, recompute=placement.checkpoint_activations
+    )
+    logits = MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0
+    # A head that decodes with the embeddings has a gradient of them from the first layer on.
+    decoded = size * counts.words if demand.masked else 0.0
+    # gloo gathers into copies: three times as much, as measured.
+    gathered = 1.0 if gpu or workers == 1 else 3.0
+    return max(
+        (
+            Memory(
+                weights=weights,
+                gradients=moment.gradients,
+                optimizer=states + moment.fp32,
+                buffers=moment.buffers + decoded * (not moment.fp32),
+                activations=moment.activations * activations,
+                logits=moment.activations * logits,
+                fixed=(GPU_FIXED_GIB if gpu else CPU_FIXED_GIB) * GIB,
+                host=host,
+            )
+            for moment in _moments(counts, placement, gathered)
         ),
-        logits=(
-            MASKED_SHARE * tokens * model.vocab_rows * (2 * size + 12.0) if demand.masked else 0.0
-        ),
-        fixed=(GPU_FIXED_GIB if gpu else CPU_FIXED_GIB) * GIB,
-        host=host,
+        key=lambda one: one.total,
     )
 
 

@@ -31,9 +31,8 @@ LAUNCH_SECONDS = 4.5e-6
 LAYER_LAUNCHES, LAYER_TENSORS = 112, 16
 TENSOR_LAUNCHES, STEP_LAUNCHES = 2, 70
 # Bytes that a step of the optimizer moves for each of a worker's parameters, counted in DeepSpeed's
-# code: gradients into the bucket and out of it 12, their norm 18, flattened 4, to fp32 6, clipped
-# 8, Adam 28, to bf16 6.
-STEP_BYTES = 82.0
+# code: the norm of the gradients 18, flattened 4, to fp32 6, clipped 8, Adam 28, to bf16 6.
+STEP_BYTES = 70.0
 # ZeRO stage → bytes a parameter that go round all ranks in an update: gradients are added up on all
 # ranks, or each share on its own, and weights sent round; under stage 3 passes do that.
 SENT_BYTES = {0: 4.0, 1: 8.0, 2: 4.0, 3: 2.0}
@@ -110,7 +109,8 @@ def price_on(
         if placement.offload_optimizer:
             update += offloaded_seconds(share, gpu)
         else:
-            busy = STEP_BYTES * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
+            moved = STEP_BYTES + bucket_bytes(workers)
+            busy = moved * share / (gpu.memory_gbs * 1e9 * BANDWIDTH_SHARE)
             update += busy
     # Below stage 3 every rank reads all of it.
     loaded = (4.0 if fresh else 2.0) * (whole / workers if sharded else whole)
@@ -125,6 +125,16 @@ def price_on(
         busy=busy,
         sharing=placement.sharing,
     )
+
+
+def bucket_bytes(workers: int) -> float:
+    """Moved for each of a worker's parameters by way of the bucket, counted in DeepSpeed's code.
+
+    Gradients are copied into it and out of it, 8. Each of several workers copies those of all
+    parameters into it, divides them and copies them behind each other, 12, and then its own share
+    back and out, 8.
+    """
+    return 8.0 if workers == 1 else 12.0 * workers + 8.0
 
 
 def offloaded_seconds(share: float, gpu: GpuSpec) -> float:

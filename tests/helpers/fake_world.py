@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ class Asked:
     rank: int
     few_rows: bool = False
     """Whether it trains a fifth of its word embeddings alone."""
+    passes: int = 1
+    """Of an update."""
     real: bool = False
     """One of real processes that reach each other by gloo, and not alone among fakes."""
 
@@ -133,7 +136,7 @@ def run(asked: Asked, folder: Path) -> Found:
     if not asked.real:
         world = _Alone(world.rank, world.size, world.device)
     for module in (engine_module, memory_module):
-        for name in ("BUCKET_ELEMENTS", "LIVE_ELEMENTS"):
+        for name in ("BUCKET_ELEMENTS", "GROUP_ELEMENTS", "LIVE_ELEMENTS"):
             # DeepSpeed wants even ones.
             setattr(module, name, 2 * max(1, round(getattr(module, name) * ratio / 2)))
     for module in (parameter_offload, partition_parameters, partitioned_param_coordinator):
@@ -150,7 +153,8 @@ def run(asked: Asked, folder: Path) -> Found:
         return config
 
     engine_module.ds_config = scaled
-    recipe = Recipe(batch=placement.workers, max_length=8, precision="bf16", dropout=0.0)
+    batch_size = placement.workers * asked.passes
+    recipe = Recipe(batch=batch_size, max_length=8, precision="bf16", dropout=0.0)
     weights = write_model(model, folder / "model")
     features = Features(input_ids=[np.arange(8) + 4] * 2, targets=[0, 1], units=np.arange(2), cut=0)
     kind = KINDS["classification"]
@@ -172,9 +176,9 @@ def run(asked: Asked, folder: Path) -> Found:
         ) as engine,
     ):
         held.forget_peak()
-        for update in range(2):
-            with calls if update else nullcontext():
-                engine.last_pass(True)
+        for number in range(2 * asked.passes):
+            with calls if number >= asked.passes else nullcontext():
+                engine.last_pass((number + 1) % asked.passes == 0)
                 hidden = engine.hidden(batch)
                 loss = kind.loss(engine.model.head, hidden, batch.mask, batch.targets, batch.units)
                 del hidden
@@ -192,8 +196,8 @@ def run(asked: Asked, folder: Path) -> Found:
     )
 
 
-def as_rank(asked: Asked) -> Found:
-    """In a process of its own: a process group cannot be made twice."""
+def as_ranks(asked: Sequence[Asked]) -> list[Found]:
+    """In one process that imports once, each in a fork: a process group cannot be made twice."""
     with tempfile.TemporaryDirectory() as folder:
         return _answer(_start(asked, Path(folder)))
 
@@ -203,13 +207,13 @@ def as_real_ranks(size: str, placement: dict[str, Any]) -> list[Found]:
     with tempfile.TemporaryDirectory() as folder:
         ranks = [
             _start(
-                Asked(size=size, placement=placement, rank=rank, real=True),
+                [Asked(size=size, placement=placement, rank=rank, real=True)],
                 Path(folder) / str(rank),
             )
             for rank in range(placement["workers"])
         ]
         try:
-            return [_answer(one) for one in ranks]
+            return [found for one in ranks for found in _answer(one)]
         finally:
             for process, _ in ranks:
                 process.kill()
@@ -219,10 +223,11 @@ def as_real_ranks(size: str, placement: dict[str, Any]) -> list[Found]:
 Started = tuple["subprocess.Popen[str]", Path]
 
 
-def _start(asked: Asked, folder: Path) -> Started:
+def _start(asked: Sequence[Asked], folder: Path) -> Started:
     folder.mkdir(exist_ok=True)
+    (folder / "asked.json").write_text(json.dumps([asdict(one) for one in asked]))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.fake_world", json.dumps(asdict(asked)), str(folder)],
+        [sys.executable, "-m", "tests.helpers.fake_world", str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DS_LOG_LEVEL": "error"},
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
@@ -232,22 +237,33 @@ def _start(asked: Asked, folder: Path) -> Started:
     return process, folder
 
 
-def _answer(started: Started) -> Found:
+def _answer(started: Started) -> list[Found]:
     process, folder = started
     try:
-        said, _ = process.communicate(timeout=600)
+        said, _ = process.communicate(timeout=3000)
     finally:
         process.kill()
     if process.returncode:
         raise RuntimeError(said[-4000:])
-    return Found(**json.loads((folder / "found.json").read_text()))
+    return [
+        Found(**json.loads(path.read_text()))
+        for path in sorted(folder.glob("found-*.json"), key=lambda path: int(path.stem[6:]))
+    ]
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    folder = Path(sys.argv[2])
-    found = run(Asked(**json.loads(sys.argv[1])), folder)
-    (folder / "found.json").write_text(json.dumps(asdict(found)))
+    folder = Path(sys.argv[1])
+    for number, one in enumerate(json.loads((folder / "asked.json").read_text())):
+        own = os.fork()
+        if not own:
+            with tempfile.TemporaryDirectory(dir=folder) as place:
+                # Real ranks meet in the folder that is above all of theirs.
+                found = run(Asked(**one), folder if one["real"] else Path(place))
+            (folder / f"found-{number}.json").write_text(json.dumps(asdict(found)))
+            os._exit(0)
+        if os.waitpid(own, 0)[1]:
+            raise SystemExit(f"{one} failed")
 
 
 if __name__ == "__main__":

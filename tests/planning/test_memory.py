@@ -25,9 +25,12 @@ def test_more_workers_higher_stages_and_recomputation_need_less() -> None:
 def test_logits_of_a_quarter_million_pieces_count() -> None:
     recipe, base = Recipe(max_length=256), MODELS["xlm-r-base"]
     masked, plain = demand_of(recipe, {"masked_lm"}), demand_of(recipe)
-    extra = memory(base, masked, Placement()).total - memory(base, plain, Placement()).total
+    logits = 0.15 * 32 * 256 * 250_002 * 16
     # 32 x 256 tokens, 15 % masked, 250,002 logits of 16 bytes with their gradients.
-    assert extra / GIB == pytest.approx(0.15 * 32 * 256 * 250_002 * 16 / GIB)
+    assert memory(base, masked, Placement()).logits / GIB == pytest.approx(logits / GIB)
+    # Where the step is the worst moment there are neither.
+    assert memory(base, demand_of(Recipe(max_length=64)), Placement()).activations == 0
+    assert memory(base, masked, Placement()).total > memory(base, plain, Placement()).total
 
 
 LAYOUTS = [(1, 1), (2, 1), (4, 1), (2, 2), (8, 2), (4, 3), (8, 3)]
@@ -35,30 +38,34 @@ LAYOUTS = [(1, 1), (2, 1), (4, 1), (2, 2), (8, 2), (4, 3), (8, 3)]
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    ("size", "workers", "stage", "rank", "few_rows"),
+    ("size", "workers", "stage", "few_rows", "passes"),
     [
-        ("xlm-r-xl", 1, 1, 0, False),
-        ("xlm-r-xl", 2, 1, 1, True),
+        # Half a share of the embedding, in either way of the planner's rows; ZeRO-2 keeps whole
+        # tensors, and all of them twice where an update has several passes.
+        ("xlm-r-base", 2, 2, True, 2),
         *(
-            pytest.param(size, workers, stage, rank, few_rows, marks=pytest.mark.slow)
+            pytest.param(size, workers, stage, few_rows, 1 + few_rows, marks=pytest.mark.slow)
             for few_rows in (False, True)
             for size in ("xlm-r-base", "xlm-r-large", "xlm-r-xl", "xlm-r-xxl")
             for workers, stage in LAYOUTS
-            for rank in sorted({0, workers - 1})
         ),
     ],
 )
 def test_the_real_engine_never_holds_more_than_is_predicted(
-    size: str, workers: int, stage: int, rank: int, few_rows: bool
+    size: str, workers: int, stage: int, few_rows: bool, passes: int
 ) -> None:
     pytest.importorskip("deepspeed")
-    from tests.helpers.fake_world import Asked, as_rank
+    from tests.helpers.fake_world import Asked, as_ranks
 
-    placement = Placement(workers=workers, zero_stage=stage, micro_batch=1)
-    found = as_rank(
-        Asked(size=size, placement=placement.model_dump(), rank=rank, few_rows=few_rows)
+    placement = Placement(workers=workers, zero_stage=stage, micro_batch=1).model_dump()
+    found = as_ranks(
+        [
+            Asked(size=size, placement=placement, rank=rank, few_rows=few_rows, passes=passes)
+            for rank in sorted({0, workers - 1})
+        ]
     )
-    assert found.peak <= found.predicted <= (1.25 if stage == 3 else 1.15) * found.peak
+    most = max(one.peak for one in found)
+    assert most <= found[0].predicted <= 1.15 * most
 
 
 @pytest.mark.torch
@@ -66,11 +73,11 @@ def test_the_real_engine_never_holds_more_than_is_predicted(
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_two_real_ranks_hold_what_fake_ones_do(stage: int) -> None:
     pytest.importorskip("deepspeed")
-    from tests.helpers.fake_world import Asked, as_rank, as_real_ranks
+    from tests.helpers.fake_world import Asked, as_ranks, as_real_ranks
 
     placement = Placement(workers=2, zero_stage=stage, micro_batch=1).model_dump()
     real = as_real_ranks("xlm-r-base", placement)
-    fake = [as_rank(Asked(size="xlm-r-base", placement=placement, rank=rank)) for rank in (0, 1)]
+    fake = as_ranks([Asked(size="xlm-r-base", placement=placement, rank=rank) for rank in (0, 1)])
     for one, other in zip(real, fake, strict=True):
         assert one.peak == pytest.approx(other.peak, rel=0.01)
         assert one.collectives == other.collectives

@@ -137,7 +137,7 @@ def test_a_given_placement_that_does_not_fit_is_refused_with_a_way_out() -> None
 
 def test_a_size_that_does_not_fit_says_what_would_help() -> None:
     with pytest.raises(
-        ValueError, match=r"xlm-r-xxl does not fit on a node of 1 × l4-24: at best .* needs 223\."
+        ValueError, match=r"xlm-r-xxl does not fit on a node of 1 × l4-24: at best .* needs 221\."
     ):
         fitting(MODELS["xlm-r-xxl"], demand_of(Recipe()), GPUS["l4-24"])
     roomy = GPUS["a100-80"].model_copy(update={"devices_per_node": 1})
@@ -145,7 +145,7 @@ def test_a_size_that_does_not_fit_says_what_would_help() -> None:
     # Offloading needs memory on the host.
     with pytest.raises(
         ValueError,
-        match=r"with an offloaded optimizer it offloads 199 GiB to the host, 92 of a node",
+        match=r"with an offloaded optimizer it offloads 182 GiB to the host, 90 of a node",
     ):
         fitting(
             MODELS["xlm-r-xxl"], demand_of(Recipe()), roomy.model_copy(update={"host_gib": 100})
@@ -255,7 +255,7 @@ def test_trainings_that_launches_bound_share_a_device_where_all_fit() -> None:
     # A device that computes more slowly has no time for others; a small one no room.
     assert sharing(GPUS["a100-80"])["xlm-r-base"] == {1}
     need = memory(MODELS["xlm-r-base"], demand_of(Recipe(max_length=384)), Placement())
-    small = h100.model_copy(update={"memory_gib": 1.5 * need.total / GIB})
+    small = h100.model_copy(update={"memory_gib": 1.9 * need.total / GIB})
     assert sharing(small)["xlm-r-base"] == {1}
     assert {
         "2 to a device" in one for one in layouts(plan, "xlm-r-base", placements(plan, h100))
@@ -280,7 +280,7 @@ def test_a_shared_device_must_hold_all_and_says_for_how_many() -> None:
     two = Placement(sharing=2, micro_batch=16)
     assert misfit(large, demand, two.model_copy(update={"sharing": 1}), GPUS["a10g-24"]) is None
     assert (misfit(large, demand, two, GPUS["a10g-24"]) or "").endswith(
-        "10.3 of a10g-24 are usable, for each of 2 to a device"
+        "10.1 of a10g-24 are usable, for each of 2 to a device"
     )
     with pytest.raises(ValueError, match=r"sharing 2 needs 1 worker; this has 2"):
         Placement(sharing=2, workers=2)

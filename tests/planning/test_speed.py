@@ -28,8 +28,8 @@ def test_scoring_is_not_slowed_by_what_training_needs() -> None:
     [
         ("xlm-r-base", 1, 1, 15, 31),
         ("xlm-r-large", 1, 1, 30, 60),
-        ("xlm-r-xl", 2, 1, 100, 150),
-        ("xlm-r-xxl", 4, 3, 250, 350),
+        ("xlm-r-xl", 2, 1, 100, 160),
+        ("xlm-r-xxl", 4, 3, 250, 400),
     ],
 )
 def test_an_update_of_a_short_batch_costs_more_than_its_tokens(
