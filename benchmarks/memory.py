@@ -176,7 +176,7 @@ def _ends(
 
 def _error(name: str, predicted: float, measured: float) -> float:
     print(
-        f"{name}: predicted {predicted / MIB:,.0f} MiB, measured {measured / MIB:,.0f}", flush=True
+        f"{name}: predicted {predicted / MIB:,.2f} MiB, measured {measured / MIB:,.2f}", flush=True
     )
     return predicted / measured - 1
 

@@ -174,6 +174,8 @@ class _Counts:
     """The largest tensor of a layer."""
     small: float
     """Biases and norms, about: ZeRO-3 keeps them whole."""
+    tensors: float
+    """How many there are, about."""
     bucket: float
     several: bool
     """Whether an update has several passes: gradients of the earlier ones are there."""
@@ -236,9 +238,10 @@ def _moments(counts: _Counts, placement: Placement, gathered: float) -> Iterator
             gradients=own, buffers=bucket + gathered * size * _live(counts), activations=1.0
         )
         # The embedding is gathered, its gradient computed, and those before it are reduced. With an
-        # optimizer on the host the norm of each share is taken in fp64 then, and not in the step.
+        # optimizer on the host the norm of each share is taken in fp64 then, and not in the step;
+        # those of all tensors are kept.
         beside = max(counts.matrix, counts.embedding - counts.words) * share / params
-        norm = 8.0 * beside if placement.offload_optimizer else 0.0
+        norm = 8.0 * (beside + counts.tensors) if placement.offload_optimizer else 0.0
         yield _Moment(
             gradients=own + words,
             buffers=bucket + gathered * size * (counts.embedding + counts.small) + rest + norm,
@@ -246,7 +249,7 @@ def _moments(counts: _Counts, placement: Placement, gathered: float) -> Iterator
         if placement.offload_optimizer:
             # One that is larger than the bucket is reduced while it is gathered.
             still = gathered * size * counts.embedding if words > bucket else 0.0
-            norm = still + 8.0 * counts.words * share / params
+            norm = still + 8.0 * (counts.words * share / params + counts.tensors)
             yield _Moment(gradients=own + words, buffers=bucket + size * counts.small + norm)
         if not placement.offload_optimizer:
             group = min(1.0, GROUP_ELEMENTS / share)
@@ -336,6 +339,7 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
         embedding=float(model.embedding_params - others),
         matrix=float(model.ffn * model.hidden),
         small=float(13 * model.hidden * model.depth),
+        tensors=float(16 * model.depth),
         bucket=0.0 if not stage and workers == 1 else bucket,
         several=placement.share(demand.batch) * demand.texts > demand.sequences(placement),
     )

@@ -9,6 +9,7 @@ from scaling.study.identity import fingerprint
 from scaling.study.steps import Plan
 
 IDENTITY = {"a": [1, 2.5, "x"]}
+DAY = "2026-11-23T12:00:00+00:00"
 STEP = f"ii.m.t.s0.{fingerprint(IDENTITY)}"
 
 
@@ -30,7 +31,7 @@ def record(step: str = STEP, attempt: str = "o") -> StepRecord:
             device="cpu",
         ),
         provenance=Provenance(
-            attempt=attempt, finished_at="now", versions={}, commit="", execution={}
+            attempt=attempt, finished_at=DAY, versions={}, commit="", execution={}
         ),
     )
 
@@ -60,6 +61,6 @@ def record_of(plan: Plan, step: str) -> StepRecord:
             device="A100",
         ),
         provenance=Provenance(
-            attempt="other.1.aa", finished_at="", versions={}, commit="", execution={}
+            attempt="other.1.aa", finished_at=DAY, versions={}, commit="", execution={}
         ),
     )
