@@ -371,21 +371,24 @@ def memory(model: ModelSpec, demand: Demand, placement: Placement, *, gpu: bool 
     decoded = size * counts.words if demand.masked else 0.0
     # gloo gathers into copies: three times as much, as measured.
     gathered = 1.0 if gpu or workers == 1 else 3.0
-    return max(
-        (
-            Memory(
-                weights=weights,
-                gradients=moment.gradients,
-                optimizer=states + moment.fp32,
-                buffers=moment.buffers + decoded * (not moment.fp32),
-                activations=moment.activations * activations,
-                logits=moment.activations * logits,
-                fixed=(GPU_FIXED_GIB if gpu else CPU_FIXED_GIB) * GIB,
-                host=host,
-            )
-            for moment in _moments(counts, placement, gathered)
-        ),
-        key=lambda one: one.total,
+    found = [
+        Memory(
+            weights=weights,
+            gradients=moment.gradients,
+            optimizer=states + moment.fp32,
+            buffers=moment.buffers + decoded * (not moment.fp32),
+            activations=moment.activations * activations,
+            logits=moment.activations * logits,
+            fixed=(GPU_FIXED_GIB if gpu else CPU_FIXED_GIB) * GIB,
+            host=host,
+        )
+        for moment in _moments(counts, placement, gathered)
+    ]
+    if gpu:
+        return max(found, key=lambda one: one.total)
+    # What a process on a CPU has had it keeps, in holes that the next moment does not fit into.
+    return Memory(
+        **{part.name: max(getattr(one, part.name) for one in found) for part in fields(Memory)}
     )
 
 
