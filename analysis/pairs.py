@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from analysis.gains import ENGLISH
-from analysis.panel import FACTS, SERIES, Array, Panel, balance, make_panel, replicas
+from analysis.panel import Array, Panel, balance, make_panel, replicas, series_columns
 from analysis.slope import contrast, moments, slope
 
 
@@ -23,8 +23,7 @@ def pair_table(gains: pl.DataFrame, sizes: pl.DataFrame, scale: str = "points") 
     to the largest size). Gains at a size are means over the languages that exist there; the slope
     is of the balanced panel.
     """
-    facts = [name for name in FACTS if name in gains.columns]
-    needed = [*SERIES, "model", "seed", "same_data", *facts, scale]
+    needed = [*series_columns(gains), "model", "seed", "same_data", scale]
     kept = gains.lazy().filter(~pl.col("collapsed")).select(needed).collect()
     rows: list[dict[str, object]] = []
     for (arm, target), part in kept.group_by(["arm", "target"], maintain_order=True):

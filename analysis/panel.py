@@ -163,6 +163,11 @@ def _label(table: pl.DataFrame) -> pl.Expr:
     return (pl.col("label") if unique else pl.col("model")).alias("label")
 
 
+def series_columns(gains: pl.DataFrame) -> list[str]:
+    """Columns that name a series, and those of `FACTS` that the gains have."""
+    return [*SERIES, *(name for name in FACTS if name in gains.columns)]
+
+
 def make_panel(
     gains: pl.DataFrame, sizes: pl.DataFrame, scale: str, where: pl.Expr | None = None
 ) -> Panel:
@@ -175,10 +180,10 @@ def make_panel(
         where: Which gains; None for all. Of a large study only the columns that a panel needs are
             copied.
     """
-    facts = [name for name in FACTS if name in gains.columns]
+    of_series = series_columns(gains)
     rows = gains.lazy().filter(pl.lit(True) if where is None else where)
-    gains = rows.select([*SERIES, *facts, "model", "seed", scale]).collect()
-    series = gains.select([*SERIES, *facts]).unique(subset=SERIES).sort(SERIES).with_row_index("k")
+    gains = rows.select([*of_series, "model", "seed", scale]).collect()
+    series = gains.select(of_series).unique(subset=SERIES).sort(SERIES).with_row_index("k")
     models = sizes["model"].to_list()
     seeds = gains["seed"].unique().sort().to_list()
     y = np.full((len(models), len(seeds), len(series)), np.nan)

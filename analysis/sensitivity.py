@@ -13,13 +13,13 @@ import polars as pl
 from analysis.estimands import PRIMARY, Estimate, balanced, pooled, scalar
 from analysis.gains import JUDGED, family_of, low_by, low_languages
 from analysis.panel import (
-    FACTS,
     SERIES,
     Array,
     Panel,
     TooFewScales,
     make_panel,
     replicas,
+    series_columns,
     size_table,
 )
 from analysis.slope import Contrast, contrast, p_value, slope_weights, t_quantile
@@ -141,8 +141,7 @@ def worst_case(
     for the range of what is possible.
     """
     rule = pl.col("pooled") & ~pl.col("same_data") & (pl.col("language") != "en") & condition
-    facts = [name for name in FACTS if name in gains.columns]
-    needed = [*SERIES, *facts, "model", "seed", "points", "collapsed"]
+    needed = [*series_columns(gains), "model", "seed", "points", "collapsed"]
     kept = gains.lazy().filter(rule).select(needed).collect()
     if not kept["collapsed"].any():
         return None

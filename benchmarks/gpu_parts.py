@@ -40,7 +40,7 @@ from scaling.encoders.engine import start_scoring, start_training
 from scaling.kinds import KINDS
 from scaling.planning import speed
 from scaling.planning.fitting import describe
-from scaling.planning.memory import demand_of, memory
+from scaling.planning.memory import LAYER_TENSORS, demand_of, memory
 from scaling.training.evaluation import predict
 from scaling.training.inputs import Stream
 from scaling.training.loop import TrainingRun, run_updates
@@ -258,7 +258,7 @@ def phases(bench: Bench) -> Iterator[Row]:
     busy = sum(event.self_device_time_total for event in events) / 1e6 / count
     layers = model.depth
     planned = (
-        speed.LAYER_LAUNCHES + speed.TENSOR_LAUNCHES * speed.LAYER_TENSORS
+        speed.LAYER_LAUNCHES + speed.TENSOR_LAUNCHES * LAYER_TENSORS
     ) * layers + speed.STEP_LAUNCHES
     yield row(
         "kernels of an update, Base, against the planner's count",

@@ -244,9 +244,12 @@ def list_names(
         raise UserError("--family goes with languages alone: `ls languages --family mt5`")
     if (things is Things.steps) != bool(study):
         raise UserError("--study names the study whose steps are listed: `ls steps --study demo`")
-    rows = _steps(study, store) if study else _LISTS[things]()
-    if family:
+    if study:
+        rows = _steps(study, store)
+    elif family:
         rows = _languages(family)
+    else:
+        rows = _LISTS[things]()
     wanted = containing.casefold()
     rows = [row for row in rows if any(wanted in one.casefold() for one in _cells(row))]
     if as_json:

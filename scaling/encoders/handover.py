@@ -47,17 +47,14 @@ class _Classes:
     """Kind of task → its head, where it is ours."""
 
 
-def _text_heads(pooler: str, out: str) -> dict[str, HeadForm]:
+def _text_heads(pooler: str, dense: str, out: str) -> dict[str, HeadForm]:
     """Of BERT's kind: a dense layer on the first token, then the outputs.
 
-    Args:
-        pooler: The dense layer of multiple choice.
-        out: That of classification, and the outputs.
+    pooler: the dense layer of multiple choice. dense, out: both layers of classification.
     """
-    dense, last = out.split()
     return {
         "classification": HeadForm(
-            ending="ForSequenceClassification", layers={"head.dense": dense, "head.out": last}
+            ending="ForSequenceClassification", layers={"head.dense": dense, "head.out": out}
         ),
         "multiple_choice": HeadForm(
             ending="ForMultipleChoice", layers={"head.dense": pooler, "head.out": "classifier"}
@@ -72,7 +69,7 @@ def _tags(layer: str) -> dict[str, HeadForm]:
 
 _SPANS = {"span_qa": HeadForm(ending="ForQuestionAnswering", layers={"head.out": "qa_outputs"})}
 _ROBERTA_HEADS = {
-    **_text_heads("roberta.pooler.dense", "classifier.dense classifier.out_proj"),
+    **_text_heads("roberta.pooler.dense", "classifier.dense", "classifier.out_proj"),
     **_tags("classifier"),
     **_SPANS,
     "masked_lm": HeadForm(
@@ -86,7 +83,7 @@ _CLASSES = {
     "bert": _Classes(
         name="Bert",
         heads={
-            **_text_heads("bert.pooler.dense", "bert.pooler.dense classifier"),
+            **_text_heads("bert.pooler.dense", "bert.pooler.dense", "classifier"),
             **_tags("classifier"),
             **_SPANS,
         },
@@ -246,12 +243,7 @@ def _tokenizer(
         [backend.id_to_token(one) for one in part]
         for part in (form.before, form.between, form.after)
     )
-    around = {
-        token: one
-        for part in (form.before, form.between, form.after)
-        for one in part
-        for token in [backend.id_to_token(one)]
-    }
+    around = {backend.id_to_token(one): one for one in form.before + form.between + form.after}
     backend.post_processor = TemplateProcessing(
         single=[*before, "$A", *after],
         pair=[*before, "$A", *between, "$B", *after],

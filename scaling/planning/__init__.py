@@ -2,6 +2,7 @@
 
     devices.py      the devices that are there, and whether they are those planned for
     memory.py       bytes on a device, part by part
+    moments.py      what each moment of an update has of them, by ZeRO stage
     speed.py        FLOPs to seconds
     fitting.py      layouts of a training over devices: what they cost, and whether they fit
     placement.py    which of them a step gets

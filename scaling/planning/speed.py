@@ -15,7 +15,7 @@ from scaling.catalogue.hardware import (
 )
 from scaling.catalogue.models import ModelSpec
 from scaling.planning.calibration import Calibration
-from scaling.planning.memory import params_at_work, rows_in_use
+from scaling.planning.memory import LAYER_TENSORS, params_at_work, rows_in_use
 from scaling.store.records import StepRecord
 from scaling.study.flops import Sizes, sequences_of_a_unit, step_flops, step_updates
 from scaling.study.steps import Plan, Step
@@ -28,7 +28,7 @@ Measured = Mapping[str, Calibration]
 LAUNCH_SECONDS = 4.5e-6
 # Kernels of a layer in a forward and a backward pass, and of a tensor in a step of the optimizer
 # with those that no tensor adds: counted (`make bench-fleet`).
-LAYER_LAUNCHES, LAYER_TENSORS = 112, 16
+LAYER_LAUNCHES = 112
 TENSOR_LAUNCHES, STEP_LAUNCHES = 2, 70
 # Bytes that a step of the optimizer moves for each of a worker's parameters, counted in DeepSpeed's
 # code: the norm of the gradients 18, flattened 4, to fp32 6, clipped 8, Adam 28, to bf16 6.

@@ -45,6 +45,7 @@ from scaling.encoders.engine import join_world, start_training
 from scaling.encoders.world import World
 from scaling.kinds import KINDS
 from scaling.planning import memory as memory_module
+from scaling.planning import moments as moments_module
 from scaling.planning.memory import demand_of, memory
 from scaling.study.recipes import Recipe
 from tests.helpers.held import Held
@@ -135,8 +136,11 @@ def run(asked: Asked, folder: Path) -> Found:
     world = join_world()
     if not asked.real:
         world = _Alone(world.rank, world.size, world.device)
-    for module in (engine_module, memory_module):
-        for name in ("BUCKET_ELEMENTS", "GROUP_ELEMENTS", "LIVE_ELEMENTS"):
+    shared = ("GROUP_ELEMENTS", "LIVE_ELEMENTS")
+    used = {engine_module: ("BUCKET_ELEMENTS", *shared)}
+    used |= {memory_module: ("BUCKET_ELEMENTS",), moments_module: shared}
+    for module, names in used.items():
+        for name in names:
             # DeepSpeed wants even ones.
             setattr(module, name, 2 * max(1, round(getattr(module, name) * ratio / 2)))
     for module in (parameter_offload, partition_parameters, partitioned_param_coordinator):
